@@ -1,0 +1,86 @@
+# pgsweep: build, test, install. `make help` lists the targets.
+# Variables a packager sets: CC CFLAGS CPPFLAGS LDFLAGS prefix DESTDIR; a developer: BUILD SANITIZE=1.
+
+VERSION := 0.1.0
+BUILD   ?= build
+prefix  ?= /usr/local
+bindir  ?= $(prefix)/bin
+mandir  ?= $(prefix)/share/man
+docdir  ?= $(prefix)/share/doc/pgsweep
+unitdir ?= $(prefix)/lib/systemd/system
+CFLAGS  ?= -O2 -g
+PKGS    := libpq talloc yaml-0.1 jansson libcurl expat
+
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+        -Wformat=2 -Wundef -Wconversion -Wno-sign-conversion
+ALL_CPPFLAGS := -Iinclude -DPGSWEEP_VERSION='"$(VERSION)"' -D_FORTIFY_SOURCE=2 \
+        $(shell pkg-config --cflags $(PKGS) 2>/dev/null) \
+        -isystem $(shell pkg-config --variable=includedir libpq 2>/dev/null)/internal $(CPPFLAGS)
+ALL_CFLAGS := -std=c11 -fPIE -fstack-protector-strong $(WARN) $(CFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(LDFLAGS)
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+ifdef SANITIZE
+ALL_CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(ALL_CPPFLAGS))
+ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+endif
+ifdef WERROR
+ALL_CFLAGS += -Werror
+endif
+
+SOURCES  := $(filter-out src/main.c,$(wildcard src/*/*.c))
+EMBEDDED := $(sort $(wildcard src/policies/*.yaml) $(wildcard src/sql/*.sql))
+OBJECTS  := $(SOURCES:src/%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
+BIN      := $(BUILD)/pgsweep
+
+.PHONY: all help
+all: $(BIN)
+
+help:
+	@echo 'make            build $(BIN)'
+	@echo 'make check      install what is missing, build, run every test on a throwaway PostgreSQL'
+	@echo 'make demo       show the main job on a throwaway PostgreSQL with sample data'
+	@echo 'make bench      measure pgsweep against the alternatives, side by side'
+	@echo 'make lint       include rules, clang-tidy, cppcheck, shellcheck'
+	@echo 'make install    install (prefix=$(prefix), DESTDIR=$(DESTDIR)); make uninstall undoes it'
+	@echo 'make clean      remove $(BUILD)'
+
+$(BIN): $(BUILD)/main.o $(OBJECTS)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# The policies and the SQL are files of their own, and part of the binary.
+$(BUILD)/embedded.c: tools/embed.awk $(EMBEDDED)
+	@mkdir -p $(@D)
+	awk -f tools/embed.awk $(EMBEDDED) > $@.new && mv $@.new $@
+
+$(BUILD)/embedded.o: $(BUILD)/embedded.c
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Unit tests: one program per tests/unit/test_*.c, linked with everything but main.
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+$(BUILD)/unit/%: tests/unit/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS) $(shell pkg-config --libs check)
+
+.PHONY: check demo bench lint clean install uninstall
+check:
+	BUILD='$(BUILD)' tests/run.sh
+
+demo:
+	BUILD='$(BUILD)' tools/demo.sh
+
+bench:
+	BUILD='$(BUILD)' tests/bench/run.sh
+
+lint:
+	tools/lint.sh
+
+clean:
+	rm -rf '$(BUILD)'
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,30 @@
+/*
+ * Stopping on SIGINT and SIGTERM: the only mutable globals of the program. The first signal asks
+ * the sweep to finish the chunk in flight, commit, report and exit; the second cancels the query.
+ */
+#ifndef PGSWEEP_STOP_H
+#define PGSWEEP_STOP_H
+
+#include <stdbool.h>
+
+/* Installs the handlers for SIGINT and SIGTERM (and ignores SIGPIPE). */
+void stop_install(void);
+
+/* True once a signal came. */
+bool stop_requested(void);
+
+/* True once a second signal came: give up at once. */
+bool stop_forced(void);
+
+/* The number of the first signal, or 0. */
+int stop_signal(void);
+
+/* Registers what the handler calls to cancel a running query (must be async-signal-safe; NULL:
+ * nothing). It is called at the second signal, or at the first while stop_cancel_early is set. */
+void stop_on_cancel(void (*cancel)(void));
+
+/* While true, the first signal cancels too: for queries that change nothing and are worth nothing
+ * half done, such as counting. */
+void stop_cancel_early(bool early);
+
+#endif

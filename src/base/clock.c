@@ -1,0 +1,51 @@
+/* Monotonic time, pauses that a signal ends, backoff. */
+#define _GNU_SOURCE
+#include "pgsweep/clock.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "pgsweep/stop.h"
+
+int64_t clock_now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+    int64_t end = clock_now_ms() + ms;
+    /* Short naps close the gap between looking at the flag and falling asleep. */
+    for (int64_t left = ms; left > 0 && !stop_requested(); left = end - clock_now_ms()) {
+        int64_t nap = left < 100 ? left : 100;
+        struct timespec ts = {.tv_sec = 0, .tv_nsec = (long)nap * 1000000};
+        nanosleep(&ts, NULL);
+    }
+}
+
+int64_t clock_backoff_ms(int attempt, int64_t base_ms, int64_t cap_ms)
+{
+    int64_t wait = base_ms;
+    for (int i = 1; i < attempt && wait < cap_ms; i++)
+        wait *= 2;
+    if (wait > cap_ms)
+        wait = cap_ms;
+    uint32_t noise = 0;
+    if (getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
+        noise = (uint32_t)clock_now_ms();
+    return wait - (int64_t)(noise % (uint64_t)(wait / 2 + 1));
+}
+
+char *clock_timestamp(char buffer[32])
+{
+    struct timespec ts;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    gmtime_r(&ts.tv_sec, &tm);
+    size_t n = strftime(buffer, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(buffer + n, 32 - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
+    return buffer;
+}

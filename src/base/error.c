@@ -1,0 +1,113 @@
+/* The error struct: setting, extending and printing it. No policy on what an error means. */
+#define _GNU_SOURCE
+#include "pgsweep/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *format_text(const char *format, va_list args)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
+        return NULL;
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    return text;
+}
+
+bool error_set(struct error *err, enum exit_code code, const char *format, ...)
+{
+    /* The new text is made first: its arguments may point into the error that it replaces. */
+    va_list args;
+    va_start(args, format);
+    char *text = format_text(format, args);
+    va_end(args);
+    error_clear(err);
+    err->code = code;
+    err->message = text;
+    return false;
+}
+
+bool error_detail(struct error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = format_text(format, args);
+    va_end(args);
+    free(err->detail);
+    err->detail = text;
+    return false;
+}
+
+bool error_hint(struct error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = format_text(format, args);
+    va_end(args);
+    free(err->hint);
+    err->hint = text;
+    return false;
+}
+
+bool error_prefix(struct error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *prefix = format_text(format, args);
+    va_end(args);
+    char *text = NULL;
+    if (asprintf(&text, "%s: %s", prefix ? prefix : "?", err->message ? err->message : "?") < 0)
+        text = NULL;
+    free(prefix);
+    if (text) {
+        free(err->message);
+        err->message = text;
+    }
+    return false;
+}
+
+void error_sqlstate(struct error *err, const char *sqlstate)
+{
+    snprintf(err->sqlstate, sizeof err->sqlstate, "%s", sqlstate ? sqlstate : "");
+}
+
+void error_clear(struct error *err)
+{
+    free(err->message);
+    free(err->detail);
+    free(err->hint);
+    *err = (struct error)ERROR_INIT;
+}
+
+void error_move(struct error *dst, struct error *src)
+{
+    if (dst == src)
+        return;
+    error_clear(dst);
+    *dst = *src;
+    *src = (struct error)ERROR_INIT;
+}
+
+/* Later lines of a part are indented, so that each line is seen to belong to it. */
+static void print_part(const char *label, const char *text)
+{
+    if (!text || !*text)
+        return;
+    fprintf(stderr, "pgsweep: %s: ", label);
+    for (const char *p = text; *p; p++) {
+        fputc(*p, stderr);
+        if (*p == '\n')
+            fputs("    ", stderr);
+    }
+    fputc('\n', stderr);
+}
+
+void error_print(const struct error *err)
+{
+    print_part("error", err->message ? err->message : "unknown error");
+    print_part("detail", err->detail);
+    print_part("hint", err->hint);
+}

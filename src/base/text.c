@@ -1,0 +1,155 @@
+/* Display, counting, spelling. */
+#include "pgsweep/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "pgsweep/mem.h"
+
+char *text_count(const void *ctx, int64_t n)
+{
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, "%" PRId64, n);
+    char *out = mem_array(ctx, char, (size_t)len + (size_t)len / 3 + 2);
+    char *w = out;
+    for (int i = 0; i < len; i++) {
+        int left = len - i;
+        if (i > 0 && left % 3 == 0 && digits[i - 1] != '-')
+            *w++ = ',';
+        *w++ = digits[i];
+    }
+    return out;
+}
+
+char *text_percent(const void *ctx, int64_t part, int64_t whole)
+{
+    if (whole <= 0 || part >= whole)
+        return mem_strdup(ctx, "100%");
+    int64_t tenths = (int64_t)((double)part * 1000.0 / (double)whole);
+    if (tenths > 999)
+        tenths = 999;
+    return mem_printf(ctx, "%" PRId64 ".%" PRId64 "%%", tenths / 10, tenths % 10);
+}
+
+char *text_duration(const void *ctx, int64_t ms)
+{
+    if (ms < 1000)
+        return mem_printf(ctx, "%" PRId64 " ms", ms);
+    if (ms < 100 * 1000)
+        return mem_printf(ctx, "%" PRId64 ".%" PRId64 " s", ms / 1000, ms % 1000 / 100);
+    int64_t s = ms / 1000;
+    if (s < 3600)
+        return mem_printf(ctx, "%" PRId64 " min %02" PRId64 " s", s / 60, s % 60);
+    return mem_printf(ctx, "%" PRId64 " h %02" PRId64 " min", s / 3600, s % 3600 / 60);
+}
+
+/* The length of the well-formed UTF-8 sequence at s (1 to 4), or 0 (RFC 3629, section 4). */
+static size_t utf8_length(const unsigned char *s, size_t left)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
+             : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+        return 0;
+    return n;
+}
+
+char *text_escape(const void *ctx, const char *text, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    char *out = mem_array(ctx, char, len * 4 + 1);
+    char *w = out;
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_length(s + i, len - i);
+        bool control = s[i] < 0x20 || s[i] == 0x7f || (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0);
+        if (s[i] == '\\') {
+            w += sprintf(w, "\\\\");
+        } else if (s[i] == '\n') {
+            w += sprintf(w, "\\n");
+        } else if (s[i] == '\t') {
+            w += sprintf(w, "\\t");
+        } else if (n > 0 && !control) {
+            memcpy(w, s + i, n);
+            w += n;
+            i += n;
+            continue;
+        } else {
+            w += sprintf(w, "\\x%02x", s[i]);
+        }
+        i++;
+    }
+    *w = '\0';
+    return out;
+}
+
+enum { WORD_MAX = 64 };
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[WORD_MAX + 1];
+    size_t lb = strlen(b);
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+const char *text_nearest(const char *word, const char *const *candidates, size_t count)
+{
+    const char *best = NULL;
+    size_t limit = 1 + strlen(word) / 3;
+    if (strlen(word) > WORD_MAX)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(candidates[i]) > WORD_MAX)
+            continue;
+        size_t d = edit_distance(word, candidates[i]);
+        if (d <= limit) {
+            best = candidates[i];
+            if (d == 0)
+                break;
+            limit = d - 1;
+        }
+    }
+    return best;
+}
+
+bool text_to_count(const char *text, int64_t max, int64_t *value)
+{
+    int64_t n = 0;
+    if (!text || !*text)
+        return false;
+    for (const char *p = text; *p; p++) {
+        if (*p < '0' || *p > '9' || n > (max - (*p - '0')) / 10)
+            return false;
+        n = n * 10 + (*p - '0');
+    }
+    if (n < 1)
+        return false;
+    *value = n;
+    return true;
+}
+
+bool text_same_word(const char *a, const char *b)
+{
+    return strcasecmp(a, b) == 0;
+}
