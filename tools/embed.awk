@@ -8,7 +8,7 @@ FNR == 1 {
     printf "static const char file_%d[] =\n", n
 }
 {
-    gsub(/\\/, "\\\\")
+    gsub(/\\/, "\\\\\\\\")
     gsub(/"/, "\\\"")
     gsub(/\t/, "\\t")
     gsub(/\?\?/, "?\\?")
