@@ -50,7 +50,7 @@ $(BIN): $(BUILD)/main.o $(OBJECTS)
 # The policies and the SQL are files of their own, and part of the binary.
 $(BUILD)/embedded.c: tools/embed.awk $(EMBEDDED)
 	@mkdir -p $(@D)
-	awk -f tools/embed.awk $(EMBEDDED) > $@.new && mv $@.new $@
+	awk -f tools/embed.awk $(EMBEDDED) </dev/null > $@.new && mv $@.new $@
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.c
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<

@@ -30,7 +30,7 @@ int64_t clock_backoff_ms(int attempt, int64_t base_ms, int64_t cap_ms)
 {
     int64_t wait = base_ms;
     for (int i = 1; i < attempt && wait < cap_ms; i++)
-        wait *= 2;
+        wait = wait > cap_ms / 2 ? cap_ms : wait * 2;
     if (wait > cap_ms)
         wait = cap_ms;
     uint32_t noise = 0;

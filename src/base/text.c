@@ -139,9 +139,10 @@ bool text_to_count(const char *text, int64_t max, int64_t *value)
     if (!text || !*text)
         return false;
     for (const char *p = text; *p; p++) {
-        if (*p < '0' || *p > '9' || n > (max - (*p - '0')) / 10)
+        int digit = *p - '0';
+        if (digit < 0 || digit > 9 || digit > max || n > (max - digit) / 10)
             return false;
-        n = n * 10 + (*p - '0');
+        n = n * 10 + digit;
     }
     if (n < 1)
         return false;

@@ -1,0 +1,74 @@
+"""Fixtures for tests/integration and tests/fault; tests/README.md lists them."""
+import itertools
+import os
+import signal
+
+import pytest
+
+import harness
+
+numbers = itertools.count(1)
+
+
+def pytest_configure(config):
+    # A run that is stopped by its scheduler cleans up like one that is interrupted by hand.
+    if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def server():
+    """harness.Server: one per pytest process, so one per xdist worker."""
+    instance = harness.Server()
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture
+def db(server):
+    """harness.Database: empty, of this test's own."""
+    database = harness.Database(server, f"t{next(numbers)}_{os.getpid()}")
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The HOME, TMPDIR and working directory of the pgsweep that is run."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def pgsweep(db, home):
+    """harness.Runner: pgsweep("jobs", "--dry-run", env={}, user=None, stdin=None, timeout=60)."""
+    assert os.access(harness.binary(), os.X_OK), f"{harness.binary()} is not built"
+    runner = harness.Runner(db, home)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def start_pgsweep(pgsweep):
+    """The same in the background: start_pgsweep("jobs").signal(...).wait()."""
+    return pgsweep.start
+
+
+@pytest.fixture
+def server_log(server, db):
+    """harness.ServerLog: the SQL that reached the server."""
+    return harness.ServerLog(server, db)
+
+
+@pytest.fixture
+def policy_file(tmp_path):
+    """policy_file(text, name="test"): writes NAME.yaml and returns the directory for --policy-dir."""
+    directory = tmp_path / "policies"
+
+    def write(text, name="test"):
+        directory.mkdir(exist_ok=True)
+        (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
+        return directory
+
+    return write

@@ -1,0 +1,353 @@
+"""What the tests are written with: a throwaway server, databases, pgsweep runs, the server's log.
+
+The fixtures that hand these out are in conftest.py. Nothing here knows what pgsweep should do.
+"""
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql as pgsql
+
+ROOT = Path(__file__).resolve().parent.parent
+SQL_DIR = ROOT / "tests" / "integration" / "sql"
+THROWAWAY = str(ROOT / "tools" / "throwaway-pg.sh")
+# The settings of the sanitizers reach pgsweep; nothing else of the tester's environment does.
+KEPT_ENV = ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")
+DEFAULT_TIMEOUT = 60
+
+
+def binary():
+    """The pgsweep under test, as an absolute path."""
+    path = Path(os.environ.get("PGSWEEP_BIN", ROOT / "build" / "pgsweep"))
+    return str(path if path.is_absolute() else Path.cwd() / path)
+
+
+def wait_until(condition, timeout=10, what="condition"):
+    """Polls condition() until it returns something true, and returns that."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {timeout} s")
+        time.sleep(0.02)
+
+
+class Server:
+    """A PostgreSQL server of this pytest process's own."""
+
+    LOG_PREFIX = "@|%p|%d|%a| "
+
+    def __init__(self, *conf):
+        self.dir = Path(tempfile.mkdtemp(prefix="pgsweep-t.", dir="/tmp"))
+        self.data = self.dir / "pg"
+        settings = ("log_statement = 'all'", f"log_line_prefix = '{self.LOG_PREFIX}'",
+                    "lc_messages = 'C'", "shared_buffers = '32MB'", "autovacuum = off", *conf)
+        self.dir.chmod(0o711)
+        try:
+            out = subprocess.run(
+                [THROWAWAY, "start", "--while", str(os.getpid()), str(self.data), *settings],
+                check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
+        except BaseException:
+            self.stop()
+            raise
+        assigned = dict(word.split("=", 1) for word in shlex.split(out) if "=" in word)
+        self.host, self.port, self.user = (assigned[k] for k in ("PGHOST", "PGPORT", "PGUSER"))
+        self.log_path = self.data / "server.log"
+
+    def stop(self):
+        subprocess.run([THROWAWAY, "stop", str(self.data)], check=False)
+        subprocess.run(["rm", "-rf", str(self.dir)], check=False)
+
+    def _pg_ctl(self, *args):
+        """pg_ctl as the user that owns the server."""
+        bindir = subprocess.run([THROWAWAY, "bindir"], check=True, stdout=subprocess.PIPE,
+                                text=True).stdout.strip()
+        command = [f"{bindir}/pg_ctl", "-D", str(self.data / "data"), "-w", "-s",
+                   "-l", str(self.log_path), *args]
+        if os.getuid() == 0:
+            owner = (self.data / "data").owner()
+            command = ["runuser", "-u", owner, "--", *command]
+        subprocess.run(command, check=True, cwd="/", stdin=subprocess.DEVNULL, timeout=60)
+
+    def restart(self, mode="immediate"):
+        """Stops the server (mode: smart, fast, immediate) and starts it again."""
+        self._pg_ctl("-m", mode, "restart")
+
+    def shutdown(self, mode="fast"):
+        self._pg_ctl("-m", mode, "stop")
+
+    def startup(self):
+        self._pg_ctl("start")
+
+    def connect(self, dbname="postgres", user=None, autocommit=True, **kwargs):
+        connection = psycopg2.connect(host=self.host, port=self.port, user=user or self.user,
+                                      dbname=dbname, **kwargs)
+        connection.autocommit = autocommit
+        return connection
+
+
+class Database:
+    """A database of one test's own. Values are passed as %s parameters."""
+
+    def __init__(self, server, name):
+        self.server = server
+        self.name = name
+        self.roles = []
+        self.connections = []
+        with_admin(server, pgsql.SQL("CREATE DATABASE {} TEMPLATE template0").format(
+            pgsql.Identifier(name)))
+        self._main = None
+
+    @property
+    def env(self):
+        """How libpq finds this database."""
+        return {"PGHOST": self.server.host, "PGPORT": self.server.port,
+                "PGUSER": self.server.user, "PGDATABASE": self.name}
+
+    def connect(self, user=None, autocommit=True, **kwargs):
+        """A further connection; closed at the end of the test."""
+        connection = self.server.connect(self.name, user, autocommit, **kwargs)
+        self.connections.append(connection)
+        return connection
+
+    def _cursor(self):
+        if self._main is None or self._main.closed:
+            self._main = self.connect(application_name="test")
+        return self._main.cursor()
+
+    def sql(self, text, *values):
+        """Runs SQL (autocommit) and returns its rows, or [] where it gives none."""
+        with self._cursor() as cursor:
+            cursor.execute(text, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, text, *values):
+        """The first column of the first row, or None."""
+        rows = self.sql(text, *values)
+        return rows[0][0] if rows else None
+
+    def column(self, text, *values):
+        """The first column of all rows."""
+        return [row[0] for row in self.sql(text, *values)]
+
+    def count(self, table, where="true", *values):
+        """The number of rows; table is SQL ('"user"', 'job_logs')."""
+        return self.value(f"SELECT count(*) FROM {table} WHERE {where}", *values)
+
+    def load(self, name):
+        """Runs a file of tests/integration/sql ("jobs" or "jobs.sql") or a path."""
+        path = Path(name)
+        if not path.is_absolute():
+            path = SQL_DIR / (name if name.endswith(".sql") else name + ".sql")
+        self.sql(path.read_text(encoding="utf-8"))
+
+    def role(self, name, *grants, options="LOGIN"):
+        """A role with these rights and no others: role("reader", "SELECT ON jobs, job_logs").
+        Its real name, unique in the server, is returned (use it as PGUSER)."""
+        real = f"{name}_{self.name}"
+        self.sql(pgsql.SQL("CREATE ROLE {} " + options).format(pgsql.Identifier(real)))
+        self.roles.append(real)
+        for grant in grants:
+            self.sql(pgsql.SQL("GRANT " + grant + " TO {}").format(pgsql.Identifier(real)))
+        return real
+
+    def wait_for_lock_waiter(self, application="pgsweep%", timeout=10):
+        """Waits until a backend of that application name waits for a lock."""
+        return wait_until(lambda: self.value(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s"
+            " AND wait_event_type = 'Lock' LIMIT 1", self.name, application),
+            timeout, "a backend that waits for a lock")
+
+    def drop(self):
+        for connection in self.connections:
+            connection.close()
+        name = pgsql.Identifier(self.name)
+        with_admin(self.server, pgsql.SQL(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        with_admin(self.server, pgsql.SQL(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(
+                pgsql.Literal(self.name)))
+        wait_until(lambda: with_admin(self.server, pgsql.SQL(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = {}").format(
+                pgsql.Literal(self.name)))[0][0], what="the end of all connections")
+        with_admin(self.server, pgsql.SQL("DROP DATABASE {}").format(name))
+        for role in self.roles:
+            with_admin(self.server, pgsql.SQL("DROP ROLE IF EXISTS {}").format(
+                pgsql.Identifier(role)))
+
+
+def with_admin(server, statement):
+    """Runs one statement in the maintenance database, outside of any transaction."""
+    connection = server.connect()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+class Result:
+    """How a pgsweep run ended: code (negative: killed by that signal), out, err, seconds."""
+
+    def __init__(self, args, code, out, err, seconds):
+        self.args, self.code, self.out, self.err, self.seconds = args, code, out, err, seconds
+
+    def json(self):
+        """Standard output, which must be exactly one JSON document."""
+        try:
+            return json.loads(self.out)
+        except ValueError as problem:
+            raise AssertionError(f"stdout is no JSON document: {problem}\n{self}") from None
+
+    def __repr__(self):
+        return (f"pgsweep {shlex.join(self.args)}: exit code {self.code}\n"
+                f"--- stdout\n{self.out}--- stderr\n{self.err}---")
+
+
+class Running:
+    """A pgsweep in the background."""
+
+    def __init__(self, args, env, directory):
+        self.args = args
+        self.paths = [Path(tempfile.mkstemp(dir=directory, suffix=s)[1]) for s in (".out", ".err")]
+        self.started = time.monotonic()
+        with open(self.paths[0], "wb") as out, open(self.paths[1], "wb") as err:
+            self.process = subprocess.Popen([binary(), *args], env=env, stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=err, cwd=directory)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def out(self):
+        """Standard output so far."""
+        return self.paths[0].read_text(encoding="utf-8", errors="replace")
+
+    def err(self):
+        """Standard error so far."""
+        return self.paths[1].read_text(encoding="utf-8", errors="replace")
+
+    def running(self):
+        return self.process.poll() is None
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """kill -9, and the result."""
+        self.process.kill()
+        return self.wait()
+
+    def wait_for(self, pattern, timeout=10):
+        """Waits until standard error or output matches the regular expression."""
+        return wait_until(lambda: re.search(pattern, self.err() + self.out()), timeout,
+                          f"output {pattern!r}")
+
+    def wait(self, timeout=DEFAULT_TIMEOUT):
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"still running after {timeout} s: {self.args}\n"
+                                 f"{self.err()}") from None
+        return Result(self.args, code, self.out(), self.err(), time.monotonic() - self.started)
+
+
+class Runner:
+    """Runs pgsweep against one database, with a clean environment. Called: waits for the end.
+
+    env: further variables (a value of None removes one). user: PGUSER. stdin: text."""
+
+    def __init__(self, database, home):
+        self.database = database
+        self.home = home
+        self.background = []
+
+    def environment(self, env=None, user=None):
+        result = {name: os.environ[name] for name in KEPT_ENV if name in os.environ}
+        result.update(HOME=str(self.home), LC_ALL="C.UTF-8", TMPDIR=str(self.home))
+        if self.database:
+            result.update(self.database.env)
+        if user:
+            result["PGUSER"] = user
+        for name, value in (env or {}).items():
+            if value is None:
+                result.pop(name, None)
+            else:
+                result[name] = str(value)
+        return result
+
+    def __call__(self, *args, env=None, user=None, stdin=None, timeout=DEFAULT_TIMEOUT):
+        args = [str(arg) for arg in args]
+        started = time.monotonic()
+        try:
+            done = subprocess.run([binary(), *args], env=self.environment(env, user),
+                                  input=(stdin or "").encode(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=timeout, cwd=self.home)
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"pgsweep {shlex.join(args)}: still running after {timeout} s\n"
+                                 f"{(late.stderr or b'').decode(errors='replace')}") from None
+        out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+        return Result(args, done.returncode, out, err, time.monotonic() - started)
+
+    def start(self, *args, env=None, user=None):
+        running = Running([str(arg) for arg in args], self.environment(env, user), self.home)
+        self.background.append(running)
+        return running
+
+    def close(self):
+        for running in self.background:
+            if running.running():
+                running.kill()
+
+
+class ServerLog:
+    """What reached the server since the test began (or since mark())."""
+
+    def __init__(self, server, database):
+        self.server, self.database = server, database
+        self.mark()
+
+    def mark(self):
+        """Forgets what was logged so far."""
+        self.offset = self.server.log_path.stat().st_size
+
+    def records(self, application="pgsweep"):
+        """(pid, message) of each entry of this test's database whose application name starts
+        with application ("": any); multi-line messages are whole."""
+        with open(self.server.log_path, encoding="utf-8", errors="replace") as log:
+            log.seek(self.offset)
+            text = log.read()
+        found = []
+        ours = False
+        for line in text.split("\n"):
+            match = re.match(r"@\|(\d*)\|([^|]*)\|([^|]*)\| (.*)", line)
+            if match:
+                pid, name, app, message = match.groups()
+                ours = name == self.database.name and app.startswith(application)
+                if ours:
+                    found.append((int(pid), message))
+            elif ours and line.startswith("\t"):
+                found[-1] = (found[-1][0], found[-1][1] + "\n" + line[1:])
+        return found
+
+    def statements(self, application="pgsweep"):
+        """The SQL of each statement that was executed, in order."""
+        pattern = re.compile(r"LOG:\s+(?:statement|execute [^:]*): (.*)", re.S)
+        matches = (pattern.match(message) for _, message in self.records(application))
+        return [match.group(1) for match in matches if match]
+
+    def matching(self, regex, application="pgsweep"):
+        """The statements that match a regular expression (case-insensitive)."""
+        return [s for s in self.statements(application) if re.search(regex, s, re.I | re.S)]

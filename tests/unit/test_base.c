@@ -1,0 +1,396 @@
+/* The base room: errors, text, waiting times, growing arrays, embedded files. */
+#define _GNU_SOURCE
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pgsweep/clock.h"
+#include "pgsweep/embedded.h"
+#include "pgsweep/error.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+#include "pgsweep/text.h"
+
+static void *ctx;
+
+static void setup(void)
+{
+    ctx = talloc_new(NULL);
+}
+
+static void teardown(void)
+{
+    talloc_free(ctx);
+    ctx = NULL;
+}
+
+START_TEST(error_carries_what_was_set)
+{
+    struct error err = ERROR_INIT;
+    ck_assert(!error_set(&err, SWEEP_REFUSED, "table %s\n\n", "jobs"));
+    ck_assert_str_eq(err.message, "table jobs");
+    ck_assert_int_eq(err.code, SWEEP_REFUSED);
+    ck_assert(!error_detail(&err, "d%d", 1));
+    ck_assert(!error_detail(&err, "d%d of %s", 2, err.detail));
+    ck_assert_str_eq(err.detail, "d2 of d1");
+    ck_assert(!error_hint(&err, "h"));
+    error_sqlstate(&err, "40P01-and-more");
+    ck_assert_str_eq(err.sqlstate, "40P01");
+    error_sqlstate(&err, NULL);
+    ck_assert_str_eq(err.sqlstate, "");
+    error_clear(&err);
+    ck_assert_ptr_null(err.message);
+    ck_assert_int_eq(err.code, SWEEP_OK);
+    error_clear(&err);
+}
+END_TEST
+
+START_TEST(error_may_be_set_from_its_own_text)
+{
+    struct error err = ERROR_INIT;
+    error_set(&err, SWEEP_USAGE, "inner");
+    error_detail(&err, "detail");
+    error_set(&err, SWEEP_UNREACHABLE, "outer: %s", err.message);
+    ck_assert_str_eq(err.message, "outer: inner");
+    ck_assert_ptr_null(err.detail);
+    ck_assert(!error_prefix(&err, "file %d (%s)", 7, err.message));
+    ck_assert_str_eq(err.message, "file 7 (outer: inner): outer: inner");
+    ck_assert_int_eq(err.code, SWEEP_UNREACHABLE);
+    error_clear(&err);
+}
+END_TEST
+
+START_TEST(error_moves)
+{
+    struct error from = ERROR_INIT, to = ERROR_INIT;
+    error_set(&to, SWEEP_USAGE, "old");
+    error_set(&from, SWEEP_REFUSED, "new");
+    error_move(&to, &from);
+    ck_assert_str_eq(to.message, "new");
+    ck_assert_ptr_null(from.message);
+    error_move(&to, &to);
+    ck_assert_str_eq(to.message, "new");
+    error_clear(&to);
+}
+END_TEST
+
+/* What error_print writes to standard error, through a file in its place. */
+static char *printed(const struct error *err)
+{
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    int saved = dup(STDERR_FILENO);
+    fflush(stderr);
+    dup2(fileno(file), STDERR_FILENO);
+    error_print(err);
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    char *text = mem_array(ctx, char, 4096);
+    rewind(file);
+    size_t n = fread(text, 1, 4095, file);
+    text[n] = '\0';
+    fclose(file);
+    return text;
+}
+
+START_TEST(error_prints_three_parts)
+{
+    struct error err = ERROR_INIT;
+    ck_assert_str_eq(printed(&err), "pgsweep: error: unknown error\n");
+    error_set(&err, SWEEP_USAGE, "what\nmore");
+    ck_assert_str_eq(printed(&err), "pgsweep: error: what\n    more\n");
+    error_detail(&err, "why");
+    error_hint(&err, "do %s", "this");
+    ck_assert_str_eq(printed(&err), "pgsweep: error: what\n    more\npgsweep: detail: why\n"
+                                    "pgsweep: hint: do this\n");
+    error_clear(&err);
+}
+END_TEST
+
+START_TEST(text_count_separates_thousands)
+{
+    ck_assert_str_eq(text_count(ctx, 0), "0");
+    ck_assert_str_eq(text_count(ctx, 999), "999");
+    ck_assert_str_eq(text_count(ctx, 1000), "1,000");
+    ck_assert_str_eq(text_count(ctx, -100), "-100");
+    ck_assert_str_eq(text_count(ctx, -1234567), "-1,234,567");
+    ck_assert_str_eq(text_count(ctx, INT64_MAX), "9,223,372,036,854,775,807");
+    ck_assert_str_eq(text_count(ctx, INT64_MIN), "-9,223,372,036,854,775,808");
+}
+END_TEST
+
+START_TEST(text_percent_says_100_only_of_all)
+{
+    ck_assert_str_eq(text_percent(ctx, 0, 0), "100%");
+    ck_assert_str_eq(text_percent(ctx, 0, 8), "0.0%");
+    ck_assert_str_eq(text_percent(ctx, 1, 8), "12.5%");
+    ck_assert_str_eq(text_percent(ctx, 8, 8), "100%");
+    ck_assert_str_eq(text_percent(ctx, 99999, 100000), "99.9%");
+    ck_assert_str_eq(text_percent(ctx, INT64_MAX - 1, INT64_MAX), "99.9%");
+}
+END_TEST
+
+START_TEST(text_duration_reads_well)
+{
+    ck_assert_str_eq(text_duration(ctx, 0), "0 ms");
+    ck_assert_str_eq(text_duration(ctx, 850), "850 ms");
+    ck_assert_str_eq(text_duration(ctx, 1000), "1.0 s");
+    ck_assert_str_eq(text_duration(ctx, 12345), "12.3 s");
+    ck_assert_str_eq(text_duration(ctx, 99999), "99.9 s");
+    ck_assert_str_eq(text_duration(ctx, 245000), "4 min 05 s");
+    ck_assert_str_eq(text_duration(ctx, 3599999), "59 min 59 s");
+    ck_assert_str_eq(text_duration(ctx, 7380000), "2 h 03 min");
+}
+END_TEST
+
+static const struct {
+    const char *in, *out;
+} escapes[] = {
+    {"", ""},
+    {"plain", "plain"},
+    {"a\\b", "a\\\\b"},
+    {"a\nb\tc", "a\\nb\\tc"},
+    {"\x1b[31m\x7f", "\\x1b[31m\\x7f"},
+    {"h\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "h\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+    {"\xc2\x9b", "\\xc2\\x9b"},                     /* C1 control: CSI */
+    {"\xff", "\\xff"},
+    {"\xc0\xaf", "\\xc0\\xaf"},                     /* overlong */
+    {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},            /* overlong */
+    {"\xed\xa0\x80", "\\xed\\xa0\\x80"},            /* surrogate */
+    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},   /* beyond U+10FFFF */
+    {"\xf0\x8f\xbf\xbf", "\\xf0\\x8f\\xbf\\xbf"},   /* overlong */
+    {"\xe2\x82", "\\xe2\\x82"},                     /* cut off */
+    {"\xe2\x82x", "\\xe2\\x82x"},
+};
+
+START_TEST(text_escape_shows_what_a_terminal_would_obey)
+{
+    ck_assert_str_eq(text_escape(ctx, escapes[_i].in, strlen(escapes[_i].in)), escapes[_i].out);
+}
+END_TEST
+
+START_TEST(text_escape_reads_no_further_than_told)
+{
+    ck_assert_str_eq(text_escape(ctx, "a\0b", 3), "a\\x00b");
+    ck_assert_str_eq(text_escape(ctx, "\xe2\x82\xac", 2), "\\xe2\\x82");
+}
+END_TEST
+
+START_TEST(text_nearest_finds_slips_only)
+{
+    static const char *const words[] = {"jobs", "anonymous", "mocs", "tempfiles"};
+    ck_assert_str_eq(text_nearest("job", words, 4), "jobs");
+    ck_assert_str_eq(text_nearest("mocs", words, 4), "mocs");
+    ck_assert_str_eq(text_nearest("anonimus", words, 4), "anonymous");
+    ck_assert_ptr_null(text_nearest("vacuum", words, 4));
+    ck_assert_ptr_null(text_nearest("jobs", words, 0));
+    char *longest = mem_array(ctx, char, 1001);
+    memset(longest, 'a', 1000);
+    const char *const one[] = {longest};
+    ck_assert_ptr_null(text_nearest(longest, words, 4));
+    ck_assert_ptr_null(text_nearest("a", one, 1));
+    longest[64] = '\0';
+    ck_assert_ptr_eq(text_nearest(longest, one, 1), longest);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int64_t max, value; /* value 0: refused */
+} counts[] = {
+    {"1", 10, 1}, {"10", 10, 10}, {"007", 10, 7}, {"11", 10, 0}, {"9", 3, 0}, {"3", 3, 3},
+    {"0", 10, 0}, {"", 10, 0}, {"-1", 10, 0}, {"+1", 10, 0}, {" 1", 10, 0}, {"1 ", 10, 0},
+    {"1e3", INT64_MAX, 0}, {"1.0", 10, 0}, {"0x10", 100, 0}, {NULL, 10, 0},
+    {"9223372036854775807", INT64_MAX, INT64_MAX}, {"9223372036854775808", INT64_MAX, 0},
+    {"99999999999999999999999999", INT64_MAX, 0}, {"2147483648", 2147483647, 0},
+};
+
+START_TEST(text_to_count_takes_whole_positive_numbers)
+{
+    int64_t value = -7;
+    bool taken = text_to_count(counts[_i].text, counts[_i].max, &value);
+    ck_assert_msg(taken == (counts[_i].value > 0), "\"%s\" up to %lld: taken as %lld",
+                  counts[_i].text ? counts[_i].text : "NULL", (long long)counts[_i].max,
+                  (long long)value);
+    ck_assert_int_eq(value, taken ? counts[_i].value : -7);
+}
+END_TEST
+
+START_TEST(text_same_word_ignores_case)
+{
+    ck_assert(text_same_word("Jobs", "jOBS"));
+    ck_assert(!text_same_word("job", "jobs"));
+}
+END_TEST
+
+START_TEST(backoff_stays_in_its_bounds)
+{
+    for (int attempt = -1; attempt < 100; attempt++) {
+        int64_t full = 100;
+        for (int i = 1; i < attempt && full < 5000; i++)
+            full *= 2;
+        full = full > 5000 ? 5000 : full;
+        for (int i = 0; i < 20; i++) {
+            int64_t wait = clock_backoff_ms(attempt, 100, 5000);
+            ck_assert_int_ge(wait, full - full / 2);
+            ck_assert_int_le(wait, full);
+        }
+    }
+    ck_assert_int_eq(clock_backoff_ms(3, 0, 5000), 0);
+    ck_assert_int_ge(clock_backoff_ms(1000, 100, INT64_MAX), INT64_MAX / 2);
+}
+END_TEST
+
+START_TEST(backoff_is_not_always_the_same)
+{
+    int64_t first = clock_backoff_ms(20, 1000, 1000000);
+    bool differs = false;
+    for (int i = 0; i < 20 && !differs; i++)
+        differs = clock_backoff_ms(20, 1000, 1000000) != first;
+    ck_assert(differs);
+}
+END_TEST
+
+START_TEST(sleep_takes_its_time)
+{
+    int64_t start = clock_now_ms();
+    clock_sleep_ms(0);
+    clock_sleep_ms(-5);
+    ck_assert_int_lt(clock_now_ms() - start, 50);
+    clock_sleep_ms(120);
+    ck_assert_int_ge(clock_now_ms() - start, 119);
+}
+END_TEST
+
+START_TEST(sleep_ends_when_a_stop_is_requested)
+{
+    stop_install();
+    raise(SIGTERM);
+    ck_assert(stop_requested());
+    ck_assert(!stop_forced());
+    int64_t start = clock_now_ms();
+    clock_sleep_ms(10000);
+    ck_assert_int_lt(clock_now_ms() - start, 1000);
+    raise(SIGINT);
+    ck_assert(stop_forced());
+    ck_assert_int_eq(stop_signal(), SIGTERM);
+}
+END_TEST
+
+static int cancelled;
+
+static void count_cancel(void)
+{
+    cancelled++;
+}
+
+START_TEST(first_signal_cancels_only_what_is_worth_nothing_half_done)
+{
+    cancelled = 0;
+    stop_install();
+    stop_on_cancel(count_cancel);
+    if (_i)
+        stop_cancel_early(true);
+    raise(SIGINT);
+    ck_assert_int_eq(cancelled, _i);
+    raise(SIGINT);
+    ck_assert_int_eq(cancelled, _i + 1);
+}
+END_TEST
+
+START_TEST(timestamp_is_iso_utc)
+{
+    char buffer[32];
+    ck_assert_ptr_eq(clock_timestamp(buffer), buffer);
+    ck_assert_uint_eq(strlen(buffer), strlen("2026-11-21T03:00:00.123Z"));
+    ck_assert(buffer[10] == 'T' && buffer[19] == '.' && buffer[23] == 'Z');
+}
+END_TEST
+
+START_TEST(arrays_grow_zeroed_and_owned)
+{
+    struct pair {
+        int64_t a;
+        char *b;
+    } *pairs = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < 1000; i++) {
+        size_t at = mem_grow(ctx, &pairs, &count);
+        ck_assert_uint_eq(at, i);
+        ck_assert_uint_eq(count, i + 1);
+        ck_assert(pairs[at].a == 0 && pairs[at].b == NULL);
+        pairs[at].a = (int64_t)i;
+        pairs[at].b = mem_printf(pairs, "%zu", i);
+    }
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(pairs[i].a, (int64_t)i);
+    ck_assert_str_eq(pairs[999].b, "999");
+    ck_assert_ptr_eq(talloc_parent(pairs), ctx);
+    ck_assert_ptr_null(mem_strdup(ctx, NULL));
+}
+END_TEST
+
+START_TEST(out_of_memory_ends_the_process)
+{
+    mem_check(NULL);
+}
+END_TEST
+
+START_TEST(embedded_files_are_found_by_path)
+{
+    ck_assert_ptr_null(embedded_text("policies/no-such.yaml"));
+    ck_assert_ptr_null(embedded_text(""));
+    for (const struct embedded_file *file = embedded_files; file->path; file++) {
+        ck_assert_ptr_eq(embedded_text(file->path), file->text);
+        ck_assert_uint_eq(strlen(file->text), file->length);
+    }
+}
+END_TEST
+
+static Suite *base_suite(void)
+{
+    Suite *suite = suite_create("base");
+    TCase *tests = tcase_create("base");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, error_carries_what_was_set);
+    tcase_add_test(tests, error_may_be_set_from_its_own_text);
+    tcase_add_test(tests, error_moves);
+    tcase_add_test(tests, error_prints_three_parts);
+    tcase_add_test(tests, text_count_separates_thousands);
+    tcase_add_test(tests, text_percent_says_100_only_of_all);
+    tcase_add_test(tests, text_duration_reads_well);
+    tcase_add_loop_test(tests, text_escape_shows_what_a_terminal_would_obey, 0,
+                        sizeof escapes / sizeof *escapes);
+    tcase_add_test(tests, text_escape_reads_no_further_than_told);
+    tcase_add_test(tests, text_nearest_finds_slips_only);
+    tcase_add_loop_test(tests, text_to_count_takes_whole_positive_numbers, 0,
+                        sizeof counts / sizeof *counts);
+    tcase_add_test(tests, text_same_word_ignores_case);
+    tcase_add_test(tests, backoff_stays_in_its_bounds);
+    tcase_add_test(tests, backoff_is_not_always_the_same);
+    tcase_add_test(tests, sleep_takes_its_time);
+    tcase_add_test(tests, sleep_ends_when_a_stop_is_requested);
+    tcase_add_loop_test(tests, first_signal_cancels_only_what_is_worth_nothing_half_done, 0, 2);
+    tcase_add_test(tests, timestamp_is_iso_utc);
+    tcase_add_test(tests, arrays_grow_zeroed_and_owned);
+    tcase_add_test(tests, embedded_files_are_found_by_path);
+    suite_add_tcase(suite, tests);
+    /* Without the fixture: what it allocated would be reported as a leak of the early exit. */
+    TCase *ends = tcase_create("ends");
+    tcase_add_exit_test(ends, out_of_memory_ends_the_process, SWEEP_INTERNAL);
+    suite_add_tcase(suite, ends);
+    return suite;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(base_suite());
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
