@@ -8,7 +8,7 @@ FNR == 1 {
     printf "static const char file_%d[] =\n", n
 }
 {
-    gsub(/\\/, "\\\\\\\\")
+    gsub(/\\/, "&&") # each backslash twice; "\\\\" would mean one, as sub() reads it
     gsub(/"/, "\\\"")
     gsub(/\t/, "\\t")
     gsub(/\?\?/, "?\\?")

@@ -52,7 +52,7 @@ static const char probe_tables[] =
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'INSERT')"
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'UPDATE')"
     " FROM (SELECT WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL) AS both";
+    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL) AS present";
 
 static bool no_state(struct db *db, struct error *err)
 {
