@@ -7,7 +7,7 @@
 
 #include "pgsweep/mem.h"
 
-enum { CONNECT_TIMEOUT_MS = 5000, STALL_SECONDS = 30, SLOTS_MAX = 64 };
+enum { CONNECT_TIMEOUT_MS = 5000, SLOTS_MAX = 64 };
 
 static int store_free(struct store *store)
 {
@@ -45,9 +45,8 @@ static bool slot_prepare(struct slot *slot, const struct store_config *config)
         ok &= curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_bundle) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) == CURLE_OK;
+    /* No limit on slowness besides: a server may be silent for long while it deletes 1,000 objects. */
     ok &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->timeout_ms) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK;
-    ok &= curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->curl_error) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) == CURLE_OK;
     return ok;

@@ -37,8 +37,8 @@ struct store {
     size_t sent;
 };
 
-/* Signs and sends the slot's body; entries of the reply go to entry, with the slot as user. False and text (owned by ctx)
- * when it cannot even be sent. */
+/* Signs and sends the slot's body; entries of the reply go to entry, with the slot as user. False
+ * and text (owned by ctx) when it cannot even be sent. */
 bool client_send(struct store *store, struct slot *slot, wire_entry_fn *entry, const void *ctx,
                  char **text);
 

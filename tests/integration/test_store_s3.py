@@ -5,11 +5,14 @@ M3: objects are deleted in batches of up to 1,000, a failure is a result per key
 O5: a key counts as deleted only when the server said so.
 """
 
+import http.server
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -327,6 +330,18 @@ def test_O5_replies_that_confirm_nothing(driver, s3, body, why):
     assert outcomes(reply) == {"a": "retryable"} and why in errors(reply)[0], reply
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_O5_deleted_and_failed_at_once_is_failed(driver, s3, order):
+    entries = ["<Deleted><Key>a</Key></Deleted>", "<Error><Key>a</Key><Code>SlowDown</Code></Error>"][::order]
+    s3.fault("raw", body="<DeleteResult>" + "".join(entries) + "</DeleteResult>")
+    assert outcomes(delete(driver, s3.environment(), ["a", "a"])) == {"a": "retryable"}
+
+
+def test_O5_other_keys_than_those_sent_confirm_nothing(driver, s3):
+    s3.fault("raw", body="<DeleteResult><Deleted><Key>b</Key></Deleted><Deleted><Key>a/</Key></Deleted></DeleteResult>")
+    assert outcomes(delete(driver, s3.environment(), ["a"])) == {"a": "retryable"}
+
+
 def test_O5_an_error_document_in_a_200(driver, s3):
     s3.fault("raw", body="<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
     reply = delete(driver, s3.environment(), ["a"])
@@ -378,6 +393,56 @@ def test_O5_a_stop_waits_for_what_is_in_flight(driver, s3):
     process = begin(driver, s3, [f"n/{i:05}" for i in range(3000)], requests=1)
     process.send_signal(signal.SIGTERM)
     assert end(process)["deleted"] == 1000 and len(s3.log()) == 1
+
+
+# TLS
+
+
+class Tls(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b"<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>"
+        self.server.seen.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_M3_certificates_are_verified(driver, tmp_path):
+    pem, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=s3",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", pem],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tls)
+    server.handle_error = lambda *_: None
+    server.daemon_threads = True
+    server.seen = []
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    env = {"PGSWEEP_S3_BUCKET": "media", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "the-secret", "NO_PROXY": "*"}
+    try:
+        env["PGSWEEP_S3_ENDPOINT"] = f"https://127.0.0.1:{server.server_port}"
+        reply = delete(driver, env, ["a"])
+        assert outcomes(reply) == {"a": "retryable"} and errors(reply)[0].startswith("TlsError: ")
+        env["AWS_CA_BUNDLE"] = pem
+        assert delete(driver, env, ["a"])["deleted"] == 1
+        env["PGSWEEP_S3_ENDPOINT"] = f"https://localhost:{server.server_port}"  # a name that is not in it
+        reply = delete(driver, env, ["a"])
+        assert outcomes(reply) == {"a": "retryable"} and errors(reply)[0].startswith("TlsError: ")
+        assert server.seen == ["/media?delete="]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 # Keys that cannot be sent
