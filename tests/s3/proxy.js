@@ -206,7 +206,7 @@ function startListening() {
   return new Promise((resolve, reject) => {
     if (front) return resolve();
     front = http.createServer(serve);
-    front.keepAliveTimeout = 60000;
+    front.keepAliveTimeout = config.keepAliveMs || 60000;
     front.on('connection', socket => {
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
@@ -244,8 +244,10 @@ async function control(req, res) {
   if (req.url === '/__fault') faults.push({ count: 1, after: 0, ...json() });
   else if (req.url === '/__log') out = log;
   else if (req.url === '/__clock') clockOffsetMs = json().offset_s * 1000;
-  else if (req.url === '/__config') Object.assign(config, json());
-  else if (req.url === '/__up') await startListening();
+  else if (req.url === '/__config') {
+    Object.assign(config, json());
+    if (front) front.keepAliveTimeout = config.keepAliveMs || 60000;
+  } else if (req.url === '/__up') await startListening();
   else if (req.url === '/__down') stopListening();
   else if (req.url === '/__reset') {
     faults = [];

@@ -157,7 +157,7 @@ class S3Server:
         self._control("POST", "/__clock", json.dumps({"offset_s": offset_s}).encode())
 
     def configure(self, **changes):
-        """Changes secretAccessKey, sessionToken, region or delayMs of the running proxy."""
+        """Changes secretAccessKey, sessionToken, region, delayMs or keepAliveMs of the running proxy."""
         self._control("POST", "/__config", json.dumps(changes).encode())
 
     def down(self):

@@ -1,15 +1,16 @@
 /*
  * Runs the object store module alone, for tests/integration/test_store_s3.py.
  *
- * usage: store_driver [requests [timeout_ms [backoff_ms [calls]]]] < objects.json
+ * usage: store_driver [requests [timeout_ms [backoff_ms [calls [pause_ms]]]]] < objects.json
  * The input is a JSON array of [bucket, key]; a bucket of null: the key is a value to resolve. The
- * same objects are deleted `calls` times. The output is one JSON object: setup, error, hint,
+ * same objects are deleted `calls` times, with a pause in between. The output is one JSON object: setup, error, hint,
  * describe, requests, deleted, results. The configuration comes from the environment.
  */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
@@ -21,7 +22,8 @@ static json_t *text_or_null(const char *text)
     return text ? json_string(text) : json_null();
 }
 
-static void run(void *ctx, const struct store_config *config, json_t *input, int calls, json_t *output)
+static void run(void *ctx, const struct store_config *config, json_t *input, int calls, int pause_ms,
+                json_t *output)
 {
     struct error err = ERROR_INIT;
     struct store *store = NULL;
@@ -48,8 +50,10 @@ static void run(void *ctx, const struct store_config *config, json_t *input, int
         exit(1);
     }
     size_t deleted = 0;
-    for (int call = 0; call < calls; call++)
+    for (int call = 0; call < calls; call++) {
+        clock_sleep_ms(call > 0 ? pause_ms : 0);
         deleted = store_delete(store, ctx, objects, n, result);
+    }
     for (size_t i = 0; i < n; i++)
         json_array_append_new(results, json_pack("{s:s, s:s, s:o, s:s}", "bucket", objects[i].bucket,
                                                  "key", objects[i].key, "error",
@@ -81,7 +85,8 @@ int main(int argc, char **argv)
     json_object_set_new(output, "error", text_or_null(err.message));
     json_object_set_new(output, "hint", text_or_null(err.hint));
     if (setup == STORE_READY)
-        run(ctx, config, input, argc > 4 ? atoi(argv[4]) : 1, output);
+        run(ctx, config, input, argc > 4 ? atoi(argv[4]) : 1,
+            argc > 5 ? atoi(argv[5]) : 0, output);
     json_dumpf(output, stdout, 0);
     json_decref(output);
     json_decref(input);
