@@ -7,7 +7,7 @@
 /* X(name, number, what it means to the person or scheduler that reads it) */
 #define PGSWEEP_EXIT_CODES(X)                                                                      \
     X(SWEEP_OK, 0, "all that was eligible is gone, or the report says what a limit left")          \
-    X(SWEEP_SOME_FAILED, 1, "finished, but some items failed or were left because they are locked") \
+    X(SWEEP_SOME_FAILED, 1, "some items failed or stayed locked, or the run had to end early: see report")\
     X(SWEEP_USAGE, 2, "wrong usage, policy, schema or privilege; nothing was touched")             \
     X(SWEEP_UNREACHABLE, 3, "the database could not be reached, or was lost for good")             \
     X(SWEEP_REFUSED, 4, "refused by a safeguard; nothing was deleted")                             \

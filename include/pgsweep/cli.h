@@ -1,0 +1,45 @@
+/*
+ * The command line: one table of options, one of commands; parsing and --help both work from them.
+ */
+#ifndef PGSWEEP_CLI_H
+#define PGSWEEP_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "pgsweep/error.h"
+
+enum cli_command {
+    COMMAND_SWEEP = 1, /* pgsweep POLICY */
+    COMMAND_INIT = 2,
+    COMMAND_LIST = 4,
+    COMMAND_SHOW = 8,
+    COMMAND_HELP = 16,
+    COMMAND_VERSION = 32,
+};
+
+/* Everything the command line said. Strings point into argv; NULL or false: not given. */
+struct cli_options {
+    enum cli_command command;
+    const char *policy; /* for sweep and show: the policy's name */
+    const char *topic;  /* for help: a command's name, or NULL */
+    const char *dbname, *host, *port, *user;
+    bool no_password, password;
+    bool dry_run, quiet, verbose, echo, json, allow_missing_index, print_sql;
+    const char *format, *cutoff, *policy_dir, *role, *retries;
+    const char *retain, *chunk, *max_rows, *max_runtime, *pause; /* override the policy's settings */
+};
+
+/* Fills options. SWEEP_USAGE for anything not understood, with the nearest known word. A first word
+ * that is no command is taken as a policy's name: whether it is one, the caller finds out. */
+bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err);
+
+/* Prints the help of a command (by its name; any policy's name gives the sweep's), or the general one
+ * for NULL. policies: names and descriptions of the policies there are, in pairs; ends with NULL. */
+void cli_print_help(const char *topic, const char *const *policies, FILE *out);
+
+/* The names of the commands; ends with NULL. */
+extern const char *const cli_command_names[];
+
+#endif

@@ -1,0 +1,173 @@
+/*
+ * A plan: a policy compiled against the live catalog. Ordered steps and the SQL of each, no side
+ * effects. Dry run and live run use the same plan, the same predicates and the same cutoff.
+ */
+#ifndef PGSWEEP_PLAN_H
+#define PGSWEEP_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pgsweep/buffer.h"
+#include "pgsweep/db.h"
+#include "pgsweep/error.h"
+#include "pgsweep/policy.h"
+
+struct plan_column {
+    const char *name;
+    const char *ident; /* quoted */
+    const char *type;  /* as SQL writes it, for casts */
+    bool not_null;
+    unsigned base_type; /* oid; of a domain, that of its base type */
+    int key_position;   /* 1-based place in the primary key, or 0 */
+};
+
+struct plan_table {
+    const char *oid;   /* as text */
+    const char *ident; /* "public"."jobs", quoted: for SQL */
+    const char *label; /* public.jobs, quoted only where needed: for people and records */
+    const char *name;  /* jobs */
+    char kind;         /* r: table, p: partitioned */
+    int64_t estimated_rows;
+    bool may_use_schema, may_select, may_update, may_delete;
+    struct plan_column *columns;
+    size_t column_count;
+};
+
+/* One reference from a node's table to a parent node's table: a foreign key. */
+struct plan_edge {
+    struct plan_node *parent;
+    const char *constraint;
+    char on_delete; /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
+    const char **columns;  /* quoted, in the referring table */
+    const char **referred; /* quoted, in the parent's table */
+    const char **names;    /* columns, not quoted */
+    bool *not_null;
+    size_t width;
+    bool indexed;   /* the referring side */
+    int64_t pages;  /* size of the referring table */
+};
+
+/* A table that the policy touches: the root, or a dependent. */
+struct plan_node {
+    int index; /* in plan->nodes; 0 is the root */
+    struct plan_table table;
+    enum policy_action action;
+    const struct policy_dependent *rule; /* NULL for the root and for "unlisted: cascade" */
+    struct plan_node *parent;            /* the first one found: for the tree that people see */
+    struct plan_edge *edges;             /* to nodes that are deleted */
+    size_t edge_count;
+    int order; /* deletes run from high to low: a node after all that refer to it */
+};
+
+struct plan_guard {
+    const char *name;
+    const char *sql; /* in brackets; $1 is the cutoff */
+    const char *by;  /* SQL text expression or NULL */
+};
+
+enum plan_strategy { STRATEGY_RANGE, STRATEGY_LOCKED };
+
+/* What the sweep walks along. */
+enum plan_walk {
+    WALK_AGE, /* (age, key): an index leads with the age column */
+    WALK_KEY, /* key: no such index, or too many equal ages */
+};
+
+struct plan {
+    const struct policy *policy;
+    struct plan_node **nodes; /* nodes[0] is the root */
+    size_t node_count;
+    const struct plan_column **key; /* the primary key, in its order */
+    size_t key_count;
+    const struct plan_column *age;
+    const struct plan_column **cursor; /* what is walked along: age and key, or key */
+    size_t cursor_count;
+    const char *where_sql;     /* in brackets; NULL when every old row is a candidate */
+    struct plan_guard *guards; /* the policy's, then one per dependent with action keep */
+    size_t guard_count;
+    bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
+    enum plan_strategy strategy;
+    const char *strategy_reason;
+    enum plan_walk walk;
+    const char *walk_reason;
+    const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
+    const char *cutoff_value; /* what is compared with the age column: parameter $1 */
+    const char **notes;       /* advice found on the way; one line each */
+    size_t note_count;
+};
+
+/* What the caller of plan_build wants to know or to allow. */
+struct plan_request {
+    bool live;                /* the plan is going to be carried out: privileges are checked for that */
+    const char *cutoff;       /* --cutoff, or NULL */
+    bool allow_missing_index; /* run although a large referring table has no index on its reference */
+};
+
+/* Compiles the policy. Errors: SWEEP_USAGE for what does not fit the schema or the role, with the
+ * policy's file and line or the GRANT to run; SWEEP_REFUSED for what a safeguard stops (a table that
+ * refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
+bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
+                const struct plan_request *request, struct plan **plan, struct error *err);
+
+/* The predicate of a candidate, for a root row called t; parameter $1 is cutoff_value. The one
+ * predicate of count, dry run and deletion. */
+void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
+
+/* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
+void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
+
+/* " AND" and the condition that a root row t lies after (">") or at most at ("<=") the cursor whose
+ * values are the parameters from number first on. */
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first);
+
+/* The condition that a root row t is one of the keys in the array parameters from number first on. */
+void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
+
+/* The statement that deletes or detaches what refers through one edge of node to the keys in the
+ * array parameters $1...; the values of set follow them. */
+void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                      const struct plan_edge *edge);
+
+/* The statement that locks what plan_append_step would delete, and returns how many rows. */
+void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                           const struct plan_edge *edge);
+
+/* Exact counts, taken with the plan's own predicate. */
+struct plan_spared {
+    const char *guard;
+    const char *label; /* what "by" says, or NULL */
+    int64_t rows;
+};
+
+struct plan_counts {
+    int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
+    int64_t eligible;  /* candidates that would go */
+    int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
+    struct plan_spared *spared; /* by guard, most rows first within one guard */
+    size_t spared_count;
+};
+
+/* Counts in one READ ONLY transaction, that is one snapshot. dependents: also the rows that hang on
+ * the candidates. Owned by ctx. */
+bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
+                struct plan_counts *counts, struct error *err);
+
+/* Counts the candidates that are there now, at most limit. */
+bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
+                          struct error *err);
+
+/* The node with the most references still to be deleted first: nodes in execution order, detached
+ * ones first, then deleted ones with a node after all that refer to it. Excludes the root. Owned by
+ * ctx. */
+const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
+                                              size_t *count);
+
+/* Parses an interval with the database; milliseconds. what and setting go into the message. */
+bool plan_interval_ms(struct db *db, const struct setting *setting, const char *what, int64_t *ms,
+                      struct error *err);
+
+/* "cascade", "no action"...: pg_constraint's letter as SQL writes it. */
+const char *plan_on_delete_name(char on_delete);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * A policy: what may expire and what happens to what depends on it. Data, read from YAML; this
+ * module knows nothing of the database that it will be applied to.
+ */
+#ifndef PGSWEEP_POLICY_H
+#define PGSWEEP_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pgsweep/buffer.h"
+#include "pgsweep/error.h"
+
+/* A value and where it was said ("/etc/pgsweep/policies.d/jobs.yaml:12", "option --retain",
+ * "environment variable PGSWEEP_JOBS_RETAIN", "built-in policy jobs:4"). value NULL: not said. */
+struct setting {
+    const char *value;
+    const char *origin;
+};
+
+enum policy_action {
+    ACTION_DELETE, /* the dependents go with the candidate */
+    ACTION_DETACH, /* their reference is set to NULL, other columns may be set; the rows stay */
+    ACTION_KEEP,   /* a candidate with such rows is spared */
+    ACTION_IGNORE, /* left to the constraint's own rule, for the reason given */
+};
+extern const char *const policy_action_names[]; /* in YAML; ends with NULL */
+
+enum policy_unlisted {
+    UNLISTED_REFUSE,  /* a referencing table that the policy does not list stops the run */
+    UNLISTED_CASCADE, /* it is deleted from, where its constraint says ON DELETE CASCADE */
+};
+extern const char *const policy_unlisted_names[];
+
+struct policy_guard {
+    const char *name;
+    struct setting unless; /* SQL: the candidate is spared unless this is false */
+    struct setting by;     /* SQL: what the spared are counted by; may be NULL */
+};
+
+/* column = value, for rows that are detached; value NULL is SQL's NULL. */
+struct policy_assignment {
+    const char *column;
+    const char *value;
+    const char *origin;
+};
+
+struct policy_dependent {
+    struct setting table;
+    enum policy_action action;
+    struct policy_assignment *set;
+    size_t set_count;
+    struct setting reason; /* for ACTION_IGNORE */
+    bool optional;         /* the table may be missing */
+};
+
+struct policy {
+    const char *name;
+    const char *source; /* the file, or "built-in policy NAME" */
+    struct setting description;
+    struct setting table;
+    struct setting age;
+    struct setting time_zone; /* what a timestamp without time zone in the age column is read as */
+    struct setting retain;
+    struct setting where; /* SQL; may be NULL */
+    bool count_total;     /* report all rows that satisfy where, whatever their age */
+    struct policy_guard *guards;
+    size_t guard_count;
+    struct policy_dependent *dependents;
+    size_t dependent_count;
+    enum policy_unlisted unlisted;
+    struct setting chunk;       /* rows per transaction; "auto" or a number */
+    struct setting max_rows;    /* candidates per run; NULL for no limit */
+    struct setting max_runtime; /* an interval; NULL for no limit */
+    struct setting pause;       /* an interval between chunks; NULL for none */
+};
+
+/* Every candidate row has this alias in a policy's conditions. */
+#define POLICY_ALIAS "t"
+
+/* The largest chunk and row limit that may be asked for. */
+enum { POLICY_CHUNK_MAX = 100000 };
+#define POLICY_ROWS_MAX INT64_C(1000000000000000)
+
+/* Where policies come from, weakest first: built in, /etc/pgsweep/policies.d, --policy-dir. A file
+ * NAME.yaml replaces the policy NAME of a weaker layer as a whole. */
+#define POLICY_SYSTEM_DIR "/etc/pgsweep/policies.d"
+
+/* Loads the policy called name and applies PGSWEEP_NAME_RETAIN, _CHUNK, _MAX_ROWS, _MAX_RUNTIME and
+ * _PAUSE from the environment. policy_dir may be NULL. *policy is NULL, with true returned, when
+ * there is no such policy. A file that cannot be read or understood: SWEEP_USAGE with file and line. */
+bool policy_load(const void *ctx, const char *name, const char *policy_dir, struct policy **policy,
+                 struct error *err);
+
+/* Parses text (a YAML document) as the policy name; source goes into messages. */
+bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
+                  size_t length, struct policy **policy, struct error *err);
+
+/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, pause; origin is where
+ * it was said. The value is checked as in a file. */
+bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
+                     struct error *err);
+
+/* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
+bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,
+                  struct error *err);
+
+/* True for a name that a policy may have: [a-z][a-z0-9_-]*, at most 31 characters (it becomes part of
+ * application_name, file names and environment variables). */
+bool policy_name_valid(const char *name);
+
+/* Appends the policy as YAML that policy_parse reads back as the same policy. */
+bool policy_print(const struct policy *policy, PQExpBuffer out, struct error *err);
+
+/* What a reading of a condition's text tells, without a database. */
+struct condition_facts {
+    bool subquery;      /* it contains a subquery, so it looks beyond the candidate's row */
+    const char **calls; /* names that are called like functions, lower case unless quoted */
+    size_t call_count;
+};
+
+/* Checks that text is one SQL expression as far as its tokens tell: brackets and quotes balanced, no
+ * semicolon, no $1. facts (may be NULL) is filled, owned by ctx. origin goes into messages. */
+bool condition_check(const void *ctx, const struct setting *condition, struct condition_facts *facts,
+                     struct error *err);
+
+/* Appends the condition in brackets, with :cutoff replaced by cutoff (an SQL expression). The text
+ * must have passed condition_check. */
+void condition_append(PQExpBuffer out, const char *text, const char *cutoff);
+
+/* Checks the form of a retention or another interval: one or more of number and unit ("30 days",
+ * "7d", "1 month 2 days", "02:30 hours" is not), or ISO 8601 ("P30D"). The unit is what
+ * PostgreSQL's interval input takes; a bare number and the ambiguous "m" are refused. */
+bool interval_check(const struct setting *interval, const char *what, struct error *err);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * The report: the account of a run, and every way of telling it. It is filled by the sweep and
+ * changes nothing anywhere else.
+ */
+#ifndef PGSWEEP_REPORT_H
+#define PGSWEEP_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "pgsweep/error.h"
+#include "pgsweep/plan.h"
+
+/* A candidate that could not go. */
+struct report_failure {
+    const char *key; /* "(id)=(42)" */
+    char sqlstate[6];
+    const char *message;
+};
+
+/* How many failures are told one by one; the rest is only counted. */
+enum { REPORT_FAILURES_MAX = 100 };
+
+enum report_outcome {
+    OUTCOME_RUNNING,
+    OUTCOME_DONE,      /* everything eligible is gone (dry run: was counted) */
+    OUTCOME_PARTIAL,   /* finished; some items failed or were locked */
+    OUTCOME_LIMIT,     /* stopped at max_rows or max_runtime */
+    OUTCOME_STOPPED,   /* by a signal */
+    OUTCOME_ERROR,     /* ended by an error */
+};
+extern const char *const report_outcome_names[];
+
+struct report {
+    const char *run_id;
+    const struct policy *policy;
+    const struct plan *plan; /* NULL when it did not come to one */
+    bool dry_run;
+    enum report_outcome outcome;
+    int exit_code;
+    const char *started; /* the database's clock, timestamp with time zone */
+    int64_t duration_ms;
+    struct plan_counts counts;
+    int64_t *deleted;     /* rows deleted or detached, by node index; NULL without a plan */
+    int64_t spared_late;  /* candidates that were none any more when they were locked */
+    int64_t failed;
+    struct report_failure *failures;
+    size_t failure_count;
+    int64_t left_locked; /* candidates that other sessions kept locked */
+    int64_t chunks;
+    int64_t retries;
+    const char *limit;   /* which limit stopped the run; NULL: none */
+    int signal;          /* that stopped the run; 0: none */
+    struct error error;  /* that ended the run */
+    const char **remarks; /* what happened on the way and a person should know */
+    size_t remark_count;
+};
+
+/* A zeroed report owned by ctx. */
+struct report *report_new(const void *ctx, const struct policy *policy, bool dry_run);
+
+/* Gives the report its plan and room for the counts by node. */
+void report_set_plan(struct report *report, const struct plan *plan);
+
+/* Records a candidate that could not go. */
+void report_add_failure(struct report *report, const char *key, const struct error *err);
+
+/* Adds a remark. */
+void report_remark(struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Sets outcome and exit code from what the report holds. */
+void report_close(struct report *report);
+
+/* How a report is told. */
+enum report_format { REPORT_TEXT, REPORT_JSON };
+extern const char *const report_format_names[]; /* ends with NULL */
+
+/* Prints the report: for a dry run the plan tree with counts, for a live run the summary; or one JSON
+ * document. Errors are not part of the text form (main prints them on standard error). */
+void report_print(const struct report *report, enum report_format format, FILE *out);
+
+/* The parts of the above. */
+void report_print_tree(const struct report *report, FILE *out);
+void report_print_summary(const struct report *report, FILE *out);
+void report_print_json(const struct report *report, FILE *out);
+
+/* Progress of a live run on standard error. */
+struct progress {
+    bool terminal;      /* one line, redrawn; otherwise a line now and then */
+    bool quiet;         /* nothing at all */
+    int64_t started_ms; /* monotonic */
+    int64_t shown_ms;
+    bool drawn;
+};
+
+/* Starts it; quiet as asked, terminal as standard error is one. */
+void progress_start(struct progress *progress, bool quiet);
+
+/* Tells how far the run is, if it is time to. */
+void progress_show(struct progress *progress, const struct report *report);
+
+/* Takes the line off the terminal, for other output. */
+void progress_clear(struct progress *progress);
+
+/* A log line on standard error: time, run id, policy, text. */
+void report_log(const struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

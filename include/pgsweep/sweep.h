@@ -1,0 +1,38 @@
+/*
+ * The sweep: carries a plan out, chunk by chunk. It decides how far to go and what to do when
+ * something fails; what is changed passes through effects, what happened goes into the report.
+ */
+#ifndef PGSWEEP_SWEEP_H
+#define PGSWEEP_SWEEP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pgsweep/db.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/error.h"
+#include "pgsweep/plan.h"
+#include "pgsweep/report.h"
+
+/* The limits of a run. */
+struct sweep_budget {
+    int64_t chunk_rows;     /* candidates per transaction; 0: as many as the chunk time allows */
+    int64_t max_rows;       /* candidates; 0: no limit */
+    int64_t max_runtime_ms; /* 0: no limit */
+    int64_t pause_ms;       /* between chunks */
+    int retries;            /* tries of one chunk, or of a reconnection, after transient errors */
+    bool verbose;           /* log each deleted key */
+};
+
+/* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent UPDATE
+ * of the same rows is held up for that long at most; longer chunks gain little speed. */
+enum { SWEEP_CHUNK_MS = 20, SWEEP_RETRIES = 8 };
+
+/* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error ends
+ * it. The lock must be held and the run's record begun. Fills the report; false, with err set, when
+ * the run could not go on (what was committed before that stays and is in the report). */
+bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
+               const struct sweep_budget *budget, struct progress *progress, struct report *report,
+               struct error *err);
+
+#endif

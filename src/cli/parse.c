@@ -1,0 +1,171 @@
+/* From argv to struct cli_options, by the tables. */
+#include <getopt.h>
+#include <string.h>
+
+#include "pgsweep/text.h"
+#include "tables.h"
+
+enum { OPTIONS_MAX = 64, FIRST_LONG = 256, HELP = 1000, VERSION = 1001 };
+
+struct parser {
+    struct option longs[OPTIONS_MAX];
+    char shorts[2 * OPTIONS_MAX + 8];
+    const struct cli_option *given[OPTIONS_MAX]; /* each option that was given, once */
+    int given_count;
+};
+
+/* getopt_long's own tables, made from ours. */
+static void prepare(struct parser *parser)
+{
+    int n = 0;
+    char *s = parser->shorts;
+    *s++ = ':'; /* a missing argument is told apart from an unknown option */
+    for (const struct cli_option *o = cli_options_table; o->name; o++, n++) {
+        parser->longs[n] = (struct option){
+            o->name, o->argument ? required_argument : no_argument, NULL, FIRST_LONG + n};
+        if (o->letter) {
+            *s++ = o->letter;
+            if (o->argument)
+                *s++ = ':';
+        }
+    }
+    parser->longs[n++] = (struct option){"help", no_argument, NULL, HELP};
+    parser->longs[n++] = (struct option){"version", no_argument, NULL, VERSION};
+    *s++ = 'V';
+    *s = '\0';
+}
+
+static const struct cli_option *find_option(int code)
+{
+    int n = 0;
+    for (const struct cli_option *o = cli_options_table; o->name; o++, n++)
+        if (code == FIRST_LONG + n || (o->letter && code == o->letter))
+            return o;
+    return NULL;
+}
+
+static bool unknown_option(const char *word, struct error *err)
+{
+    const char *names[OPTIONS_MAX];
+    size_t count = 0;
+    char bare[64];
+    for (const struct cli_option *o = cli_options_table; o->name; o++)
+        names[count++] = o->name;
+    names[count++] = "help";
+    names[count++] = "version";
+    error_set(err, SWEEP_USAGE, "unknown option \"%s\"", word);
+    snprintf(bare, sizeof bare, "%s", word + strspn(word, "-"));
+    bare[strcspn(bare, "=")] = '\0';
+    const char *nearest = strncmp(word, "--", 2) == 0 ? text_nearest(bare, names, count) : NULL;
+    if (nearest)
+        return error_hint(err, "Did you mean \"--%s\"? \"pgsweep --help\" lists all.", nearest);
+    return error_hint(err, "\"pgsweep --help\" lists the options.");
+}
+
+static bool take_option(struct parser *parser, const struct cli_option *option,
+                        struct cli_options *options, struct error *err)
+{
+    char *base = (char *)options;
+    for (int i = 0; i < parser->given_count; i++)
+        if (parser->given[i] == option && option->argument)
+            return error_set(err, SWEEP_USAGE, "option --%s is given twice", option->name);
+    if (parser->given_count < OPTIONS_MAX)
+        parser->given[parser->given_count++] = option;
+    if (option->argument)
+        *(const char **)(void *)(base + option->offset) = optarg;
+    else
+        *(bool *)(void *)(base + option->offset) = true;
+    return true;
+}
+
+static bool take_operands(int argc, char **argv, struct cli_options *options, struct error *err)
+{
+    const char *first = optind < argc ? argv[optind] : NULL;
+    if (options->command == COMMAND_HELP || options->command == COMMAND_VERSION) {
+        options->topic = first;
+        return true;
+    }
+    if (!first) {
+        error_set(err, SWEEP_USAGE, "no policy or command is given");
+        return error_hint(err, "\"pgsweep list\" lists the policies, \"pgsweep --help\" everything else.");
+    }
+    const struct cli_command_entry *entry = cli_commands_table + 1;
+    while (entry->name && strcmp(entry->name, first) != 0)
+        entry++;
+    options->command = entry->name ? entry->command : COMMAND_SWEEP;
+    int expected = 1;
+    if (options->command == COMMAND_SWEEP) {
+        options->policy = first;
+    } else if (entry->operand) {
+        if (optind + 1 >= argc)
+            return error_set(err, SWEEP_USAGE, "pgsweep %s needs the name of a policy", first);
+        options->policy = argv[optind + 1];
+        expected = 2;
+    }
+    if (optind + expected < argc) {
+        error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", argv[optind + expected]);
+        return error_hint(err, "One run is one policy or one command.");
+    }
+    return true;
+}
+
+/* What goes with what. */
+static bool check(const struct parser *parser, struct cli_options *options, struct error *err)
+{
+    for (int i = 0; i < parser->given_count; i++) {
+        const struct cli_option *option = parser->given[i];
+        if (options->command >= COMMAND_HELP || (option->commands & (int)options->command))
+            continue;
+        const char *name = "POLICY";
+        for (const struct cli_command_entry *e = cli_commands_table; e->name; e++)
+            if (option->commands & (int)e->command) {
+                name = e->name;
+                break;
+            }
+        error_set(err, SWEEP_USAGE, "option --%s does not go with this command", option->name);
+        return error_hint(err, "It goes with \"pgsweep %s\".", name);
+    }
+    if (options->format) {
+        options->json = strcmp(options->format, "json") == 0;
+        if (!options->json && strcmp(options->format, "text") != 0)
+            return error_set(err, SWEEP_USAGE, "option --format: \"%s\" is neither \"text\" nor \"json\"",
+                             options->format);
+    }
+    if (options->quiet && options->verbose)
+        return error_set(err, SWEEP_USAGE, "--quiet and --verbose exclude each other");
+    if (options->password && options->no_password)
+        return error_set(err, SWEEP_USAGE, "--password and --no-password exclude each other");
+    return true;
+}
+
+bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err)
+{
+    struct parser parser = {.given_count = 0};
+    *options = (struct cli_options){0};
+    prepare(&parser);
+    opterr = 0;
+    optind = 1;
+    for (;;) {
+        int at = optind;
+        int code = getopt_long(argc, argv, parser.shorts, parser.longs, NULL);
+        if (code == -1)
+            break;
+        const struct cli_option *option = find_option(code);
+        if (option) {
+            if (!take_option(&parser, option, options, err))
+                return false;
+        } else if (code == HELP) {
+            options->command = COMMAND_HELP;
+        } else if (code == VERSION || code == 'V') {
+            options->command = COMMAND_VERSION;
+        } else if (code == ':') {
+            return error_set(err, SWEEP_USAGE, "option \"%s\" needs a value", argv[optind - 1]);
+        } else if (optopt > 0 && optopt < FIRST_LONG) {
+            char word[] = {'-', (char)optopt, '\0'};
+            return unknown_option(word, err);
+        } else {
+            return unknown_option(argv[at < optind ? optind - 1 : at], err);
+        }
+    }
+    return take_operands(argc, argv, options, err) && check(&parser, options, err);
+}

@@ -1,0 +1,49 @@
+/* Every option and every command, once. */
+#include "tables.h"
+
+#define OPTION(member) offsetof(struct cli_options, member)
+#define DATABASE (COMMAND_SWEEP | COMMAND_INIT)
+
+const struct cli_option cli_options_table[] = {
+    {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts", "What is deleted"},
+    {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep rows younger than this, such as \"30 days\"", "What is deleted"},
+    {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted"},
+    {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted"},
+    {"allow-missing-index", 0, NULL, COMMAND_SWEEP, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted"},
+    {"chunk", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(chunk), "rows per transaction, or \"auto\"", "How fast"},
+    {"max-rows", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_rows), "stop after this many candidates", "How fast"},
+    {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast"},
+    {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast"},
+    {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast"},
+    {"format", 0, "FORMAT", COMMAND_SWEEP, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed"},
+    {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT, OPTION(quiet), "print nothing but errors", "What is printed"},
+    {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key with its time, on standard error", "What is printed"},
+    {"echo", 'e', NULL, DATABASE, OPTION(echo), "print the SQL that is sent, on standard error", "What is printed"},
+    {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it", "State schema"},
+    {"role", 0, "ROLE", COMMAND_INIT, OPTION(role), "grant the use of the state schema to this role", "State schema"},
+    {"dbname", 'd', "DBNAME", DATABASE, OPTION(dbname), "database name, connection string or URI", "Connection"},
+    {"host", 'h', "HOST", DATABASE, OPTION(host), "server host or socket directory", "Connection"},
+    {"port", 'p', "PORT", DATABASE, OPTION(port), "server port", "Connection"},
+    {"username", 'U', "NAME", DATABASE, OPTION(user), "role to connect as", "Connection"},
+    {"no-password", 'w', NULL, DATABASE, OPTION(no_password), "never ask for a password", "Connection"},
+    {"password", 'W', NULL, DATABASE, OPTION(password), "ask for a password", "Connection"},
+    {NULL, 0, NULL, 0, 0, NULL, NULL},
+};
+
+const struct cli_command_entry cli_commands_table[] = {
+    {"POLICY", COMMAND_SWEEP, NULL, "delete what has expired under the policy of that name",
+     "Deletes what has expired under a policy, chunk by chunk, while the application goes on.\n"
+     "With --dry-run it changes nothing, needs only SELECT, and prints the plan with exact counts."},
+    {"init", COMMAND_INIT, NULL, "create or upgrade the state schema \"pgsweep\" in a database",
+     "Creates the schema \"pgsweep\" that live runs are recorded in, or brings it up to date.\n"
+     "It may be run any number of times. A dry run does not need it."},
+    {"list", COMMAND_LIST, NULL, "list the policies there are",
+     "Lists the policies: built in, in /etc/pgsweep/policies.d, and in --policy-dir."},
+    {"show", COMMAND_SHOW, "POLICY", "print a policy, as it is in effect, as YAML",
+     "Prints the policy as it is in effect, with what the environment and the options override.\n"
+     "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR."},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+const char *const cli_command_names[] = {"init", "list", "show", NULL};
+

@@ -1,0 +1,28 @@
+/* The tables that the parser and the help share. Private to the cli room. */
+#ifndef PGSWEEP_CLI_TABLES_H
+#define PGSWEEP_CLI_TABLES_H
+
+#include "pgsweep/cli.h"
+
+struct cli_option {
+    const char *name;
+    char letter;          /* 0: none */
+    const char *argument; /* what stands for it in the help; NULL: takes none */
+    int commands;         /* bits of enum cli_command for which it may be given */
+    size_t offset;        /* in struct cli_options: const char * with an argument, else bool */
+    const char *help;
+    const char *group;
+};
+
+struct cli_command_entry {
+    const char *name;
+    enum cli_command command;
+    const char *operand; /* NULL: takes none */
+    const char *summary;
+    const char *description;
+};
+
+extern const struct cli_option cli_options_table[];           /* ends with a NULL name */
+extern const struct cli_command_entry cli_commands_table[];   /* ends with a NULL name */
+
+#endif

@@ -1,0 +1,57 @@
+/* Loading a policy and connecting, as the command line says. */
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/text.h"
+
+static bool unknown_policy(const void *ctx, const struct cli_options *options, struct error *err)
+{
+    const char **names;
+    size_t count;
+    if (!policy_names(ctx, options->policy_dir, &names, &count, err))
+        return false;
+    const char **all = mem_array(ctx, const char *, count + 8);
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        all[n++] = names[i];
+    for (size_t i = 0; cli_command_names[i]; i++)
+        all[n++] = cli_command_names[i];
+    const char *nearest = text_nearest(options->policy, all, n);
+    error_set(err, SWEEP_USAGE, "there is no policy or command \"%s\"", options->policy);
+    if (nearest)
+        return error_hint(err, "Did you mean \"%s\"? \"pgsweep list\" lists the policies.", nearest);
+    return error_hint(err, "\"pgsweep list\" lists the policies, \"pgsweep --help\" the commands.");
+}
+
+bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
+                         struct error *err)
+{
+    const struct {
+        const char *key, *value, *origin;
+    } overrides[] = {
+        {"retain", options->retain, "option --retain"},
+        {"chunk", options->chunk, "option --chunk"},
+        {"max_rows", options->max_rows, "option --max-rows"},
+        {"max_runtime", options->max_runtime, "option --max-runtime"},
+        {"pause", options->pause, "option --pause"},
+    };
+    if (!policy_load(ctx, options->policy, options->policy_dir, policy, err))
+        return false;
+    if (!*policy)
+        return unknown_policy(ctx, options, err);
+    for (size_t i = 0; i < sizeof overrides / sizeof *overrides; i++)
+        if (overrides[i].value && !policy_override(*policy, overrides[i].key, overrides[i].value,
+                                                   overrides[i].origin, err))
+            return false;
+    return true;
+}
+
+bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
+                     struct db **db, struct error *err)
+{
+    struct db_options how = {
+        .dbname = options->dbname, .host = options->host, .port = options->port,
+        .user = options->user, .never_prompt = options->no_password,
+        .always_prompt = options->password, .application_name = application_name,
+        .echo = options->echo};
+    return db_connect(ctx, &how, db, err);
+}

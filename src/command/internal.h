@@ -1,0 +1,18 @@
+/* What the commands share. */
+#ifndef PGSWEEP_COMMAND_INTERNAL_H
+#define PGSWEEP_COMMAND_INTERNAL_H
+
+#include "pgsweep/command.h"
+#include "pgsweep/db.h"
+#include "pgsweep/policy.h"
+
+/* The policy named on the command line with everything that overrides it; SWEEP_USAGE, with the
+ * nearest name, when there is none. Owned by ctx. */
+bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
+                         struct error *err);
+
+/* The connection that the command line asks for. Owned by ctx. */
+bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
+                     struct db **db, struct error *err);
+
+#endif

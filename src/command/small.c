@@ -1,0 +1,88 @@
+/* The commands that take a few lines: init, list, show, help. */
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/mem.h"
+
+/* Ends a command: frees its memory and gives its exit code. */
+static int done(void *ctx, bool ok, const struct error *err)
+{
+    talloc_free(ctx);
+    return ok ? SWEEP_OK : (int)err->code;
+}
+
+int command_init(const struct cli_options *options, struct error *err)
+{
+    void *ctx = talloc_new(NULL);
+    struct db *db = NULL;
+    bool ok = true;
+    if (options->print_sql && !options->role) {
+        fputs(state_init_sql(ctx, NULL, NULL), stdout);
+        return done(ctx, true, err);
+    }
+    ok = command_connect(ctx, options, "pgsweep/init", &db, err);
+    if (ok && options->print_sql) {
+        fputs(state_init_sql(ctx, db, options->role), stdout);
+    } else if (ok) {
+        ok = state_init(db, options->role, err);
+        if (ok && !options->quiet)
+            printf("state schema \"pgsweep\" is at version %d in %s\n", STATE_VERSION, db_where(db));
+    }
+    return done(ctx, ok, err);
+}
+
+/* name, description pairs of all policies; NULL, with err set, when one cannot be read. */
+static const char **describe_policies(const void *ctx, const char *policy_dir, struct error *err)
+{
+    const char **names;
+    size_t count;
+    if (!policy_names(ctx, policy_dir, &names, &count, err))
+        return NULL;
+    const char **pairs = mem_array(ctx, const char *, 3 * count + 1);
+    for (size_t i = 0; i < count; i++) {
+        struct policy *policy;
+        if (!policy_load(ctx, names[i], policy_dir, &policy, err))
+            return NULL;
+        pairs[2 * i] = names[i];
+        pairs[2 * i + 1] = policy && policy->description.value ? policy->description.value : "";
+    }
+    return pairs;
+}
+
+int command_list(const struct cli_options *options, struct error *err)
+{
+    void *ctx = talloc_new(NULL);
+    const char **pairs = describe_policies(ctx, options->policy_dir, err);
+    for (size_t i = 0; pairs && pairs[i]; i += 2) {
+        struct policy *policy;
+        if (policy_load(ctx, pairs[i], options->policy_dir, &policy, err) && policy)
+            printf("%-12s %-10s %s\n             from %s\n", pairs[i], policy->retain.value, pairs[i + 1],
+                   policy->source);
+    }
+    return done(ctx, pairs != NULL, err);
+}
+
+int command_show(const struct cli_options *options, struct error *err)
+{
+    void *ctx = talloc_new(NULL);
+    struct policy *policy;
+    PQExpBuffer text = createPQExpBuffer();
+    bool ok = command_load_policy(ctx, options, &policy, err) && policy_print(policy, text, err);
+    if (ok)
+        printf("# policy %s, from %s; retain from %s\n%s", policy->name, policy->source,
+               policy->retain.origin, text->data);
+    destroyPQExpBuffer(text);
+    return done(ctx, ok, err);
+}
+
+int command_help(const struct cli_options *options, struct error *err)
+{
+    void *ctx = talloc_new(NULL);
+    const char *none[] = {NULL};
+    const char **pairs = describe_policies(ctx, options->policy_dir, err);
+    error_clear(err); /* help is given even where a policy file is broken */
+    cli_print_help(options->topic, pairs ? pairs : none, stdout);
+    return done(ctx, true, err);
+}

@@ -1,0 +1,149 @@
+/* pgsweep POLICY: from the command line to the report. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/plan.h"
+#include "pgsweep/report.h"
+#include "pgsweep/stop.h"
+#include "pgsweep/sweep.h"
+#include "pgsweep/text.h"
+
+enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEOUT_MS = 60 * 1000 };
+
+struct run {
+    const struct cli_options *options;
+    struct policy *policy;
+    struct db *db;
+    struct plan *plan;
+    struct report *report;
+    struct sweep_budget budget;
+};
+
+static bool read_budget(struct run *run, struct error *err)
+{
+    const struct policy *policy = run->policy;
+    struct sweep_budget *budget = &run->budget;
+    int64_t n = SWEEP_RETRIES;
+    budget->chunk_rows = strcmp(policy->chunk.value, "auto") == 0 ? 0 : atoll(policy->chunk.value);
+    budget->max_rows = policy->max_rows.value ? atoll(policy->max_rows.value) : 0;
+    budget->verbose = run->options->verbose;
+    if (run->options->retries && !text_to_count(run->options->retries, 1000, &n))
+        return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
+                         run->options->retries);
+    budget->retries = (int)n;
+    return (!policy->max_runtime.value ||
+            plan_interval_ms(run->db, &policy->max_runtime, "max_runtime", &budget->max_runtime_ms, err)) &&
+           (!policy->pause.value ||
+            plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
+}
+
+static bool prepare(struct run *run, struct error *err)
+{
+    const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
+    const struct plan_request request = {.live = !run->options->dry_run,
+                                         .cutoff = run->options->cutoff,
+                                         .allow_missing_index = run->options->allow_missing_index};
+    char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
+    struct db_rows *rows;
+    if (!command_connect(run->report, run->options, name, &run->db, err) ||
+        !db_set_limits(run->db, &limits, err) || !read_budget(run, err))
+        return false;
+    if (!db_query(run->db, run->report,
+                  "SELECT pg_catalog.now(), pg_catalog.pg_is_in_recovery()", 0, NULL, &rows, err))
+        return false;
+    run->report->started = db_rows_get(rows, 0, 0);
+    if (request.live && db_rows_bool(rows, 0, 1)) {
+        error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));
+        return error_hint(err, "Run against the primary; a dry run works on a standby too.");
+    }
+    if (!plan_build(run->report, run->db, run->policy, &request, &run->plan, err))
+        return false;
+    report_set_plan(run->report, run->plan);
+    return true;
+}
+
+static bool count(struct run *run, struct error *err)
+{
+    stop_cancel_early(true);
+    bool ok = plan_count(run->report, run->db, run->plan, run->options->dry_run,
+                         &run->report->counts, err);
+    stop_cancel_early(false);
+    if (!ok && stop_requested()) {
+        error_clear(err);
+        run->report->signal = stop_signal();
+        return true;
+    }
+    return ok;
+}
+
+/* The live part: lock, record, sweep, record. */
+static bool sweep(struct run *run, struct error *err)
+{
+    struct report *report = run->report;
+    struct effects *effects = effects_open(report, run->db, false);
+    struct progress progress;
+    if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
+        !run_note_unfinished(effects, report, err) || !count(run, err))
+        return false;
+    if (report->signal)
+        return true;
+    if (!run_begin(effects, report, err))
+        return false;
+    progress_start(&progress, run->options->quiet);
+    bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
+    if (!ok) {
+        /* The record tells it too; the original error is the one to report. */
+        error_set(&report->error, err->code, "%s", err->message);
+    }
+    report_close(report);
+    struct error ignored = ERROR_INIT;
+    if (!db_is_lost(run->db) && !run_finish(effects, report, &ignored) && ok) {
+        error_move(err, &ignored);
+        ok = error_prefix(err, "the rows are gone, but the end of the run could not be recorded");
+    }
+    error_clear(&ignored);
+    return ok;
+}
+
+static int finish(struct run *run, bool ok, int64_t started_ms, struct error *err)
+{
+    struct report *report = run->report;
+    report->duration_ms = clock_now_ms() - started_ms;
+    error_clear(&report->error);
+    if (!ok) {
+        error_set(&report->error, err->code, "%s", err->message);
+        error_sqlstate(&report->error, err->sqlstate);
+        if (err->detail)
+            error_detail(&report->error, "%s", err->detail);
+        if (err->hint)
+            error_hint(&report->error, "%s", err->hint);
+    }
+    report_close(report);
+    bool told = ok || report->chunks > 0 || run->options->json;
+    if (told && !(run->options->quiet && !run->options->json))
+        report_print(report, run->options->json ? REPORT_JSON : REPORT_TEXT, stdout);
+    return report->exit_code;
+}
+
+int command_sweep(const struct cli_options *options, struct error *err)
+{
+    struct run run = {.options = options};
+    void *ctx = talloc_new(NULL);
+    int64_t started_ms = clock_now_ms();
+    int code;
+    if (!command_load_policy(ctx, options, &run.policy, err)) {
+        code = (int)err->code;
+    } else {
+        run.report = report_new(ctx, run.policy, options->dry_run);
+        run.report->run_id = run_new_id(run.report);
+        stop_install();
+        bool ok = prepare(&run, err) && (options->dry_run ? count(&run, err) : sweep(&run, err));
+        code = finish(&run, ok, started_ms, err);
+    }
+    talloc_free(ctx);
+    return code;
+}

@@ -1,0 +1,217 @@
+/* Opening, re-opening and describing a connection. What a session looks like is in session.c. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+static int db_destructor(struct db *db)
+{
+    db_cancel_register(NULL);
+    PQfinish(db->conn);
+    if (db->password)
+        explicit_bzero(db->password, strlen(db->password));
+    return 0;
+}
+
+bool db_is_configured(const struct db_options *options)
+{
+    static const char *const variables[] = {"PGDATABASE", "PGHOST", "PGHOSTADDR", "PGSERVICE"};
+    if (options->dbname || options->host)
+        return true;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = getenv(variables[i]);
+        if (value && *value)
+            return true;
+    }
+    return false;
+}
+
+/* Asks on the terminal; NULL when there is none. */
+static char *ask_password(struct db *db)
+{
+    FILE *tty = fopen("/dev/tty", "r+");
+    if (!tty)
+        return NULL;
+    struct termios saved;
+    bool hidden = tcgetattr(fileno(tty), &saved) == 0;
+    if (hidden) {
+        struct termios quiet = saved;
+        quiet.c_lflag &= (tcflag_t)~ECHO;
+        tcsetattr(fileno(tty), TCSAFLUSH, &quiet);
+    }
+    fputs("Password: ", tty);
+    fflush(tty);
+    char line[1024];
+    char *got = fgets(line, sizeof line, tty);
+    if (hidden)
+        tcsetattr(fileno(tty), TCSAFLUSH, &saved);
+    fputc('\n', tty);
+    fclose(tty);
+    if (!got)
+        return NULL;
+    line[strcspn(line, "\n")] = '\0';
+    char *password = mem_strdup(db, line);
+    explicit_bzero(line, sizeof line);
+    return password;
+}
+
+static PGconn *open_connection(const struct db *db)
+{
+    /* What stands before dbname gives way to what a conninfo string in dbname says; what stands
+     * after it wins (libpq, PQconnectdbParams with expand_dbname). A default is given only where
+     * the environment says nothing. */
+    const char *keys[16];
+    const char *values[16];
+    int n = 0;
+#define PARAMETER(key, value) (keys[n] = (key), values[n] = (value), n++)
+    PARAMETER("fallback_application_name", "pgsweep");
+    if (!getenv("PGCONNECT_TIMEOUT"))
+        PARAMETER("connect_timeout", "10");
+    PARAMETER("keepalives_idle", "30");
+    PARAMETER("keepalives_interval", "10");
+    PARAMETER("keepalives_count", "3");
+    PARAMETER("dbname", db->options.dbname);
+    PARAMETER("host", db->options.host);
+    PARAMETER("port", db->options.port);
+    PARAMETER("user", db->options.user);
+    PARAMETER("password", db->password);
+    PARAMETER("client_encoding", "UTF8");
+    PARAMETER(NULL, NULL);
+#undef PARAMETER
+    return PQconnectdbParams(keys, values, 1);
+}
+
+static bool check_conninfo(const struct db_options *options, struct error *err)
+{
+    const char *text = options->dbname;
+    if (!text || (!strchr(text, '=') && strncmp(text, "postgresql://", 13) != 0 &&
+                  strncmp(text, "postgres://", 11) != 0))
+        return true;
+    char *why = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(text, &why);
+    if (parsed) {
+        PQconninfoFree(parsed);
+        return true;
+    }
+    /* Neither the text nor libpq's account of it is shown: either may carry a password. */
+    error_set(err, SWEEP_USAGE, "the connection string given as --dbname cannot be parsed");
+    if (why && !strstr(text, "password") && !strchr(text, '@'))
+        error_detail(err, "%s", why);
+    PQfreemem(why);
+    return error_hint(err, "Write it as \"host=db.example.com dbname=app user=sweeper\" or as "
+                           "postgresql://sweeper@db.example.com/app.");
+}
+
+static void describe(struct db *db)
+{
+    const char *host = PQhost(db->conn);
+    const char *name = PQdb(db->conn);
+    talloc_free(db->where);
+    db->where = mem_printf(db, "database \"%s\" on %s%s%s", name ? name : "?",
+                           host && *host ? host : "the local socket",
+                           host && *host == '/' ? ", port " : ":",
+                           PQport(db->conn) ? PQport(db->conn) : "?");
+}
+
+static bool establish(struct db *db, struct error *err)
+{
+    if (db->options.always_prompt && !db->password)
+        db->password = ask_password(db);
+    db->conn = open_connection(db);
+    if (PQstatus(db->conn) != CONNECTION_OK && PQconnectionNeedsPassword(db->conn) &&
+        !db->password && !db->options.never_prompt) {
+        db->password = ask_password(db);
+        if (db->password) {
+            PQfinish(db->conn);
+            db->conn = open_connection(db);
+        }
+    }
+    if (!db->conn) {
+        return error_set(err, SWEEP_INTERNAL, "out of memory");
+    }
+    if (PQstatus(db->conn) != CONNECTION_OK) {
+        error_set(err, SWEEP_UNREACHABLE, "cannot connect to PostgreSQL");
+        error_sqlstate(err, "08001");
+        error_detail(err, "%s", PQerrorMessage(db->conn));
+        if (PQconnectionNeedsPassword(db->conn))
+            return error_hint(err, "Put the password into ~/.pgpass (see PGPASSFILE), or use -W on "
+                                   "a terminal.");
+        return error_hint(err, "Check -h, -p, -U, -d and the PG* environment variables; try the "
+                               "same with psql.");
+    }
+    describe(db);
+    return db_session_setup(db, err);
+}
+
+bool db_connect(const void *ctx, const struct db_options *options, struct db **out,
+                struct error *err)
+{
+    *out = NULL;
+    if (!check_conninfo(options, err))
+        return false;
+    struct db *db = mem_new(ctx, struct db);
+    talloc_set_destructor(db, db_destructor);
+    db->options = *options;
+    db->options.dbname = mem_strdup(db, options->dbname);
+    db->options.host = mem_strdup(db, options->host);
+    db->options.port = mem_strdup(db, options->port);
+    db->options.user = mem_strdup(db, options->user);
+    db->options.application_name =
+        mem_strdup(db, options->application_name ? options->application_name : "pgsweep");
+    if (!establish(db, err)) {
+        talloc_free(db);
+        return false;
+    }
+    *out = db;
+    return true;
+}
+
+bool db_reconnect(struct db *db, struct error *err)
+{
+    db_cancel_register(NULL);
+    PQfinish(db->conn);
+    db->conn = NULL;
+    db->prepared_count = 0;
+    return establish(db, err);
+}
+
+bool db_is_lost(const struct db *db)
+{
+    return PQstatus(db->conn) != CONNECTION_OK;
+}
+
+bool db_in_transaction(const struct db *db)
+{
+    PGTransactionStatusType status = PQtransactionStatus(db->conn);
+    return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+}
+
+int db_server_version(const struct db *db)
+{
+    return PQserverVersion(db->conn);
+}
+
+int db_backend_pid(const struct db *db)
+{
+    return PQbackendPID(db->conn);
+}
+
+const char *db_database(const struct db *db)
+{
+    return PQdb(db->conn);
+}
+
+const char *db_user(const struct db *db)
+{
+    return PQuser(db->conn);
+}
+
+const char *db_where(const struct db *db)
+{
+    return db->where;
+}

@@ -1,0 +1,45 @@
+/* What a failure means: SQLSTATE classes, as a table. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/stop.h"
+
+/* The first row whose prefix fits decides. */
+static const struct {
+    const char *prefix;
+    enum db_failure class;
+} classes[] = {
+    {"40001", DB_FAILURE_TRANSIENT},  /* serialization_failure */
+    {"40P01", DB_FAILURE_TRANSIENT},  /* deadlock_detected */
+    {"55P03", DB_FAILURE_TRANSIENT},  /* lock_not_available: lock_timeout */
+    {"57014", DB_FAILURE_TRANSIENT},  /* query_canceled: statement_timeout; see below */
+    {"57P01", DB_FAILURE_CONNECTION}, /* admin_shutdown */
+    {"57P02", DB_FAILURE_CONNECTION}, /* crash_shutdown */
+    {"57P03", DB_FAILURE_CONNECTION}, /* cannot_connect_now */
+    {"57P05", DB_FAILURE_CONNECTION}, /* idle_session_timeout */
+    {"25P03", DB_FAILURE_CONNECTION}, /* idle_in_transaction_session_timeout */
+    {"53300", DB_FAILURE_CONNECTION}, /* too_many_connections */
+    {"08", DB_FAILURE_CONNECTION},
+    {"0A", DB_FAILURE_FATAL}, /* feature_not_supported */
+    {"25", DB_FAILURE_FATAL}, /* read-only transaction: the server became a standby */
+    {"26", DB_FAILURE_FATAL}, /* our prepared statement is gone: a pooler is in between */
+    {"28", DB_FAILURE_FATAL}, /* authorization */
+    {"3D", DB_FAILURE_FATAL}, {"3F", DB_FAILURE_FATAL}, /* no such database, schema */
+    {"42", DB_FAILURE_FATAL}, /* syntax, missing table, insufficient privilege */
+    {"53", DB_FAILURE_FATAL}, /* disk full, out of memory */
+    {"54", DB_FAILURE_FATAL}, {"55", DB_FAILURE_FATAL},
+    {"58", DB_FAILURE_FATAL}, {"XX", DB_FAILURE_FATAL}, /* i/o error, internal, corruption */
+};
+
+enum db_failure db_failure_class(const struct db *db, const struct error *err)
+{
+    if (db_is_lost(db) || err->sqlstate[0] == '\0')
+        return DB_FAILURE_CONNECTION;
+    /* The server has one code for a timeout and for a cancel request; only we know if we asked. */
+    if (strcmp(err->sqlstate, "57014") == 0 && stop_requested())
+        return DB_FAILURE_CANCELLED;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strncmp(err->sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
+            return classes[i].class;
+    return DB_FAILURE_ROW; /* class 22 data, 23 integrity, P0 a trigger's RAISE, anything else */
+}

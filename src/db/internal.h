@@ -1,0 +1,39 @@
+/* What the files of the db room share. */
+#ifndef PGSWEEP_DB_INTERNAL_H
+#define PGSWEEP_DB_INTERNAL_H
+
+#include <libpq-fe.h>
+
+#include "pgsweep/db.h"
+
+struct db {
+    PGconn *conn;
+    struct db_options options; /* strings owned by this struct */
+    char *password;            /* what a person typed; NULL when none was asked for */
+    char *where;
+    char *search_path; /* pinned at the first connection */
+    struct db_limits limits;
+    const struct db_statement **prepared; /* on this connection */
+    size_t prepared_count;
+};
+
+struct db_rows {
+    PGresult *result;
+};
+
+/* Wraps a result so that talloc frees it. */
+struct db_rows *db_rows_wrap(const void *ctx, PGresult *result);
+
+/* Fills err from a failed result (may be NULL: then from the connection). Returns false. */
+bool db_result_error(const struct db *db, const PGresult *result, struct error *err);
+
+/* Sets up a fresh connection: version check, search path, settings. */
+bool db_session_setup(struct db *db, struct error *err);
+
+/* Makes the connection the one that the signal handler cancels (NULL: none). */
+void db_cancel_register(PGconn *conn);
+
+/* Prints a statement and its parameters when --echo asks for it. */
+void db_echo(const struct db *db, const char *sql, int nparams, const char *const *params);
+
+#endif

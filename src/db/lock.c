@@ -1,0 +1,60 @@
+/* Session-level advisory locks, and the text form of arrays. */
+#define _GNU_SOURCE
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+static bool call_with_key(struct db *db, const char *sql, int64_t key, bool *answer,
+                          struct error *err)
+{
+    struct db_rows *rows;
+    char *text = mem_printf(db, "%lld", (long long)key);
+    const char *params[] = {text};
+    bool ok = db_query(db, text, sql, 1, params, &rows, err);
+    if (ok)
+        *answer = db_rows_bool(rows, 0, 0);
+    talloc_free(text);
+    return ok;
+}
+
+bool db_try_lock(struct db *db, int64_t key, bool *got, struct error *err)
+{
+    return call_with_key(db, "SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)", key, got,
+                         err);
+}
+
+bool db_unlock(struct db *db, int64_t key, struct error *err)
+{
+    bool held;
+    return call_with_key(db, "SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)", key, &held,
+                         err);
+}
+
+char *db_array(const void *ctx, const char *const *values, size_t count)
+{
+    size_t room = 3;
+    for (size_t i = 0; i < count; i++)
+        room += values[i] ? strlen(values[i]) * 2 + 3 : 5;
+    char *out = mem_array(ctx, char, room);
+    char *w = out;
+    *w++ = '{';
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            *w++ = ',';
+        if (!values[i]) {
+            w = stpcpy(w, "NULL");
+            continue;
+        }
+        *w++ = '"';
+        for (const char *p = values[i]; *p; p++) {
+            if (*p == '"' || *p == '\\')
+                *w++ = '\\';
+            *w++ = *p;
+        }
+        *w++ = '"';
+    }
+    *w++ = '}';
+    *w = '\0';
+    return out;
+}

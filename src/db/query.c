@@ -1,0 +1,307 @@
+/* Statements and their results: one at a time, or a batch in one round trip. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/text.h"
+
+const struct db_statement db_begin = {
+    "begin", "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"};
+const struct db_statement db_begin_read_only = {
+    "begin_read_only", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"};
+const struct db_statement db_commit = {"commit", "COMMIT"};
+
+static int rows_destructor(struct db_rows *rows)
+{
+    PQclear(rows->result);
+    return 0;
+}
+
+struct db_rows *db_rows_wrap(const void *ctx, PGresult *result)
+{
+    struct db_rows *rows = mem_new(ctx, struct db_rows);
+    rows->result = result;
+    talloc_set_destructor(rows, rows_destructor);
+    return rows;
+}
+
+int db_rows_count(const struct db_rows *rows)
+{
+    return PQntuples(rows->result);
+}
+
+const char *db_rows_get(const struct db_rows *rows, int row, int column)
+{
+    return PQgetisnull(rows->result, row, column) ? NULL : PQgetvalue(rows->result, row, column);
+}
+
+int64_t db_rows_int(const struct db_rows *rows, int row, int column)
+{
+    const char *text = db_rows_get(rows, row, column);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+bool db_rows_bool(const struct db_rows *rows, int row, int column)
+{
+    const char *text = db_rows_get(rows, row, column);
+    return text && text[0] == 't';
+}
+
+int64_t db_rows_affected(const struct db_rows *rows)
+{
+    const char *tuples = PQcmdTuples(rows->result);
+    return *tuples ? strtoll(tuples, NULL, 10) : 0;
+}
+
+static void echo_value(const char *value)
+{
+    char *shown = value ? text_escape(NULL, value, strnlen(value, 200)) : NULL;
+    fprintf(stderr, value ? "'%s%s'" : "NULL", shown ? shown : "", shown && strlen(value) > 200 ? "..." : "");
+    talloc_free(shown);
+}
+
+void db_echo(const struct db *db, const char *sql, int nparams, const char *const *params)
+{
+    if (!db->options.echo)
+        return;
+    fprintf(stderr, "%s;", sql);
+    for (int i = 0; i < nparams; i++) {
+        fprintf(stderr, "%s$%d = ", i ? ", " : "  -- ", i + 1);
+        echo_value(params[i]);
+    }
+    fputc('\n', stderr);
+}
+
+bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
+{
+    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
+    const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
+    bool lost = db_is_lost(db);
+    if (!message || !*message)
+        message = result ? PQresultErrorMessage(result) : "";
+    if (!*message)
+        message = PQerrorMessage(db->conn);
+    error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s", *message ? message : "no result");
+    error_sqlstate(err, sqlstate ? sqlstate : lost ? "08006" : "");
+    if (detail)
+        error_detail(err, "%s", detail);
+    else if (context)
+        error_detail(err, "%s", context);
+    return false;
+}
+
+static bool result_ok(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+}
+
+static bool take_result(struct db *db, const void *ctx, PGresult *result, struct db_rows **rows,
+                        struct error *err)
+{
+    if (!result || !result_ok(result)) {
+        db_result_error(db, result, err);
+        PQclear(result);
+        return false;
+    }
+    if (rows)
+        *rows = db_rows_wrap(ctx, result);
+    else
+        PQclear(result);
+    return true;
+}
+
+bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
+              const char *const *params, struct db_rows **rows, struct error *err)
+{
+    db_echo(db, sql, nparams, params);
+    PGresult *result = PQexecParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0);
+    return take_result(db, ctx, result, rows, err);
+}
+
+bool db_check(struct db *db, const char *sql, struct error *err)
+{
+    return take_result(db, NULL, PQprepare(db->conn, "", sql, 0, NULL), NULL, err);
+}
+
+bool db_script(struct db *db, const char *sql, struct error *err)
+{
+    db_echo(db, sql, 0, NULL);
+    return take_result(db, NULL, PQexec(db->conn, sql), NULL, err);
+}
+
+static bool is_prepared(const struct db *db, const struct db_statement *statement)
+{
+    for (size_t i = 0; i < db->prepared_count; i++)
+        if (db->prepared[i] == statement)
+            return true;
+    return false;
+}
+
+static void note_prepared(struct db *db, const struct db_statement *statement)
+{
+    size_t i = mem_grow(db, &db->prepared, &db->prepared_count);
+    db->prepared[i] = statement;
+}
+
+static bool prepare(struct db *db, const struct db_statement *statement, struct error *err)
+{
+    if (is_prepared(db, statement))
+        return true;
+    PGresult *result = PQprepare(db->conn, statement->name, statement->sql, 0, NULL);
+    if (!take_result(db, NULL, result, NULL, err))
+        return false;
+    note_prepared(db, statement);
+    return true;
+}
+
+bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
+                const char *const *params, struct db_rows **rows, struct error *err)
+{
+    if (!prepare(db, statement, err))
+        return false;
+    db_echo(db, statement->sql, nparams, params);
+    PGresult *result = PQexecPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0);
+    return take_result(db, ctx, result, rows, err);
+}
+
+/* Sends the steps; prepares[i] tells which ones bring the result of a preparation first. */
+static bool send_steps(struct db *db, struct db_step *steps, int count, bool *prepares)
+{
+    for (int i = 0; i < count; i++) {
+        const struct db_statement *statement = steps[i].statement;
+        prepares[i] = !is_prepared(db, statement);
+        for (int j = 0; j < i && prepares[i]; j++)
+            if (steps[j].statement == statement)
+                prepares[i] = false;
+        if (prepares[i] && !PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL))
+            return false;
+        db_echo(db, statement->sql, steps[i].nparams, steps[i].params);
+        if (!PQsendQueryPrepared(db->conn, statement->name, steps[i].nparams, steps[i].params, NULL,
+                                 NULL, 0))
+            return false;
+        if ((steps[i].sync || i == count - 1) && !PQpipelineSync(db->conn))
+            return false;
+    }
+    return true;
+}
+
+/* The next result, and the NULL that ends its command's results. */
+static PGresult *next_result(struct db *db)
+{
+    PGresult *result = PQgetResult(db->conn);
+    if (result && PQresultStatus(result) != PGRES_PIPELINE_SYNC)
+        PQclear(PQgetResult(db->conn));
+    return result;
+}
+
+/* Reads one step's results; err is set at the first failure of the batch only. */
+static void read_step(struct db *db, const void *ctx, struct db_step *step, bool prepare,
+                      bool *failed_before, struct error *err)
+{
+    for (int part = prepare ? 0 : 1; part < 2; part++) {
+        PGresult *result = next_result(db);
+        if (result && result_ok(result)) {
+            if (part == 0) {
+                note_prepared(db, step->statement);
+                PQclear(result);
+            } else {
+                step->rows = db_rows_wrap(ctx, result);
+                step->tag = PQcmdStatus(result);
+            }
+            continue;
+        }
+        if (!*failed_before && (!result || PQresultStatus(result) != PGRES_PIPELINE_ABORTED)) {
+            db_result_error(db, result, err);
+            *failed_before = true;
+        }
+        PQclear(result);
+    }
+}
+
+/* Reads up to the synchronisation point. An error that the commit itself raised (a deferred
+ * constraint, with an implicit transaction) comes before it. */
+static bool read_sync(struct db *db, bool *failed_before, struct error *err)
+{
+    for (;;) {
+        PGresult *result = PQgetResult(db->conn);
+        if (!result && !db_is_lost(db))
+            continue;
+        bool synced = result && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+        if (!synced && !*failed_before) {
+            db_result_error(db, result, err);
+            *failed_before = true;
+        }
+        PQclear(result);
+        if (synced || db_is_lost(db))
+            return synced;
+    }
+}
+
+bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
+              struct error *err)
+{
+    bool *prepares = mem_array(NULL, bool, count);
+    bool failed_before = false;
+    int first_failed = count;
+    for (int i = 0; i < count; i++) {
+        steps[i].rows = NULL;
+        steps[i].tag = "";
+    }
+    if (!PQenterPipelineMode(db->conn) || !send_steps(db, steps, count, prepares)) {
+        db_result_error(db, NULL, err);
+        failed_before = true;
+    }
+    for (int i = 0; i < count && !db_is_lost(db); i++) {
+        bool had_failed = failed_before;
+        read_step(db, ctx, &steps[i], prepares[i], &failed_before, err);
+        if (steps[i].sync || i == count - 1)
+            read_sync(db, &failed_before, err);
+        if (failed_before && !had_failed)
+            first_failed = i;
+    }
+    if (db_is_lost(db) && !failed_before) {
+        db_result_error(db, NULL, err);
+        failed_before = true;
+    }
+    if (!db_is_lost(db))
+        PQexitPipelineMode(db->conn);
+    talloc_free(prepares);
+    if (failed)
+        *failed = first_failed;
+    return !failed_before;
+}
+
+bool db_committed(const struct db_step *step)
+{
+    return step->rows && strcmp(step->tag, "COMMIT") == 0;
+}
+
+void db_rollback(struct db *db)
+{
+    if (!db_is_lost(db) && db_in_transaction(db)) {
+        db_echo(db, "ROLLBACK", 0, NULL);
+        PQclear(PQexec(db->conn, "ROLLBACK"));
+    }
+}
+
+char *db_quote_ident(struct db *db, const void *ctx, const char *text)
+{
+    char *quoted = mem_check(PQescapeIdentifier(db->conn, text, strlen(text)));
+    char *copy = mem_strdup(ctx, quoted);
+    PQfreemem(quoted);
+    return copy;
+}
+
+char *db_quote_literal(struct db *db, const void *ctx, const char *text)
+{
+    char *quoted = mem_check(PQescapeLiteral(db->conn, text, strlen(text)));
+    char *copy = mem_strdup(ctx, quoted);
+    PQfreemem(quoted);
+    return copy;
+}

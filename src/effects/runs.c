@@ -1,0 +1,182 @@
+/* The record of a run in pgsweep.runs. */
+#define _GNU_SOURCE
+#include <jansson.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+char *run_new_id(const void *ctx)
+{
+    char now[32];
+    struct tm tm;
+    time_t seconds = time(NULL);
+    uint32_t noise = 0;
+    if (getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
+        noise = (uint32_t)getpid();
+    gmtime_r(&seconds, &tm);
+    strftime(now, sizeof now, "%Y%m%dT%H%M%S", &tm);
+    return mem_printf(ctx, "%s-%08x", now, (unsigned)noise);
+}
+
+static char *dump(const void *ctx, json_t *json)
+{
+    char *text = mem_check(json_dumps(json, JSON_COMPACT));
+    char *copy = mem_strdup(ctx, text);
+    free(text);
+    json_decref(json);
+    return copy;
+}
+
+/* {"public.jobs": 12, ...}: what the report has plus what is added, by node. */
+static char *deleted_json(const void *ctx, const struct report *report, const int64_t *added)
+{
+    json_t *json = json_object();
+    for (size_t i = 0; i < report->plan->node_count; i++) {
+        const struct plan_node *node = report->plan->nodes[i];
+        if (node->action == ACTION_DELETE || node->action == ACTION_DETACH)
+            json_object_set_new(json, node->table.label,
+                                json_integer(report->deleted[i] + (added ? added[i] : 0)));
+    }
+    return dump(ctx, json);
+}
+
+static char *spared_json(const void *ctx, const struct report *report)
+{
+    json_t *json = json_array();
+    for (size_t i = 0; i < report->counts.spared_count; i++) {
+        const struct plan_spared *spared = &report->counts.spared[i];
+        json_array_append_new(json, json_pack("{s:s, s:s?, s:I}", "guard", spared->guard, "label",
+                                              spared->label, "rows", (json_int_t)spared->rows));
+    }
+    return dump(ctx, json);
+}
+
+static char *number(const void *ctx, int64_t n)
+{
+    return mem_printf(ctx, "%lld", (long long)n);
+}
+
+bool run_note_unfinished(struct effects *effects, struct report *report, struct error *err)
+{
+    static const char sql[] =
+        "UPDATE pgsweep.runs SET outcome = 'interrupted', finished = coalesce(last_chunk, started)"
+        " WHERE policy = $1 AND outcome = 'running'"
+        " RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.text";
+    const char *params[] = {report->policy->name};
+    struct db_rows *rows;
+    if (!effects_query(effects, report, sql, 1, params, &rows, err))
+        return false;
+    for (int i = 0; i < db_rows_count(rows); i++)
+        report_remark(report, "run %s, started %s on %s, did not finish; it had deleted %s; this run goes on from there",
+                      db_rows_get(rows, i, 0), db_rows_get(rows, i, 1), db_rows_get(rows, i, 2),
+                      db_rows_get(rows, i, 3));
+    return true;
+}
+
+bool run_begin(struct effects *effects, struct report *report, struct error *err)
+{
+    static const char sql[] =
+        "INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, role, os_user, host,"
+        "                          pid, version, total, eligible, spared, deleted)"
+        " VALUES ($1, $2, 'live', 'running', $3::pg_catalog.timestamptz, $4, session_user, $5, $6,"
+        "         $7::pg_catalog.int4, $8, $9::pg_catalog.int8, $10::pg_catalog.int8,"
+        "         $11::pg_catalog.jsonb, $12::pg_catalog.jsonb)"
+        " RETURNING started";
+    void *scratch = talloc_new(report);
+    char host[256] = "?";
+    struct passwd *user = getpwuid(geteuid());
+    gethostname(host, sizeof host - 1);
+    const char *params[] = {
+        report->run_id, report->policy->name, report->plan->cutoff, report->policy->retain.value,
+        user ? user->pw_name : NULL, host, number(scratch, getpid()), PGSWEEP_VERSION,
+        report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
+        number(scratch, report->counts.eligible), spared_json(scratch, report),
+        deleted_json(scratch, report, NULL)};
+    struct db_rows *rows;
+    bool ok = effects_query(effects, scratch, sql, 12, params, &rows, err);
+    if (ok)
+        report->started = mem_strdup(report, db_rows_get(rows, 0, 0));
+    talloc_free(scratch);
+    return ok;
+}
+
+struct db_step run_record_step(struct effects *effects, const void *ctx, const struct report *report,
+                               const int64_t *added)
+{
+    static const struct db_statement record = {
+        "run_record", "UPDATE pgsweep.runs SET chunks = $2::pg_catalog.int8,"
+                      " deleted = $3::pg_catalog.jsonb, failed = $4::pg_catalog.int8,"
+                      " last_chunk = pg_catalog.clock_timestamp() WHERE run_id = $1"};
+    (void)effects;
+    const char **params = mem_array(ctx, const char *, 4);
+    params[0] = report->run_id;
+    params[1] = number(ctx, report->chunks + 1);
+    params[2] = deleted_json(ctx, report, added);
+    params[3] = number(ctx, report->failed);
+    return (struct db_step){.statement = &record, .nparams = 4, .params = params};
+}
+
+void run_append_record(PQExpBuffer out, int first)
+{
+    appendPQExpBuffer(out,
+                      "UPDATE pgsweep.runs AS r SET chunks = $%d::pg_catalog.int8,"
+                      " deleted = pg_catalog.jsonb_build_object($%d::pg_catalog.text,"
+                      " $%d::pg_catalog.int8 + (SELECT pg_catalog.count(*) FROM gone)),"
+                      " last_chunk = pg_catalog.clock_timestamp() WHERE r.run_id = $%d",
+                      first + 1, first + 2, first + 3, first);
+}
+
+void run_record_params(const void *ctx, const struct report *report, const char **params)
+{
+    params[0] = report->run_id;
+    params[1] = number(ctx, report->chunks + 1);
+    params[2] = report->plan->nodes[0]->table.label;
+    params[3] = number(ctx, report->deleted[0]);
+}
+
+bool run_read_back(struct effects *effects, const struct report *report, int64_t *chunks,
+                   int64_t *deleted, struct error *err)
+{
+    /* FOR UPDATE waits for a transaction of the lost session that is still about to end. */
+    static const char sql[] = "SELECT chunks FROM pgsweep.runs WHERE run_id = $1 FOR UPDATE";
+    static const char by_table[] =
+        "SELECT (deleted ->> $2)::pg_catalog.int8 FROM pgsweep.runs WHERE run_id = $1";
+    void *scratch = talloc_new(report);
+    const char *params[] = {report->run_id, NULL};
+    struct db_rows *rows;
+    bool ok = effects_query(effects, scratch, sql, 1, params, &rows, err);
+    if (ok && db_rows_count(rows) != 1)
+        ok = error_set(err, SWEEP_UNREACHABLE, "the record of run %s is gone", report->run_id);
+    if (ok)
+        *chunks = db_rows_int(rows, 0, 0);
+    for (size_t i = 0; ok && i < report->plan->node_count; i++) {
+        params[1] = report->plan->nodes[i]->table.label;
+        ok = db_query(effects->db, scratch, by_table, 2, params, &rows, err);
+        if (ok)
+            deleted[i] = db_rows_int(rows, 0, 0);
+    }
+    talloc_free(scratch);
+    return ok;
+}
+
+bool run_finish(struct effects *effects, const struct report *report, struct error *err)
+{
+    static const char sql[] =
+        "UPDATE pgsweep.runs SET outcome = $2, finished = pg_catalog.clock_timestamp(),"
+        " failed = $3::pg_catalog.int8, left_locked = $4::pg_catalog.int8, error = $5"
+        " WHERE run_id = $1";
+    void *scratch = talloc_new(report);
+    const char *params[] = {report->run_id, report_outcome_names[report->outcome],
+                            number(scratch, report->failed), number(scratch, report->left_locked),
+                            report->error.message};
+    bool ok = effects_query(effects, scratch, sql, 5, params, NULL, err);
+    talloc_free(scratch);
+    return ok;
+}

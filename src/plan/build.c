@@ -1,0 +1,139 @@
+/* Puts a plan together: root, key, age, cutoff, graph, conditions, strategy. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/embedded.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/text.h"
+
+/* More rows than this with one age make a step along an index on the age alone slow: each chunk
+ * would sort all of them again. */
+enum { MANY_EQUAL_AGES = 20000 };
+
+void plan_note(struct plan *plan, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t i = mem_grow(plan, &plan->notes, &plan->note_count);
+    plan->notes[i] = mem_check(talloc_vasprintf(plan, format, args));
+    va_end(args);
+}
+
+static bool build_root(struct plan *plan, struct db *db, struct error *err)
+{
+    const struct policy *policy = plan->policy;
+    struct plan_node *root = mem_new(plan, struct plan_node);
+    size_t i = mem_grow(plan, &plan->nodes, &plan->node_count);
+    bool found;
+    plan->nodes[i] = root;
+    root->action = ACTION_DELETE;
+    if (!catalog_table(plan, db, policy->table.value, &root->table, &found, err))
+        return error_prefix(err, "%s", policy->table.origin);
+    return found || catalog_no_table(db, &policy->table, err);
+}
+
+static bool build_key(struct plan *plan, struct error *err)
+{
+    const struct plan_table *table = &plan->nodes[0]->table;
+    plan->key = mem_array(plan, const struct plan_column *, table->column_count + 1);
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (table->columns[i].key_position == 0)
+            continue;
+        plan->key[table->columns[i].key_position - 1] = &table->columns[i];
+        plan->key_count++;
+    }
+    if (plan->key_count > 0)
+        return true;
+    error_set(err, SWEEP_USAGE, "table %s has no primary key", table->label);
+    error_detail(err, "Without one, a chunk cannot say which rows it is made of.");
+    return error_hint(err, "ALTER TABLE %s ADD PRIMARY KEY (...);", table->ident);
+}
+
+static bool build_age(struct plan *plan, struct error *err)
+{
+    const struct policy *policy = plan->policy;
+    const struct plan_table *table = &plan->nodes[0]->table;
+    const char *names[512];
+    size_t count = 0;
+    plan->age = catalog_column(table, policy->age.value);
+    if (plan->age)
+        return true;
+    for (size_t i = 0; i < table->column_count && count < 512; i++)
+        names[count++] = table->columns[i].name;
+    const char *nearest = text_nearest(policy->age.value, names, count);
+    error_set(err, SWEEP_USAGE, "%s: table %s has no column \"%s\"", policy->age.origin, table->label,
+              policy->age.value);
+    if (nearest)
+        return error_hint(err, "Did you mean \"%s\"?", nearest);
+    return error_hint(err, "Name the timestamp column that tells the age of a row as \"age\".");
+}
+
+static void use_cursor(struct plan *plan, enum plan_walk walk)
+{
+    plan->walk = walk;
+    plan->cursor = mem_array(plan, const struct plan_column *, plan->key_count + 1);
+    if (walk == WALK_AGE)
+        plan->cursor[plan->cursor_count++] = plan->age;
+    for (size_t i = 0; i < plan->key_count; i++)
+        if (walk == WALK_KEY || plan->key[i] != plan->age)
+            plan->cursor[plan->cursor_count++] = plan->key[i];
+}
+
+static bool build_walk(struct plan *plan, struct db *db, struct error *err)
+{
+    const struct plan_table *table = &plan->nodes[0]->table;
+    const char *params[] = {table->oid, plan->age->name};
+    struct db_rows *rows;
+    if (!db_query(db, plan, embedded_text("sql/catalog_age_index.sql"), 2, params, &rows, err))
+        return false;
+    if (db_rows_count(rows) == 0) {
+        use_cursor(plan, WALK_KEY);
+        plan->walk_reason = mem_printf(plan, "no index leads with %s", plan->age->name);
+        plan_note(plan, "no index leads with %s.%s: the sweep reads the whole table once, in key order; "
+                  "CREATE INDEX CONCURRENTLY ON %s (%s);", table->label, plan->age->name, table->ident,
+                  plan->age->ident);
+        return true;
+    }
+    if (db_rows_int(rows, 0, 1) == 1 && db_rows_int(rows, 0, 2) > MANY_EQUAL_AGES) {
+        use_cursor(plan, WALK_KEY);
+        plan->walk_reason = "many rows have the same age, and the index on it does not order them";
+        return true;
+    }
+    use_cursor(plan, WALK_AGE);
+    plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, 0, 0));
+    return true;
+}
+
+static void build_strategy(struct plan *plan)
+{
+    size_t steps;
+    talloc_free(plan_execution_order(plan, plan, &steps));
+    plan->strategy = STRATEGY_LOCKED;
+    if (steps > 0)
+        plan->strategy_reason = "dependents go with the candidates";
+    else if (plan->looks_beyond)
+        plan->strategy_reason = "a condition looks beyond the candidate's own row";
+    else {
+        plan->strategy = STRATEGY_RANGE;
+        plan->strategy_reason = "every condition is about the candidate's own row";
+    }
+}
+
+bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
+                const struct plan_request *request, struct plan **out, struct error *err)
+{
+    struct plan *plan = mem_new(ctx, struct plan);
+    plan->policy = policy;
+    bool ok = build_root(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
+              cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
+              privileges_check(plan, db, request->live, err) && conditions_build(plan, db, err) &&
+              build_walk(plan, db, err);
+    if (!ok) {
+        talloc_free(plan);
+        return false;
+    }
+    build_strategy(plan);
+    *out = plan;
+    return true;
+}

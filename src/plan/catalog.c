@@ -1,0 +1,95 @@
+/* Tables and columns, read from the catalog. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/embedded.h"
+#include "pgsweep/mem.h"
+
+static bool read_columns(const void *ctx, struct db *db, struct plan_table *table,
+                         struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {table->oid};
+    if (!db_query(db, ctx, embedded_text("sql/catalog_columns.sql"), 1, params, &rows, err))
+        return false;
+    table->column_count = (size_t)db_rows_count(rows);
+    table->columns = mem_array(ctx, struct plan_column, table->column_count + 1);
+    for (size_t i = 0; i < table->column_count; i++) {
+        struct plan_column *column = &table->columns[i];
+        column->name = db_rows_get(rows, (int)i, 0);
+        column->ident = db_quote_ident(db, ctx, column->name);
+        column->type = db_rows_get(rows, (int)i, 1);
+        column->not_null = db_rows_bool(rows, (int)i, 2);
+        column->base_type = (unsigned)db_rows_int(rows, (int)i, 3);
+        column->key_position = (int)db_rows_int(rows, (int)i, 4);
+    }
+    return true;
+}
+
+bool catalog_table(const void *ctx, struct db *db, const char *name, struct plan_table *table,
+                   bool *found, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {name};
+    if (!db_query(db, ctx, embedded_text("sql/catalog_table.sql"), 1, params, &rows, err))
+        return false;
+    *found = db_rows_count(rows) == 1;
+    if (!*found)
+        return true;
+    char *schema = db_quote_ident(db, ctx, db_rows_get(rows, 0, 1));
+    table->oid = db_rows_get(rows, 0, 0);
+    table->name = db_rows_get(rows, 0, 2);
+    table->ident = mem_printf(ctx, "%s.%s", schema, db_quote_ident(db, ctx, table->name));
+    table->kind = db_rows_get(rows, 0, 3)[0];
+    table->estimated_rows = db_rows_int(rows, 0, 4);
+    table->may_use_schema = db_rows_bool(rows, 0, 7);
+    table->may_select = db_rows_bool(rows, 0, 8);
+    table->may_update = db_rows_bool(rows, 0, 9);
+    table->may_delete = db_rows_bool(rows, 0, 10);
+    const char *label_params[] = {db_rows_get(rows, 0, 1), table->name};
+    struct db_rows *label;
+    if (!db_query(db, ctx, "SELECT pg_catalog.quote_ident($1) || '.' || pg_catalog.quote_ident($2)", 2,
+                  label_params, &label, err))
+        return false;
+    table->label = db_rows_get(label, 0, 0);
+    if (table->kind != 'r' && table->kind != 'p')
+        return error_set(err, SWEEP_USAGE, "%s is not a table", table->label);
+    if (db_rows_bool(rows, 0, 6))
+        return error_set(err, SWEEP_USAGE,
+                         "%s has inheritance children, whose rows its primary key does not cover",
+                         table->label);
+    return read_columns(ctx, db, table, err);
+}
+
+const struct plan_column *catalog_column(const struct plan_table *table, const char *name)
+{
+    size_t length = strlen(name);
+    bool quoted = length > 2 && name[0] == '"' && name[length - 1] == '"';
+    for (size_t i = 0; i < table->column_count; i++) {
+        const struct plan_column *column = &table->columns[i];
+        if (strcmp(column->name, name) == 0 || (quoted && strcmp(column->ident, name) == 0))
+            return column;
+    }
+    return NULL;
+}
+
+bool catalog_no_table(struct db *db, const struct setting *name, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {name->value};
+    struct error ignored = ERROR_INIT;
+    error_set(err, SWEEP_USAGE, "%s: there is no table %s in %s", name->origin, name->value,
+              db_where(db));
+    if (!db_query(db, db, embedded_text("sql/catalog_similar.sql"), 1, params, &rows, &ignored)) {
+        error_clear(&ignored);
+        return false;
+    }
+    if (db_rows_count(rows) > 0)
+        error_hint(err, "Is it %s? Write its name as SQL does (with the schema, with \"double quotes\" "
+                        "around capitals).", db_rows_get(rows, 0, 0));
+    else
+        error_hint(err, "Check -d and the role's search_path, or name the table with its schema.");
+    talloc_free(rows);
+    return false;
+}

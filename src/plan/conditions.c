@@ -1,0 +1,121 @@
+/* The policy's conditions, checked against the schema and turned into SQL of the plan. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+/* What PostgreSQL says about a condition, in terms of the policy. */
+static bool explain(const struct plan *plan, struct db *db, const char *what,
+                    const struct setting *condition, struct error *err)
+{
+    const char *name = plan->policy->name;
+    bool misfit = strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0;
+    error_prefix(err, "%s: %s does not fit the schema", condition->origin, what);
+    if (strcmp(err->sqlstate, "42501") == 0) {
+        error_hint(err, "Grant SELECT on that table to role %s.", db_user(db));
+        return false;
+    }
+    error_detail(err, "Condition: %s", condition->value);
+    if (misfit)
+        error_hint(err,
+                   "Say in a policy of your own how this schema expresses it: "
+                   "\"pgsweep show %s > DIR/%s.yaml\", edit the condition there, and run with "
+                   "--policy-dir DIR. pgsweep does not guess.", name, name);
+    return false;
+}
+
+/* Sets *sql (owned by the plan) and notes whether the condition reads more than the row t. */
+static bool build_one(struct plan *plan, struct db *db, const char *what,
+                      const struct setting *condition, bool boolean, const char **sql,
+                      struct condition_facts *facts, struct error *err)
+{
+    char *cutoff = mem_printf(plan, "$1::%s", plan->age->type);
+    if (!condition_check(plan, condition, facts, err))
+        return false;
+    PQExpBuffer text = createPQExpBuffer();
+    condition_append(text, condition->value, cutoff);
+    *sql = buffer_take(plan, text);
+    char *probe = mem_printf(plan, "SELECT %s%s FROM %s AS t WHERE t.%s < %s", *sql,
+                             boolean ? " IS FALSE" : "::pg_catalog.text",
+                             plan->nodes[0]->table.ident, plan->age->ident, cutoff);
+    bool ok = db_check(db, probe, err);
+    talloc_free(probe);
+    return ok || explain(plan, db, what, condition, err);
+}
+
+/* A function that is not a built-in may read any table. */
+static bool calls_unknown(struct db *db, const struct condition_facts *facts, bool *unknown,
+                          struct error *err)
+{
+    struct db_rows *rows;
+    *unknown = false;
+    if (facts->call_count == 0)
+        return true;
+    char *names = db_array(db, facts->calls, facts->call_count);
+    const char *params[] = {names};
+    bool ok = db_query(db, names,
+                       "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
+                       " WHERE p.proname = ANY ($1::pg_catalog.text[])"
+                       " AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace)",
+                       1, params, &rows, err);
+    if (ok)
+        *unknown = db_rows_bool(rows, 0, 0);
+    talloc_free(names);
+    return ok;
+}
+
+static bool note_reach(struct plan *plan, struct db *db, const struct condition_facts *facts,
+                       struct error *err)
+{
+    bool unknown;
+    if (!calls_unknown(db, facts, &unknown, err))
+        return false;
+    plan->looks_beyond = plan->looks_beyond || facts->subquery || unknown;
+    return true;
+}
+
+static bool build_guard(struct plan *plan, struct db *db, const struct policy_guard *from,
+                        struct plan_guard *guard, struct error *err)
+{
+    struct condition_facts facts;
+    char *what = mem_printf(plan, "guard \"%s\"", from->name);
+    guard->name = from->name;
+    if (!build_one(plan, db, what, &from->unless, true, &guard->sql, &facts, err) ||
+        !note_reach(plan, db, &facts, err))
+        return false;
+    return !from->by.value || build_one(plan, db, what, &from->by, false, &guard->by, &facts, err);
+}
+
+/* A dependent that keeps its candidate is a guard: "it has such rows". */
+static void build_keep(struct plan *plan, const struct plan_node *node, struct plan_guard *guard)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS d WHERE ", node->table.ident);
+    reach_append(sql, plan, node, "d", LEAF_CORRELATED);
+    appendPQExpBufferStr(sql, "))");
+    guard->name = mem_printf(plan, "has %s", node->table.name);
+    guard->sql = buffer_take(plan, sql);
+    plan->looks_beyond = true;
+}
+
+bool conditions_build(struct plan *plan, struct db *db, struct error *err)
+{
+    const struct policy *policy = plan->policy;
+    struct condition_facts facts;
+    if (policy->where.value &&
+        (!build_one(plan, db, "\"where\"", &policy->where, true, &plan->where_sql, &facts, err) ||
+         !note_reach(plan, db, &facts, err)))
+        return false;
+    for (size_t i = 0; i < policy->guard_count; i++) {
+        size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+        if (!build_guard(plan, db, &policy->guards[i], &plan->guards[g], err))
+            return false;
+    }
+    for (size_t i = 1; i < plan->node_count; i++) {
+        if (plan->nodes[i]->action != ACTION_KEEP)
+            continue;
+        size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+        build_keep(plan, plan->nodes[i], &plan->guards[g]);
+    }
+    return true;
+}

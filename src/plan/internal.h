@@ -1,0 +1,48 @@
+/* What the files of the plan room share. */
+#ifndef PGSWEEP_PLAN_INTERNAL_H
+#define PGSWEEP_PLAN_INTERNAL_H
+
+#include "pgsweep/plan.h"
+
+/* The table of that name, with its columns. *found is false when there is none. */
+bool catalog_table(const void *ctx, struct db *db, const char *name, struct plan_table *table,
+                   bool *found, struct error *err);
+
+/* The column of that name (exactly, or as a quoted identifier), or NULL. */
+const struct plan_column *catalog_column(const struct plan_table *table, const char *name);
+
+/* Sets the error for a table that is not there, with what it may have meant. */
+bool catalog_no_table(struct db *db, const struct setting *name, struct error *err);
+
+/* Finds what refers to the root, directly or not, and makes nodes and edges of it. */
+bool graph_build(struct plan *plan, struct db *db, const struct plan_request *request,
+                 struct error *err);
+
+/* Checks where, guards and keep actions against the schema and puts their SQL into the plan. */
+bool conditions_build(struct plan *plan, struct db *db, struct error *err);
+
+/* Reads the database's clock and sets cutoff and cutoff_value. */
+bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err);
+
+/* Checks that the role may do what the plan needs; names the GRANT that is missing. */
+bool privileges_check(const struct plan *plan, struct db *db, bool live, struct error *err);
+
+/* Where the root row stands in a predicate about a dependent row. */
+enum leaf {
+    LEAF_KEYS,       /* one of the keys in the array parameters $1... */
+    LEAF_ELIGIBLE,   /* any candidate; $1 is the cutoff */
+    LEAF_CORRELATED, /* the row t of the query around */
+};
+
+/* The condition that the row alias of node refers, through any edge, to a root row at the leaf. */
+void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                  const char *alias, enum leaf leaf);
+
+/* The same through one edge. */
+void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
+                       const char *alias, enum leaf leaf);
+
+/* Adds a line of advice. */
+void plan_note(struct plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

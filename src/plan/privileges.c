@@ -1,0 +1,50 @@
+/* What the role must be allowed to do, checked before anything is touched. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+static bool refuse(const struct plan_table *table, struct db *db, const char *grant,
+                   struct error *err)
+{
+    char *role = db_quote_ident(db, db, db_user(db));
+    error_set(err, SWEEP_USAGE, "role %s may not do what the policy needs on %s", role, table->label);
+    error_sqlstate(err, "42501");
+    error_hint(err, "%s TO %s;", grant, role);
+    talloc_free(role);
+    return false;
+}
+
+static bool check_table(const struct plan *plan, const struct plan_node *node, struct db *db,
+                        bool live, struct error *err)
+{
+    const struct plan_table *table = &node->table;
+    /* Locking a row takes the privilege to update it (manual: SELECT, "The Locking Clause"). */
+    bool update = live && (node->index == 0 || node->action == ACTION_DETACH || node->action == ACTION_DELETE);
+    bool delete = live && node->action == ACTION_DELETE;
+    (void)plan;
+    if (!table->may_use_schema) {
+        char *schema = mem_printf(db, "GRANT USAGE ON SCHEMA %.*s",
+                                  (int)(strlen(table->ident) - strlen(strchr(table->ident, '.'))),
+                                  table->ident);
+        bool ok = refuse(table, db, schema, err);
+        talloc_free(schema);
+        return ok;
+    }
+    if (table->may_select && (!update || table->may_update) && (!delete || table->may_delete))
+        return true;
+    char *grant = mem_printf(db, "GRANT SELECT%s%s ON %s", update ? ", UPDATE" : "",
+                             delete ? ", DELETE" : "", table->ident);
+    bool ok = refuse(table, db, grant, err);
+    talloc_free(grant);
+    return ok;
+}
+
+bool privileges_check(const struct plan *plan, struct db *db, bool live, struct error *err)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i]->action != ACTION_IGNORE &&
+            !check_table(plan, plan->nodes[i], db, live, err))
+            return false;
+    return true;
+}

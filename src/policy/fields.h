@@ -1,0 +1,44 @@
+/* The keys of a policy file as tables, from which both the reader and the writer work. Private. */
+#ifndef PGSWEEP_POLICY_FIELDS_H
+#define PGSWEEP_POLICY_FIELDS_H
+
+#include <stddef.h>
+
+#include "pgsweep/policy.h"
+
+enum field_kind {
+    FIELD_NAME,      /* const char *: a plain word */
+    FIELD_TEXT,      /* struct setting: any text */
+    FIELD_CONDITION, /* struct setting: SQL, checked by condition_check */
+    FIELD_INTERVAL,  /* struct setting: checked by interval_check */
+    FIELD_CHUNK,     /* struct setting: "auto" or 1..POLICY_CHUNK_MAX */
+    FIELD_COUNT,     /* struct setting: 1..POLICY_ROWS_MAX */
+    FIELD_FLAG,      /* bool */
+    FIELD_WORD,      /* enum, one of words */
+    FIELD_SET,       /* policy_assignment[]: a mapping of column to value */
+    FIELD_LIST,      /* array of structs described by fields, count behind it at count_offset */
+    FIELD_GROUP,     /* a mapping whose fields lie in the same struct */
+};
+
+struct field {
+    const char *key;
+    enum field_kind kind;
+    size_t offset;             /* in the struct that the table is about */
+    bool required;
+    const char *const *words;  /* FIELD_WORD: ends with NULL */
+    const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
+    size_t count_offset;       /* FIELD_LIST, FIELD_SET */
+    size_t size;               /* FIELD_LIST: of one element */
+};
+
+/* The fields of struct policy; ends with a NULL key. */
+extern const struct field policy_fields[];
+
+/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT; others pass). */
+bool field_check(const void *ctx, const struct field *field, const struct setting *value,
+                 struct error *err);
+
+/* The field of policy_fields, or of its groups, that is called key; NULL when there is none. */
+const struct field *field_find(const char *key);
+
+#endif

@@ -1,0 +1,224 @@
+/* From a YAML tree to struct policy, by the table of fields.c. */
+#include <string.h>
+
+#include "fields.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/text.h"
+#include "yaml.h"
+
+struct reader {
+    const void *ctx; /* what everything read is owned by */
+    const char *source;
+    struct error *err;
+};
+
+static bool read_fields(struct reader *r, const struct yaml_node *map, const struct field *fields,
+                        const char *what, char *base);
+
+static const char *origin(struct reader *r, int line)
+{
+    return mem_printf(r->ctx, "%s:%d", r->source, line);
+}
+
+static bool expected(struct reader *r, const struct yaml_node *node, const char *key,
+                     const char *wanted)
+{
+    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be %s, not %s", r->source, node->line, key,
+                     wanted, yaml_kind_name(node));
+}
+
+static bool unknown_key(struct reader *r, const struct yaml_node *map, size_t i,
+                        const struct field *fields, const char *what)
+{
+    const char *known[32];
+    size_t count = 0;
+    char *list = mem_strdup(r->ctx, "");
+    for (const struct field *field = fields; field->key; field++) {
+        known[count++] = field->key;
+        list = talloc_asprintf_append(list, "%s%s", count > 1 ? ", " : "", field->key);
+    }
+    const char *nearest = text_nearest(map->keys[i], known, count);
+    error_set(r->err, SWEEP_USAGE, "%s:%d: unknown key \"%s\" in %s", r->source, map->key_lines[i],
+              map->keys[i], what);
+    if (nearest)
+        return error_hint(r->err, "Did you mean \"%s\"? Known keys: %s.", nearest, list);
+    return error_hint(r->err, "Known keys: %s.", list);
+}
+
+static bool read_flag(struct reader *r, const struct yaml_node *node, const char *key, bool *flag)
+{
+    bool yes = node->text && text_same_word(node->text, "true");
+    bool no = node->text && text_same_word(node->text, "false");
+    if (node->quoted || (!yes && !no))
+        return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be true or false", r->source,
+                         node->line, key);
+    *flag = yes;
+    return true;
+}
+
+static bool read_word(struct reader *r, const struct yaml_node *node, const struct field *field,
+                      int *value)
+{
+    char *list = mem_strdup(r->ctx, "");
+    for (int i = 0; field->words[i]; i++) {
+        if (node->text && strcmp(node->text, field->words[i]) == 0) {
+            *value = i;
+            return true;
+        }
+        list = talloc_asprintf_append(list, "%s%s", i ? ", " : "", field->words[i]);
+    }
+    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be one of %s, not \"%s\"", r->source,
+                     node->line, field->key, list, node->text ? node->text : "null");
+}
+
+static bool read_scalar(struct reader *r, const struct yaml_node *node, const struct field *field,
+                        char *base)
+{
+    if (node->kind != YAML_SCALAR)
+        return expected(r, node, field->key, "a single value");
+    if (field->kind == FIELD_FLAG)
+        return read_flag(r, node, field->key, (bool *)(void *)(base + field->offset));
+    if (field->kind == FIELD_WORD)
+        return read_word(r, node, field, (int *)(void *)(base + field->offset));
+    if (!node->text) {
+        if (field->required)
+            return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be null", r->source, node->line,
+                             field->key);
+        return true;
+    }
+    if (field->kind == FIELD_NAME) {
+        *(const char **)(void *)(base + field->offset) = mem_strdup(r->ctx, node->text);
+        return true;
+    }
+    struct setting *setting = (struct setting *)(void *)(base + field->offset);
+    setting->value = mem_strdup(r->ctx, node->text);
+    setting->origin = origin(r, node->line);
+    return field_check(r->ctx, field, setting, r->err);
+}
+
+static bool read_list(struct reader *r, const struct yaml_node *node, const struct field *field,
+                      char *base)
+{
+    if (node->kind == YAML_SCALAR && !node->text)
+        return true;
+    if (node->kind != YAML_LIST)
+        return expected(r, node, field->key, "a list");
+    char *elements = mem_check(talloc_zero_size(r->ctx, node->count * field->size + 1));
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->items[i]->kind != YAML_MAP)
+            return expected(r, node->items[i], field->key, "a list of mappings");
+        if (!read_fields(r, node->items[i], field->fields, field->key, elements + i * field->size))
+            return false;
+    }
+    *(void **)(void *)(base + field->offset) = elements;
+    *(size_t *)(void *)(base + field->count_offset) = node->count;
+    return true;
+}
+
+static bool read_set(struct reader *r, const struct yaml_node *node, const struct field *field,
+                     char *base)
+{
+    if (node->kind != YAML_MAP)
+        return expected(r, node, field->key, "a mapping of column to value");
+    struct policy_assignment *set = mem_array(r->ctx, struct policy_assignment, node->count + 1);
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->items[i]->kind != YAML_SCALAR)
+            return expected(r, node->items[i], node->keys[i], "a single value");
+        set[i].column = mem_strdup(r->ctx, node->keys[i]);
+        set[i].value = mem_strdup(r->ctx, node->items[i]->text);
+        set[i].origin = origin(r, node->items[i]->line);
+    }
+    *(struct policy_assignment **)(void *)(base + field->offset) = set;
+    *(size_t *)(void *)(base + field->count_offset) = node->count;
+    return true;
+}
+
+static bool read_field(struct reader *r, const struct yaml_node *node, const struct field *field,
+                       char *base)
+{
+    switch (field->kind) {
+    case FIELD_LIST:
+        return read_list(r, node, field, base);
+    case FIELD_SET:
+        return read_set(r, node, field, base);
+    case FIELD_GROUP:
+        if (node->kind != YAML_MAP)
+            return expected(r, node, field->key, "a mapping");
+        return read_fields(r, node, field->fields, field->key, base);
+    default:
+        return read_scalar(r, node, field, base);
+    }
+}
+
+static bool read_fields(struct reader *r, const struct yaml_node *map, const struct field *fields,
+                        const char *what, char *base)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        const struct field *field = fields;
+        while (field->key && strcmp(field->key, map->keys[i]) != 0)
+            field++;
+        if (!field->key)
+            return unknown_key(r, map, i, fields, what);
+        if (!read_field(r, map->items[i], field, base))
+            return false;
+    }
+    for (const struct field *field = fields; field->key; field++) {
+        bool given = !field->required;
+        for (size_t i = 0; i < map->count && !given; i++)
+            given = strcmp(map->keys[i], field->key) == 0;
+        if (!given)
+            return error_set(r->err, SWEEP_USAGE, "%s:%d: \"%s\" is missing in %s", r->source,
+                             map->line, field->key, what);
+    }
+    return true;
+}
+
+/* What one field cannot see. */
+static bool check_whole(struct reader *r, const struct policy *policy)
+{
+    for (size_t i = 0; i < policy->guard_count; i++) {
+        const struct policy_guard *guard = &policy->guards[i];
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(policy->guards[j].name, guard->name) == 0)
+                return error_set(r->err, SWEEP_USAGE, "%s: two guards are called \"%s\"",
+                                 guard->unless.origin, guard->name);
+    }
+    for (size_t i = 0; i < policy->dependent_count; i++) {
+        const struct policy_dependent *d = &policy->dependents[i];
+        if (d->set_count > 0 && d->action != ACTION_DETACH)
+            return error_set(r->err, SWEEP_USAGE, "%s: \"set\" goes with action detach only",
+                             d->table.origin);
+        if (d->action == ACTION_IGNORE && !d->reason.value)
+            return error_set(r->err, SWEEP_USAGE,
+                             "%s: action ignore needs a \"reason\" for whoever reads this next",
+                             d->table.origin);
+    }
+    return true;
+}
+
+bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
+                  size_t length, struct policy **out, struct error *err)
+{
+    struct yaml_node *root = NULL;
+    void *scratch = talloc_new(ctx);
+    struct policy *policy = mem_new(ctx, struct policy);
+    struct reader r = {.ctx = policy, .source = mem_strdup(policy, source), .err = err};
+    policy->name = mem_strdup(policy, name);
+    policy->source = r.source;
+    bool ok = yaml_parse(scratch, source, text, length, &root, err);
+    if (ok && root->kind != YAML_MAP)
+        ok = expected(&r, root, "a policy", "a mapping");
+    ok = ok && read_fields(&r, root, policy_fields, "the policy", (char *)policy) &&
+         check_whole(&r, policy);
+    talloc_free(scratch);
+    if (!ok) {
+        talloc_free(policy);
+        return false;
+    }
+    if (!policy->chunk.value)
+        policy->chunk = (struct setting){"auto", "the default"};
+    if (!policy->time_zone.value)
+        policy->time_zone = (struct setting){"UTC", "the default"};
+    *out = policy;
+    return true;
+}

@@ -1,0 +1,121 @@
+/* The report for machines: one JSON document. */
+#include <jansson.h>
+#include <string.h>
+
+#include "pgsweep/mem.h"
+#include "pgsweep/report.h"
+
+/* Text that is not UTF-8 (a server error in another encoding, say) must not cost the whole report. */
+static json_t *text(const char *value)
+{
+    if (!value)
+        return json_null();
+    json_t *json = json_string(value);
+    return json ? json : json_string("(not valid UTF-8)");
+}
+
+static json_t *tables(const struct report *report)
+{
+    json_t *list = json_array();
+    const int64_t *counts = report->dry_run ? report->counts.by_node : report->deleted;
+    for (size_t i = 0; i < report->plan->node_count; i++) {
+        const struct plan_node *node = report->plan->nodes[i];
+        json_t *entry = json_object();
+        json_object_set_new(entry, "table", text(node->table.label));
+        json_object_set_new(entry, "action", text(policy_action_names[node->action]));
+        json_object_set_new(entry, "rows", json_integer(counts ? counts[i] : 0));
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
+static json_t *spared(const struct report *report)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->counts.spared_count; i++) {
+        const struct plan_spared *from = &report->counts.spared[i];
+        json_t *entry = json_object();
+        json_object_set_new(entry, "guard", text(from->guard));
+        json_object_set_new(entry, "label", text(from->label));
+        json_object_set_new(entry, "rows", json_integer(from->rows));
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
+static json_t *failures(const struct report *report)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->failure_count; i++) {
+        json_t *entry = json_object();
+        json_object_set_new(entry, "key", text(report->failures[i].key));
+        json_object_set_new(entry, "sqlstate", text(report->failures[i].sqlstate));
+        json_object_set_new(entry, "error", text(report->failures[i].message));
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
+static json_t *lines(const char *const *from, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, text(from[i]));
+    return list;
+}
+
+static void add_plan(json_t *doc, const struct report *report)
+{
+    const struct plan *plan = report->plan;
+    json_object_set_new(doc, "table", text(plan->nodes[0]->table.label));
+    json_object_set_new(doc, "age", text(plan->age->name));
+    json_object_set_new(doc, "cutoff", text(plan->cutoff));
+    json_object_set_new(doc, "strategy",
+                        text(plan->strategy == STRATEGY_RANGE ? "range" : "locked"));
+    json_object_set_new(doc, "walk", text(plan->walk == WALK_AGE ? "age" : "key"));
+    json_object_set_new(doc, "total", report->counts.total < 0 ? json_null()
+                                                               : json_integer(report->counts.total));
+    json_object_set_new(doc, "eligible", json_integer(report->counts.eligible));
+    json_object_set_new(doc, "tables", tables(report));
+    json_object_set_new(doc, "spared", spared(report));
+    json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
+}
+
+static json_t *error(const struct error *err)
+{
+    json_t *entry = json_object();
+    json_object_set_new(entry, "message", text(err->message));
+    json_object_set_new(entry, "detail", text(err->detail));
+    json_object_set_new(entry, "hint", text(err->hint));
+    json_object_set_new(entry, "sqlstate", *err->sqlstate ? text(err->sqlstate) : json_null());
+    return entry;
+}
+
+void report_print_json(const struct report *report, FILE *out)
+{
+    json_t *doc = json_object();
+    json_object_set_new(doc, "policy", text(report->policy->name));
+    json_object_set_new(doc, "run_id", text(report->run_id));
+    json_object_set_new(doc, "mode", text(report->dry_run ? "dry run" : "live"));
+    json_object_set_new(doc, "outcome", text(report_outcome_names[report->outcome]));
+    json_object_set_new(doc, "exit_code", json_integer(report->exit_code));
+    json_object_set_new(doc, "started", text(report->started));
+    json_object_set_new(doc, "duration_ms", json_integer(report->duration_ms));
+    json_object_set_new(doc, "retain", text(report->policy->retain.value));
+    if (report->plan)
+        add_plan(doc, report);
+    json_object_set_new(doc, "deleted", json_integer(report->deleted ? report->deleted[0] : 0));
+    json_object_set_new(doc, "spared_late", json_integer(report->spared_late));
+    json_object_set_new(doc, "failed", json_integer(report->failed));
+    json_object_set_new(doc, "failures", failures(report));
+    json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
+    json_object_set_new(doc, "chunks", json_integer(report->chunks));
+    json_object_set_new(doc, "retries", json_integer(report->retries));
+    json_object_set_new(doc, "limit", text(report->limit));
+    json_object_set_new(doc, "signal", report->signal ? json_integer(report->signal) : json_null());
+    json_object_set_new(doc, "remarks", lines(report->remarks, report->remark_count));
+    json_object_set_new(doc, "error", report->error.message ? error(&report->error) : json_null());
+    json_dumpf(doc, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    fputc('\n', out);
+    json_decref(doc);
+}

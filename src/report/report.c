@@ -1,0 +1,94 @@
+/* Filling and closing a report. How it is told is in the other files of this room. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/report.h"
+
+const char *const report_outcome_names[] = {"running", "done", "partial", "limit", "stopped", "error"};
+const char *const report_format_names[] = {"text", "json", NULL};
+
+static int report_destructor(struct report *report)
+{
+    error_clear(&report->error);
+    return 0;
+}
+
+struct report *report_new(const void *ctx, const struct policy *policy, bool dry_run)
+{
+    struct report *report = mem_new(ctx, struct report);
+    talloc_set_destructor(report, report_destructor);
+    report->policy = policy;
+    report->dry_run = dry_run;
+    report->counts.total = -1;
+    return report;
+}
+
+void report_set_plan(struct report *report, const struct plan *plan)
+{
+    report->plan = plan;
+    report->deleted = mem_array(report, int64_t, plan->node_count);
+}
+
+void report_add_failure(struct report *report, const char *key, const struct error *err)
+{
+    report->failed++;
+    if (report->failure_count >= REPORT_FAILURES_MAX)
+        return;
+    size_t i = mem_grow(report, &report->failures, &report->failure_count);
+    struct report_failure *failure = &report->failures[i];
+    failure->key = mem_strdup(report, key);
+    failure->message = mem_strdup(report, err->message ? err->message : "unknown error");
+    memcpy(failure->sqlstate, err->sqlstate, sizeof failure->sqlstate);
+}
+
+void report_remark(struct report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t i = mem_grow(report, &report->remarks, &report->remark_count);
+    report->remarks[i] = mem_check(talloc_vasprintf(report, format, args));
+    va_end(args);
+}
+
+void report_close(struct report *report)
+{
+    if (report->error.message) {
+        report->outcome = OUTCOME_ERROR;
+        report->exit_code = (int)report->error.code;
+    } else if (report->signal) {
+        report->outcome = OUTCOME_STOPPED;
+    } else if (report->failed > 0 || report->left_locked > 0) {
+        report->outcome = OUTCOME_PARTIAL;
+        report->exit_code = SWEEP_SOME_FAILED;
+    } else if (report->limit) {
+        report->outcome = OUTCOME_LIMIT;
+    } else {
+        report->outcome = OUTCOME_DONE;
+    }
+    if (report->signal)
+        report->exit_code = SWEEP_SIGNAL_BASE + report->signal;
+}
+
+void report_log(const struct report *report, const char *format, ...)
+{
+    char now[32];
+    va_list args;
+    fprintf(stderr, "%s %s %s: ", clock_timestamp(now), report->run_id ? report->run_id : "-",
+            report->policy->name);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+void report_print(const struct report *report, enum report_format format, FILE *out)
+{
+    if (format == REPORT_JSON)
+        report_print_json(report, out);
+    else if (report->dry_run && report->plan)
+        report_print_tree(report, out);
+    else if (report->plan)
+        report_print_summary(report, out);
+}

@@ -1,0 +1,175 @@
+/* The report for people: the plan tree of a dry run and the summary of a live run. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "pgsweep/mem.h"
+#include "pgsweep/report.h"
+#include "pgsweep/text.h"
+
+/* "12 running, 3 queued" for one guard, or just the number. */
+static void print_spared(const struct report *report, void *scratch, FILE *out)
+{
+    const struct plan_counts *counts = &report->counts;
+    for (size_t i = 0; i < counts->spared_count;) {
+        const char *guard = counts->spared[i].guard;
+        int64_t sum = 0;
+        size_t end = i;
+        char *labels = mem_strdup(scratch, "");
+        for (; end < counts->spared_count && !strcmp(counts->spared[end].guard, guard); end++) {
+            const struct plan_spared *spared = &counts->spared[end];
+            sum += spared->rows;
+            if (spared->label)
+                labels = talloc_asprintf_append(
+                    labels, "%s%s %s", *labels ? ", " : "", text_count(scratch, spared->rows),
+                    text_escape(scratch, spared->label, strlen(spared->label)));
+        }
+        fprintf(out, "  spared by \"%s\": %s%s%s%s\n", guard, text_count(scratch, sum),
+                *labels ? " (" : "", labels, *labels ? ")" : "");
+        i = end;
+    }
+}
+
+static const char *action_text(void *scratch, const struct plan_node *node)
+{
+    if (node->action != ACTION_DETACH)
+        return policy_action_names[node->action];
+    char *text = mem_strdup(scratch, "detach");
+    for (size_t i = 0; node->rule && i < node->rule->set_count; i++)
+        text = talloc_asprintf_append(text, "%s%s = %s", i ? ", " : "  ", node->rule->set[i].column,
+                                      node->rule->set[i].value ? node->rule->set[i].value : "NULL");
+    return text;
+}
+
+static void print_row(const struct report *report, void *scratch, const struct plan_node *node,
+                      const char *branch, int width, FILE *out)
+{
+    const int64_t *counts = report->dry_run ? report->counts.by_node : report->deleted;
+    bool counted = counts && (node->action == ACTION_DELETE || node->action == ACTION_DETACH);
+    char *name = mem_printf(scratch, "%s%s", branch, node->table.name);
+    fprintf(out, "  %-*s %12s  %s", width, name,
+            counted ? text_count(scratch, counts[node->index]) : "-", action_text(scratch, node));
+    if (node->action == ACTION_IGNORE)
+        fprintf(out, "  (%s)", node->rule->reason.value);
+    fputc('\n', out);
+}
+
+/* Children of node in the order of discovery, each with the rail of the levels above. */
+static void print_children(const struct report *report, void *scratch, const struct plan_node *node,
+                           const char *rail, int width, FILE *out)
+{
+    const struct plan *plan = report->plan;
+    const struct plan_node *last = NULL;
+    for (size_t i = 1; i < plan->node_count; i++)
+        if (plan->nodes[i]->parent == node)
+            last = plan->nodes[i];
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *child = plan->nodes[i];
+        if (child->parent != node)
+            continue;
+        print_row(report, scratch, child, mem_printf(scratch, "%s%s", rail, child == last ? "`- " : "|- "),
+                  width, out);
+        print_children(report, scratch, child,
+                       mem_printf(scratch, "%s%s", rail, child == last ? "   " : "|  "), width, out);
+    }
+}
+
+static int tree_width(const struct plan *plan)
+{
+    int width = 24;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        int need = (int)strlen(plan->nodes[i]->table.name);
+        for (const struct plan_node *n = plan->nodes[i]->parent; n; n = n->parent)
+            need += 3;
+        if (need > width)
+            width = need;
+    }
+    return width;
+}
+
+static void print_tables(const struct report *report, void *scratch, FILE *out)
+{
+    int width = tree_width(report->plan);
+    print_row(report, scratch, report->plan->nodes[0], "", width, out);
+    print_children(report, scratch, report->plan->nodes[0], "", width, out);
+}
+
+static void print_heading(const struct report *report, FILE *out)
+{
+    const struct plan *plan = report->plan;
+    fprintf(out, "%s: %s, %s < %s (%s)\n", report->policy->name, plan->nodes[0]->table.label,
+            plan->age->name, plan->cutoff, report->policy->retain.value);
+}
+
+static void print_remarks(const struct report *report, FILE *out)
+{
+    for (size_t i = 0; i < report->remark_count; i++)
+        fprintf(out, "  note: %s\n", report->remarks[i]);
+}
+
+void report_print_tree(const struct report *report, FILE *out)
+{
+    const struct plan *plan = report->plan;
+    void *scratch = talloc_new(NULL);
+    print_heading(report, out);
+    print_tables(report, scratch, out);
+    if (report->counts.total >= 0)
+        fprintf(out, "  of %s in all\n", text_count(scratch, report->counts.total));
+    print_spared(report, scratch, out);
+    fprintf(out, "  strategy: %s (%s), along %s (%s)\n",
+            plan->strategy == STRATEGY_RANGE ? "range" : "locked", plan->strategy_reason,
+            plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason);
+    for (size_t i = 0; i < plan->note_count; i++)
+        fprintf(out, "  note: %s\n", plan->notes[i]);
+    print_remarks(report, out);
+    fputs("  dry run: nothing was changed\n", out);
+    talloc_free(scratch);
+}
+
+static void print_failures(const struct report *report, void *scratch, FILE *out)
+{
+    for (size_t i = 0; i < report->failure_count; i++)
+        fprintf(out, "  failed: %s: %s%s%s%s\n", report->failures[i].key,
+                text_escape(scratch, report->failures[i].message, strlen(report->failures[i].message)),
+                *report->failures[i].sqlstate ? " (" : "", report->failures[i].sqlstate,
+                *report->failures[i].sqlstate ? ")" : "");
+    if (report->failed > (int64_t)report->failure_count)
+        fprintf(out, "  failed: %s more\n",
+                text_count(scratch, report->failed - (int64_t)report->failure_count));
+}
+
+static void print_end(const struct report *report, void *scratch, FILE *out)
+{
+    int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
+                   report->failed;
+    if (report->limit)
+        fprintf(out, "  stopped at %s; about %s eligible rows are left for the next run\n",
+                report->limit, text_count(scratch, left > 0 ? left : 0));
+    if (report->signal)
+        fprintf(out, "  stopped by signal %d after the chunk in flight; about %s eligible rows are left\n",
+                report->signal, text_count(scratch, left > 0 ? left : 0));
+    if (report->left_locked > 0)
+        fprintf(out, "  left: %s rows that other sessions keep locked; the next run takes them\n",
+                text_count(scratch, report->left_locked));
+}
+
+void report_print_summary(const struct report *report, FILE *out)
+{
+    void *scratch = talloc_new(NULL);
+    print_heading(report, out);
+    print_tables(report, scratch, out);
+    print_spared(report, scratch, out);
+    if (report->spared_late > 0)
+        fprintf(out, "  spared when they were locked: %s (changed since they were counted)\n",
+                text_count(scratch, report->spared_late));
+    print_failures(report, scratch, out);
+    print_remarks(report, out);
+    print_end(report, scratch, out);
+    if (report->counts.total >= 0)
+        fprintf(out, "  in all %s, ", text_count(scratch, report->counts.total));
+    else
+        fputs("  ", out);
+    fprintf(out, "eligible %s, deleted %s, errors %s, in %s\n",
+            text_count(scratch, report->counts.eligible), text_count(scratch, report->deleted[0]),
+            text_count(scratch, report->failed), text_duration(scratch, report->duration_ms));
+    talloc_free(scratch);
+}

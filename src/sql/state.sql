@@ -1,0 +1,46 @@
+-- The state schema of pgsweep, version 1. Run by "pgsweep init"; may be run again at any time.
+-- A dry run needs none of it.
+
+CREATE SCHEMA IF NOT EXISTS pgsweep;
+
+CREATE TABLE IF NOT EXISTS pgsweep.state (
+    one        boolean PRIMARY KEY DEFAULT true CHECK (one),
+    version    integer NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE pgsweep.state IS 'The version of this schema; pgsweep init brings it up to date.';
+
+CREATE TABLE IF NOT EXISTS pgsweep.runs (
+    run_id      text PRIMARY KEY,
+    policy      text NOT NULL,
+    mode        text NOT NULL,
+    outcome     text NOT NULL,
+    cutoff      timestamptz NOT NULL,
+    retain      text NOT NULL,
+    role        text NOT NULL,
+    os_user     text,
+    host        text NOT NULL,
+    pid         integer NOT NULL,
+    version     text NOT NULL,
+    started     timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_chunk  timestamptz,
+    finished    timestamptz,
+    total       bigint,
+    eligible    bigint NOT NULL,
+    deleted     jsonb NOT NULL DEFAULT '{}',
+    spared      jsonb NOT NULL DEFAULT '[]',
+    failed      bigint NOT NULL DEFAULT 0,
+    left_locked bigint NOT NULL DEFAULT 0,
+    chunks      bigint NOT NULL DEFAULT 0,
+    error       text
+);
+COMMENT ON TABLE pgsweep.runs IS 'One row for each live run. deleted and chunks are updated in the transaction of each chunk: after a crash they say how far the run came.';
+COMMENT ON COLUMN pgsweep.runs.outcome IS 'running, done, partial, limit, stopped, error, or interrupted: found unfinished by a later run.';
+COMMENT ON COLUMN pgsweep.runs.deleted IS 'Rows deleted or detached, by table.';
+COMMENT ON COLUMN pgsweep.runs.spared IS 'Candidates spared, by guard and label.';
+
+CREATE INDEX IF NOT EXISTS runs_policy_started ON pgsweep.runs (policy, started);
+
+INSERT INTO pgsweep.state (version) VALUES (1)
+    ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()
+     WHERE pgsweep.state.version < excluded.version;

@@ -1,0 +1,172 @@
+/* What follows from a failed chunk: again, smaller, set aside, reconnect, or the end. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+
+enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000, LOCK_WAIT_MS = 30000 };
+
+static void wait_before(struct sweep *sweep, int attempt)
+{
+    sweep->report->retries++;
+    clock_sleep_ms(clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+}
+
+static bool give_up(struct chunk *chunk, struct error *err)
+{
+    error_move(err, &chunk->error);
+    if (err->code == SWEEP_USAGE)
+        err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
+    return false;
+}
+
+/* The key of the one candidate that the chunk consisted of. */
+static char *failing_key(struct sweep *sweep, const struct chunk *chunk)
+{
+    const struct plan *plan = sweep->plan;
+    if (chunk->key_count == 1)
+        return mem_strdup(sweep->report, chunk->keys[0]);
+    if (!chunk->end.values)
+        return NULL;
+    /* In a range the cursor's last columns are the key; one of them may be the age itself. */
+    const char *values[64];
+    for (size_t k = 0; k < plan->key_count; k++)
+        for (size_t i = 0; i < plan->cursor_count; i++)
+            if (plan->cursor[i] == plan->key[k])
+                values[k] = chunk->end.values[i];
+    return key_text(sweep->report, plan, values);
+}
+
+/* A single candidate cannot go: it is reported, and the sweep goes on behind it. */
+static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    char *key = failing_key(sweep, chunk);
+    if (!key)
+        return give_up(chunk, err);
+    report_add_failure(sweep->report, key, &chunk->error);
+    if (sweep->budget->verbose) {
+        progress_clear(sweep->progress);
+        report_log(sweep->report, "failed %s %s: %s", sweep->plan->nodes[0]->table.label, key,
+                   chunk->error.message);
+    }
+    if (sweep->failed_count < SWEEP_FAILED_KEYS_MAX) {
+        size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
+        sweep->failed[i] = key;
+    }
+    sweep->taken++;
+    talloc_free(sweep->cursor.values);
+    sweep->cursor = cursor_copy(sweep->report, sweep->plan, &chunk->end);
+    sweep->high_known = false;
+    sweep->tries = 0;
+    sweep->impatient = false;
+    return true;
+}
+
+/* A candidate of this chunk cannot go: look for it by halving. */
+static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    bool known = chunk->end.values || chunk->key_count > 0 || chunk->last;
+    if (!known)
+        return give_up(chunk, err); /* not even finding the candidates worked */
+    if (chunk->asked <= 1)
+        return set_aside(sweep, chunk, err);
+    sweep->rows = chunk->asked / 2;
+    sweep->high_known = false;
+    sweep->tries = 0;
+    return true;
+}
+
+static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    bool locked = strcmp(chunk->error.sqlstate, "55P03") == 0;
+    if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1) {
+        /* Somebody holds rows of this range: take the ones around them now, and them later. */
+        sweep->skip_locked = true;
+        sweep->skipped = true;
+        sweep->high_known = false;
+        return true;
+    }
+    if (++sweep->tries > (sweep->impatient ? 1 : sweep->budget->retries)) {
+        sweep->impatient = true;
+        return isolate(sweep, chunk, err);
+    }
+    wait_before(sweep, sweep->tries);
+    return true;
+}
+
+/* Did the chunk whose COMMIT was sent take effect? Its number in the run's record says so. */
+static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    struct report *report = sweep->report;
+    int64_t chunks = 0;
+    int64_t *deleted = mem_array(chunk->ctx, int64_t, sweep->plan->node_count);
+    if (!run_read_back(sweep->effects, report, &chunks, deleted, err))
+        return false;
+    if (chunks == report->chunks)
+        return true;
+    for (size_t i = 0; i < sweep->plan->node_count; i++)
+        chunk->added[i] = deleted[i] - report->deleted[i];
+    report_remark(report, "the connection was lost at the commit of chunk %lld; it had taken effect",
+                  (long long)chunks);
+    chunk->candidates = chunk->added[0] + chunk->spared;
+    chunk_committed(sweep, chunk);
+    return true;
+}
+
+static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    struct report *report = sweep->report;
+    struct error lost = ERROR_INIT;
+    error_move(&lost, &chunk->error);
+    for (int attempt = 1; attempt <= sweep->budget->retries && !stop_forced(); attempt++) {
+        wait_before(sweep, attempt);
+        error_clear(err);
+        if (!db_reconnect(sweep->db, err) ||
+            !run_lock_again(sweep->db, report->policy->name, report->run_id, LOCK_WAIT_MS, err)) {
+            /* Somebody else holds the lock by now, or the server refuses us for good. */
+            if (err->code == SWEEP_LOCKED || (err->code != SWEEP_UNREACHABLE && !db_is_lost(sweep->db)))
+                break;
+            continue;
+        }
+        sweep->high_known = false;
+        if (!chunk->commit_sent || find_out(sweep, chunk, err)) {
+            error_clear(&lost);
+            error_clear(err);
+            return true;
+        }
+        if (!db_is_lost(sweep->db))
+            break;
+    }
+    if (!err->message)
+        error_move(err, &lost);
+    else if (err->code == SWEEP_UNREACHABLE || db_is_lost(sweep->db)) {
+        err->code = SWEEP_UNREACHABLE;
+        error_prefix(err, "the connection was lost and could not be made again");
+    }
+    error_clear(&lost);
+    return false;
+}
+
+bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    enum db_failure class = db_failure_class(sweep->db, &chunk->error);
+    bool lost = class == DB_FAILURE_CONNECTION;
+    if (!lost)
+        db_rollback(sweep->db);
+    if (stop_forced() || class == DB_FAILURE_CANCELLED) {
+        if (!lost)
+            return true; /* the loop sees the signal and ends */
+    }
+    switch (class) {
+    case DB_FAILURE_TRANSIENT:
+        return again(sweep, chunk, err);
+    case DB_FAILURE_CONNECTION:
+        return reconnect(sweep, chunk, err);
+    case DB_FAILURE_ROW:
+        return isolate(sweep, chunk, err);
+    default:
+        return give_up(chunk, err);
+    }
+}

@@ -1,0 +1,109 @@
+/* What the files of the sweep room share. */
+#ifndef PGSWEEP_SWEEP_INTERNAL_H
+#define PGSWEEP_SWEEP_INTERNAL_H
+
+#include "pgsweep/sweep.h"
+
+/* A position in the walk: the values of the plan's cursor columns; values NULL: before the first. */
+struct cursor {
+    const char **values;
+};
+
+/* One dependent table to be acted upon through one of its references. */
+struct dependent_step {
+    const struct plan_node *node;
+    struct db_statement act;
+    struct db_statement lock;
+    const char **set_values; /* parameters after the keys */
+    int set_count;
+};
+
+struct statements {
+    struct db_statement bound[2];        /* [a cursor is given] */
+    struct db_statement range[2][2];     /* [from a cursor][to a cursor] */
+    struct db_statement lock[2];         /* [a cursor is given] */
+    struct db_statement verify;
+    struct db_statement delete_root;
+    struct dependent_step *dependents; /* in execution order */
+    size_t dependent_count;
+};
+
+struct sweep {
+    struct db *db;
+    struct effects *effects;
+    const struct plan *plan;
+    const struct sweep_budget *budget;
+    struct progress *progress;
+    struct report *report;
+    struct statements statements;
+    struct cursor cursor; /* the last candidate that was dealt with */
+    struct cursor high;   /* range: the end of the next chunk, when it is known */
+    bool high_known;
+    int64_t high_rows; /* range: how many candidates high was looked up to take */
+    bool high_is_end; /* range: known, and there is none: the next chunk is the last */
+    int64_t rows;     /* size of the next chunk */
+    int64_t rows_max; /* the size that rows may grow to */
+    int64_t started_ms;
+    bool skip_locked; /* the next chunk must not wait for locks */
+    bool skipped;     /* rows may have been passed over because they were locked */
+    int pass;
+    int tries;            /* of the chunk in hand */
+    bool impatient;       /* waiting did not help: looking for the culprit, do not wait long again */
+    const char **failed;  /* keys that cannot go, so that a later pass leaves them alone */
+    size_t failed_count;
+    int64_t taken; /* candidates dealt with, for max_rows */
+};
+
+enum chunk_outcome {
+    CHUNK_DONE,  /* committed; the cursor has moved */
+    CHUNK_END,   /* nothing (more) to do in this pass */
+    CHUNK_ERROR, /* nothing of it took effect, or the connection was lost: see sweep_failed */
+};
+
+/* What a chunk did, or tried. Owned by its own context. */
+struct chunk {
+    void *ctx;
+    int64_t *added;      /* rows by node index */
+    struct cursor end;   /* where the cursor goes once it is committed */
+    int64_t asked;       /* how many candidates it was to take at most */
+    bool last;           /* no candidate lies behind end */
+    bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
+    int64_t spared;      /* locked, and found to be no candidate any more */
+    int64_t candidates;  /* what it counts against max_rows */
+    const char **keys;   /* of single candidates, for the log and for failures; see chunk_key */
+    size_t key_count;
+    struct error error;
+};
+
+/* How many failed keys a later pass can leave alone. */
+enum { SWEEP_FAILED_KEYS_MAX = 1000 };
+
+/* Builds all statements of the plan. */
+void statements_build(struct sweep *sweep);
+
+/* Tries one chunk. */
+enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk);
+enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk);
+
+/* Copies the values of a result row, from column first on, as a cursor owned by ctx. */
+struct cursor cursor_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
+                              int row, int first);
+struct cursor cursor_copy(const void *ctx, const struct plan *plan, const struct cursor *from);
+
+/* "(id)=(42)" from the key's values. */
+char *key_text(const void *ctx, const struct plan *plan, const char *const *values);
+
+/* Puts a committed chunk into the report and the log, and moves the cursor. */
+void chunk_committed(struct sweep *sweep, struct chunk *chunk);
+
+/* Decides what follows from a failed chunk: retry, smaller, set aside, reconnect, or give up (false). */
+bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err);
+
+/* Size of the next chunk after one that took elapsed_ms. */
+void pace_adjust(struct sweep *sweep, int64_t elapsed_ms);
+void pace_start(struct sweep *sweep);
+
+/* The number of candidates that the next chunk may take, within max_rows. */
+int64_t pace_rows(const struct sweep *sweep);
+
+#endif
