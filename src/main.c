@@ -12,6 +12,10 @@ static int run(const struct cli_options *options, struct error *err)
         return command_list(options, err);
     case COMMAND_SHOW:
         return command_show(options, err);
+    case COMMAND_DLQ:
+        return command_dlq(options, err);
+    case COMMAND_OBJECTS:
+        return command_objects(options, err);
     case COMMAND_HELP:
         return command_help(options, err);
     case COMMAND_VERSION:

@@ -74,6 +74,9 @@ struct db_statement {
 /* Rows of one result. Freed with talloc_free, or with their context. */
 struct db_rows;
 int db_rows_count(const struct db_rows *rows);
+int db_rows_columns(const struct db_rows *rows);
+/* The name of a column; owned by rows. */
+const char *db_rows_name(const struct db_rows *rows, int column);
 /* The value as text, or NULL for NULL; owned by rows. */
 const char *db_rows_get(const struct db_rows *rows, int row, int column);
 /* The value as a number; 0 for NULL. */

@@ -85,6 +85,11 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first);
 /* Writes down which columns name objects, for the look before an object is deleted. */
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);
 
+/* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
+ * report's objects. What the store refuses stays queued, with a remark: that is no error. Must not be
+ * called inside a transaction. False: the database failed. */
+bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err);
+
 /* A candidate could not go: one more attempt for its dead letter; parked is set when that was the last.
  * key: the values of the plan's key columns. */
 bool letter_note(struct effects *effects, const struct report *report, const char *const *key,

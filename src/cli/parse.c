@@ -94,6 +94,16 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
         entry++;
     options->command = entry->name ? entry->command : COMMAND_SWEEP;
     int expected = 1;
+    if (options->command == COMMAND_DLQ || options->command == COMMAND_OBJECTS) {
+        if (optind + 1 >= argc) {
+            error_set(err, SWEEP_USAGE, "pgsweep %s needs to be told what to do", first);
+            return error_hint(err, "\"pgsweep %s --help\" lists what it can.", first);
+        }
+        options->verb = argv[optind + 1];
+        options->operands = argv + optind + 2;
+        options->operand_count = argc - optind - 2;
+        return true;
+    }
     if (options->command == COMMAND_SWEEP) {
         options->policy = first;
     } else if (entry->operand) {

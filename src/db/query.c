@@ -33,6 +33,16 @@ int db_rows_count(const struct db_rows *rows)
     return PQntuples(rows->result);
 }
 
+int db_rows_columns(const struct db_rows *rows)
+{
+    return PQnfields(rows->result);
+}
+
+const char *db_rows_name(const struct db_rows *rows, int column)
+{
+    return PQfname(rows->result, column);
+}
+
 const char *db_rows_get(const struct db_rows *rows, int row, int column)
 {
     return PQgetisnull(rows->result, row, column) ? NULL : PQgetvalue(rows->result, row, column);

@@ -261,10 +261,6 @@ bool policy_parse(const void *ctx, const char *name, const char *source, const c
     }
     if (!policy->chunk.value)
         policy->chunk = (struct setting){"auto", "the default"};
-    if (!policy->alert_failed_share.value)
-        policy->alert_failed_share = (struct setting){POLICY_ALERT_FAILED_SHARE, "the default"};
-    if (!policy->alert_dead_letters.value)
-        policy->alert_dead_letters = (struct setting){POLICY_ALERT_DEAD_LETTERS, "the default"};
     if (!policy->time_zone.value)
         policy->time_zone = (struct setting){"UTC", "the default"};
     *out = policy;

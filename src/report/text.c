@@ -156,6 +156,24 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
                 text_count(scratch, report->left_locked));
 }
 
+static void print_objects(const struct report *report, void *scratch, FILE *out)
+{
+    const struct report_objects *o = &report->objects;
+    const struct {
+        const char *text;
+        int64_t n;
+    } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign},
+                 {"failed, to be tried again", o->failed}, {"given up (dead letters)", o->dead},
+                 {"waiting in the queue", o->waiting}};
+    if (o->queued + o->deleted + o->in_use + o->foreign + o->failed + o->dead + o->waiting == 0)
+        return;
+    fprintf(out, "  objects: %s queued", text_count(scratch, o->queued));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].n > 0)
+            fprintf(out, ", %s %s", text_count(scratch, parts[i].n), parts[i].text);
+    fputc('\n', out);
+}
+
 void report_print_summary(const struct report *report, FILE *out)
 {
     void *scratch = talloc_new(NULL);
@@ -166,6 +184,9 @@ void report_print_summary(const struct report *report, FILE *out)
         fprintf(out, "  spared when they were locked: %s (changed since they were counted)\n",
                 text_count(scratch, report->spared_late));
     print_failures(report, scratch, out);
+    print_objects(report, scratch, out);
+    if (report->letter_depth > 0)
+        fprintf(out, "  dead letters: %s (pgsweep dlq list)\n", text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
     if (report->counts.total >= 0)

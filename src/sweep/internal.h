@@ -28,6 +28,7 @@ struct work_step {
     struct db_statement statement; /* of these two */
     const struct plan_node *node;  /* whose rows its result counts; NULL: none */
     bool takes_keys;               /* the key arrays come first */
+    bool queues;                   /* its row count is keys that entered the object queue */
     bool asserts;                  /* the number of keys is its parameter */
     const char **extra;            /* parameters that are the same in every transaction */
     int extra_count;
@@ -62,6 +63,7 @@ struct sweep {
     bool impatient;       /* waiting did not help: looking for the culprit, do not wait long again */
     const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
     size_t failed_count;
+    int64_t undrained; /* keys queued since the queue was last drained */
     int64_t taken; /* candidates dealt with, for max_rows */
 };
 
@@ -80,6 +82,7 @@ struct chunk {
     bool fatal;          /* the error ends the run, whatever its class; what was committed counts */
     bool last;           /* no candidate lies behind end */
     bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
+    int64_t queued;      /* keys that entered the object queue */
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
     int64_t candidates;  /* what it counts against max_rows */
@@ -102,8 +105,8 @@ void work_build(struct sweep *sweep);
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps);
 
-/* Adds what the results of the steps count to added, by node. */
-void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added);
+/* Adds what the results of the steps count to added, by node, and to queued. */
+void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued);
 
 /* Puts the failure of the work's own assertion into words. */
 void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err);

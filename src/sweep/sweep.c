@@ -74,6 +74,8 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
         report->deleted[i] += chunk->added[i];
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
+    report->objects.queued += chunk->queued;
+    sweep->undrained += chunk->queued;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
     sweep->skip_locked = false;
@@ -83,6 +85,21 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     }
     log_chunk(sweep, chunk);
     progress_show(sweep->progress, report);
+}
+
+/* Keys that wait in the queue when this many have come together; the rest goes at the end. */
+enum { DRAIN_EVERY = 4000 };
+
+/* The object store is never a reason to stop: what it refuses stays queued. */
+static void drain(struct sweep *sweep, bool end)
+{
+    struct error err = ERROR_INIT;
+    if (!sweep->plan->has_objects || (!end && sweep->undrained < DRAIN_EVERY))
+        return;
+    sweep->undrained = 0;
+    if (!queue_drain(sweep->effects, sweep->report, sweep->report->policy->name, &err))
+        report_remark(sweep->report, "the object queue could not be drained: %s", err.message);
+    error_clear(&err);
 }
 
 /* Between chunks: may the next one begin? */
@@ -152,6 +169,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
     while (!end && may_go_on(sweep)) {
         if (!sweep_chunk(sweep, &end, err))
             return false;
+        drain(sweep, false);
         if (!end && sweep->budget->pause_ms > 0)
             clock_sleep_ms(sweep->budget->pause_ms);
     }
@@ -193,6 +211,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         ok = sweep_pass(sweep, err);
     }
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
+    if (ok)
+        drain(sweep, true);
     progress_clear(progress);
     return ok;
 }

@@ -51,6 +51,7 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
         talloc_free(text);
         struct work_step *step = add_step(sweep, "objects", sql);
         step->takes_keys = keys;
+        step->queues = true;
         step->extra = mem_array(sweep->report, const char *, QUEUE_PARAMS);
         step->extra[0] = sweep->report->run_id;
         step->extra[1] = sweep->report->policy->name;
@@ -155,11 +156,15 @@ int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int6
     return (int)sweep->work.count + 1;
 }
 
-void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added)
+void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued)
 {
-    for (size_t i = 0; i < sweep->work.count; i++)
-        if (sweep->work.steps[i].node && steps[i].rows)
-            added[sweep->work.steps[i].node->index] += db_rows_int(steps[i].rows, 0, 0);
+    for (size_t i = 0; i < sweep->work.count; i++) {
+        const struct work_step *step = &sweep->work.steps[i];
+        if (step->node && steps[i].rows)
+            added[step->node->index] += db_rows_int(steps[i].rows, 0, 0);
+        if (step->queues && steps[i].rows)
+            *queued += db_rows_affected(steps[i].rows);
+    }
 }
 
 void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err)
