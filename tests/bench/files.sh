@@ -137,10 +137,17 @@ if [ -n "${BIG:-}" ]; then
         sync
         find "$root" -mtime +7 >/dev/null
         # shellcheck disable=SC2086
-        seconds=$(timed /usr/bin/python3 -c 'import os, resource, subprocess, sys
-code = subprocess.call(sys.argv[2:])
-open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
-sys.exit(code)' "$work/rss" ${SWEEP_IN_USE:-$SWEEP} "$root" ${SWEEP_IN_USE_ARGS:-${SWEEP_ARGS:-}})
+        seconds=$(timed /usr/bin/python3 -c 'import subprocess, sys, time
+process, peak = subprocess.Popen(sys.argv[2:]), "0"
+while process.poll() is None:
+    try:
+        status = open(f"/proc/{process.pid}/status").read()
+    except OSError:
+        break
+    peak = next((l.split()[1] for l in status.splitlines() if l.startswith("VmHWM")), peak)
+    time.sleep(0.02)
+open(sys.argv[1], "w").write(peak)
+sys.exit(process.wait())' "$work/rss" ${SWEEP_IN_USE:-$SWEEP} "$root" ${SWEEP_IN_USE_ARGS:-${SWEEP_ARGS:-}})
         awk -v n="$count" -v s="$seconds" -v k="$(cat "$work/rss")" \
             'BEGIN {printf "  %8d files %8.3f s   %.2f us per file   %.1f MiB peak\n", n, s, s / n * 1e6, k / 1024}'
     done
