@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -142,7 +143,7 @@ class Box:
             st = os.lstat(path)
             seen[path] = (st.st_ino, st.st_mode, st.st_size, st.st_nlink, st.st_atime_ns,
                           st.st_mtime_ns, st.st_ctime_ns)
-            if os.path.isdir(path) and not os.path.islink(path):
+            if stat.S_ISDIR(st.st_mode):
                 fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME)
                 try:
                     for name in os.listdir(fd):
