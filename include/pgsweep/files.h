@@ -77,7 +77,8 @@ struct files_event {
 /* Where a test can step in between two system calls (NULL in production). */
 enum files_step {
     FILES_STEP_LISTED, /* a block of names of the directory was read; name is NULL */
-    FILES_STEP_CHECKED /* name was found to be expired; the in-use test or the removal is next */
+    FILES_STEP_CHECKED, /* name was found to be expired; the in-use test or the removal is next */
+    FILES_STEP_HELD /* name passed the in-use test; the last look at it and the removal are next */
 };
 
 /* Zero-initialise; the zero of every field is the careful choice. Strings are borrowed. */

@@ -57,6 +57,7 @@ static struct verdict take_hold(int fd)
 
 struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, int *held)
 {
+    const struct files_options *o = w->options;
     int dirfd = w->frames[w->depth - 1].fd;
     struct stat opened;
     struct statx again;
@@ -71,6 +72,8 @@ struct verdict inuse_test(struct walk *w, const char *name, const struct statx *
     v = take_hold(*held);
     if (v.kept != FILES_NOT_KEPT || v.error)
         return v;
+    if (o->on_step)
+        o->on_step(o->on_step_arg, FILES_STEP_HELD, dirfd, name);
     /* The test took a few microseconds in which another file may have been renamed over the name, or
      * the file itself written to. Now, with the lease, its contents can no longer change. */
     if (!fsys_stat(dirfd, name, &again))

@@ -79,7 +79,9 @@ bool place_is_kept(struct walk *w)
         return false;
     if (w->since_check == 0)
         return true;
-    if (w->since_check < CHECK_REMOVALS && clock_now_ms() - w->checked_ms < CHECK_MS)
+    /* A dry run does no harm at the new place: for its counts the removals are measure enough. */
+    if (w->since_check < CHECK_REMOVALS &&
+        (w->dry_run || clock_now_ms() - w->checked_ms < CHECK_MS))
         return true;
     if (check_place(w))
         return true;

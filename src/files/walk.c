@@ -75,6 +75,8 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
     w->euid = geteuid();
     w->checked_ms = clock_now_ms();
     clock_gettime(CLOCK_REALTIME, &w->now);
+    w->path = mem_strdup(w, "");
+    w->path_room = 1;
     add_patterns(w);
     mem_grow(w, &w->frames, &w->depth);
     struct frame *base = top(w);

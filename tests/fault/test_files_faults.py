@@ -93,6 +93,23 @@ def test_T2_replaced_between_check_and_removal_is_kept(box):
     assert r.kept == {"changed": 1} and path.read_text() == "new"
 
 
+def test_T2_replaced_during_the_in_use_test_is_kept(box):
+    """The lease is on the old file by now; the name leads to the new one."""
+    path = box.file("f")
+    new = box.file("new", age=10, base=box.outside)
+    new.write_text("new")
+    box.age(new, 10)
+    r = box.sweep("--in-use", "--on-held", f"mv {new} $DIR/f")
+    assert r.kept == {"changed": 1} and path.read_text() == "new"
+
+
+def test_T2_written_just_before_the_lease_is_kept(box):
+    """A writer that came and went between the check and the lease left its mark on the time."""
+    path = box.file("f")
+    r = box.sweep("--in-use", "--on-held", "touch -c $DIR/f")
+    assert r.kept == {"fresh": 1} and path.exists()
+
+
 def test_T2_touched_between_listing_and_check_is_kept(box):
     for i in range(5):
         box.file(f"f{i}")

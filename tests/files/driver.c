@@ -22,8 +22,9 @@ struct driver {
     size_t active_count;
     const char *on_listed;  /* shell commands for the steps; DIRFD and NAME in the environment */
     const char *on_checked;
+    const char *on_held;
     const char *on_deleted; /* ... at deletion number at */
-    const char *only;       /* on_checked for this name only */
+    const char *only;       /* on_checked and on_held for this name only */
     int64_t at;
     int64_t deletions;
     bool verbose;
@@ -58,6 +59,8 @@ static void on_step(void *arg, enum files_step step, int dirfd, const char *name
         run(d->on_listed, NULL);
     if (step == FILES_STEP_CHECKED && d->on_checked && (!d->only || strcmp(d->only, name) == 0))
         run(d->on_checked, name);
+    if (step == FILES_STEP_HELD && d->on_held && (!d->only || strcmp(d->only, name) == 0))
+        run(d->on_held, name);
 }
 
 static void on_event(void *arg, const struct files_event *event)
@@ -134,6 +137,8 @@ static bool parse_value(struct driver *d, const char *word, const char *value)
         d->on_listed = value;
     } else if (strcmp(word, "--on-checked") == 0) {
         d->on_checked = value;
+    } else if (strcmp(word, "--on-held") == 0) {
+        d->on_held = value;
     } else if (strcmp(word, "--on-deleted") == 0) {
         d->on_deleted = value;
     } else if (strcmp(word, "--only") == 0) {
@@ -234,7 +239,7 @@ int main(int argc, char **argv)
     if (d.verbose || d.on_deleted || getenv("EVENTS"))
         d.options.on_event = on_event;
     d.options.on_event_arg = &d;
-    if (d.on_listed || d.on_checked)
+    if (d.on_listed || d.on_checked || d.on_held)
         d.options.on_step = on_step;
     d.options.on_step_arg = &d;
     stop_install();
