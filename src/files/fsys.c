@@ -75,10 +75,21 @@ int fsys_open_parent(int fd)
     return parent < 0 && errno == EPERM ? openat(fd, "..", DIR_FLAGS) : parent;
 }
 
-/* Without openat2: one component at a time, none of which may be a symbolic link. */
-static int open_by_components(const char *path, int flags)
+/* One component, which is a directory and no symbolic link (ELOOP, as openat2 says). */
+static int open_component(int dirfd, const char *part, int flags)
 {
     struct stat st;
+    int fd = openat(dirfd, part, flags);
+    if (fd < 0 && errno == EPERM && (flags & O_NOATIME))
+        fd = openat(dirfd, part, flags & ~O_NOATIME);
+    if (fd < 0 && errno == ENOTDIR && fstatat(dirfd, part, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+    return fd;
+}
+
+/* Without openat2: one component at a time. */
+static int open_by_components(const char *path, int flags)
+{
     char part[NAME_MAX + 1];
     int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     while (fd >= 0) {
@@ -93,12 +104,8 @@ static int open_by_components(const char *path, int flags)
         part[length] = '\0';
         path += length;
         bool last = path[strspn(path, "/")] == '\0';
-        int use = last ? flags : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-        int next = openat(fd, part, use);
-        if (next < 0 && errno == EPERM && (use & O_NOATIME))
-            next = openat(fd, part, use & ~O_NOATIME);
-        if (next < 0 && errno == ENOTDIR && fstatat(fd, part, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+        int next = open_component(
+            fd, part, last ? flags : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int saved = errno;
         close(fd);
         errno = saved;

@@ -194,6 +194,15 @@ static void enter(struct walk *w, const char *name)
     place_close_far(w);
 }
 
+/* What the time of the directory says right before its removal. Once the sweep itself removed
+ * something in it, its time says nothing any more. */
+static enum files_kept judge_again(struct walk *w, const struct frame *f, const struct statx *stx)
+{
+    if (w->wipe || f->touched)
+        return FILES_NOT_KEPT;
+    return entry_judge_time(w, fsys_time(stx->stx_mtime));
+}
+
 /* Removes the directory of the top frame, if it still is what the name in its parent means. */
 static struct verdict remove_directory(struct walk *w)
 {
@@ -212,14 +221,18 @@ static struct verdict remove_directory(struct walk *w)
             v = (struct verdict){.kept = FILES_KEPT_MOVED};
     } else if (!fsys_same(fsys_id(&stx), f->id)) {
         v.kept = FILES_KEPT_MOVED;
+    } else if ((v.kept = judge_again(w, f, &stx)) != FILES_NOT_KEPT) {
+        ; /* someone made and removed something in it meanwhile */
     } else if (!entry_within_limit(w)) {
         v.kept = FILES_KEPT_UNFINISHED;
     } else if (w->dry_run) {
         v.error = entry_predict(w, parent, &stx);
     } else if (unlinkat(parent->fd, name, AT_REMOVEDIR) != 0) {
         v.error = errno;
-        if (errno == ENOTEMPTY || errno == EEXIST)
-            v = (struct verdict){.kept = FILES_KEPT_NOT_EMPTY}; /* filled again meanwhile */
+        if (errno == ENOTEMPTY || errno == EEXIST) {
+            v = (struct verdict){.kept = FILES_KEPT_NOT_EMPTY}; /* filled again meanwhile: */
+            f->touched = false; /* then its new time is not of our making alone, and stays */
+        }
     }
     return v;
 }

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -122,6 +123,13 @@ def test_T2_a_directory_that_fills_again_is_kept(box):
     box.age_dirs()
     r = box.sweep("--at", 1, "--on-deleted", f"echo new > {box.root}/d/new")
     assert r.kept == {"not_empty": 1} and box.names() == ["d", "d/new"]
+    assert os.stat(box.root / "d").st_mtime > time.time() - 60
+
+
+def test_T2_an_empty_directory_used_during_the_sweep_is_kept(box):
+    box.dir("d")
+    r = box.sweep("--on-listed", f"test $DIR != {box.root}/d || (touch $DIR/x && rm $DIR/x)")
+    assert r.kept == {"fresh": 1} and box.names() == ["d"]
 
 
 def test_T2_a_directory_swapped_for_a_fresh_one_is_kept(box):
