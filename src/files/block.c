@@ -13,7 +13,8 @@ enum {
     BLOCK_BYTES = 3 << 20, /* of names: what bounds the memory when they are long */
     LIST_BYTES = 128 << 10,
     PENDING_BYTES = 4 << 20, /* sub-directories waiting on all levels; beyond, blocks are small */
-    PENDING_LEAST = 16 << 10
+    PENDING_LEAST = 16 << 10,
+    LOOK_SORT_FROM = 4096
 };
 
 static int by_inode(const void *a, const void *b)
@@ -83,7 +84,10 @@ static void fill_block(struct walk *w, struct frame *f)
         if (w->pending_total + directory_bytes > PENDING_BYTES && directory_bytes > PENDING_LEAST)
             break;
     }
-    if (w->entry_count > 1)
+    /* Only to look at few names, whose inodes lie together anyway, sorting costs more than it saves;
+     * with a limit, though, a dry run has to come upon them in the order of the live one. */
+    bool unsorted = w->dry_run && w->options->max_deletions <= 0 && w->entry_count < LOOK_SORT_FROM;
+    if (w->entry_count > 1 && !unsorted)
         qsort(w->entries, w->entry_count, sizeof *w->entries, by_inode);
 }
 
