@@ -3,6 +3,7 @@
 #include <yaml.h>
 
 #include "fields.h"
+#include "pgsweep/text.h"
 
 struct writer {
     yaml_emitter_t emitter;
@@ -43,12 +44,10 @@ static void emit_list(struct writer *w, bool begin)
 /* A text that YAML would read back as something else than a text is quoted. */
 static yaml_scalar_style_t style_of(const char *text)
 {
-    static const char *const words[] = {"null", "Null", "NULL", "~", ""};
     if (strchr(text, '\n'))
         return YAML_LITERAL_SCALAR_STYLE;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(text, words[i]) == 0)
-            return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    if (!*text || strcmp(text, "~") == 0 || text_same_word(text, "null"))
+        return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
     return YAML_ANY_SCALAR_STYLE;
 }
 
@@ -101,6 +100,15 @@ static void write_list(struct writer *w, const struct field *field, const char *
     emit_list(w, false);
 }
 
+/* A group of settings none of which was said. */
+static bool is_empty(const struct field *fields, const char *base)
+{
+    for (const struct field *field = fields; field->key; field++)
+        if (((const struct setting *)(const void *)(base + field->offset))->value)
+            return false;
+    return true;
+}
+
 static void write_field(struct writer *w, const struct field *field, const char *base)
 {
     const void *at = base + field->offset;
@@ -112,6 +120,8 @@ static void write_field(struct writer *w, const struct field *field, const char 
         write_set(w, field, base);
         break;
     case FIELD_GROUP:
+        if (is_empty(field->fields, base))
+            break;
         emit_text(w, field->key);
         emit_map(w, true);
         write_fields(w, field->fields, base);
