@@ -38,7 +38,9 @@ static int unit_run(Suite *suite)
 
 /* That text is part of the message, detail or hint. */
 #define ck_says(part, text)                                                                        \
-    ck_assert_msg((part) && strstr((part), (text)), "\"%s\" is not in: %s", (text),                \
-                  (part) ? (part) : "(nothing)")
+    do {                                                                                           \
+        const char *in_ = (part), *what_ = (text);                                                 \
+        ck_assert_msg(in_ && strstr(in_, what_), "\"%s\" is not in: %s", what_, in_ ? in_ : "(nothing)"); \
+    } while (0)
 
 #endif
