@@ -52,7 +52,7 @@ bool interval_check(const struct setting *interval, const char *what, struct err
     while (*p) {
         if (*p == '-' || *p == '+')
             return refuse(interval, what, "must be positive, without a sign", err);
-        if (!isdigit((unsigned char)*p) && *p != '.')
+        if (!isdigit((unsigned char)p[*p == '.']))
             return refuse(interval, what, "is not a number with a unit", err);
         /* Not strtod: it would take hexadecimal and exponents, and obey the locale. */
         p += strspn(p, DIGITS);

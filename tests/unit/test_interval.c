@@ -23,7 +23,7 @@ static const struct {
     {"-30 days", "sign"}, {"1 month -2 days", "sign"}, {"+1 day", "sign"}, {"30 m", "\"m\""}, {"5M", "\"m\""},
     {"1 day 5m", "\"m\""}, {"days", "not a number"}, {"a month", "not a number"}, {"30 days ago", "not a number"},
     {"P", "not a number"}, {"PT", "not a number"}, {"P30", "not a number"}, {"P-30D", "not a number"},
-    {"PD", "not a number"}, {"infinity", "not a number"}, {"NULL", "not a number"}, {".", "without a unit"},
+    {"PD", "not a number"}, {"infinity", "not a number"}, {"NULL", "not a number"}, {".", "not a number"}, {". days", "not a number"},
     {"1..5 days", "without a unit"}, {"30 days; DROP TABLE x", "not a number"}, {"30 'days'", "without a unit"},
     {"nan days", "not a number"},
     {"30 days\x01", "not a number"}, {"30 \xc3\xa4", "without a unit"},
