@@ -66,7 +66,9 @@ static bool unknown_option(const char *word, struct error *err)
 static bool is_option_word(const char *word)
 {
     for (const struct cli_option *o = cli_options_table; o->name; o++) {
-        if (strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0)
+        size_t length = strlen(o->name);
+        if (strncmp(word, "--", 2) == 0 && strncmp(word + 2, o->name, length) == 0 &&
+            (word[2 + length] == '\0' || word[2 + length] == '='))
             return true;
         if (word[0] == '-' && word[1] && word[1] == o->letter && !word[2])
             return true;
