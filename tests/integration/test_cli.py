@@ -181,6 +181,34 @@ def test_every_way_to_name_the_database(jobs, pgsweep, home):
         assert report.code == 0 and report.json()["eligible"] == 2, report
 
 
+@pytest.fixture
+def guarded(jobs):
+    """A role that must give a password, for this database only."""
+    role = jobs.role("guarded", "SELECT ON jobs, job_logs", options=f"LOGIN PASSWORD '{SECRET}'")
+    rules = harness.Path(jobs.value("SHOW hba_file"))
+    before = rules.read_text(encoding="utf-8")
+    rules.write_text(f"local {jobs.name} {role} scram-sha-256\n" + before, encoding="utf-8")
+    jobs.sql("SELECT pg_reload_conf()")
+    harness.wait_until(lambda: jobs.value(
+        "SELECT count(*) FROM pg_hba_file_rules WHERE user_name = ARRAY[%s]", role) == 1)
+    yield role
+    rules.write_text(before, encoding="utf-8")
+    jobs.sql("SELECT pg_reload_conf()")
+
+
+def test_passwords(jobs, guarded, pgsweep, home):
+    passfile = home / "passwords"
+    passfile.write_text(f"*:*:{jobs.name}:{guarded}:{SECRET}\n", encoding="utf-8")
+    passfile.chmod(0o600)
+    harness.wait_until(lambda: pgsweep("jobs", "-n", "-w", user=guarded).code != 0)
+    error_of(pgsweep("jobs", "-n", "-w", user=guarded), UNREACHABLE, "password", ".pgpass")
+    for env in ({"PGPASSWORD": SECRET}, {"PGPASSFILE": passfile}):
+        result = pgsweep("jobs", "-n", "-w", user=guarded, env=env)
+        assert result.code == 0 and SECRET not in result.out + result.err, result
+    wrong = pgsweep("jobs", "-n", "-w", user=guarded, env={"PGPASSWORD": SECRET + "x"})
+    assert SECRET not in error_of(wrong, UNREACHABLE, "password authentication failed")
+
+
 def test_missing_objects(jobs, pgsweep, policy_file):
     jobs.sql('CREATE TABLE "Renders" (id int PRIMARY KEY, "createdAt" timestamptz, note text)')
     jobs.sql("CREATE VIEW jobs_view AS SELECT * FROM jobs")
