@@ -181,7 +181,7 @@ static const char *const odd[] = {
     "plain", "true", "null", "NULL", "nULL", "~", "", " ", "  two  ", "12", "a: b", "- a", "# c", "a #b", "'q'", "\"q\"",
     "\\", "\\n", "{x", "[x", "*a", "&a", "!t", "|", ">", "%x", "@x", "`x", "a\nb", "a\n", "\na", " a\n b\n", "\n\n", "a\n\n\nb\n\n",
     "tab\there", "\ttab", "a \nb", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc2\x85x", "\x1b[31m", "---", "...", "?", "-", "=", "<<", ",",
-    "a\r\nb", "\xef\xbb\xbf" "bom", "x\xe2\x80\xa8y", "no", "0x1F", "1e3", "2026-01-01",
+    "a\r\nb", "\xef\xbb\xbfz", "x\xe2\x80\xa8y", "no", "0x1F", "1e3", "2026-01-01",
 };
 
 START_TEST(odd_text_survives_printing)
