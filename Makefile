@@ -9,7 +9,7 @@ mandir  ?= $(prefix)/share/man
 docdir  ?= $(prefix)/share/doc/pgsweep
 unitdir ?= $(prefix)/lib/systemd/system
 CFLAGS  ?= -O2 -g
-PKGS    := libpq talloc yaml-0.1 jansson libcurl expat
+PKGS    := libpq talloc yaml-0.1 jansson libcurl expat libcrypto
 
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wformat=2 -Wundef -Wconversion -Wno-sign-conversion

@@ -106,6 +106,7 @@ struct db_step {
     bool sync; /* out: a synchronisation point follows; a failure skips only up to the next one */
     struct db_rows *rows; /* result: NULL when the step failed or was skipped */
     const char *tag;      /* result: the command tag ("COMMIT"), owned by rows */
+    struct error *error;  /* result: of a step that failed itself (not of one skipped); freed with ctx */
 };
 
 /* Sends all steps in one go and reads their results (libpq pipeline mode): one network round trip.

@@ -20,12 +20,20 @@ struct setting {
 };
 
 enum policy_action {
-    ACTION_DELETE, /* the dependents go with the candidate */
-    ACTION_DETACH, /* their reference is set to NULL, other columns may be set; the rows stay */
-    ACTION_KEEP,   /* a candidate with such rows is spared */
-    ACTION_IGNORE, /* left to the constraint's own rule, for the reason given */
+    ACTION_DELETE,         /* the dependents go with the candidate */
+    ACTION_DETACH,         /* their reference is set to NULL, other columns may be set; the rows stay */
+    ACTION_REASSIGN,       /* their reference is set to another key; the rows stay */
+    ACTION_KEEP,           /* a candidate with such rows is spared */
+    ACTION_DELETE_ORPHANS, /* a shared row goes when the last row that refers to it goes */
+    ACTION_IGNORE,         /* left to the constraint's own rule, for the reason given */
 };
 extern const char *const policy_action_names[]; /* in YAML; ends with NULL */
+
+enum policy_transaction {
+    TRANSACTION_CHUNK, /* one transaction for a chunk of candidates */
+    TRANSACTION_ROW,   /* one for each candidate with its dependents */
+};
+extern const char *const policy_transaction_names[];
 
 enum policy_unlisted {
     UNLISTED_REFUSE,  /* a referencing table that the policy does not list stops the run */
@@ -46,9 +54,24 @@ struct policy_assignment {
     const char *origin;
 };
 
+/* A reference that the schema does not declare as a constraint: table refers to refers_to, each column
+ * (set.column) to the column named by its value. NULL and '' refer to nothing. */
+struct policy_reference {
+    struct setting table;
+    struct setting refers_to;
+    struct policy_assignment *columns;
+    size_t column_count;
+};
+
 struct policy_dependent {
     struct setting table;
+    struct setting constraint; /* the rule is for this foreign key only; NULL: for all of the table */
     enum policy_action action;
+    struct setting via;        /* for ACTION_DELETE_ORPHANS: the table whose rows refer to this one */
+    struct setting to;         /* for ACTION_REASSIGN: the key that the rows refer to from then on */
+    struct setting *objects;   /* columns that name stored objects */
+    size_t object_count;
+    struct setting count_as;   /* what the metrics call the rows; may be NULL */
     struct policy_assignment *set;
     size_t set_count;
     struct setting reason; /* for ACTION_IGNORE */
@@ -67,17 +90,31 @@ struct policy {
     bool count_total;     /* report all rows that satisfy where, whatever their age */
     struct policy_guard *guards;
     size_t guard_count;
+    struct policy_reference *references;
+    size_t reference_count;
+    struct setting *objects; /* columns of the table itself that name stored objects */
+    size_t object_count;
     struct policy_dependent *dependents;
     size_t dependent_count;
     enum policy_unlisted unlisted;
+    enum policy_transaction transaction;
     struct setting chunk;       /* rows per transaction; "auto" or a number */
     struct setting max_rows;    /* candidates per run; NULL for no limit */
     struct setting max_runtime; /* an interval; NULL for no limit */
     struct setting pause;       /* an interval between chunks; NULL for none */
+    struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert */
+    struct setting alert_dead_letters; /* more dead letters than this: an alert */
 };
 
 /* Every candidate row has this alias in a policy's conditions. */
 #define POLICY_ALIAS "t"
+
+/* What alerts are raised at unless the policy says otherwise. */
+#define POLICY_ALERT_FAILED_SHARE "10%"
+#define POLICY_ALERT_DEAD_LETTERS "50"
+
+/* The number in "12.5%" (0 to 100), which field_check has accepted. */
+double policy_share(const struct setting *share);
 
 /* The largest chunk and row limit that may be asked for. */
 enum { POLICY_CHUNK_MAX = 100000 };

@@ -14,7 +14,8 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
         appendPQExpBuffer(sql,
                           "\nGRANT USAGE ON SCHEMA pgsweep TO %s;\n"
                           "GRANT SELECT ON pgsweep.state TO %s;\n"
-                          "GRANT SELECT, INSERT, UPDATE ON pgsweep.runs TO %s;\n",
+                          "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue,"
+                          " pgsweep.object_sources, pgsweep.dead_letters TO %s;\n",
                           quoted, quoted, quoted);
     }
     return buffer_take(ctx, sql);
@@ -67,8 +68,15 @@ static const char probe_tables[] =
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'SELECT')"
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'INSERT')"
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'UPDATE')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'INSERT')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'DELETE')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')"
     " FROM (SELECT WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL) AS present";
+    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL"
+    "                AND pg_catalog.to_regclass('pgsweep.object_queue') IS NOT NULL"
+    "                AND pg_catalog.to_regclass('pgsweep.object_sources') IS NOT NULL"
+    "                AND pg_catalog.to_regclass('pgsweep.dead_letters') IS NOT NULL) AS present";
 
 static bool no_state(struct db *db, struct error *err)
 {
@@ -83,7 +91,8 @@ static bool not_granted(struct db *db, struct error *err)
     char *quoted = db_quote_ident(db, db, db_user(db));
     error_set(err, SWEEP_USAGE, "role %s may not use the state schema \"pgsweep\"", quoted);
     error_hint(err, "GRANT USAGE ON SCHEMA pgsweep TO %s; GRANT SELECT ON pgsweep.state TO %s; "
-                    "GRANT SELECT, INSERT, UPDATE ON pgsweep.runs TO %s; "
+                    "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue, "
+                    "pgsweep.object_sources, pgsweep.dead_letters TO %s; "
                     "or, as its owner: pgsweep init --role %s",
                quoted, quoted, quoted, db_user(db));
     talloc_free(quoted);

@@ -95,6 +95,19 @@ const struct plan_column *catalog_column(const struct plan_table *table, const c
     return NULL;
 }
 
+const struct plan_column **catalog_key(const void *ctx, const struct plan_table *table, size_t *count)
+{
+    const struct plan_column **key = mem_array(ctx, const struct plan_column *, table->column_count + 1);
+    *count = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (table->columns[i].key_position == 0)
+            continue;
+        key[table->columns[i].key_position - 1] = &table->columns[i];
+        (*count)++;
+    }
+    return key;
+}
+
 bool catalog_no_table(struct db *db, const struct setting *name, struct error *err)
 {
     struct db_rows *rows;

@@ -1,11 +1,14 @@
 /* The table of keys. A new key of the policy language is a new row here. */
 #include "fields.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "pgsweep/text.h"
 
-const char *const policy_action_names[] = {"delete", "detach", "keep", "ignore", NULL};
+const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep",
+                                          "delete_orphans", "ignore", NULL};
+const char *const policy_transaction_names[] = {"chunk", "row", NULL};
 const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -17,12 +20,26 @@ static const struct field guard_fields[] = {
     {.key = NULL},
 };
 
+static const struct field reference_fields[] = {
+    {.key = "table", .kind = FIELD_TEXT, AT(policy_reference, table), .required = true},
+    {.key = "refers_to", .kind = FIELD_TEXT, AT(policy_reference, refers_to), .required = true},
+    {.key = "columns", .kind = FIELD_SET, AT(policy_reference, columns), .required = true,
+     .count_offset = offsetof(struct policy_reference, column_count)},
+    {.key = NULL},
+};
+
 static const struct field dependent_fields[] = {
     {.key = "table", .kind = FIELD_TEXT, AT(policy_dependent, table), .required = true},
+    {.key = "constraint", .kind = FIELD_TEXT, AT(policy_dependent, constraint)},
     {.key = "action", .kind = FIELD_WORD, AT(policy_dependent, action), .required = true,
      .words = policy_action_names},
     {.key = "set", .kind = FIELD_SET, AT(policy_dependent, set),
      .count_offset = offsetof(struct policy_dependent, set_count)},
+    {.key = "via", .kind = FIELD_TEXT, AT(policy_dependent, via)},
+    {.key = "to", .kind = FIELD_TEXT, AT(policy_dependent, to)},
+    {.key = "objects", .kind = FIELD_NAMES, AT(policy_dependent, objects),
+     .count_offset = offsetof(struct policy_dependent, object_count)},
+    {.key = "count_as", .kind = FIELD_TEXT, AT(policy_dependent, count_as)},
     {.key = "reason", .kind = FIELD_TEXT, AT(policy_dependent, reason)},
     {.key = "optional", .kind = FIELD_FLAG, AT(policy_dependent, optional)},
     {.key = NULL},
@@ -32,6 +49,12 @@ static const struct field limit_fields[] = {
     {.key = "max_rows", .kind = FIELD_COUNT, AT(policy, max_rows)},
     {.key = "max_runtime", .kind = FIELD_INTERVAL, AT(policy, max_runtime)},
     {.key = "pause", .kind = FIELD_INTERVAL, AT(policy, pause)},
+    {.key = NULL},
+};
+
+static const struct field alert_fields[] = {
+    {.key = "failed_share", .kind = FIELD_SHARE, AT(policy, alert_failed_share)},
+    {.key = "dead_letters", .kind = FIELD_COUNT, AT(policy, alert_dead_letters)},
     {.key = NULL},
 };
 
@@ -45,12 +68,20 @@ const struct field policy_fields[] = {
     {.key = "count_total", .kind = FIELD_FLAG, AT(policy, count_total)},
     {.key = "guards", .kind = FIELD_LIST, AT(policy, guards), .fields = guard_fields,
      .count_offset = offsetof(struct policy, guard_count), .size = sizeof(struct policy_guard)},
+    {.key = "references", .kind = FIELD_LIST, AT(policy, references), .fields = reference_fields,
+     .count_offset = offsetof(struct policy, reference_count),
+     .size = sizeof(struct policy_reference)},
+    {.key = "objects", .kind = FIELD_NAMES, AT(policy, objects),
+     .count_offset = offsetof(struct policy, object_count)},
     {.key = "dependents", .kind = FIELD_LIST, AT(policy, dependents), .fields = dependent_fields,
      .count_offset = offsetof(struct policy, dependent_count),
      .size = sizeof(struct policy_dependent)},
     {.key = "unlisted", .kind = FIELD_WORD, AT(policy, unlisted), .words = policy_unlisted_names},
+    {.key = "transaction", .kind = FIELD_WORD, AT(policy, transaction),
+     .words = policy_transaction_names},
     {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)},
     {.key = "limits", .kind = FIELD_GROUP, .fields = limit_fields},
+    {.key = "alerts", .kind = FIELD_GROUP, .fields = alert_fields},
     {.key = NULL},
 };
 
@@ -71,6 +102,18 @@ const struct field *field_find(const char *key)
     return find_in(policy_fields, key);
 }
 
+static bool is_share(const char *text)
+{
+    char *end;
+    double share = strtod(text, &end);
+    return end != text && strcmp(end, "%") == 0 && share >= 0 && share <= 100;
+}
+
+double policy_share(const struct setting *share)
+{
+    return strtod(share->value, NULL);
+}
+
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err)
 {
@@ -86,6 +129,11 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
         return error_set(err, SWEEP_USAGE,
                          "%s: chunk must be \"auto\" or a number of rows from 1 to %d, not \"%s\"",
                          value->origin, POLICY_CHUNK_MAX, value->value);
+    case FIELD_SHARE:
+        if (is_share(value->value))
+            return true;
+        return error_set(err, SWEEP_USAGE, "%s: %s must be a percentage from 0%% to 100%%, not \"%s\"",
+                         value->origin, field->key, value->value);
     case FIELD_COUNT:
         if (text_to_count(value->value, POLICY_ROWS_MAX, &n))
             return true;

@@ -15,6 +15,8 @@ enum field_kind {
     FIELD_COUNT,     /* struct setting: 1..POLICY_ROWS_MAX */
     FIELD_FLAG,      /* bool */
     FIELD_WORD,      /* enum, one of words */
+    FIELD_SHARE,     /* struct setting: a percentage, "10%" */
+    FIELD_NAMES,     /* struct setting[]: a list of words, count behind it at count_offset */
     FIELD_SET,       /* policy_assignment[]: a mapping of column to value */
     FIELD_LIST,      /* array of structs described by fields, count behind it at count_offset */
     FIELD_GROUP,     /* a mapping whose fields lie in the same struct */
@@ -27,7 +29,7 @@ struct field {
     bool required;
     const char *const *words;  /* FIELD_WORD: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
-    size_t count_offset;       /* FIELD_LIST, FIELD_SET */
+    size_t count_offset;       /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
     size_t size;               /* FIELD_LIST: of one element */
 };
 

@@ -116,6 +116,23 @@ static bool read_list(struct reader *r, const struct yaml_node *node, const stru
     return true;
 }
 
+static bool read_names(struct reader *r, const struct yaml_node *node, const struct field *field,
+                       char *base)
+{
+    if (node->kind != YAML_LIST)
+        return expected(r, node, field->key, "a list of names");
+    struct setting *names = mem_array(r->ctx, struct setting, node->count + 1);
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->items[i]->kind != YAML_SCALAR || !node->items[i]->text)
+            return expected(r, node->items[i], field->key, "a list of names");
+        names[i].value = mem_strdup(r->ctx, node->items[i]->text);
+        names[i].origin = origin(r, node->items[i]->line);
+    }
+    *(struct setting **)(void *)(base + field->offset) = names;
+    *(size_t *)(void *)(base + field->count_offset) = node->count;
+    return true;
+}
+
 static bool read_set(struct reader *r, const struct yaml_node *node, const struct field *field,
                      char *base)
 {
@@ -141,6 +158,8 @@ static bool read_field(struct reader *r, const struct yaml_node *node, const str
     switch (field->kind) {
     case FIELD_LIST:
         return nothing || read_list(r, node, field, base);
+    case FIELD_NAMES:
+        return nothing || read_names(r, node, field, base);
     case FIELD_SET:
         return nothing || read_set(r, node, field, base);
     case FIELD_GROUP:
@@ -177,6 +196,38 @@ static bool read_fields(struct reader *r, const struct yaml_node *map, const str
     return true;
 }
 
+/* Keys that go with one action only. */
+static bool check_dependent(struct reader *r, const struct policy_dependent *d)
+{
+    const struct {
+        const char *key;
+        bool given;
+        enum policy_action action;
+        bool needed;
+    } keys[] = {
+        {"to", d->to.value != NULL, ACTION_REASSIGN, true},
+        {"via", d->via.value != NULL, ACTION_DELETE_ORPHANS, true},
+        {"reason", d->reason.value != NULL, ACTION_IGNORE, true},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *action = policy_action_names[keys[i].action];
+        if (keys[i].given && d->action != keys[i].action)
+            return error_set(r->err, SWEEP_USAGE, "%s: \"%s\" goes with action %s only",
+                             d->table.origin, keys[i].key, action);
+        if (!keys[i].given && keys[i].needed && d->action == keys[i].action)
+            return error_set(r->err, SWEEP_USAGE, "%s: action %s needs \"%s\"", d->table.origin, action,
+                             keys[i].key);
+    }
+    bool stays = d->action != ACTION_DELETE && d->action != ACTION_DELETE_ORPHANS;
+    if (d->set_count > 0 && d->action != ACTION_DETACH && d->action != ACTION_REASSIGN)
+        return error_set(r->err, SWEEP_USAGE, "%s: \"set\" goes with actions detach and reassign only",
+                         d->table.origin);
+    if (d->object_count > 0 && stays)
+        return error_set(r->err, SWEEP_USAGE,
+                         "%s: \"objects\" goes with actions that delete; these rows stay", d->table.origin);
+    return true;
+}
+
 /* What one field cannot see. */
 static bool check_whole(struct reader *r, const struct policy *policy)
 {
@@ -187,16 +238,9 @@ static bool check_whole(struct reader *r, const struct policy *policy)
                 return error_set(r->err, SWEEP_USAGE, "%s: two guards are called \"%s\"",
                                  guard->unless.origin, guard->name);
     }
-    for (size_t i = 0; i < policy->dependent_count; i++) {
-        const struct policy_dependent *d = &policy->dependents[i];
-        if (d->set_count > 0 && d->action != ACTION_DETACH)
-            return error_set(r->err, SWEEP_USAGE, "%s: \"set\" goes with action detach only",
-                             d->table.origin);
-        if (d->action == ACTION_IGNORE && !d->reason.value)
-            return error_set(r->err, SWEEP_USAGE,
-                             "%s: action ignore needs a \"reason\" for whoever reads this next",
-                             d->table.origin);
-    }
+    for (size_t i = 0; i < policy->dependent_count; i++)
+        if (!check_dependent(r, &policy->dependents[i]))
+            return false;
     return true;
 }
 
@@ -221,6 +265,10 @@ bool policy_parse(const void *ctx, const char *name, const char *source, const c
     }
     if (!policy->chunk.value)
         policy->chunk = (struct setting){"auto", "the default"};
+    if (!policy->alert_failed_share.value)
+        policy->alert_failed_share = (struct setting){POLICY_ALERT_FAILED_SHARE, "the default"};
+    if (!policy->alert_dead_letters.value)
+        policy->alert_dead_letters = (struct setting){POLICY_ALERT_DEAD_LETTERS, "the default"};
     if (!policy->time_zone.value)
         policy->time_zone = (struct setting){"UTC", "the default"};
     *out = policy;

@@ -84,6 +84,28 @@ static void write_set(struct writer *w, const struct field *field, const char *b
     emit_map(w, false);
 }
 
+static void write_names(struct writer *w, const struct field *field, const char *base)
+{
+    const struct setting *names = *(struct setting *const *)(const void *)(base + field->offset);
+    size_t count = *(const size_t *)(const void *)(base + field->count_offset);
+    if (count == 0)
+        return;
+    emit_text(w, field->key);
+    emit_list(w, true);
+    for (size_t i = 0; i < count; i++)
+        emit_text(w, names[i].value);
+    emit_list(w, false);
+}
+
+/* A group none of whose settings is given is not worth a line. */
+static bool group_is_empty(const struct field *group, const char *base)
+{
+    for (const struct field *field = group->fields; field->key; field++)
+        if (((const struct setting *)(const void *)(base + field->offset))->value)
+            return false;
+    return true;
+}
+
 static void write_list(struct writer *w, const struct field *field, const char *base)
 {
     const char *elements = *(const char *const *)(const void *)(base + field->offset);
@@ -100,15 +122,6 @@ static void write_list(struct writer *w, const struct field *field, const char *
     emit_list(w, false);
 }
 
-/* A group of settings none of which was said. */
-static bool is_empty(const struct field *fields, const char *base)
-{
-    for (const struct field *field = fields; field->key; field++)
-        if (((const struct setting *)(const void *)(base + field->offset))->value)
-            return false;
-    return true;
-}
-
 static void write_field(struct writer *w, const struct field *field, const char *base)
 {
     const void *at = base + field->offset;
@@ -119,8 +132,11 @@ static void write_field(struct writer *w, const struct field *field, const char 
     case FIELD_SET:
         write_set(w, field, base);
         break;
+    case FIELD_NAMES:
+        write_names(w, field, base);
+        break;
     case FIELD_GROUP:
-        if (is_empty(field->fields, base))
+        if (group_is_empty(field, base))
             break;
         emit_text(w, field->key);
         emit_map(w, true);

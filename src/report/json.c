@@ -21,7 +21,7 @@ static json_t *tables(const struct report *report)
     for (size_t i = 0; i < report->plan->node_count; i++) {
         const struct plan_node *node = report->plan->nodes[i];
         json_t *entry = json_object();
-        json_object_set_new(entry, "table", text(node->table.label));
+        json_object_set_new(entry, "table", text(node->label));
         json_object_set_new(entry, "action", text(policy_action_names[node->action]));
         json_object_set_new(entry, "rows", json_integer(counts ? counts[i] : 0));
         json_array_append_new(list, entry);

@@ -33,6 +33,15 @@ struct cursor cursor_copy(const void *ctx, const struct plan *plan, const struct
     return cursor;
 }
 
+const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
+                          int first)
+{
+    const char **values = mem_array(ctx, const char *, plan->key_count);
+    for (size_t k = 0; k < plan->key_count; k++)
+        values[k] = db_rows_get(rows, row, first + (int)k);
+    return values;
+}
+
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values)
 {
     char *text = mem_strdup(ctx, "(");
@@ -49,12 +58,13 @@ char *key_text(const void *ctx, const struct plan *plan, const char *const *valu
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 {
-    if (!sweep->budget->verbose)
+    if (!sweep->budget->verbose || sweep->plan->by_row)
         return;
     const char *table = sweep->plan->nodes[0]->table.label;
     progress_clear(sweep->progress);
     for (size_t i = 0; i < chunk->key_count; i++)
-        report_log(sweep->report, "deleted %s %s", table, chunk->keys[i]);
+        report_log(sweep->report, "deleted %s %s", table,
+                   key_text(chunk->ctx, sweep->plan, chunk->keys[i]));
 }
 
 void chunk_committed(struct sweep *sweep, struct chunk *chunk)
@@ -62,8 +72,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     struct report *report = sweep->report;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         report->deleted[i] += chunk->added[i];
-    if (chunk->commit_sent)
-        report->chunks++; /* as its record in pgsweep.runs says too */
+    report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
@@ -117,7 +126,9 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     struct chunk *chunk = chunk_new(sweep);
     int64_t before = clock_now_ms();
     bool range = sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1;
-    enum chunk_outcome outcome = range ? range_chunk(sweep, chunk) : locked_chunk(sweep, chunk);
+    enum chunk_outcome outcome = range                ? range_chunk(sweep, chunk)
+                                 : sweep->plan->by_row ? rows_chunk(sweep, chunk)
+                                                       : locked_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
@@ -167,6 +178,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
                             .progress = progress, .report = report, .started_ms = clock_now_ms()};
     statements_build(sweep);
+    work_build(sweep);
     pace_start(sweep);
     if (plan->strategy == STRATEGY_LOCKED)
         sweep->skipped = true; /* it never waits for a lock, so it may have passed rows over */

@@ -104,7 +104,7 @@ static const struct {
     {BASE "dependents:\n  - {table: c, action: drop}\n", "p.yaml:5: action must be one of delete, detach", NULL},
     {BASE "dependents:\n  - {table: c, action: ~}\n", "not \"null\"", NULL},
     {BASE "dependents:\n  - {table: c, action: delete, set: {a: b}}\n", "p.yaml:5: \"set\" goes with", NULL},
-    {BASE "dependents:\n  - {table: c, action: ignore}\n", "p.yaml:5: action ignore needs a \"reason\"", NULL},
+    {BASE "dependents:\n  - {table: c, action: ignore}\n", "p.yaml:5: action ignore needs \"reason\"", NULL},
     {BASE "guards:\n  - {name: g, unless: x}\n  - {name: g, unless: y}\n", "p.yaml:6: two guards are called \"g\"", NULL},
     {BASE "count_total: 1\n", "p.yaml:4: count_total must be true or false", NULL},
     {BASE "count_total: 'true'\n", "must be true or false", NULL},

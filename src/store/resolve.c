@@ -1,0 +1,277 @@
+/* Which object a value of a row names: pure, no network. When in doubt: foreign, and why. */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <curl/curl.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config.h"
+#include "pgsweep/mem.h"
+
+static struct store_location foreign(const void *ctx, const char *reason)
+{
+    return (struct store_location){.kind = STORE_FOREIGN, .reason = mem_strdup(ctx, reason)};
+}
+
+/* Names the bucket only where it looks like one: the text may be anything, even a password. */
+static struct store_location other_bucket(const void *ctx, const char *name, size_t length)
+{
+    bool plain = length > 0 && length <= 63;
+    for (size_t i = 0; i < length && plain; i++)
+        plain = isalnum((unsigned char)name[i]) || strchr("-._", name[i]);
+    if (!plain)
+        return foreign(ctx, "does not name a configured bucket");
+    char *reason = mem_printf(ctx, "bucket %.*s is not a configured one", (int)length, name);
+    return (struct store_location){.kind = STORE_FOREIGN, .reason = reason};
+}
+
+static struct store_location object(const void *ctx, const struct store_config *config, int bucket,
+                                    const char *key)
+{
+    if (!*key)
+        return foreign(ctx, "names a bucket, but no object in it");
+    return (struct store_location){
+        .kind = STORE_OBJECT, .bucket = config->buckets[bucket], .key = mem_strdup(ctx, key)};
+}
+
+/* The length of "scheme" where value begins with "scheme://" (RFC 3986, section 3.1), or 0. */
+static size_t scheme_length(const char *value)
+{
+    size_t n = 0;
+    while (isalnum((unsigned char)value[n]) || (n > 0 && value[n] && strchr("+-.", value[n])))
+        n++;
+    return isalpha((unsigned char)value[0]) && strncmp(value + n, "://", 3) == 0 ? n : 0;
+}
+
+/* A region as it stands in a host name: "eu-west-1", "us-gov-east-1", "external-1". */
+static bool is_region(const char *text, size_t length)
+{
+    bool dash = false;
+    for (size_t i = 0; i < length; i++) {
+        if (!islower((unsigned char)text[i]) && !isdigit((unsigned char)text[i]) && text[i] != '-')
+            return false;
+        dash |= text[i] == '-';
+    }
+    return dash && isdigit((unsigned char)text[length - 1]);
+}
+
+/* Whether the labels are those of the service: s3, s3-REGION, s3.REGION, s3.dualstack.REGION,
+ * s3-fips..., s3-accelerate... */
+static bool is_service(const char *labels, size_t length)
+{
+    const char *end = labels + length;
+    const char *dot = memchr(labels, '.', length);
+    size_t first = dot ? (size_t)(dot - labels) : length;
+    bool known = (first == 2 && strncmp(labels, "s3", 2) == 0) ||
+                 (first == 7 && strncmp(labels, "s3-fips", 7) == 0) ||
+                 (first == 13 && strncmp(labels, "s3-accelerate", 13) == 0);
+    if (!known)
+        return !dot && first > 3 && strncmp(labels, "s3-", 3) == 0 &&
+               is_region(labels + 3, first - 3);
+    if (!dot)
+        return true;
+    dot++;
+    static const char dual[] = "dualstack";
+    size_t left = (size_t)(end - dot), n = sizeof dual - 1;
+    if (left >= n && strncmp(dot, dual, n) == 0) {
+        if (left == n)
+            return first == 13;
+        dot += n + 1;
+        if (dot[-1] != '.')
+            return false;
+    }
+    return is_region(dot, (size_t)(end - dot));
+}
+
+bool aws_host_matches(const char *host, const char *bucket)
+{
+    static const char *const domains[] = {".amazonaws.com", ".amazonaws.com.cn"};
+    size_t length = strlen(host), prefix = bucket ? strlen(bucket) : 0;
+    for (size_t i = 0; i < sizeof domains / sizeof *domains; i++) {
+        size_t tail = strlen(domains[i]);
+        if (length <= tail || strcmp(host + length - tail, domains[i]) != 0)
+            continue;
+        if (!bucket)
+            return is_service(host, length - tail);
+        return length > tail + prefix + 1 && strncasecmp(host, bucket, prefix) == 0 &&
+               host[prefix] == '.' && is_service(host + prefix + 1, length - tail - prefix - 1);
+    }
+    return false;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Decodes percent escapes in place; why it cannot, or NULL. */
+static const char *percent_decode(char *text)
+{
+    char *out = text;
+    for (const char *p = text; *p; p++) {
+        if (*p != '%') {
+            *out++ = *p;
+            continue;
+        }
+        int high = hex_digit(p[1]), low = high < 0 ? -1 : hex_digit(p[2]);
+        if (low < 0)
+            return "has a percent sign that is not followed by two hexadecimal digits";
+        if (high == 0 && low == 0)
+            return "has an encoded zero byte";
+        *out++ = (char)(high * 16 + low);
+        p += 2;
+    }
+    *out = '\0';
+    return NULL;
+}
+
+/* Whether a segment of the path is "." or "..", written with or without escapes. */
+static bool has_dot_segment(const char *path)
+{
+    for (const char *p = path; p; p = strchr(p, '/')) {
+        p += *p == '/';
+        int dots = 0;
+        const char *q = p;
+        for (; *q == '.' || strncasecmp(q, "%2e", 3) == 0; q += *q == '.' ? 1 : 3)
+            dots++;
+        if ((dots == 1 || dots == 2) && (*q == '/' || !*q))
+            return true;
+    }
+    return false;
+}
+
+/* The parts of a URL that say which object it names. */
+struct url_parts {
+    char *host; /* lower case */
+    char *port;
+    char *path; /* still percent-encoded */
+};
+
+static char *take(const void *ctx, CURLU *url, CURLUPart part, unsigned flags)
+{
+    char *text = NULL;
+    if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
+        return NULL;
+    char *copy = mem_strdup(ctx, text);
+    curl_free(text);
+    return copy;
+}
+
+/* Why the URL is of no use, or NULL. */
+static const char *split_url(const void *ctx, const char *text, struct url_parts *parts)
+{
+    CURLU *url = mem_check(curl_url());
+    const char *problem = NULL;
+    /* As it is: libcurl would otherwise resolve the dot segments that are looked for below. */
+    if (curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_ALLOW_SPACE) != CURLUE_OK) {
+        problem = "not a well-formed URL";
+    } else if (take(ctx, url, CURLUPART_USER, 0) || take(ctx, url, CURLUPART_PASSWORD, 0)) {
+        problem = "a URL with a user name in it";
+    } else {
+        parts->host = take(ctx, url, CURLUPART_HOST, 0);
+        parts->port = take(ctx, url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+        parts->path = take(ctx, url, CURLUPART_PATH, 0);
+        if (!parts->host || !parts->port || !parts->path || *parts->path != '/')
+            problem = "not a well-formed URL";
+        else if (has_dot_segment(parts->path))
+            problem = "a URL with a dot segment in its path: what it names depends on who reads it";
+    }
+    curl_url_cleanup(url);
+    for (char *p = problem ? NULL : parts->host; p && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return problem;
+}
+
+/* Whether the host is that of the endpoint (bucket NULL), or of the bucket at the endpoint. */
+static bool endpoint_matches(const struct store_config *config, const struct url_parts *parts,
+                             const char *bucket)
+{
+    size_t prefix = bucket ? strlen(bucket) : 0;
+    if (config->is_aws || strcmp(parts->port, config->port) != 0)
+        return false;
+    if (!bucket)
+        return strcmp(parts->host, config->host) == 0;
+    return strncasecmp(parts->host, bucket, prefix) == 0 && parts->host[prefix] == '.' &&
+           strcmp(parts->host + prefix + 1, config->host) == 0;
+}
+
+static struct store_location resolve_path(const void *ctx, const struct store_config *config,
+                                          int bucket, char *path)
+{
+    const char *problem = percent_decode(path);
+    return problem ? foreign(ctx, problem) : object(ctx, config, bucket, path);
+}
+
+static struct store_location resolve_url(const void *ctx, const struct store_config *config,
+                                         const char *text)
+{
+    struct url_parts parts = {0};
+    const char *problem = split_url(ctx, text, &parts);
+    if (problem)
+        return foreign(ctx, problem);
+    bool own_port = strcmp(parts.port, strncasecmp(text, "https", 5) == 0 ? "443" : "80") == 0;
+    size_t base = strlen(config->base_path);
+    bool below = strncmp(parts.path, config->base_path, base) == 0 && parts.path[base] == '/';
+
+    for (size_t i = 0; i < config->bucket_count; i++) {
+        if (endpoint_matches(config, &parts, config->buckets[i]))
+            return below ? resolve_path(ctx, config, (int)i, parts.path + base + 1)
+                         : foreign(ctx, "a URL outside the path of the endpoint");
+        if (own_port && aws_host_matches(parts.host, config->buckets[i]))
+            return resolve_path(ctx, config, (int)i, parts.path + 1);
+    }
+    char *path = parts.path + 1;
+    if (endpoint_matches(config, &parts, NULL)) {
+        if (!below)
+            return foreign(ctx, "a URL outside the path of the endpoint");
+        path = parts.path + base + 1;
+    } else if (!own_port || !aws_host_matches(parts.host, NULL)) {
+        return foreign(ctx, "a URL of a host that is neither the endpoint nor a configured bucket's");
+    }
+    size_t length = strcspn(path, "/");
+    int bucket = config_bucket(config, path, length);
+    if (bucket < 0)
+        return other_bucket(ctx, path, length);
+    return resolve_path(ctx, config, bucket, path + length + (path[length] == '/'));
+}
+
+struct store_location store_resolve(const void *ctx, const struct store_config *config,
+                                    const char *value)
+{
+    if (!value || !*value)
+        return (struct store_location){.kind = STORE_NOTHING};
+    void *scratch = talloc_new(ctx);
+    mem_check(scratch);
+    struct store_location location;
+    const char *start = value + strspn(value, " \t\r\n");
+    size_t scheme = scheme_length(start);
+    size_t authority = strncmp(value, "//", 2) == 0 ? strcspn(value + 2, "/") : 0;
+
+    if (scheme && start != value) {
+        location = foreign(scratch, "a URL with a blank in front of it");
+    } else if (scheme == 2 && strncasecmp(value, "s3", 2) == 0) {
+        const char *name = value + 5;
+        size_t length = strcspn(name, "/");
+        int bucket = config_bucket(config, name, length);
+        location = bucket < 0 ? other_bucket(scratch, name, length)
+                              : object(scratch, config, bucket, name + length + (name[length] == '/'));
+    } else if ((scheme == 4 && strncasecmp(value, "http", 4) == 0) ||
+               (scheme == 5 && strncasecmp(value, "https", 5) == 0)) {
+        location = resolve_url(scratch, config, value);
+    } else if (scheme) {
+        location = foreign(scratch, "a URL that is neither s3:// nor http:// nor https://");
+    } else if (strncasecmp(value, "arn:", 4) == 0 ||
+               (strncasecmp(value, "data:", 5) == 0 && strchr(value, ','))) {
+        location = foreign(scratch, "neither a key nor a URL of an object");
+    } else if (authority && (memchr(value + 2, '.', authority) || memchr(value + 2, ':', authority))) {
+        const char *own = config->scheme;
+        location = resolve_url(scratch, config, mem_printf(scratch, "%s:%s", own, value));
+    } else {
+        location = object(scratch, config, 0, value);
+    }
+    talloc_steal(ctx, location.key);
+    talloc_steal(ctx, location.reason);
+    talloc_free(scratch);
+    return location;
+}
