@@ -24,6 +24,19 @@ struct run {
     struct sweep_budget budget;
 };
 
+/* 0 would mean "no limit", which nobody says with "0 s". */
+static bool read_runtime(struct run *run, struct error *err)
+{
+    const struct setting *setting = &run->policy->max_runtime;
+    if (!setting->value)
+        return true;
+    if (!plan_interval_ms(run->db, setting, "max_runtime", &run->budget.max_runtime_ms, err))
+        return false;
+    return run->budget.max_runtime_ms > 0 ||
+           error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" is not longer than nothing", setting->origin,
+                     setting->value);
+}
+
 static bool read_budget(struct run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
@@ -36,8 +49,7 @@ static bool read_budget(struct run *run, struct error *err)
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
     budget->retries = (int)n;
-    return (!policy->max_runtime.value ||
-            plan_interval_ms(run->db, &policy->max_runtime, "max_runtime", &budget->max_runtime_ms, err)) &&
+    return read_runtime(run, err) &&
            (!policy->pause.value ||
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }

@@ -21,6 +21,20 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
     return buffer_take(ctx, sql);
 }
 
+static bool check_version(struct db *db, void *scratch, struct error *err)
+{
+    struct db_rows *rows;
+    if (!db_query(db, scratch, "SELECT version FROM pgsweep.state", 0, NULL, &rows, err))
+        return false;
+    int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
+    if (version == STATE_VERSION)
+        return true;
+    error_set(err, SWEEP_USAGE, "the state schema is of version %lld; this pgsweep needs version %d",
+              (long long)version, STATE_VERSION);
+    return error_hint(err, version < STATE_VERSION ? "Run \"pgsweep init\" to upgrade it."
+                                                   : "Upgrade pgsweep on this host.");
+}
+
 bool state_init(struct db *db, const char *role, struct error *err)
 {
     void *scratch = talloc_new(db);
@@ -38,6 +52,8 @@ bool state_init(struct db *db, const char *role, struct error *err)
                        database, quoted);
         }
     }
+    /* A schema of a later version is left as it is: say so, and do not claim it to be ours. */
+    ok = ok && check_version(db, scratch, err);
     talloc_free(scratch);
     return ok;
 }
@@ -81,20 +97,6 @@ static bool not_granted(struct db *db, struct error *err)
                quoted, quoted, quoted, db_user(db));
     talloc_free(quoted);
     return false;
-}
-
-static bool check_version(struct db *db, void *scratch, struct error *err)
-{
-    struct db_rows *rows;
-    if (!db_query(db, scratch, "SELECT version FROM pgsweep.state", 0, NULL, &rows, err))
-        return false;
-    int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
-    if (version == STATE_VERSION)
-        return true;
-    error_set(err, SWEEP_USAGE, "the state schema is of version %lld; this pgsweep needs version %d",
-              (long long)version, STATE_VERSION);
-    return error_hint(err, version < STATE_VERSION ? "Run \"pgsweep init\" to upgrade it."
-                                                   : "Upgrade pgsweep on this host.");
 }
 
 bool state_check(struct db *db, struct error *err)
