@@ -159,28 +159,52 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
                           plan->cursor[0]->type);
 }
 
-void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                      const struct plan_edge *edge)
+static void append_detach(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                          const struct plan_edge *edge)
 {
-    if (node->action == ACTION_DETACH) {
-        appendPQExpBuffer(out, "UPDATE %s AS d SET ", node->table.ident);
-        bool first = true;
-        for (size_t i = 0; i < edge->width; i++) {
-            if (!edge->not_null[i])
-                appendPQExpBuffer(out, "%s%s = NULL", first ? "" : ", ", edge->columns[i]);
-            first = first && edge->not_null[i];
-        }
-        for (size_t i = 0; i < node->rule->set_count; i++) {
-            const struct plan_column *column =
-                catalog_column(&node->table, node->rule->set[i].column);
-            appendPQExpBuffer(out, ", %s = $%d::%s", column->ident,
-                              (int)(plan->key_count + i) + 1, column->type);
-        }
-    } else {
-        appendPQExpBuffer(out, "DELETE FROM %s AS d", node->table.ident);
+    appendPQExpBuffer(out, "UPDATE %s AS d SET ", node->table.ident);
+    bool first = true;
+    for (size_t i = 0; i < edge->width; i++) {
+        if (!edge->not_null[i])
+            appendPQExpBuffer(out, "%s%s = NULL", first ? "" : ", ", edge->columns[i]);
+        first = first && edge->not_null[i];
+    }
+    for (size_t i = 0; i < node->rule->set_count; i++) {
+        const struct plan_column *column = catalog_column(&node->table, node->rule->set[i].column);
+        appendPQExpBuffer(out, ", %s = $%d::%s", column->ident, (int)(plan->key_count + i) + 1,
+                          column->type);
     }
     appendPQExpBufferStr(out, " WHERE ");
     reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+}
+
+/* A row that is detached from several parents at once is counted by the last of its updates only: the
+ * result of each is what no later one will touch again. */
+static void append_detach_once(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                               size_t e)
+{
+    appendPQExpBufferStr(out, "WITH detached AS (");
+    append_detach(out, plan, node, &node->edges[e]);
+    appendPQExpBufferStr(out, " RETURNING (");
+    for (size_t later = e + 1; later < node->edge_count; later++) {
+        appendPQExpBufferStr(out, later > e + 1 ? " OR " : "");
+        reach_append_edge(out, plan, &node->edges[later], "d", LEAF_KEYS);
+    }
+    appendPQExpBufferStr(out, ") IS TRUE AS again) SELECT FROM detached WHERE NOT again");
+}
+
+void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                      const struct plan_edge *edge)
+{
+    size_t e = (size_t)(edge - node->edges);
+    if (node->action == ACTION_DETACH && e + 1 < node->edge_count) {
+        append_detach_once(out, plan, node, e);
+    } else if (node->action == ACTION_DETACH) {
+        append_detach(out, plan, node, edge);
+    } else {
+        appendPQExpBuffer(out, "DELETE FROM %s AS d WHERE ", node->table.ident);
+        reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+    }
 }
 
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
