@@ -23,6 +23,7 @@ struct graph {
     bool *used;
     char *refusals; /* YAML lines that would settle what is not listed; NULL: nothing */
     char *detail;
+    char *circles; /* references that lead back to a table that is being deleted from */
 };
 
 const char *plan_on_delete_name(char on_delete)
@@ -105,15 +106,24 @@ static bool can_be_null(const struct plan_edge *edge)
 static void refuse(struct graph *g, const struct reference *ref)
 {
     const struct plan_edge *edge = &ref->edge;
-    bool self = strcmp(ref->table_oid, edge->parent->table.oid) == 0;
     const char *action = edge->on_delete == 'c' ? "delete" : can_be_null(edge) ? "detach" : "keep";
     g->detail = talloc_asprintf_append(
-        g->detail, "%s%s refers to %s (constraint %s, ON DELETE %s)%s", *g->detail ? "\n" : "",
-        ref->table, self ? "itself" : edge->parent->table.label, edge->constraint,
-        plan_on_delete_name(edge->on_delete), "");
+        g->detail, "%s%s refers to %s (constraint %s, ON DELETE %s)", *g->detail ? "\n" : "", ref->table,
+        edge->parent->table.label, edge->constraint, plan_on_delete_name(edge->on_delete));
     g->refusals = talloc_asprintf_append(
         g->refusals, "\n  - { table: '%s', action: %s }%*s# or: delete%s, keep, ignore (with a reason)",
         ref->table, action, 2, "", can_be_null(edge) ? ", detach" : "");
+}
+
+/* A reference among the rows that go: no entry of a policy settles in which order they could. */
+static void note_circle(struct graph *g, const struct reference *ref)
+{
+    const struct plan_edge *edge = &ref->edge;
+    bool self = strcmp(ref->table_oid, edge->parent->table.oid) == 0;
+    g->circles = talloc_asprintf_append(
+        g->circles, "%s%s refers to %s (constraint %s, ON DELETE %s)", *g->circles ? "\n" : "", ref->table,
+        self ? "itself" : edge->parent->table.label, edge->constraint,
+        plan_on_delete_name(edge->on_delete));
 }
 
 static struct plan_node *find_node(const struct plan *plan, const char *oid)
@@ -163,15 +173,50 @@ static bool check_action(const struct plan_node *node, const struct plan_edge *e
     return true;
 }
 
-static bool check_set(const struct plan_node *node, struct error *err)
+/* That the value can be put into the column: as its type reads it. */
+static bool check_value(struct db *db, const struct plan_node *node, const struct plan_column *column,
+                        const struct policy_assignment *set, struct error *err)
+{
+    if (!set->value && column->not_null)
+        return error_set(err, SWEEP_USAGE, "%s: column %s of %s may not be null", set->origin,
+                         column->ident, node->table.label);
+    char *probe = mem_printf(db, "SELECT $1::%s IS NULL", column->type);
+    bool ok = db_query(db, probe, probe, 1, &set->value, NULL, err);
+    talloc_free(probe);
+    return ok || error_prefix(err, "%s: column %s of %s", set->origin, column->ident, node->table.label);
+}
+
+static bool check_set(struct db *db, const struct plan_node *node, struct error *err)
 {
     for (size_t i = 0; node->rule && i < node->rule->set_count; i++) {
         const struct policy_assignment *set = &node->rule->set[i];
-        if (!catalog_column(&node->table, set->column)) {
+        const struct plan_column *column = catalog_column(&node->table, set->column);
+        if (!column) {
             error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", set->origin,
                       node->table.label, set->column);
             return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.",
                               node->table.ident, set->column);
+        }
+        if (!check_value(db, node, column, set, err))
+            return false;
+    }
+    return true;
+}
+
+/* What the columns alone do not tell about a detachment (a column that is set twice, or generated) the
+ * server finds as it parses the statement. */
+static bool check_detachments(struct plan *plan, struct db *db, struct error *err)
+{
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        for (size_t e = 0; node->action == ACTION_DETACH && e < node->edge_count; e++) {
+            PQExpBuffer sql = createPQExpBuffer();
+            plan_append_step(sql, plan, node, &node->edges[e]);
+            char *text = buffer_take(plan, sql);
+            if (!db_check(db, text, err))
+                return error_prefix(err, "%s: %s cannot be detached", node->rule->table.origin,
+                                    node->table.label);
+            talloc_free(text);
         }
     }
     return true;
@@ -185,7 +230,7 @@ static bool take_reference(struct graph *g, const struct reference *ref, struct 
     bool cascade = plan->policy->unlisted == UNLISTED_CASCADE && ref->edge.on_delete == 'c';
     struct plan_node *node = find_node(plan, ref->table_oid);
     if (node == ref->edge.parent || (node && node->index == 0)) {
-        refuse(g, ref);
+        note_circle(g, ref);
         return true;
     }
     if (!node && rule < 0 && !cascade) {
@@ -203,7 +248,7 @@ static bool take_reference(struct graph *g, const struct reference *ref, struct 
         } else if (!catalog_table(plan, g->db, ref->table, &node->table, &found, err) || !found) {
             return found ? false : error_set(err, SWEEP_USAGE, "table %s has gone", ref->table);
         }
-        if (!check_set(node, err))
+        if (!check_set(g->db, node, err))
             return false;
     }
     if (!check_action(node, &ref->edge, err))
@@ -239,6 +284,17 @@ static bool check_unused(struct graph *g, struct error *err)
         return error_hint(err, "Take the entry out, or add the foreign key to the schema.");
     }
     return true;
+}
+
+static bool check_circles(struct graph *g, struct error *err)
+{
+    if (!*g->circles)
+        return true;
+    error_set(err, SWEEP_REFUSED, "the references between the rows that policy %s deletes form a circle",
+              g->plan->policy->name);
+    error_detail(err, "%s", g->circles);
+    return error_hint(err, "Nothing was deleted. pgsweep does not delete along such a reference yet, and no "
+                           "entry under dependents changes that.");
 }
 
 static bool check_refusals(struct graph *g, struct error *err)
@@ -316,13 +372,14 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
     struct graph g = {.plan = plan, .db = db};
     g.refusals = mem_strdup(plan, "");
     g.detail = mem_strdup(plan, "");
+    g.circles = mem_strdup(plan, "");
     if (!resolve_listed(&g, err))
         return false;
     for (size_t i = 0; i < plan->node_count; i++)
         if (plan->nodes[i]->action == ACTION_DELETE && !visit(&g, plan->nodes[i], err))
             return false;
-    return check_refusals(&g, err) && check_unused(&g, err) && order_nodes(plan, err) &&
-           check_indexes(plan, request, err);
+    return check_circles(&g, err) && check_refusals(&g, err) && check_unused(&g, err) && order_nodes(plan, err) &&
+           check_detachments(plan, db, err) && check_indexes(plan, request, err);
 }
 
 static int compare_order(const void *a, const void *b)
