@@ -31,10 +31,6 @@ def suggested(error):
     return "dependents:\n" + "\n".join(re.findall(r"^ +- \{ table.*$", error, re.M)) + "\n"
 
 
-def with_lines(lines, **more):
-    return policy(**more)[1:-1].replace('", "', '"\n"') + "\n" + lines
-
-
 def pasted(error, policy_file, **more):
     text = policy(**more)
     body = "\n".join(f"{key}: {value}" for key, value in yaml.safe_load(text).items())
@@ -126,6 +122,22 @@ def test_detach_with_a_value_that_does_not_fit_touches_nothing(parent, pgsweep, 
     for args in (("--dry-run",), ()):
         result = pgsweep("test", *args, "--policy-dir", directory)
         assert result.code == 2 and "test.yaml:" in result.err and "many" in result.err, result
+    assert parent.count("t") == 12 and parent.count("c", "t_id IS NULL") == 0
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"t_id": "5"}, "t_id"), ({"twice": "5"}, "generated"), ({"needed": None}, "may not be null"),
+    ({"nowhere": "5"}, "nowhere"), ({"n": "-1"}, "positive")])
+def test_detach_that_cannot_work_is_found_before_anything_is_touched(
+        parent, pgsweep, policy_file, change, said):
+    child(parent, rule="RESTRICT")
+    parent.sql("CREATE DOMAIN positive AS int CHECK (VALUE > 0); ALTER TABLE c ADD n positive,"
+               " ADD twice int GENERATED ALWAYS AS (id * 2) STORED, ADD needed text NOT NULL DEFAULT ''")
+    directory = policy_file(policy(dependents=[{"table": "c", "action": "detach", "set": change}]))
+    reader = parent.role("reader", "SELECT ON t, c")
+    for args in ({"user": reader}, {}):
+        result = pgsweep("test", *(["--dry-run"] if args else []), "--policy-dir", directory, **args)
+        assert result.code == 2 and "test.yaml:" in result.err and said in result.err, result
     assert parent.count("t") == 12 and parent.count("c", "t_id IS NULL") == 0
 
 
