@@ -35,10 +35,14 @@ static bool read_budget(struct run *run, struct error *err)
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
     budget->retries = (int)n;
-    return (!policy->max_runtime.value ||
-            plan_interval_ms(run->db, &policy->max_runtime, "max_runtime", &budget->max_runtime_ms, err)) &&
-           (!policy->pause.value ||
-            plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
+    if (policy->max_runtime.value &&
+        !plan_interval_ms(run->db, &policy->max_runtime, "max_runtime", &budget->max_runtime_ms, err))
+        return false;
+    if (policy->max_runtime.value && budget->max_runtime_ms <= 0)
+        return error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" is not longer than nothing",
+                         policy->max_runtime.origin, policy->max_runtime.value);
+    return !policy->pause.value ||
+           plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err);
 }
 
 static bool prepare(struct run *run, struct error *err)
