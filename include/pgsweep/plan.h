@@ -158,10 +158,13 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 
 /* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE that
- * ends in its WHERE. Parameters: the key arrays $1... (none for a node that hangs on a shared table:
- * see plan_takes_keys), then the values of set. */
+ * returns, as "counts", whether the row is to be counted. Parameters: the key arrays $1... (none for a
+ * node that hangs on a shared table: see plan_takes_keys), then plan_step_values. */
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                       const struct plan_edge *edge);
+
+/* The values that the rows of node are given, into values (room for set_count + 1); returns how many. */
+int plan_step_values(const struct plan_node *node, const char **values);
 
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
@@ -177,7 +180,8 @@ void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct 
 
 /* The rows of a shared table are remembered between the statements of one transaction, in settings of
  * the session that end with it. collect: those that the rows in hand refer to, locked (parameters:
- * key arrays); narrow: those of them that nothing refers to any more; delete: these. */
+ * key arrays); narrow: those of them that nothing refers to any more; delete: these,
+ * with "counts" as in plan_append_step. */
 void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
 void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
 void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan);

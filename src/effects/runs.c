@@ -115,10 +115,10 @@ static void append_number(PQExpBuffer out, int node)
 
 void run_append_counted(PQExpBuffer out, int node, const char *change)
 {
-    appendPQExpBuffer(out, "WITH gone AS (%s RETURNING 1) SELECT pg_catalog.count(*),"
+    appendPQExpBuffer(out, "WITH gone AS (%s) SELECT pg_catalog.count(*) FILTER (WHERE counts),"
                            " pg_catalog.set_config('pgsweep.n%d', (", change, node);
     append_number(out, node);
-    appendPQExpBufferStr(out, " + pg_catalog.count(*))::pg_catalog.text, true) FROM gone");
+    appendPQExpBufferStr(out, " + pg_catalog.count(*) FILTER (WHERE counts))::pg_catalog.text, true) FROM gone");
 }
 
 void run_append_assertion(PQExpBuffer out, int node)

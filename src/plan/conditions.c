@@ -35,9 +35,10 @@ static bool build_one(struct plan *plan, struct db *db, const char *what,
     PQExpBuffer text = createPQExpBuffer();
     condition_append(text, condition->value, cutoff);
     *sql = buffer_take(plan, text);
-    char *probe = mem_printf(plan, "SELECT %s%s FROM %s AS t WHERE t.%s < %s", *sql,
-                             boolean ? " IS FALSE" : "::pg_catalog.text",
-                             plan->nodes[0]->table.ident, plan->age->ident, cutoff);
+    /* Where it is going to stand: an aggregate, say, is no condition. */
+    char *probe = mem_printf(plan, "SELECT FROM %s AS t WHERE t.%s < %s AND %s%s",
+                             plan->nodes[0]->table.ident, plan->age->ident, cutoff, *sql,
+                             boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
     bool ok = db_check(db, probe, err);
     talloc_free(probe);
     return ok || explain(plan, db, what, condition, err);

@@ -124,7 +124,20 @@ static struct plan_node *find_node(const struct plan *plan, const char *oid,
     return NULL;
 }
 
-static bool check_action(const struct plan_node *node, const struct plan_edge *edge,
+/* That the value can be put into the column: as its type reads it. */
+static bool check_value(struct db *db, const struct plan_node *node, const struct plan_column *column,
+                        const char *value, const char *origin, struct error *err)
+{
+    if (!value && column->not_null)
+        return error_set(err, SWEEP_USAGE, "%s: column %s of %s may not be null", origin, column->ident,
+                         node->table.label);
+    char *probe = mem_printf(db, "SELECT $1::%s IS NULL", column->type);
+    bool ok = db_query(db, probe, probe, 1, &value, NULL, err);
+    talloc_free(probe);
+    return ok || error_prefix(err, "%s: column %s of %s", origin, column->ident, node->table.label);
+}
+
+static bool check_action(struct db *db, const struct plan_node *node, const struct plan_edge *edge,
                          struct error *err)
 {
     const char *origin = node->rule ? node->rule->table.origin : "";
@@ -137,6 +150,10 @@ static bool check_action(const struct plan_node *node, const struct plan_edge *e
     if (node->action == ACTION_REASSIGN && edge->width != 1)
         return error_set(err, SWEEP_USAGE, "%s: %s cannot be reassigned: its reference (%s) has several columns",
                          origin, node->table.label, edge->constraint);
+    if (node->action == ACTION_REASSIGN &&
+        !check_value(db, node, catalog_column(&node->table, edge->names[0]), node->rule->to.value,
+                     node->rule->to.origin, err))
+        return false;
     if (node->action == ACTION_IGNORE && strchr("cnd", edge->on_delete)) {
         error_set(err, SWEEP_USAGE,
                   "%s: %s cannot be ignored: constraint %s says ON DELETE %s, so its rows would change",
@@ -151,15 +168,20 @@ static bool check_action(const struct plan_node *node, const struct plan_edge *e
     return true;
 }
 
-static bool add_assignment(struct plan_node *node, struct plan *plan, const char *name,
-                           const char *value, const char *origin, struct error *err)
+static bool add_assignment(struct plan_node *node, struct plan *plan, struct db *db,
+                           const struct policy_assignment *set, struct error *err)
 {
+    const char *name = set->column;
+    const char *value = set->value;
+    const char *origin = set->origin;
     const struct plan_column *column = catalog_column(&node->table, name);
     if (!column) {
         error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", origin, node->table.label, name);
         return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.",
                           node->table.ident, name);
     }
+    if (!check_value(db, node, column, value, origin, err))
+        return false;
     size_t i = mem_grow(plan, &node->set, &node->set_count);
     node->set[i] = (struct plan_assignment){column->ident, column->type, column->name, value};
     return true;
@@ -183,11 +205,11 @@ static bool add_object(struct plan_node *node, struct plan *plan, const struct s
 }
 
 /* What the rule says about the columns of its table. */
-static bool apply_rule(struct plan *plan, struct plan_node *node, struct error *err)
+static bool apply_rule(struct plan *plan, struct db *db, struct plan_node *node, struct error *err)
 {
     const struct policy_dependent *rule = node->rule;
     for (size_t i = 0; rule && i < rule->set_count; i++)
-        if (!add_assignment(node, plan, rule->set[i].column, rule->set[i].value, rule->set[i].origin, err))
+        if (!add_assignment(node, plan, db, &rule->set[i], err))
             return false;
     for (size_t i = 0; rule && i < rule->object_count; i++)
         if (!add_object(node, plan, &rule->objects[i], err))
@@ -217,10 +239,7 @@ static struct plan_node *make_node(struct graph *g, const struct reference *ref,
     node->label = node->rule && node->rule->constraint.value
                       ? mem_printf(plan, "%s (%s)", node->table.label, node->rule->constraint.value)
                       : node->table.label;
-    if (node->action == ACTION_REASSIGN && ref->edge.width == 1 &&
-        !add_assignment(node, plan, ref->edge.names[0], node->rule->to.value, node->rule->to.origin, err))
-        return NULL;
-    return apply_rule(plan, node, err) ? node : NULL;
+    return apply_rule(plan, g->db, node, err) ? node : NULL;
 }
 
 /* Takes one reference into the plan, or notes that nobody decided about it. */
@@ -246,7 +265,7 @@ static bool take_reference(struct graph *g, const struct reference *ref, struct 
         refuse(g, ref, true);
         return true;
     }
-    if (!check_action(node, &ref->edge, err))
+    if (!check_action(g->db, node, &ref->edge, err))
         return false;
     size_t e = mem_grow(plan, &node->edges, &node->edge_count);
     node->edges[e] = ref->edge;
@@ -334,7 +353,7 @@ static bool take_orphans(struct graph *g, size_t rule, struct error *err)
     if (node->key_count == 0)
         return error_set(err, SWEEP_USAGE, "%s: table %s has no primary key", d->table.origin, node->table.label);
     size_t first = plan->node_count;
-    if (!apply_rule(plan, node, err) || !references_read(plan, g->db, node, &refs, &count, err))
+    if (!apply_rule(plan, g->db, node, err) || !references_read(plan, g->db, node, &refs, &count, err))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!take_shared_reference(g, node, via.oid, &refs[i], err))
@@ -373,6 +392,26 @@ static bool check_refusals(struct graph *g, struct error *err)
                       "Nothing was deleted. Decide in a policy of your own (\"pgsweep show %s > "
                       "DIR/%s.yaml\", then --policy-dir DIR), under dependents:%s",
                       policy->name, policy->name, g->refusals);
+}
+
+/* What the columns alone do not tell about rows that stay (a column that is set twice, or generated) the
+ * server finds as it parses the statement. */
+static bool check_updates(struct plan *plan, struct db *db, struct error *err)
+{
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        bool updates = node->action == ACTION_DETACH || node->action == ACTION_REASSIGN;
+        for (size_t e = 0; updates && e < node->edge_count; e++) {
+            PQExpBuffer sql = createPQExpBuffer();
+            plan_append_step(sql, plan, node, &node->edges[e]);
+            char *text = buffer_take(plan, sql);
+            if (!db_check(db, text, err))
+                return error_prefix(err, "%s: %s cannot be updated", node->rule->table.origin,
+                                    node->table.label);
+            talloc_free(text);
+        }
+    }
+    return true;
 }
 
 static bool check_index(struct plan *plan, const struct plan_node *node, const struct plan_edge *edge,
@@ -421,5 +460,5 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
             !take_orphans(&g, i, err))
             return false;
     return check_refusals(&g, err) && check_unused(&g, err) && order_build(plan, err) &&
-           check_indexes(plan, request, err);
+           check_updates(plan, db, err) && check_indexes(plan, request, err);
 }

@@ -134,4 +134,5 @@ void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan)
 {
     appendPQExpBuffer(out, "DELETE FROM %s AS d WHERE ", orphan->table.ident);
     append_in_hand(out, orphan, "d");
+    appendPQExpBufferStr(out, " RETURNING true AS counts");
 }

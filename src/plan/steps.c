@@ -6,23 +6,36 @@ bool plan_takes_keys(const struct plan_node *node)
     return node->orphan == NULL;
 }
 
+/* SET: the reference to NULL or to the new key, then what the policy sets besides. */
 static void append_update(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                           const struct plan_edge *edge)
 {
-    int first = plan_takes_keys(node) ? (int)plan->key_count + 1 : 1;
+    int next = plan_takes_keys(node) ? (int)plan->key_count + 1 : 1;
     const char *comma = "";
     appendPQExpBuffer(out, "UPDATE %s AS d SET ", node->table.ident);
+    if (node->action == ACTION_REASSIGN) {
+        appendPQExpBuffer(out, "%s = $%d::%s", edge->columns[0], next++,
+                          catalog_column(&node->table, edge->names[0])->type);
+        comma = ", ";
+    }
     for (size_t i = 0; node->action == ACTION_DETACH && i < edge->width; i++) {
         if (edge->not_null[i])
             continue;
         appendPQExpBuffer(out, "%s%s = NULL", comma, edge->columns[i]);
         comma = ", ";
     }
-    for (size_t i = 0; i < node->set_count; i++) {
-        appendPQExpBuffer(out, "%s%s = $%d::%s", comma, node->set[i].ident, first + (int)i,
-                          node->set[i].type);
-        comma = ", ";
-    }
+    for (size_t i = 0; i < node->set_count; i++)
+        appendPQExpBuffer(out, ", %s = $%d::%s", node->set[i].ident, next++, node->set[i].type);
+}
+
+int plan_step_values(const struct plan_node *node, const char **values)
+{
+    int n = 0;
+    if (node->action == ACTION_REASSIGN)
+        values[n++] = node->rule->to.value;
+    for (size_t i = 0; i < node->set_count; i++)
+        values[n++] = node->set[i].value;
+    return n;
 }
 
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
@@ -34,6 +47,17 @@ void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct pla
         append_update(out, plan, node, edge);
     appendPQExpBufferStr(out, " WHERE ");
     reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+    /* A row that stays and refers to rows in hand in several ways is counted by the last of its updates. */
+    size_t later = (size_t)(edge - node->edges) + 1;
+    if (node->action == ACTION_DELETE || later >= node->edge_count) {
+        appendPQExpBufferStr(out, " RETURNING true AS counts");
+        return;
+    }
+    for (const char *sep = " RETURNING ("; later < node->edge_count; later++, sep = " OR ") {
+        appendPQExpBufferStr(out, sep);
+        reach_append_edge(out, plan, &node->edges[later], "d", LEAF_KEYS);
+    }
+    appendPQExpBufferStr(out, ") IS NOT TRUE AS counts");
 }
 
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,

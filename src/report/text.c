@@ -33,10 +33,13 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
 static const char *action_text(void *scratch, const struct plan_node *node)
 {
     static const char *const names[] = {"delete", "detach", "reassign", "keep", "delete orphans", "ignore"};
-    char *text = mem_printf(scratch, node->set_count || node->object_count ? "%-16s" : "%s",
+    bool reassigns = node->action == ACTION_REASSIGN;
+    char *text = mem_printf(scratch, reassigns || node->set_count || node->object_count ? "%-16s" : "%s",
                             names[node->action]);
+    if (reassigns)
+        text = talloc_asprintf_append(text, " to %s", node->rule->to.value);
     for (size_t i = 0; i < node->set_count; i++)
-        text = talloc_asprintf_append(text, "%s%s = %s", i ? ", " : " ", node->set[i].name,
+        text = talloc_asprintf_append(text, "%s%s = %s", i || reassigns ? ", " : " ", node->set[i].name,
                                       node->set[i].value ? node->set[i].value : "NULL");
     for (size_t i = 0; i < node->object_count; i++)
         text = talloc_asprintf_append(text, "%s%s", i ? ", " : " objects: ", node->object_names[i]);

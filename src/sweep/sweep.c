@@ -188,6 +188,20 @@ static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
     return ok;
 }
 
+/* A limit that was reached with the very last candidate has stopped nothing. */
+static bool check_limit(struct sweep *sweep, struct error *err)
+{
+    struct report *report = sweep->report;
+    int64_t left;
+    if (!report->limit || report->signal || sweep->taken < report->counts.eligible)
+        return true;
+    if (!count_left(sweep, &left, err))
+        return false;
+    if (left == 0)
+        report->limit = NULL;
+    return true;
+}
+
 bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err)
@@ -210,6 +224,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         clock_sleep_ms(PASS_PAUSE_MS * (sweep->pass - 1));
         ok = sweep_pass(sweep, err);
     }
+    ok = ok && check_limit(sweep, err);
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     if (ok)
         drain(sweep, true);

@@ -35,8 +35,7 @@ static void add_act(struct sweep *sweep, const struct plan_node *node, const str
     struct work_step *step = add_counted(sweep, "act", node, change);
     step->takes_keys = plan_takes_keys(node);
     step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
-    for (size_t i = 0; i < node->set_count; i++)
-        step->extra[step->extra_count++] = node->set[i].value;
+    step->extra_count = plan_step_values(node, step->extra);
 }
 
 static void add_objects(struct sweep *sweep, const struct plan_node *node)
@@ -77,6 +76,7 @@ static void add_root(struct sweep *sweep)
     PQExpBuffer change = createPQExpBuffer();
     appendPQExpBuffer(change, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
     plan_append_keys(change, sweep->plan, 1);
+    appendPQExpBufferStr(change, " RETURNING true AS counts");
     add_counted(sweep, "root", sweep->plan->nodes[0], change)->takes_keys = true;
 }
 
