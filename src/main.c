@@ -1,5 +1,7 @@
 /* Start, run one command, exit code. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "pgsweep/command.h"
 
@@ -22,8 +24,21 @@ static int run(const struct cli_options *options, struct error *err)
     }
 }
 
+/* A standard stream that was closed must not become the connection to the server. Standard output is
+ * filled so that writing to it still fails: a report that nobody gets is an error. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
     struct cli_options options;
     struct error err = ERROR_INIT;
     int code = cli_parse(argc, argv, &options, &err) ? run(&options, &err) : (int)err.code;

@@ -69,8 +69,8 @@ static bool prepare(struct run *run, struct error *err)
 static bool count(struct run *run, struct error *err)
 {
     stop_cancel_early(true);
-    bool ok = plan_count(run->report, run->db, run->plan, run->options->dry_run,
-                         &run->report->counts, err);
+    bool ok = !stop_requested() && plan_count(run->report, run->db, run->plan, run->options->dry_run,
+                                              &run->report->counts, err);
     stop_cancel_early(false);
     if (!ok && stop_requested()) {
         error_clear(err);
@@ -78,6 +78,25 @@ static bool count(struct run *run, struct error *err)
         return true;
     }
     return ok;
+}
+
+/* Writes the end of the run into its record, with a new connection where the old one is lost. */
+static bool record_end(struct run *run, struct effects *effects, struct error *err)
+{
+    for (int attempt = 1;; attempt++) {
+        bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
+        if (reachable && run_finish(effects, run->report, err))
+            return true;
+        enum db_failure class = db_failure_class(run->db, err);
+        bool transient = class == DB_FAILURE_TRANSIENT || class == DB_FAILURE_CONNECTION;
+        if (!transient || attempt > run->budget.retries || stop_requested())
+            break;
+        error_clear(err);
+        clock_sleep_ms(clock_backoff_ms(attempt, 100, 10000));
+    }
+    if (err->code == SWEEP_USAGE)
+        err->code = SWEEP_SOME_FAILED;
+    return error_prefix(err, "what is reported is gone, but the end of the run could not be recorded");
 }
 
 /* The live part: lock, record, sweep, record. */
@@ -101,9 +120,11 @@ static bool sweep(struct run *run, struct error *err)
     }
     report_close(report);
     struct error ignored = ERROR_INIT;
-    if (!db_is_lost(run->db) && !run_finish(effects, report, &ignored) && ok) {
+    /* A database that was lost for good is not waited for a second time. */
+    bool worth_it = ok || !db_is_lost(run->db);
+    if (worth_it && !record_end(run, effects, &ignored) && ok) {
         error_move(err, &ignored);
-        ok = error_prefix(err, "the rows are gone, but the end of the run could not be recorded");
+        ok = false;
     }
     error_clear(&ignored);
     return ok;

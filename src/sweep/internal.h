@@ -67,6 +67,7 @@ struct chunk {
     struct cursor end;   /* where the cursor goes once it is committed */
     int64_t asked;       /* how many candidates it was to take at most */
     bool last;           /* no candidate lies behind end */
+    bool committed;      /* it is in the report */
     bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
     int64_t spared;      /* locked, and found to be no candidate any more */
     int64_t candidates;  /* what it counts against max_rows */

@@ -62,6 +62,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     struct report *report = sweep->report;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         report->deleted[i] += chunk->added[i];
+    chunk->committed = true;
     if (chunk->commit_sent)
         report->chunks++; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
@@ -121,6 +122,7 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
+        *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
         chunk_committed(sweep, chunk);
         pace_adjust(sweep, clock_now_ms() - before);
@@ -151,10 +153,20 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
 {
     int64_t remaining = 0;
-    stop_cancel_early(true);
-    bool ok = plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
-                                   &remaining, err);
-    stop_cancel_early(false);
+    bool counted = false, ok = true;
+    sweep->tries = 0;
+    while (ok && !counted && !stop_requested()) {
+        struct chunk *none = chunk_new(sweep);
+        stop_cancel_early(true);
+        counted = plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
+                                       &remaining, &none->error);
+        stop_cancel_early(false);
+        if (!counted)
+            ok = sweep_failed(sweep, none, err);
+        chunk_free(none);
+    }
+    if (stop_requested())
+        sweep->report->signal = stop_signal();
     *left = remaining > sweep->report->failed ? remaining - sweep->report->failed : 0;
     return ok;
 }
@@ -172,6 +184,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         sweep->skipped = true; /* it never waits for a lock, so it may have passed rows over */
     bool ok = sweep_pass(sweep, err);
     int64_t left = 0;
+    if (report->deleted[0] + report->failed < report->counts.eligible)
+        sweep->skipped = true; /* a trigger or a concurrent change kept rows: look which */
     while (ok && sweep->skipped && !report->signal && !report->limit &&
            report->failed <= SWEEP_FAILED_KEYS_MAX) {
         ok = count_left(sweep, &left, err);
@@ -180,6 +194,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         clock_sleep_ms(PASS_PAUSE_MS * (sweep->pass - 1));
         ok = sweep_pass(sweep, err);
     }
+    if (!ok && stop_requested())
+        report->signal = stop_signal();
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     progress_clear(progress);
     return ok;
