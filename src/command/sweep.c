@@ -130,12 +130,24 @@ static bool sweep(struct run *run, struct error *err)
     return ok;
 }
 
+/* A lock that another session holds is no fault of usage, wherever the run met it. */
+static void explain_lock(struct error *err)
+{
+    if (strcmp(err->sqlstate, "55P03") != 0 || err->code != SWEEP_USAGE)
+        return;
+    err->code = SWEEP_SOME_FAILED;
+    error_prefix(err, "another session keeps a lock on a table that this run needs");
+    error_hint(err, "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
+                    "when it is done.");
+}
+
 static int finish(struct run *run, bool ok, int64_t started_ms, struct error *err)
 {
     struct report *report = run->report;
     report->duration_ms = clock_now_ms() - started_ms;
     error_clear(&report->error);
     if (!ok) {
+        explain_lock(err);
         error_set(&report->error, err->code, "%s", err->message);
         error_sqlstate(&report->error, err->sqlstate);
         if (err->detail)
