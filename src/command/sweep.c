@@ -82,8 +82,8 @@ static bool prepare(struct run *run, struct error *err)
 static bool count(struct run *run, struct error *err)
 {
     stop_cancel_early(true);
-    bool ok = plan_count(run->report, run->db, run->plan, run->options->dry_run,
-                         &run->report->counts, err);
+    bool ok = !stop_requested() && plan_count(run->report, run->db, run->plan, run->options->dry_run,
+                                              &run->report->counts, err);
     stop_cancel_early(false);
     if (!ok && stop_requested()) {
         error_clear(err);
@@ -91,6 +91,39 @@ static bool count(struct run *run, struct error *err)
         return true;
     }
     return ok;
+}
+
+/* Dead letters after the run, and what their number means. */
+static bool settle_letters(struct run *run, struct effects *effects, struct error *err)
+{
+    struct report *report = run->report;
+    if (report->letter_depth >= 0)
+        return true;
+    if (!letter_close_settled(effects, run->plan, err) ||
+        !letter_depth(run->db, run->policy->name, &report->letter_depth, err))
+        return false;
+    report_check_alerts(report);
+    report_close(report);
+    return true;
+}
+
+/* Writes the end of the run into its record, with a new connection where the old one is lost. */
+static bool record_end(struct run *run, struct effects *effects, struct error *err)
+{
+    for (int attempt = 1;; attempt++) {
+        bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
+        if (reachable && settle_letters(run, effects, err) && run_finish(effects, run->report, err))
+            return true;
+        enum db_failure class = db_failure_class(run->db, err);
+        bool transient = class == DB_FAILURE_TRANSIENT || class == DB_FAILURE_CONNECTION;
+        if (!transient || attempt > run->budget.retries || stop_requested())
+            break;
+        error_clear(err);
+        clock_sleep_ms(clock_backoff_ms(attempt, 100, 10000));
+    }
+    if (err->code == SWEEP_USAGE)
+        err->code = SWEEP_SOME_FAILED;
+    return error_prefix(err, "what is reported is gone, but the end of the run could not be recorded");
 }
 
 /* The live part: lock, record, sweep, record. */
@@ -114,18 +147,26 @@ static bool sweep(struct run *run, struct error *err)
         error_set(&report->error, err->code, "%s", err->message);
     }
     struct error ignored = ERROR_INIT;
-    if (ok) {
-        ok = letter_close_settled(effects, run->plan, err) &&
-             letter_depth(run->db, run->policy->name, &report->letter_depth, err);
-        report_check_alerts(report);
-    }
     report_close(report);
-    if (!db_is_lost(run->db) && !run_finish(effects, report, &ignored) && ok) {
+    /* A database that was lost for good is not waited for a second time. */
+    bool worth_it = ok || !db_is_lost(run->db);
+    if (worth_it && !record_end(run, effects, &ignored) && ok) {
         error_move(err, &ignored);
-        ok = error_prefix(err, "the rows are gone, but the end of the run could not be recorded");
+        ok = false;
     }
     error_clear(&ignored);
     return ok;
+}
+
+/* A lock that another session holds is no fault of usage, wherever the run met it. */
+static void explain_lock(struct error *err)
+{
+    if (strcmp(err->sqlstate, "55P03") != 0 || err->code != SWEEP_USAGE)
+        return;
+    err->code = SWEEP_SOME_FAILED;
+    error_prefix(err, "another session keeps a lock on a table that this run needs");
+    error_hint(err, "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
+                    "when it is done.");
 }
 
 static int finish(struct run *run, bool ok, int64_t started_ms, struct error *err)
@@ -134,6 +175,7 @@ static int finish(struct run *run, bool ok, int64_t started_ms, struct error *er
     report->duration_ms = clock_now_ms() - started_ms;
     error_clear(&report->error);
     if (!ok) {
+        explain_lock(err);
         error_set(&report->error, err->code, "%s", err->message);
         error_sqlstate(&report->error, err->sqlstate);
         if (err->detail)

@@ -9,6 +9,7 @@ static const struct {
     const char *prefix;
     enum db_failure class;
 } classes[] = {
+    {"40000", DB_FAILURE_TRANSIENT},  /* transaction_rollback: a COMMIT answered with ROLLBACK, too */
     {"40001", DB_FAILURE_TRANSIENT},  /* serialization_failure */
     {"40P01", DB_FAILURE_TRANSIENT},  /* deadlock_detected */
     {"55P03", DB_FAILURE_TRANSIENT},  /* lock_not_available: lock_timeout */

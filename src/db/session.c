@@ -30,6 +30,7 @@ static const char set_up[] =
     " ('extra_float_digits', '1'),"
     " ('default_transaction_isolation', 'read committed'),"
     " ('default_transaction_deferrable', 'off'),"
+    " ('default_transaction_read_only', 'off'),"
     " ('row_security', 'off'),"  /* a policy that would hide rows is an error, not a short count */
     " ('jit', 'off'),"           /* a generic keyset plan pays the JIT on every execution */
     " ('client_min_messages', 'warning'),"

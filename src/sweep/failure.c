@@ -157,7 +157,15 @@ static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *er
 {
     struct report *report = sweep->report;
     struct error lost = ERROR_INIT;
+    if (stop_requested() && !chunk->commit_sent)
+        return true; /* nothing to find out: the loop sees the signal and ends */
     error_move(&lost, &chunk->error);
+    if (++sweep->tries > sweep->budget->retries) {
+        /* The connection itself can be made; it is this chunk that costs it, again and again. */
+        error_move(err, &lost);
+        err->code = SWEEP_UNREACHABLE;
+        return error_prefix(err, "the connection was lost %d times at the same chunk", sweep->tries);
+    }
     for (int attempt = 1; attempt <= sweep->budget->retries && !stop_forced(); attempt++) {
         wait_before(sweep, attempt);
         error_clear(err);

@@ -81,6 +81,7 @@ struct chunk {
     int64_t asked;       /* how many candidates it was to take at most */
     bool fatal;          /* the error ends the run, whatever its class; what was committed counts */
     bool last;           /* no candidate lies behind end */
+    bool committed;      /* it is in the report */
     bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
     int64_t queued;      /* keys that entered the object queue */
     int64_t transactions; /* that were committed */

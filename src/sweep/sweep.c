@@ -72,6 +72,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     struct report *report = sweep->report;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         report->deleted[i] += chunk->added[i];
+    chunk->committed = true;
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
     report->objects.queued += chunk->queued;
@@ -149,6 +150,7 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
+        *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
         chunk_committed(sweep, chunk);
         pace_adjust(sweep, clock_now_ms() - before);
@@ -180,10 +182,20 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
 {
     int64_t remaining = 0;
-    stop_cancel_early(true);
-    bool ok = plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
-                                   &remaining, err);
-    stop_cancel_early(false);
+    bool counted = false, ok = true;
+    sweep->tries = 0;
+    while (ok && !counted && !stop_requested()) {
+        struct chunk *none = chunk_new(sweep);
+        stop_cancel_early(true);
+        counted = plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
+                                       &remaining, &none->error);
+        stop_cancel_early(false);
+        if (!counted)
+            ok = sweep_failed(sweep, none, err);
+        chunk_free(none);
+    }
+    if (stop_requested())
+        sweep->report->signal = stop_signal();
     *left = remaining > sweep->report->failed ? remaining - sweep->report->failed : 0;
     return ok;
 }
@@ -216,6 +228,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         sweep->skipped = true; /* it never waits for a lock, so it may have passed rows over */
     bool ok = sweep_pass(sweep, err);
     int64_t left = 0;
+    if (report->deleted[0] + report->failed < report->counts.eligible)
+        sweep->skipped = true; /* a trigger or a concurrent change kept rows: look which */
     while (ok && sweep->skipped && !report->signal && !report->limit &&
            report->failed <= SWEEP_FAILED_KEYS_MAX) {
         ok = count_left(sweep, &left, err);
@@ -225,6 +239,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         ok = sweep_pass(sweep, err);
     }
     ok = ok && check_limit(sweep, err);
+    if (!ok && stop_requested())
+        report->signal = stop_signal();
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     if (ok)
         drain(sweep, true);

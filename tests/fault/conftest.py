@@ -2,6 +2,7 @@
 import pytest
 
 from pgproxy import PgProxy
+from sweepworld import STRATEGIES, World
 
 
 @pytest.fixture
@@ -17,3 +18,18 @@ def proxy(server, db, pgsweep_env):
 def pgsweep_env():
     """What sends a run through the proxy: pgsweep("jobs", env=pgsweep_env)."""
     return {}
+
+
+@pytest.fixture
+def make_world(db, pgsweep, policy_file):
+    """make_world("range" or "locked", old=20, extra="policy lines"): a sweepworld.World."""
+    def make(strategy, **options):
+        return World(db, pgsweep, policy_file, strategy, **options)
+
+    return make
+
+
+@pytest.fixture(params=STRATEGIES)
+def world(request, make_world):
+    """A World for each strategy."""
+    return make_world(request.param)

@@ -19,7 +19,10 @@ Parse. Actions:
     error         an ErrorResponse with that sqlstate in the place of the execution; the server's
                   transaction is truly aborted (a failed COMMIT rolls back, as in the server)
     fatal         FATAL ErrorResponse with that sqlstate, then the connection is closed
+    drop_mid      the same as drop_after, but half of the first message of the reply gets through
+    rollback      a COMMIT that ends the transaction with ROLLBACK, and whose tag says so
     delay         hold it back for delay seconds, then forward it
+    hold          hold it back until the test calls the rule's release()
     hang          never forward it; hang_after: forward it, never deliver the reply
 Message numbers and layouts: PostgreSQL manual, "Frontend/Backend Protocol", "Message Formats".
 
@@ -40,8 +43,9 @@ import time
 from collections import deque, namedtuple
 
 SSL_REQUEST, GSSENC_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
-ACTIONS = ("drop_before", "drop_after", "drop_during", "error", "fatal", "delay", "hang",
-           "hang_after")
+ACTIONS = ("drop_before", "drop_after", "drop_during", "drop_mid", "error", "fatal", "rollback",
+           "delay", "hold", "hang", "hang_after")
+LOSING = ("drop_after", "drop_during", "drop_mid", "hang_after")
 
 Seen = namedtuple("Seen", "connection kind sql")  # kind: query, parse, execute
 
@@ -62,6 +66,11 @@ class Rule:
         self.sqlstate, self.message, self.delay = sqlstate, message, delay
         self.hits = self.fired = 0
         self.event = threading.Event()
+        self.released = threading.Event()
+
+    def release(self):
+        """Lets go what the action hold keeps back."""
+        self.released.set()
 
     def wait(self, timeout=10):
         """Waits until the rule has acted."""
@@ -210,13 +219,13 @@ class Connection:
                 rule = self.note(kind, body)
                 if rule:
                     rule.event.set()
-                    if rule.action in ("drop_before", "fatal", "hang", "delay"):
+                    if rule.action in ("drop_before", "fatal", "hang", "delay", "hold"):
                         self.send_server(out)
                         self.act_before(rule)
-                    elif rule.action == "error":
+                    elif rule.action in ("error", "rollback"):
                         replacement = self.failing(rule, kind, self.sql_of(kind, body))
                         out.append(replacement)
-                        skipping = kind != b"Q"
+                        skipping = kind != b"Q" and rule.action == "error"
                         continue
                 self.expect(kind, rule)
                 out.append(message(kind, body))
@@ -228,7 +237,7 @@ class Connection:
             self.send_server(out)
 
     def doomed(self, kind, rule):
-        if rule and rule.action in ("drop_after", "drop_during", "hang_after"):
+        if rule and rule.action in LOSING:
             self.doom = rule
             return kind == b"Q"
         return self.doom is not None and kind == b"S"
@@ -275,6 +284,9 @@ class Connection:
     def act_before(self, rule):
         if rule.action == "delay":
             time.sleep(rule.delay)
+        elif rule.action == "hold":
+            while not rule.released.wait(0.02) and not self.proxy.closed.is_set():
+                pass
         elif rule.action == "hang":
             self.hang()
         else:
@@ -313,19 +325,23 @@ class Connection:
             self.expect(b"Q")
             return message(b"Q", raising.encode() + b"\0")
         out = []
-        for statement in (["ROLLBACK"] if ends else []) + [raising]:
+        statements = (["ROLLBACK"] if ends else []) + [raising]
+        if rule.action == "rollback":
+            statements = ["ROLLBACK"]
+        for statement in statements:
             self.names += 1
             name = f"pgproxy_{self.names}".encode() + b"\0"
             out += [message(b"P", name + statement.encode() + b"\0\0\0"),
                     message(b"B", name + name + b"\0\0" * 3),
                     message(b"E", name + b"\0" * 4)]
             for part in (b"P", b"B", b"E"):
-                self.expect(part, hidden=part != b"E" or statement == "ROLLBACK")
+                self.expect(part, hidden=part != b"E" or statement != statements[-1])
         return b"".join(out)
 
     # From the server to the client
 
     def from_server(self):
+        half = None
         for batch in self.messages(self.server, self.proxy.sleep_latency):
             out, over = [], False
             with self.lock:
@@ -333,6 +349,9 @@ class Connection:
                     hidden = self.answered(kind, body)
                     if not hidden and not self.swallow:
                         out.append(message(kind, body))
+                    elif self.swallow and self.swallow.action == "drop_mid" and not half:
+                        half = message(kind, body)
+                        out.append(half[:len(half) // 2])
                     over = over or (self.swallow and kind == b"Z")
                 if out:
                     self.client.sendall(b"".join(out))
@@ -366,7 +385,7 @@ class Connection:
         return hidden
 
     def notice_doom(self, entry):
-        if entry.rule and entry.rule.action in ("drop_after", "drop_during", "hang_after"):
+        if entry.rule and entry.rule.action in LOSING:
             self.swallow = entry.rule
 
 
