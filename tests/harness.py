@@ -157,6 +157,12 @@ class Database:
             self.sql(pgsql.SQL("GRANT " + grant + " TO {}").format(pgsql.Identifier(real)))
         return real
 
+    def forget_connections(self):
+        """After a restart of the server: they are of no use any more."""
+        for connection in self.connections:
+            connection.close()
+        self.connections, self._main = [], None
+
     def wait_for_lock_waiter(self, application="pgsweep%", timeout=10):
         """Waits until a backend of that application name waits for a lock."""
         return wait_until(lambda: self.value(

@@ -198,12 +198,13 @@ bool db_reconnect(struct db *db, struct error *err)
     PQfinish(db->conn);
     db->conn = NULL;
     db->prepared_count = 0;
+    db->broken = false;
     return establish(db, err);
 }
 
 bool db_is_lost(const struct db *db)
 {
-    return PQstatus(db->conn) != CONNECTION_OK;
+    return db->broken || PQstatus(db->conn) != CONNECTION_OK;
 }
 
 bool db_in_transaction(const struct db *db)

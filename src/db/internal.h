@@ -15,6 +15,7 @@ struct db {
     struct db_limits limits;
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
+    bool broken; /* requests and replies no longer match: as good as lost */
 };
 
 struct db_rows {

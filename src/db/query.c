@@ -254,10 +254,12 @@ static void read_step(struct db *db, const void *ctx, struct db_step *step, bool
  * constraint, with an implicit transaction) comes before it. */
 static bool read_sync(struct db *db, bool *failed_before, struct error *err)
 {
-    for (;;) {
+    for (int nothing = 0;;) {
         PGresult *result = PQgetResult(db->conn);
-        if (!result && !db_is_lost(db))
+        if (!result && !db_is_lost(db) && nothing++ == 0)
             continue;
+        /* libpq, with nothing outstanding, would say so for ever: the point was never sent. */
+        db->broken = db->broken || !result;
         bool synced = result && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         if (!synced && !*failed_before) {
             db_result_error(db, result, err);
@@ -281,6 +283,7 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
         steps[i].error = NULL;
     }
     if (!PQenterPipelineMode(db->conn) || !send_steps(db, steps, count, prepares)) {
+        db->broken = true; /* what has been sent of the batch cannot be told */
         db_result_error(db, NULL, err);
         failed_before = true;
     }

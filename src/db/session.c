@@ -33,6 +33,9 @@ static const char set_up[] =
     " ('default_transaction_read_only', 'off'),"
     " ('row_security', 'off'),"  /* a policy that would hide rows is an error, not a short count */
     " ('jit', 'off'),"           /* a generic keyset plan pays the JIT on every execution */
+    /* What is reported as gone must not come back with a crash of the server. */
+    " ('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')"
+    "     WHEN 'off' THEN 'local' ELSE pg_catalog.current_setting('synchronous_commit') END),"
     " ('client_min_messages', 'warning'),"
     " ('transform_null_equals', 'off')"
     ") AS s(name, value)";
@@ -83,7 +86,9 @@ bool db_session_setup(struct db *db, struct error *err)
                           DB_OLDEST_SERVER / 10000);
     }
     db_cancel_register(db->conn);
-    return read_search_path(db, err) && apply_settings(db, err);
+    /* First of all, for a role whose own timeout is too short for the rest. */
+    return db_script(db, "SET statement_timeout = 0", err) && read_search_path(db, err) &&
+           apply_settings(db, err);
 }
 
 bool db_set_application_name(struct db *db, const char *name, struct error *err)

@@ -292,7 +292,7 @@ class Connection:
         else:
             if rule.action == "fatal":
                 # What was asked before it is answered first.
-                end = time.monotonic() + 5
+                end = time.monotonic() + 0.3
                 while time.monotonic() < end and any(p.kind != "S" for p in list(self.pending)):
                     time.sleep(0.005)
                 with self.lock:
