@@ -115,6 +115,8 @@ struct plan {
     struct plan_guard *guards; /* the policy's, then one per dependent with action keep */
     size_t guard_count;
     bool by_row;       /* one transaction for each candidate */
+    const struct plan_column *directory; /* names a row's working directory; NULL: none */
+    const char *directory_root;          /* absolute; NULL when directory is */
     bool has_objects;  /* some table names stored objects */
     bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
     enum plan_strategy strategy;
@@ -177,6 +179,14 @@ bool plan_takes_keys(const struct plan_node *node);
  * WHERE. Parameters: the key arrays, if the node takes them. */
 void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                          size_t object);
+
+/* The same for the column that names working directories. */
+void plan_append_directories(PQExpBuffer out, const struct plan *plan);
+
+/* The keys (of one column) of all rows that a guard of the policy spares, whatever their age: what is
+ * still active. Owned by ctx. SWEEP_USAGE when the key has several columns. */
+bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, const char ***keys,
+                      size_t *count, struct error *err);
 
 /* The rows of a shared table are remembered between the statements of one transaction, in settings of
  * the session that end with it. collect: those that the rows in hand refer to, locked (parameters:

@@ -101,7 +101,7 @@ static bool mark_in_use(struct drain *d, struct error *err)
     /* Columns of tables that are gone cannot name anything. */
     if (!db_query(d->effects->db, d->ctx,
                   "SELECT DISTINCT table_ident, column_ident FROM pgsweep.object_sources"
-                  " WHERE pg_catalog.to_regclass(table_ident) IS NOT NULL", 0, NULL, &sources, err))
+                  " WHERE kind = 'object' AND pg_catalog.to_regclass(table_ident) IS NOT NULL", 0, NULL, &sources, err))
         return false;
     char *array = db_array(d->ctx, texts, n);
     for (int i = 0; i < db_rows_count(sources); i++)

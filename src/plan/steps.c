@@ -81,3 +81,10 @@ void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct 
     else
         reach_append(out, plan, node, alias, LEAF_KEYS);
 }
+
+void plan_append_directories(PQExpBuffer out, const struct plan *plan)
+{
+    appendPQExpBuffer(out, "SELECT t.%s::pg_catalog.text AS value FROM %s AS t WHERE t.%s IS NOT NULL AND ",
+                      plan->directory->ident, plan->nodes[0]->table.ident, plan->directory->ident);
+    plan_append_keys(out, plan, 1);
+}

@@ -91,7 +91,7 @@ static bool work_and_commit(struct locked *l)
     chunk->commit_sent = true;
     bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, &failed, &chunk->error);
     if (ok && db_committed(&steps[n - 1])) {
-        work_count(sweep, steps, chunk->added, &chunk->queued);
+        work_count(sweep, steps, chunk, chunk->added);
         chunk->transactions = 1;
         return true;
     }

@@ -72,7 +72,7 @@ static char *counts_text(const void *ctx, const struct plan *plan, const int64_t
 static void row_committed(struct sweep *sweep, struct chunk *chunk, const struct row *row)
 {
     int64_t *added = mem_array(chunk->ctx, int64_t, sweep->plan->node_count);
-    work_count(sweep, row->steps + row->work, added, &chunk->queued);
+    work_count(sweep, row->steps + row->work, chunk, added);
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         chunk->added[i] += added[i];
     chunk->transactions++;

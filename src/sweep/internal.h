@@ -28,7 +28,8 @@ struct work_step {
     struct db_statement statement; /* of these two */
     const struct plan_node *node;  /* whose rows its result counts; NULL: none */
     bool takes_keys;               /* the key arrays come first */
-    bool queues;                   /* its row count is keys that entered the object queue */
+    bool queues_object;            /* its row count is objects that entered the queue, */
+    bool queues_directory;         /* or working directories */
     bool asserts;                  /* the number of keys is its parameter */
     const char **extra;            /* parameters that are the same in every transaction */
     int extra_count;
@@ -83,7 +84,8 @@ struct chunk {
     bool last;           /* no candidate lies behind end */
     bool committed;      /* it is in the report */
     bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
-    int64_t queued;      /* keys that entered the object queue */
+    int64_t queued;      /* objects that entered the queue */
+    int64_t directories; /* working directories that did */
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
     int64_t candidates;  /* what it counts against max_rows */
@@ -106,8 +108,8 @@ void work_build(struct sweep *sweep);
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps);
 
-/* Adds what the results of the steps count to added, by node, and to queued. */
-void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued);
+/* Adds what the results of the steps count to added, by node, and what was queued to the chunk. */
+void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added);
 
 /* Puts the failure of the work's own assertion into words. */
 void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err);

@@ -76,7 +76,8 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
     report->objects.queued += chunk->queued;
-    sweep->undrained += chunk->queued;
+    report->directories.queued += chunk->directories;
+    sweep->undrained += chunk->queued + chunk->directories;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
     sweep->skip_locked = false;
@@ -91,15 +92,17 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
 enum { DRAIN_EVERY = 4000 };
 
-/* The object store is never a reason to stop: what it refuses stays queued. */
+/* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. */
 static void drain(struct sweep *sweep, bool end)
 {
     struct error err = ERROR_INIT;
-    if (!sweep->plan->has_objects || (!end && sweep->undrained < DRAIN_EVERY))
+    const char *policy = sweep->report->policy->name;
+    if (!end && sweep->undrained < DRAIN_EVERY)
         return;
     sweep->undrained = 0;
-    if (!queue_drain(sweep->effects, sweep->report, sweep->report->policy->name, &err))
-        report_remark(sweep->report, "the object queue could not be drained: %s", err.message);
+    if ((sweep->plan->has_objects && !queue_drain(sweep->effects, sweep->report, policy, &err)) ||
+        (sweep->plan->directory && !queue_drain_directories(sweep->effects, sweep->report, policy, &err)))
+        report_remark(sweep->report, "the queue could not be drained: %s", err.message);
     error_clear(&err);
 }
 
