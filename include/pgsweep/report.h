@@ -128,6 +128,7 @@ void report_print(const struct report *report, enum report_format format, FILE *
 /* The parts of the above. */
 void report_print_tree(const struct report *report, FILE *out);
 void report_print_summary(const struct report *report, FILE *out);
+void report_print_files(const struct report *report, FILE *out);
 void report_print_json(const struct report *report, FILE *out);
 
 /* Progress of a live run on standard error. */
