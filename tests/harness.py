@@ -47,11 +47,9 @@ class Server:
     LOG_PREFIX = "@|%p|%d|%a| "
 
     def __init__(self, *conf):
-        self.dir = Path(tempfile.mkdtemp(prefix="pgsweep-t.", dir="/tmp"))
-        self.data = self.dir / "pg"
+        self.data = Path(tempfile.mkdtemp(prefix="pgsweep-t.", dir="/tmp"))
         settings = ("log_statement = 'all'", f"log_line_prefix = '{self.LOG_PREFIX}'",
                     "lc_messages = 'C'", "shared_buffers = '32MB'", "autovacuum = off", *conf)
-        self.dir.chmod(0o711)
         try:
             out = subprocess.run(
                 [THROWAWAY, "start", "--while", str(os.getpid()), str(self.data), *settings],
@@ -65,7 +63,6 @@ class Server:
 
     def stop(self):
         subprocess.run([THROWAWAY, "stop", str(self.data)], check=False)
-        subprocess.run(["rm", "-rf", str(self.dir)], check=False)
 
     def _pg_ctl(self, *args):
         """pg_ctl as the user that owns the server."""

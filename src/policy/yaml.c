@@ -115,6 +115,7 @@ static bool load_one(struct converter *c, const void *ctx, yaml_parser_t *parser
         ok = convert(c, ctx, 1, 0, root);
     }
     yaml_document_delete(&document);
+    c->document = NULL;
     return ok;
 }
 

@@ -82,6 +82,12 @@ class Libpq:
         self.lib.PQexitPipelineMode(self.conn)
         return [s for s in states if s[0] != self.PIPELINE_SYNC]
 
+    def cancel(self):
+        self.lib.PQgetCancel.restype = ctypes.c_void_p
+        handle = ctypes.c_void_p(self.lib.PQgetCancel(self.conn))
+        assert self.lib.PQcancel(handle, ctypes.create_string_buffer(256), 256) == 1
+        self.lib.PQfreeCancel(handle)
+
     def close(self):
         self.lib.PQfinish(self.conn)
 
@@ -206,12 +212,20 @@ def test_drop_after_inside_a_pipeline(libpq, proxy, db):
     assert db.column("SELECT a FROM t ORDER BY a") == [1, 2]
 
 
-def test_fatal(connect, proxy):
-    proxy.rule("SELECT 1", "fatal", sqlstate="57P01", message="terminating connection")
-    connection = connect(autocommit=True)
-    with pytest.raises(psycopg2.errors.AdminShutdown):
-        connection.cursor().execute("SELECT 1")
-    assert connection.closed
+def test_fatal(libpq, proxy, db):
+    rule = proxy.rule("SELECT 1", "fatal", sqlstate="57P01", message="terminating connection")
+    connection = libpq()
+    status, sqlstate, _ = connection.execute("SELECT 1")
+    assert (status, rule.fired) == (Libpq.FATAL_ERROR, 1) and sqlstate in ("57P01", "")
+    out = subprocess.run(["psql", "-X", "-h", proxy.host, "-U", "postgres", "-v", "VERBOSITY=verbose",
+                          "-c", "SELECT 1", "-d", db.name], check=False, stderr=subprocess.PIPE,
+                         text=True)
+    assert out.returncode == 0
+    proxy.rule("SELECT 3", "fatal", sqlstate="57P01", message="terminating connection")
+    out = subprocess.run(["psql", "-X", "-h", proxy.host, "-U", "postgres", "-v", "VERBOSITY=verbose",
+                          "-c", "SELECT 3", "-d", db.name], check=False, stderr=subprocess.PIPE,
+                         text=True)
+    assert "FATAL:  57P01: terminating connection" in out.stderr and out.returncode == 2
 
 
 def test_hang_ends_with_the_client(connect, proxy, db):
@@ -236,8 +250,9 @@ def test_delay(connect, proxy):
     assert time.monotonic() - started >= 0.3
 
 
-def test_cancel_requests_pass(connect, proxy):
-    connection = connect(autocommit=True)
+def test_cancel_requests_pass(libpq, proxy):
+    # Not by psycopg2: its cancel() keeps the interpreter lock, and the proxy waits for that.
+    connection = libpq()
     connection.cancel()
     assert proxy.cancels == 1
 
