@@ -67,6 +67,14 @@ $(BUILD)/unit/%: tests/unit/%.c $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS) $(shell pkg-config --libs check)
 
+# Fuzz tests: one program per tests/fuzz/fuzz_*.c, with a driver of its own (see tests/fuzz/fuzz.h).
+FUZZ_TESTS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+.PHONY: fuzz-tests
+fuzz-tests: $(FUZZ_TESTS)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS)
+
 .PHONY: check demo bench lint clean install uninstall
 check:
 	BUILD='$(BUILD)' tests/run.sh

@@ -1,5 +1,8 @@
 /* Start, run one command, exit code. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "pgsweep/command.h"
 
@@ -12,6 +15,10 @@ static int run(const struct cli_options *options, struct error *err)
         return command_list(options, err);
     case COMMAND_SHOW:
         return command_show(options, err);
+    case COMMAND_DLQ:
+        return command_dlq(options, err);
+    case COMMAND_OBJECTS:
+        return command_objects(options, err);
     case COMMAND_HELP:
         return command_help(options, err);
     case COMMAND_VERSION:
@@ -22,8 +29,18 @@ static int run(const struct cli_options *options, struct error *err)
     }
 }
 
+/* A standard stream that is closed would become the database connection's descriptor, and what is
+ * printed would be sent to the server. Opened the wrong way round, so that its use still fails. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            exit(SWEEP_INTERNAL);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     struct cli_options options;
     struct error err = ERROR_INIT;
     int code = cli_parse(argc, argv, &options, &err) ? run(&options, &err) : (int)err.code;

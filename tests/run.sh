@@ -2,6 +2,7 @@
 # Runs the tests and ends with the line "N passed, N failed[, N skipped]"; `make check` calls it.
 #   tests/run.sh                              installs what is missing, builds, runs every test
 #   tests/run.sh --unit                       only the unit tests
+#   tests/run.sh --fuzz                       only the fuzz tests, a few seconds each (FUZZ_SECONDS, 3)
 #   tests/run.sh --integration [ARG...]       only tests/integration and tests/fault; ARGs go to pytest
 # BUILD: the build directory (build). TEST_JOBS: parallel pytest workers (2). What make understands
 # (CC, CFLAGS, SANITIZE=1...) may be in the environment.
@@ -12,7 +13,7 @@ cd "$root"
 export BUILD="${BUILD:-build}"
 which=all
 case ${1-} in
---unit | --integration)
+--unit | --fuzz | --integration)
     which=${1#--}
     shift
     ;;
@@ -85,6 +86,31 @@ unit_tests() {
     done
 }
 
+fuzz_tests() {
+    local source name program
+    if ! build fuzz-tests; then
+        echo "fuzz tests: the build failed"
+        failed=$((failed + 1))
+        return 0
+    fi
+    for source in tests/fuzz/fuzz_*.c; do
+        name=${source##*/}
+        name=${name%.c}
+        # In a directory of its own: that is where it leaves the input that it fails with.
+        mkdir -p "$results/$name"
+        program=$(realpath "$BUILD/fuzz/$name")
+        if (cd "$results/$name" && timeout -k 5 300 "$program") </dev/null >"$results/fuzz" 2>&1; then
+            passed=$((passed + 1))
+            echo "$name: $(tail -n 1 "$results/fuzz")"
+        else
+            failed=$((failed + 1))
+            cat "$results/fuzz"
+            echo "$name: failed; the input:"
+            od -c "$results/$name/fuzz-failure" 2>/dev/null || true
+        fi
+    done
+}
+
 # Prints "passed failed skipped" of a junit file.
 count_junit() {
     /usr/bin/python3 - "$1" <<'PYTHON'
@@ -131,8 +157,9 @@ if ! tools/deps.sh build test; then
     failed=1
     finish
 fi
-[[ $which == integration ]] || unit_tests
-if [[ $which != unit ]]; then
+[[ $which != all && $which != unit ]] || unit_tests
+[[ $which != all && $which != fuzz ]] || fuzz_tests
+if [[ $which == all || $which == integration ]]; then
     # Without a path of one's own: everything.
     paths=(tests/integration tests/fault)
     for argument in "$@"; do

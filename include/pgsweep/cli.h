@@ -15,19 +15,24 @@ enum cli_command {
     COMMAND_INIT = 2,
     COMMAND_LIST = 4,
     COMMAND_SHOW = 8,
-    COMMAND_HELP = 16,
-    COMMAND_VERSION = 32,
+    COMMAND_DLQ = 16,
+    COMMAND_OBJECTS = 32,
+    COMMAND_HELP = 64,
+    COMMAND_VERSION = 128,
 };
 
 /* Everything the command line said. Strings point into argv; NULL or false: not given. */
 struct cli_options {
     enum cli_command command;
     const char *policy; /* for sweep and show: the policy's name */
+    const char *verb;   /* for dlq and objects: what to do */
+    char *const *operands; /* for dlq and objects: the words behind the verb */
+    int operand_count;
     const char *topic;  /* for help: a command's name, or NULL */
     const char *dbname, *host, *port, *user;
     bool no_password, password;
     bool dry_run, quiet, verbose, echo, json, allow_missing_index, print_sql;
-    const char *format, *cutoff, *policy_dir, *role, *retries;
+    const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file;
     const char *retain, *chunk, *max_rows, *max_runtime, *pause; /* override the policy's settings */
 };
 

@@ -10,6 +10,8 @@ int command_sweep(const struct cli_options *options, struct error *err);
 int command_init(const struct cli_options *options, struct error *err);
 int command_list(const struct cli_options *options, struct error *err);
 int command_show(const struct cli_options *options, struct error *err);
+int command_dlq(const struct cli_options *options, struct error *err);
+int command_objects(const struct cli_options *options, struct error *err);
 int command_help(const struct cli_options *options, struct error *err);
 
 #endif

@@ -74,6 +74,9 @@ struct db_statement {
 /* Rows of one result. Freed with talloc_free, or with their context. */
 struct db_rows;
 int db_rows_count(const struct db_rows *rows);
+int db_rows_columns(const struct db_rows *rows);
+/* The name of a column; owned by rows. */
+const char *db_rows_name(const struct db_rows *rows, int column);
 /* The value as text, or NULL for NULL; owned by rows. */
 const char *db_rows_get(const struct db_rows *rows, int row, int column);
 /* The value as a number; 0 for NULL. */
@@ -106,6 +109,7 @@ struct db_step {
     bool sync; /* out: a synchronisation point follows; a failure skips only up to the next one */
     struct db_rows *rows; /* result: NULL when the step failed or was skipped */
     const char *tag;      /* result: the command tag ("COMMIT"), owned by rows */
+    struct error *error;  /* result: of a step that failed itself (not of one skipped); freed with ctx */
 };
 
 /* Sends all steps in one go and reads their results (libpq pipeline mode): one network round trip.

@@ -55,22 +55,54 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
 /* Inserts the run's record. Sets report->started. */
 bool run_begin(struct effects *effects, struct report *report, struct error *err);
 
-/* A step that records the chunk in its transaction: chunk number, rows by table (deleted as in the
- * report plus added, both by node index). Memory owned by ctx. */
-struct db_step run_record_step(struct effects *effects, const void *ctx, const struct report *report,
-                               const int64_t *added);
+/* How statements of one transaction pass numbers on to its last one, the run's record, without a round
+ * trip: in settings that end with the transaction. Wraps change (a DELETE or UPDATE with RETURNING ... AS
+ * counts) so that it returns one row with the number of rows that count, and adds that to the node's. */
+void run_append_counted(PQExpBuffer out, int node, const char *change);
 
-/* For a statement that deletes and records in one: appends "UPDATE pgsweep.runs ..." with the deleted
- * rows of the root raised by (SELECT count(*) FROM gone). Parameters from number first on:
- * run_record_params fills them. */
-enum { RUN_RECORD_PARAMS = 4 };
-void run_append_record(PQExpBuffer out, int first);
-void run_record_params(const void *ctx, const struct report *report, const char **params);
+/* The statement that records the transaction: one more chunk, and the numbers of all nodes. Parameters:
+ * run id, then the labels of the plan's acting nodes (run_record_labels). */
+void run_append_record(PQExpBuffer out, const struct plan *plan);
+int run_record_params(const struct report *report, const char **params);
+
+/* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
+void run_append_assertion(PQExpBuffer out, int node);
+
+/* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
+ * run's record. Parameters from number first on: run id, the root's label. */
+void run_append_record_gone(PQExpBuffer out, int first);
 
 /* After a lost connection: how many chunks of the run are recorded, which is how many took effect,
- * and the rows by table as recorded. */
+ * and the rows by node as recorded. */
 bool run_read_back(struct effects *effects, const struct report *report, int64_t *chunks,
                    int64_t *deleted, struct error *err);
+
+/* INSERT INTO the object queue of what select (a SELECT of one text column called value) finds.
+ * Parameters from number first on: run id, policy, source. */
+enum { QUEUE_PARAMS = 3 };
+void queue_append_insert(PQExpBuffer out, const char *select, int first);
+
+/* Writes down which columns name objects, for the look before an object is deleted. */
+bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);
+
+/* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
+ * report's objects. What the store refuses stays queued, with a remark: that is no error. Must not be
+ * called inside a transaction. False: the database failed. */
+bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err);
+
+/* A candidate could not go: one more attempt for its dead letter; parked is set when that was the last.
+ * key: the values of the plan's key columns. */
+bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
+                 const struct error *why, bool *parked, struct error *err);
+
+/* Closes letters of the policy whose row is gone or no candidate any more. */
+bool letter_close_settled(struct effects *effects, const struct plan *plan, struct error *err);
+
+/* How many letters of the policy wait or are parked. */
+bool letter_depth(struct db *db, const char *policy, int64_t *depth, struct error *err);
+
+/* A row is tried once, and again by this many later runs; then its letter is parked. */
+enum { LETTER_RETRIES = 3 };
 
 /* Writes the end of the run into its record. */
 bool run_finish(struct effects *effects, const struct report *report, struct error *err);

@@ -11,6 +11,7 @@
     X(SWEEP_USAGE, 2, "wrong usage, policy, schema or privilege; nothing was touched")             \
     X(SWEEP_UNREACHABLE, 3, "the database could not be reached, or was lost for good")             \
     X(SWEEP_REFUSED, 4, "refused by a safeguard; nothing was deleted")                             \
+    X(SWEEP_ALERT, 6, "finished, but so much failed that a person should look: see the alert")       \
     X(SWEEP_INTERNAL, 70, "internal error or out of memory; the open transaction was rolled back") \
     X(SWEEP_LOCKED, 75, "another run of the same policy holds the lock; try again later")
 

@@ -34,36 +34,64 @@ struct plan_table {
     size_t column_count;
 };
 
-/* One reference from a node's table to a parent node's table: a foreign key. */
+/* One reference from a table to the table of a node: a foreign key, or one that the policy states. */
 struct plan_edge {
-    struct plan_node *parent;
-    const char *constraint;
-    char on_delete; /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
+    struct plan_node *parent; /* the table referred to */
+    struct plan_node *child;  /* the referring table; NULL when the policy does not cover it */
+    const char *table;        /* the referring table, quoted with its schema */
+    const char *constraint;   /* its name, or where the policy states the reference */
+    char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
+    bool stated;     /* by the policy: an empty text refers to nothing */
+    bool shared;     /* several parent rows may be referred to at once: it goes with the last of them */
     const char **columns;  /* quoted, in the referring table */
     const char **referred; /* quoted, in the parent's table */
     const char **names;    /* columns, not quoted */
     bool *not_null;
+    bool *text; /* the column holds text, which may be empty */
     size_t width;
     bool indexed;   /* the referring side */
     int64_t pages;  /* size of the referring table */
+};
+
+/* column = value in rows that stay; the value is a parameter. */
+struct plan_assignment {
+    const char *ident;
+    const char *type;
+    const char *name;
+    const char *value; /* NULL: NULL */
 };
 
 /* A table that the policy touches: the root, or a dependent. */
 struct plan_node {
     int index; /* in plan->nodes; 0 is the root */
     struct plan_table table;
+    const char *label; /* of its own: public.jobs, or "public.jobs (constraint)" where the rule is for one */
     enum policy_action action;
     const struct policy_dependent *rule; /* NULL for the root and for "unlisted: cascade" */
     struct plan_node *parent;            /* the first one found: for the tree that people see */
     struct plan_edge *edges;             /* to nodes that are deleted */
     size_t edge_count;
+    struct plan_assignment *set; /* for detach and reassign */
+    size_t set_count;
+    const char **objects; /* quoted columns that name stored objects */
+    const char **object_names;
+    size_t object_count;
     int order; /* deletes run from high to low: a node after all that refer to it */
+    /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
+    struct plan_node *orphan;  /* the shared table that this node hangs on, or itself; NULL: the root */
+    struct plan_edge *links;   /* references of via's rows to this table */
+    size_t link_count;
+    struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
+    size_t use_count;
+    const struct plan_column **key; /* its primary key */
+    size_t key_count;
 };
 
 struct plan_guard {
     const char *name;
     const char *sql; /* in brackets; $1 is the cutoff */
     const char *by;  /* SQL text expression or NULL */
+    bool letters;    /* the guard that leaves parked and discarded dead letters alone */
 };
 
 enum plan_strategy { STRATEGY_RANGE, STRATEGY_LOCKED };
@@ -86,6 +114,8 @@ struct plan {
     const char *where_sql;     /* in brackets; NULL when every old row is a candidate */
     struct plan_guard *guards; /* the policy's, then one per dependent with action keep */
     size_t guard_count;
+    bool by_row;       /* one transaction for each candidate */
+    bool has_objects;  /* some table names stored objects */
     bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
     enum plan_strategy strategy;
     const char *strategy_reason;
@@ -114,6 +144,9 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
  * predicate of count, dry run and deletion. */
 void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
 
+/* The same but for the guard that spares parked dead letters. */
+void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
+
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
@@ -124,14 +157,34 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
 /* The condition that a root row t is one of the keys in the array parameters from number first on. */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 
-/* The statement that deletes or detaches what refers through one edge of node to the keys in the
- * array parameters $1...; the values of set follow them. */
+/* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE that
+ * returns, as "counts", whether the row is to be counted. Parameters: the key arrays $1... (none for a
+ * node that hangs on a shared table: see plan_takes_keys), then plan_step_values. */
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                       const struct plan_edge *edge);
 
-/* The statement that locks what plan_append_step would delete, and returns how many rows. */
+/* The values that the rows of node are given, into values (room for set_count + 1); returns how many. */
+int plan_step_values(const struct plan_node *node, const char **values);
+
+/* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge);
+
+/* True when statements about node take the key arrays as parameters. */
+bool plan_takes_keys(const struct plan_node *node);
+
+/* SELECT of the values of one object column of node (the root too) among the rows in hand; ends in its
+ * WHERE. Parameters: the key arrays, if the node takes them. */
+void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                         size_t object);
+
+/* The rows of a shared table are remembered between the statements of one transaction, in settings of
+ * the session that end with it. collect: those that the rows in hand refer to, locked (parameters:
+ * key arrays); narrow: those of them that nothing refers to any more; delete: these,
+ * with "counts" as in plan_append_step. */
+void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
+void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
+void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan);
 
 /* Exact counts, taken with the plan's own predicate. */
 struct plan_spared {
@@ -157,11 +210,14 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
                           struct error *err);
 
-/* The node with the most references still to be deleted first: nodes in execution order, detached
- * ones first, then deleted ones with a node after all that refer to it. Excludes the root. Owned by
- * ctx. */
+/* Nodes that are acted on, in execution order: those whose rows stay first, then deleted ones, each
+ * after all that refer to it. orphan NULL: what hangs on the root (without it); else what hangs on
+ * that shared table (without it). Owned by ctx. */
 const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
-                                              size_t *count);
+                                              const struct plan_node *orphan, size_t *count);
+
+/* True when the action changes rows: anything but keep and ignore. */
+bool plan_acts(const struct plan_node *node);
 
 /* Parses an interval with the database; milliseconds. what and setting go into the message. */
 bool plan_interval_ms(struct db *db, const struct setting *setting, const char *what, int64_t *ms,

@@ -102,16 +102,12 @@ struct policy {
     struct setting max_rows;    /* candidates per run; NULL for no limit */
     struct setting max_runtime; /* an interval; NULL for no limit */
     struct setting pause;       /* an interval between chunks; NULL for none */
-    struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert */
-    struct setting alert_dead_letters; /* more dead letters than this: an alert */
+    struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
+    struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
 };
 
 /* Every candidate row has this alias in a policy's conditions. */
 #define POLICY_ALIAS "t"
-
-/* What alerts are raised at unless the policy says otherwise. */
-#define POLICY_ALERT_FAILED_SHARE "10%"
-#define POLICY_ALERT_DEAD_LETTERS "50"
 
 /* The number in "12.5%" (0 to 100), which field_check has accepted. */
 double policy_share(const struct setting *share);

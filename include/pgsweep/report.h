@@ -19,6 +19,17 @@ struct report_failure {
     const char *message;
 };
 
+/* Stored objects of the run, and those of earlier ones that it took along. */
+struct report_objects {
+    int64_t queued;  /* keys that entered the queue with their rows */
+    int64_t deleted;
+    int64_t in_use;  /* not deleted: a row that stays names the object */
+    int64_t foreign; /* not deleted: not in a configured bucket */
+    int64_t failed;  /* will be tried again */
+    int64_t dead;    /* tried often enough: a dead letter now */
+    int64_t waiting; /* in the queue when the run ended */
+};
+
 /* How many failures are told one by one; the rest is only counted. */
 enum { REPORT_FAILURES_MAX = 100 };
 
@@ -48,8 +59,12 @@ struct report {
     struct report_failure *failures;
     size_t failure_count;
     int64_t left_locked; /* candidates that other sessions kept locked */
-    int64_t chunks;
+    int64_t chunks;       /* transactions that were committed */
     int64_t retries;
+    struct report_objects objects;
+    int64_t letter_depth; /* dead letters of the policy that wait or are parked; -1: not known */
+    const char **alerts;
+    size_t alert_count;
     const char *limit;   /* which limit stopped the run; NULL: none */
     int signal;          /* that stopped the run; 0: none */
     struct error error;  /* that ended the run */
@@ -69,6 +84,17 @@ void report_add_failure(struct report *report, const char *key, const struct err
 /* Adds a remark. */
 void report_remark(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Adds alerts for what the policy's limits say: too many failed, too many dead letters. */
+void report_check_alerts(struct report *report);
+
+/* Candidates that were dealt with, one way or the other. */
+int64_t report_processed(const struct report *report);
+
+/* Writes the report as Prometheus metrics, atomically (a new file that replaces the old one). The time of
+ * the last success is carried over from the old file when this run was none. False, with SWEEP_USAGE,
+ * when the file cannot be written. */
+bool report_write_metrics(const struct report *report, const char *path, struct error *err);
 
 /* Sets outcome and exit code from what the report holds. */
 void report_close(struct report *report);

@@ -36,11 +36,11 @@ static void print_general(const char *const *policies, FILE *out)
         fprintf(out, "  %-12s %s\n", policies[0], policies[1]);
     fputs("\nCommands:\n", out);
     for (const struct cli_command_entry *e = cli_commands_table + 1; e->name; e++)
-        fprintf(out, "  %-5s%-7s %s\n", e->name, e->operand ? e->operand : "", e->summary);
+        fprintf(out, "  %-7s %-6s %s\n", e->name, e->operand ? e->operand : "", e->summary);
     fputs("\nSee first what would happen: pgsweep jobs --dry-run -d DBNAME\n"
           "\"pgsweep COMMAND --help\" tells more about one command, \"man pgsweep\" about everything.\n",
           out);
-    print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW, out);
+    print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW | COMMAND_DLQ | COMMAND_OBJECTS, out);
     fputs("\nOther options:\n      --help                   this help\n"
           "  -V, --version                the version\n", out);
     print_exit_codes(out);

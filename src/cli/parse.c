@@ -62,20 +62,61 @@ static bool unknown_option(const char *word, struct error *err)
     return error_hint(err, "\"pgsweep --help\" lists the options.");
 }
 
-static bool take_option(struct parser *parser, const struct cli_option *option,
+/* True for "--dry-run" or "-n": a word that is an option and hardly meant as another one's value. */
+static bool is_option_word(const char *word)
+{
+    for (const struct cli_option *o = cli_options_table; o->name; o++) {
+        size_t length = strlen(o->name);
+        if (strncmp(word, "--", 2) == 0 && strncmp(word + 2, o->name, length) == 0 &&
+            (word[2 + length] == '\0' || word[2 + length] == '='))
+            return true;
+        if (word[0] == '-' && word[1] && word[1] == o->letter && !word[2])
+            return true;
+    }
+    return false;
+}
+
+/* word: the whole word that held the value, or the value itself where it stood alone. */
+static bool take_option(struct parser *parser, const struct cli_option *option, const char *word,
                         struct cli_options *options, struct error *err)
 {
     char *base = (char *)options;
+    bool again = false;
     for (int i = 0; i < parser->given_count; i++)
-        if (parser->given[i] == option && option->argument)
-            return error_set(err, SWEEP_USAGE, "option --%s is given twice", option->name);
-    if (parser->given_count < OPTIONS_MAX)
+        again = again || parser->given[i] == option;
+    if (again && option->argument)
+        return error_set(err, SWEEP_USAGE, "option --%s is given twice", option->name);
+    if (!again)
         parser->given[parser->given_count++] = option;
-    if (option->argument)
-        *(const char **)(void *)(base + option->offset) = optarg;
-    else
+    if (!option->argument) {
         *(bool *)(void *)(base + option->offset) = true;
+        return true;
+    }
+    /* "--policy-dir --dry-run" would swallow the very option that keeps a run harmless. */
+    if (optarg == word && is_option_word(word)) {
+        error_set(err, SWEEP_USAGE, "option --%s needs a value, but \"%s\" follows it", option->name, word);
+        return error_hint(err, "If that is the value, write --%s=%s.", option->name, word);
+    }
+    *(const char **)(void *)(base + option->offset) = optarg;
     return true;
+}
+
+static bool missing_value(const char *word, struct error *err)
+{
+    char name[3] = {'-', (char)optopt, '\0'};
+    bool is_long = strncmp(word, "--", 2) == 0;
+    error_set(err, SWEEP_USAGE, "option \"%s\" needs a value", is_long ? word : name);
+    if (!is_long && optopt == 'h')
+        return error_hint(err, "-h is the server's host, as in psql; for help, use --help.");
+    return false;
+}
+
+static bool needless_value(int code, struct error *err)
+{
+    const struct cli_option *option = find_option(code);
+    const char *name = option ? option->name : code == HELP ? "help" : "version";
+    error_set(err, SWEEP_USAGE, "option --%s takes no value", name);
+    return error_hint(err, "Leave out \"=\" and what follows it.");
 }
 
 static bool take_operands(int argc, char **argv, struct cli_options *options, struct error *err)
@@ -94,11 +135,23 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
         entry++;
     options->command = entry->name ? entry->command : COMMAND_SWEEP;
     int expected = 1;
+    if (options->command == COMMAND_DLQ || options->command == COMMAND_OBJECTS) {
+        if (optind + 1 >= argc) {
+            error_set(err, SWEEP_USAGE, "pgsweep %s needs to be told what to do", first);
+            return error_hint(err, "\"pgsweep %s --help\" lists what it can.", first);
+        }
+        options->verb = argv[optind + 1];
+        options->operands = argv + optind + 2;
+        options->operand_count = argc - optind - 2;
+        return true;
+    }
     if (options->command == COMMAND_SWEEP) {
         options->policy = first;
     } else if (entry->operand) {
-        if (optind + 1 >= argc)
-            return error_set(err, SWEEP_USAGE, "pgsweep %s needs the name of a policy", first);
+        if (optind + 1 >= argc) {
+            error_set(err, SWEEP_USAGE, "pgsweep %s needs the name of a policy", first);
+            return error_hint(err, "\"pgsweep list\" lists them.");
+        }
         options->policy = argv[optind + 1];
         expected = 2;
     }
@@ -144,23 +197,25 @@ bool cli_parse(int argc, char **argv, struct cli_options *options, struct error 
     *options = (struct cli_options){0};
     prepare(&parser);
     opterr = 0;
-    optind = 1;
+    optind = 0; /* start afresh, whatever an earlier call left behind */
     for (;;) {
-        int at = optind;
+        int at = optind > 0 ? optind : 1;
         int code = getopt_long(argc, argv, parser.shorts, parser.longs, NULL);
         if (code == -1)
             break;
         const struct cli_option *option = find_option(code);
         if (option) {
-            if (!take_option(&parser, option, options, err))
+            if (!take_option(&parser, option, argv[optind - 1], options, err))
                 return false;
         } else if (code == HELP) {
             options->command = COMMAND_HELP;
         } else if (code == VERSION || code == 'V') {
             options->command = COMMAND_VERSION;
         } else if (code == ':') {
-            return error_set(err, SWEEP_USAGE, "option \"%s\" needs a value", argv[optind - 1]);
-        } else if (optopt > 0 && optopt < FIRST_LONG) {
+            return missing_value(argv[optind - 1], err);
+        } else if (optopt >= FIRST_LONG) {
+            return needless_value(optopt, err);
+        } else if (optopt > 0) {
             char word[] = {'-', (char)optopt, '\0'};
             return unknown_option(word, err);
         } else {

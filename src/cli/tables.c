@@ -2,7 +2,7 @@
 #include "tables.h"
 
 #define OPTION(member) offsetof(struct cli_options, member)
-#define DATABASE (COMMAND_SWEEP | COMMAND_INIT)
+#define DATABASE (COMMAND_SWEEP | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS)
 
 const struct cli_option cli_options_table[] = {
     {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts", "What is deleted"},
@@ -15,10 +15,11 @@ const struct cli_option cli_options_table[] = {
     {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast"},
     {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast"},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast"},
-    {"format", 0, "FORMAT", COMMAND_SWEEP, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed"},
-    {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT, OPTION(quiet), "print nothing but errors", "What is printed"},
+    {"format", 0, "FORMAT", COMMAND_SWEEP | COMMAND_DLQ | COMMAND_OBJECTS, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed"},
+    {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT | COMMAND_OBJECTS, OPTION(quiet), "print nothing but errors", "What is printed"},
     {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key with its time, on standard error", "What is printed"},
     {"echo", 'e', NULL, DATABASE, OPTION(echo), "print the SQL that is sent, on standard error", "What is printed"},
+    {"metrics-file", 0, "FILE", COMMAND_SWEEP, OPTION(metrics_file), "write Prometheus metrics to this file, atomically", "What is printed"},
     {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it", "State schema"},
     {"role", 0, "ROLE", COMMAND_INIT, OPTION(role), "grant the use of the state schema to this role", "State schema"},
     {"dbname", 'd', "DBNAME", DATABASE, OPTION(dbname), "database name, connection string or URI", "Connection"},
@@ -42,8 +43,19 @@ const struct cli_command_entry cli_commands_table[] = {
     {"show", COMMAND_SHOW, "POLICY", "print a policy, as it is in effect, as YAML",
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR."},
+    {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID... | discard ID...",
+     "Rows and objects that could not go. A row that failed is tried again by later runs, three times; then\n"
+     "its letter is parked: it takes no part in runs any more until a person decides.\n"
+     "  list [POLICY]   the letters that wait or are parked\n"
+     "  show ID         one letter with everything known\n"
+     "  retry ID...     let the next run try again, with a fresh count\n"
+     "  discard ID...   leave the row (or object) where it is, for good"},
+    {"objects", COMMAND_OBJECTS, "VERB", "stored objects: list | drain [POLICY]",
+     "The queue of stored objects whose rows are gone.\n"
+     "  list [POLICY]   the keys that wait, and those of no configured bucket\n"
+     "  drain [POLICY]  delete what is due now (every run of a policy does that too)"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
-const char *const cli_command_names[] = {"init", "list", "show", NULL};
+const char *const cli_command_names[] = {"init", "list", "show", "dlq", "objects", NULL};
 

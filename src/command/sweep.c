@@ -1,4 +1,5 @@
 /* pgsweep POLICY: from the command line to the report. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,19 @@ struct run {
     struct sweep_budget budget;
 };
 
+/* 0 would mean "no limit", which nobody says with "0 s". */
+static bool read_runtime(struct run *run, struct error *err)
+{
+    const struct setting *setting = &run->policy->max_runtime;
+    if (!setting->value)
+        return true;
+    if (!plan_interval_ms(run->db, setting, "max_runtime", &run->budget.max_runtime_ms, err))
+        return false;
+    return run->budget.max_runtime_ms > 0 ||
+           error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" is not longer than nothing", setting->origin,
+                     setting->value);
+}
+
 static bool read_budget(struct run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
@@ -35,8 +49,7 @@ static bool read_budget(struct run *run, struct error *err)
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
     budget->retries = (int)n;
-    return (!policy->max_runtime.value ||
-            plan_interval_ms(run->db, &policy->max_runtime, "max_runtime", &budget->max_runtime_ms, err)) &&
+    return read_runtime(run, err) &&
            (!policy->pause.value ||
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
@@ -87,11 +100,12 @@ static bool sweep(struct run *run, struct error *err)
     struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
     if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
-        !run_note_unfinished(effects, report, err) || !count(run, err))
+        !run_note_unfinished(effects, report, err) ||
+        !letter_close_settled(effects, run->plan, err) || !count(run, err))
         return false;
     if (report->signal)
         return true;
-    if (!run_begin(effects, report, err))
+    if (!run_begin(effects, report, err) || !queue_note_sources(effects, report, err))
         return false;
     progress_start(&progress, run->options->quiet);
     bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
@@ -99,8 +113,13 @@ static bool sweep(struct run *run, struct error *err)
         /* The record tells it too; the original error is the one to report. */
         error_set(&report->error, err->code, "%s", err->message);
     }
-    report_close(report);
     struct error ignored = ERROR_INIT;
+    if (ok) {
+        ok = letter_close_settled(effects, run->plan, err) &&
+             letter_depth(run->db, run->policy->name, &report->letter_depth, err);
+        report_check_alerts(report);
+    }
+    report_close(report);
     if (!db_is_lost(run->db) && !run_finish(effects, report, &ignored) && ok) {
         error_move(err, &ignored);
         ok = error_prefix(err, "the rows are gone, but the end of the run could not be recorded");
@@ -123,6 +142,18 @@ static int finish(struct run *run, bool ok, int64_t started_ms, struct error *er
             error_hint(&report->error, "%s", err->hint);
     }
     report_close(report);
+    if (run->options->metrics_file && !run->options->dry_run) {
+        struct error problem = ERROR_INIT;
+        if (!report_write_metrics(report, run->options->metrics_file, &problem)) {
+            error_print(&problem);
+            if (report->exit_code == SWEEP_OK)
+                report->exit_code = SWEEP_SOME_FAILED;
+        }
+        error_clear(&problem);
+    }
+    for (size_t i = 0; i < report->alert_count; i++)
+        fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
+                report->alerts[i]);
     bool told = ok || report->chunks > 0 || run->options->json;
     if (told && !(run->options->quiet && !run->options->json))
         report_print(report, run->options->json ? REPORT_JSON : REPORT_TEXT, stdout);

@@ -31,15 +31,20 @@ static const struct {
     {"58", DB_FAILURE_FATAL}, {"XX", DB_FAILURE_FATAL}, /* i/o error, internal, corruption */
 };
 
-enum db_failure db_failure_class(const struct db *db, const struct error *err)
+enum db_failure db_failure_of_sqlstate(const char *sqlstate)
 {
-    if (db_is_lost(db) || err->sqlstate[0] == '\0')
+    if (!*sqlstate)
         return DB_FAILURE_CONNECTION;
     /* The server has one code for a timeout and for a cancel request; only we know if we asked. */
-    if (strcmp(err->sqlstate, "57014") == 0 && stop_requested())
+    if (strcmp(sqlstate, "57014") == 0 && stop_requested())
         return DB_FAILURE_CANCELLED;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (strncmp(err->sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
+        if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
             return classes[i].class;
     return DB_FAILURE_ROW; /* class 22 data, 23 integrity, P0 a trigger's RAISE, anything else */
+}
+
+enum db_failure db_failure_class(const struct db *db, const struct error *err)
+{
+    return db_is_lost(db) ? DB_FAILURE_CONNECTION : db_failure_of_sqlstate(err->sqlstate);
 }

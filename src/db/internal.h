@@ -30,6 +30,9 @@ bool db_result_error(const struct db *db, const PGresult *result, struct error *
 /* Sets up a fresh connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);
 
+/* db_failure_class for a connection that is not lost. */
+enum db_failure db_failure_of_sqlstate(const char *sqlstate);
+
 /* Makes the connection the one that the signal handler cancels (NULL: none). */
 void db_cancel_register(PGconn *conn);
 

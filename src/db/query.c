@@ -33,6 +33,16 @@ int db_rows_count(const struct db_rows *rows)
     return PQntuples(rows->result);
 }
 
+int db_rows_columns(const struct db_rows *rows)
+{
+    return PQnfields(rows->result);
+}
+
+const char *db_rows_name(const struct db_rows *rows, int column)
+{
+    return PQfname(rows->result, column);
+}
+
 const char *db_rows_get(const struct db_rows *rows, int row, int column)
 {
     return PQgetisnull(rows->result, row, column) ? NULL : PQgetvalue(rows->result, row, column);
@@ -200,6 +210,20 @@ static PGresult *next_result(struct db *db)
     return result;
 }
 
+static int free_step_error(struct error *err)
+{
+    error_clear(err);
+    return 0;
+}
+
+static struct error *step_error(const struct db *db, const void *ctx, const PGresult *result)
+{
+    struct error *err = mem_new(ctx, struct error);
+    talloc_set_destructor(err, free_step_error);
+    db_result_error(db, result, err);
+    return err;
+}
+
 /* Reads one step's results; err is set at the first failure of the batch only. */
 static void read_step(struct db *db, const void *ctx, struct db_step *step, bool prepare,
                       bool *failed_before, struct error *err)
@@ -216,8 +240,10 @@ static void read_step(struct db *db, const void *ctx, struct db_step *step, bool
             }
             continue;
         }
-        if (!*failed_before && (!result || PQresultStatus(result) != PGRES_PIPELINE_ABORTED)) {
-            db_result_error(db, result, err);
+        if (!result || PQresultStatus(result) != PGRES_PIPELINE_ABORTED) {
+            step->error = step_error(db, ctx, result);
+            if (!*failed_before)
+                db_result_error(db, result, err);
             *failed_before = true;
         }
         PQclear(result);
@@ -252,6 +278,7 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
     for (int i = 0; i < count; i++) {
         steps[i].rows = NULL;
         steps[i].tag = "";
+        steps[i].error = NULL;
     }
     if (!PQenterPipelineMode(db->conn) || !send_steps(db, steps, count, prepares)) {
         db_result_error(db, NULL, err);

@@ -23,6 +23,7 @@ static const char set_up[] =
     " ('statement_timeout', $4),"
     " ('idle_in_transaction_session_timeout', $5),"
     " ('TimeZone', 'UTC'),"
+    " ('standard_conforming_strings', 'on')," /* as condition_check reads strings */
     " ('DateStyle', 'ISO, YMD'),"
     " ('IntervalStyle', 'postgres'),"
     " ('bytea_output', 'hex'),"

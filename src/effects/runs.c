@@ -34,15 +34,14 @@ static char *dump(const void *ctx, json_t *json)
     return copy;
 }
 
-/* {"public.jobs": 12, ...}: what the report has plus what is added, by node. */
-static char *deleted_json(const void *ctx, const struct report *report, const int64_t *added)
+/* {"public.jobs": 0, ...} */
+static char *deleted_json(const void *ctx, const struct report *report)
 {
     json_t *json = json_object();
     for (size_t i = 0; i < report->plan->node_count; i++) {
         const struct plan_node *node = report->plan->nodes[i];
-        if (node->action == ACTION_DELETE || node->action == ACTION_DETACH)
-            json_object_set_new(json, node->table.label,
-                                json_integer(report->deleted[i] + (added ? added[i] : 0)));
+        if (plan_acts(node))
+            json_object_set_new(json, node->label, json_integer(report->deleted[i]));
     }
     return dump(ctx, json);
 }
@@ -98,7 +97,7 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
         user ? user->pw_name : NULL, host, number(scratch, getpid()), PGSWEEP_VERSION,
         report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
         number(scratch, report->counts.eligible), spared_json(scratch, report),
-        deleted_json(scratch, report, NULL)};
+        deleted_json(scratch, report)};
     struct db_rows *rows;
     bool ok = effects_query(effects, scratch, sql, 12, params, &rows, err);
     if (ok)
@@ -107,38 +106,67 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
     return ok;
 }
 
-struct db_step run_record_step(struct effects *effects, const void *ctx, const struct report *report,
-                               const int64_t *added)
+/* The number of a node in this transaction. */
+static void append_number(PQExpBuffer out, int node)
 {
-    static const struct db_statement record = {
-        "run_record", "UPDATE pgsweep.runs SET chunks = $2::pg_catalog.int8,"
-                      " deleted = $3::pg_catalog.jsonb, failed = $4::pg_catalog.int8,"
-                      " last_chunk = pg_catalog.clock_timestamp() WHERE run_id = $1"};
-    (void)effects;
-    const char **params = mem_array(ctx, const char *, 4);
-    params[0] = report->run_id;
-    params[1] = number(ctx, report->chunks + 1);
-    params[2] = deleted_json(ctx, report, added);
-    params[3] = number(ctx, report->failed);
-    return (struct db_step){.statement = &record, .nparams = 4, .params = params};
+    appendPQExpBuffer(out, "coalesce(nullif(pg_catalog.current_setting('pgsweep.n%d', true), ''), '0')"
+                           "::pg_catalog.int8", node);
 }
 
-void run_append_record(PQExpBuffer out, int first)
+void run_append_counted(PQExpBuffer out, int node, const char *change)
+{
+    appendPQExpBuffer(out, "WITH gone AS (%s) SELECT pg_catalog.count(*) FILTER (WHERE counts),"
+                           " pg_catalog.set_config('pgsweep.n%d', (", change, node);
+    append_number(out, node);
+    appendPQExpBufferStr(out, " + pg_catalog.count(*) FILTER (WHERE counts))::pg_catalog.text, true) FROM gone");
+}
+
+void run_append_assertion(PQExpBuffer out, int node)
+{
+    /* The cast of a text that is no number is the plainest way to fail in SQL. */
+    appendPQExpBufferStr(out, "SELECT CASE WHEN ");
+    append_number(out, node);
+    appendPQExpBufferStr(out, " = $1::pg_catalog.int8 THEN 0 ELSE ('only ' || ");
+    append_number(out, node);
+    appendPQExpBufferStr(out, " || ' rows')::pg_catalog.int4 END");
+}
+
+void run_append_record(PQExpBuffer out, const struct plan *plan)
+{
+    int param = 2;
+    appendPQExpBufferStr(out, "UPDATE pgsweep.runs SET chunks = chunks + 1,"
+                              " last_chunk = pg_catalog.clock_timestamp(),"
+                              " deleted = deleted || pg_catalog.jsonb_build_object(");
+    for (size_t i = 0; i < plan->node_count; i++) {
+        if (!plan_acts(plan->nodes[i]))
+            continue;
+        appendPQExpBuffer(out, "%s$%d::pg_catalog.text, coalesce((deleted ->> $%d)::pg_catalog.int8, 0) + ",
+                          param > 2 ? ", " : "", param, param);
+        append_number(out, (int)i);
+        param++;
+    }
+    appendPQExpBufferStr(out, ") WHERE run_id = $1");
+}
+
+int run_record_params(const struct report *report, const char **params)
+{
+    int n = 0;
+    params[n++] = report->run_id;
+    for (size_t i = 0; i < report->plan->node_count; i++)
+        if (plan_acts(report->plan->nodes[i]))
+            params[n++] = report->plan->nodes[i]->label;
+    return n;
+}
+
+void run_append_record_gone(PQExpBuffer out, int first)
 {
     appendPQExpBuffer(out,
-                      "UPDATE pgsweep.runs AS r SET chunks = $%d::pg_catalog.int8,"
+                      "UPDATE pgsweep.runs AS r SET chunks = chunks + 1,"
+                      " last_chunk = pg_catalog.clock_timestamp(),"
                       " deleted = pg_catalog.jsonb_build_object($%d::pg_catalog.text,"
-                      " $%d::pg_catalog.int8 + (SELECT pg_catalog.count(*) FROM gone)),"
-                      " last_chunk = pg_catalog.clock_timestamp() WHERE r.run_id = $%d",
-                      first + 1, first + 2, first + 3, first);
-}
-
-void run_record_params(const void *ctx, const struct report *report, const char **params)
-{
-    params[0] = report->run_id;
-    params[1] = number(ctx, report->chunks + 1);
-    params[2] = report->plan->nodes[0]->table.label;
-    params[3] = number(ctx, report->deleted[0]);
+                      " coalesce((r.deleted ->> $%d)::pg_catalog.int8, 0)"
+                      " + (SELECT pg_catalog.count(*) FROM gone)) WHERE r.run_id = $%d",
+                      first + 1, first + 1, first);
 }
 
 bool run_read_back(struct effects *effects, const struct report *report, int64_t *chunks,
@@ -157,7 +185,7 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
     if (ok)
         *chunks = db_rows_int(rows, 0, 0);
     for (size_t i = 0; ok && i < report->plan->node_count; i++) {
-        params[1] = report->plan->nodes[i]->table.label;
+        params[1] = report->plan->nodes[i]->label;
         ok = db_query(effects->db, scratch, by_table, 2, params, &rows, err);
         if (ok)
             deleted[i] = db_rows_int(rows, 0, 0);

@@ -14,10 +14,25 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
         appendPQExpBuffer(sql,
                           "\nGRANT USAGE ON SCHEMA pgsweep TO %s;\n"
                           "GRANT SELECT ON pgsweep.state TO %s;\n"
-                          "GRANT SELECT, INSERT, UPDATE ON pgsweep.runs TO %s;\n",
+                          "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue,"
+                          " pgsweep.object_sources, pgsweep.dead_letters TO %s;\n",
                           quoted, quoted, quoted);
     }
     return buffer_take(ctx, sql);
+}
+
+static bool check_version(struct db *db, void *scratch, struct error *err)
+{
+    struct db_rows *rows;
+    if (!db_query(db, scratch, "SELECT version FROM pgsweep.state", 0, NULL, &rows, err))
+        return false;
+    int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
+    if (version == STATE_VERSION)
+        return true;
+    error_set(err, SWEEP_USAGE, "the state schema is of version %lld; this pgsweep needs version %d",
+              (long long)version, STATE_VERSION);
+    return error_hint(err, version < STATE_VERSION ? "Run \"pgsweep init\" to upgrade it."
+                                                   : "Upgrade pgsweep on this host.");
 }
 
 bool state_init(struct db *db, const char *role, struct error *err)
@@ -37,6 +52,8 @@ bool state_init(struct db *db, const char *role, struct error *err)
                        database, quoted);
         }
     }
+    /* A schema of a later version is left as it is: say so, and do not claim it to be ours. */
+    ok = ok && check_version(db, scratch, err);
     talloc_free(scratch);
     return ok;
 }
@@ -51,8 +68,15 @@ static const char probe_tables[] =
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'SELECT')"
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'INSERT')"
     "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'UPDATE')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'INSERT')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'DELETE')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')"
+    "   AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')"
     " FROM (SELECT WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL) AS present";
+    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL"
+    "                AND pg_catalog.to_regclass('pgsweep.object_queue') IS NOT NULL"
+    "                AND pg_catalog.to_regclass('pgsweep.object_sources') IS NOT NULL"
+    "                AND pg_catalog.to_regclass('pgsweep.dead_letters') IS NOT NULL) AS present";
 
 static bool no_state(struct db *db, struct error *err)
 {
@@ -67,25 +91,12 @@ static bool not_granted(struct db *db, struct error *err)
     char *quoted = db_quote_ident(db, db, db_user(db));
     error_set(err, SWEEP_USAGE, "role %s may not use the state schema \"pgsweep\"", quoted);
     error_hint(err, "GRANT USAGE ON SCHEMA pgsweep TO %s; GRANT SELECT ON pgsweep.state TO %s; "
-                    "GRANT SELECT, INSERT, UPDATE ON pgsweep.runs TO %s; "
+                    "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue, "
+                    "pgsweep.object_sources, pgsweep.dead_letters TO %s; "
                     "or, as its owner: pgsweep init --role %s",
                quoted, quoted, quoted, db_user(db));
     talloc_free(quoted);
     return false;
-}
-
-static bool check_version(struct db *db, void *scratch, struct error *err)
-{
-    struct db_rows *rows;
-    if (!db_query(db, scratch, "SELECT version FROM pgsweep.state", 0, NULL, &rows, err))
-        return false;
-    int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
-    if (version == STATE_VERSION)
-        return true;
-    error_set(err, SWEEP_USAGE, "the state schema is of version %lld; this pgsweep needs version %d",
-              (long long)version, STATE_VERSION);
-    return error_hint(err, version < STATE_VERSION ? "Run \"pgsweep init\" to upgrade it."
-                                                   : "Upgrade pgsweep on this host.");
 }
 
 bool state_check(struct db *db, struct error *err)

@@ -30,24 +30,21 @@ static bool build_root(struct plan *plan, struct db *db, struct error *err)
     root->action = ACTION_DELETE;
     if (!catalog_table(plan, db, policy->table.value, &root->table, &found, err))
         return error_prefix(err, "%s", policy->table.origin);
+    root->label = root->table.label;
     return found || catalog_no_table(db, &policy->table, err);
 }
 
 static bool build_key(struct plan *plan, struct error *err)
 {
-    const struct plan_table *table = &plan->nodes[0]->table;
-    plan->key = mem_array(plan, const struct plan_column *, table->column_count + 1);
-    for (size_t i = 0; i < table->column_count; i++) {
-        if (table->columns[i].key_position == 0)
-            continue;
-        plan->key[table->columns[i].key_position - 1] = &table->columns[i];
-        plan->key_count++;
-    }
+    struct plan_node *root = plan->nodes[0];
+    plan->key = catalog_key(plan, &root->table, &plan->key_count);
+    root->key = plan->key;
+    root->key_count = plan->key_count;
     if (plan->key_count > 0)
         return true;
-    error_set(err, SWEEP_USAGE, "table %s has no primary key", table->label);
+    error_set(err, SWEEP_USAGE, "table %s has no primary key", root->table.label);
     error_detail(err, "Without one, a chunk cannot say which rows it is made of.");
-    return error_hint(err, "ALTER TABLE %s ADD PRIMARY KEY (...);", table->ident);
+    return error_hint(err, "ALTER TABLE %s ADD PRIMARY KEY (...);", root->table.ident);
 }
 
 static bool build_age(struct plan *plan, struct error *err)
@@ -107,11 +104,15 @@ static bool build_walk(struct plan *plan, struct db *db, struct error *err)
 
 static void build_strategy(struct plan *plan)
 {
-    size_t steps;
-    talloc_free(plan_execution_order(plan, plan, &steps));
+    bool steps = plan->nodes[0]->object_count > 0;
+    for (size_t i = 1; i < plan->node_count; i++)
+        steps = steps || plan_acts(plan->nodes[i]);
+    plan->by_row = plan->policy->transaction == TRANSACTION_ROW;
     plan->strategy = STRATEGY_LOCKED;
-    if (steps > 0)
-        plan->strategy_reason = "dependents go with the candidates";
+    if (plan->by_row)
+        plan->strategy_reason = "one transaction for each candidate";
+    else if (steps)
+        plan->strategy_reason = "dependents or objects go with the candidates";
     else if (plan->looks_beyond)
         plan->strategy_reason = "a condition looks beyond the candidate's own row";
     else {

@@ -27,13 +27,32 @@ static bool read_columns(const void *ctx, struct db *db, struct plan_table *tabl
     return true;
 }
 
+/* pg_class.relkind in words. */
+static const char *kind_name(char kind)
+{
+    return kind == 'v' ? "a view" : kind == 'm' ? "a materialized view" : kind == 'f' ? "a foreign table"
+         : kind == 'i' || kind == 'I' ? "an index" : kind == 'S' ? "a sequence" : "no ordinary table";
+}
+
+/* PostgreSQL names the schema; the GRANT that is missing is for us to name. */
+static bool no_lookup(struct db *db, const char *name, struct error *err)
+{
+    const char *dot = strrchr(name, '.');
+    if (strcmp(err->sqlstate, "42501") == 0 && dot) {
+        char *role = db_quote_ident(db, db, db_user(db));
+        error_hint(err, "GRANT USAGE ON SCHEMA %.*s TO %s;", (int)(dot - name), name, role);
+        talloc_free(role);
+    }
+    return false;
+}
+
 bool catalog_table(const void *ctx, struct db *db, const char *name, struct plan_table *table,
                    bool *found, struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {name};
     if (!db_query(db, ctx, embedded_text("sql/catalog_table.sql"), 1, params, &rows, err))
-        return false;
+        return no_lookup(db, name, err);
     *found = db_rows_count(rows) == 1;
     if (!*found)
         return true;
@@ -53,8 +72,10 @@ bool catalog_table(const void *ctx, struct db *db, const char *name, struct plan
                   label_params, &label, err))
         return false;
     table->label = db_rows_get(label, 0, 0);
-    if (table->kind != 'r' && table->kind != 'p')
-        return error_set(err, SWEEP_USAGE, "%s is not a table", table->label);
+    if (table->kind != 'r' && table->kind != 'p') {
+        error_set(err, SWEEP_USAGE, "%s is %s, not a table", table->label, kind_name(table->kind));
+        return error_hint(err, "Name the table that the rows are stored in.");
+    }
     if (db_rows_bool(rows, 0, 6))
         return error_set(err, SWEEP_USAGE,
                          "%s has inheritance children, whose rows its primary key does not cover",
@@ -72,6 +93,19 @@ const struct plan_column *catalog_column(const struct plan_table *table, const c
             return column;
     }
     return NULL;
+}
+
+const struct plan_column **catalog_key(const void *ctx, const struct plan_table *table, size_t *count)
+{
+    const struct plan_column **key = mem_array(ctx, const struct plan_column *, table->column_count + 1);
+    *count = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (table->columns[i].key_position == 0)
+            continue;
+        key[table->columns[i].key_position - 1] = &table->columns[i];
+        (*count)++;
+    }
+    return key;
 }
 
 bool catalog_no_table(struct db *db, const struct setting *name, struct error *err)

@@ -35,9 +35,10 @@ static bool build_one(struct plan *plan, struct db *db, const char *what,
     PQExpBuffer text = createPQExpBuffer();
     condition_append(text, condition->value, cutoff);
     *sql = buffer_take(plan, text);
-    char *probe = mem_printf(plan, "SELECT %s%s FROM %s AS t WHERE t.%s < %s", *sql,
-                             boolean ? " IS FALSE" : "::pg_catalog.text",
-                             plan->nodes[0]->table.ident, plan->age->ident, cutoff);
+    /* Where it is going to stand: an aggregate, say, is no condition. */
+    char *probe = mem_printf(plan, "SELECT FROM %s AS t WHERE t.%s < %s AND %s%s",
+                             plan->nodes[0]->table.ident, plan->age->ident, cutoff, *sql,
+                             boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
     bool ok = db_check(db, probe, err);
     talloc_free(probe);
     return ok || explain(plan, db, what, condition, err);
@@ -98,6 +99,37 @@ static void build_keep(struct plan *plan, const struct plan_node *node, struct p
     plan->looks_beyond = true;
 }
 
+/* Rows that a person has to look at first, or said should stay: only where there are such. */
+static bool build_letters(struct plan *plan, struct db *db, struct error *err)
+{
+    static const char there[] =
+        "SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsweep')::pg_catalog.oid, 'USAGE'), false)"
+        "   AND coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgsweep.dead_letters')::pg_catalog.oid, 'SELECT'), false)";
+    static const char any[] =
+        "SELECT EXISTS (SELECT FROM pgsweep.dead_letters AS l WHERE l.policy = $1 AND l.kind = 'row'"
+        " AND l.state IN ('parked', 'discarded'))";
+    const char *params[] = {plan->policy->name};
+    struct db_rows *rows;
+    if (!db_query(db, plan, there, 0, NULL, &rows, err))
+        return false;
+    if (!db_rows_bool(rows, 0, 0))
+        return true;
+    if (!db_query(db, plan, any, 1, params, &rows, err))
+        return false;
+    if (!db_rows_bool(rows, 0, 0))
+        return true;
+    char *policy = db_quote_literal(db, plan, plan->policy->name);
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "(EXISTS (SELECT FROM pgsweep.dead_letters AS l WHERE l.policy = %s AND l.kind = 'row'"
+                           " AND l.state IN ('parked', 'discarded') AND l.key = ARRAY[", policy);
+    for (size_t k = 0; k < plan->key_count; k++)
+        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", k ? ", " : "", plan->key[k]->ident);
+    appendPQExpBufferStr(sql, "]))");
+    size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+    plan->guards[g] = (struct plan_guard){.name = "dead letter", .sql = buffer_take(plan, sql), .letters = true};
+    return true;
+}
+
 bool conditions_build(struct plan *plan, struct db *db, struct error *err)
 {
     const struct policy *policy = plan->policy;
@@ -117,5 +149,5 @@ bool conditions_build(struct plan *plan, struct db *db, struct error *err)
         size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
         build_keep(plan, plan->nodes[i], &plan->guards[g]);
     }
-    return true;
+    return build_letters(plan, db, err);
 }

@@ -103,8 +103,7 @@ static bool count_all(const void *ctx, struct db *db, const struct plan *plan, b
     counts->by_node[0] = counts->eligible;
     for (size_t i = 1; dependents && i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];
-        bool acts = node->action == ACTION_DELETE || node->action == ACTION_DETACH;
-        if (acts && !count_node(ctx, db, plan, node, &counts->by_node[i], err))
+        if (plan_acts(node) && !count_node(ctx, db, plan, node, &counts->by_node[i], err))
             return false;
     }
     return true;

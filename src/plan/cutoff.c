@@ -31,16 +31,24 @@ static bool wrong_cutoff(const struct db_rows *rows, const struct policy *policy
     return error_hint(err, "The youngest cutoff possible now is %s.", youngest);
 }
 
+/* By itself, so that what is wrong with it cannot be taken for a fault of the retention. */
+static bool check_by_hand(struct db *db, const char *by_hand, struct error *err)
+{
+    return db_query(db, db, "SELECT $1::pg_catalog.timestamptz", 1, &by_hand, NULL, err) ||
+           error_prefix(err, "option --cutoff");
+}
+
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err)
 {
     const struct policy *policy = plan->policy;
     const char *params[] = {policy->retain.value, by_hand, policy->time_zone.value};
     struct db_rows *rows;
+    if (by_hand && !check_by_hand(db, by_hand, err))
+        return false;
     if (!db_query(db, plan, embedded_text("sql/cutoff.sql"), 3, params, &rows, err)) {
-        if (strstr(err->message, "time zone \"") && strncmp(err->sqlstate, "22", 2) == 0)
+        /* invalid_parameter_value: the zone is not known */
+        if (strcmp(err->sqlstate, "22023") == 0)
             return error_prefix(err, "%s: time_zone", policy->time_zone.origin);
-        if (by_hand && strstr(err->message, "timestamp"))
-            return error_prefix(err, "option --cutoff");
         if (strncmp(err->sqlstate, "22", 2) == 0)
             return error_prefix(err, "%s: retain", policy->retain.origin);
         return false;

@@ -1,27 +1,20 @@
-/* The graph of what refers to the root, from the catalog's foreign keys and the policy's rules. */
+/* The graph of what refers to the root: nodes and edges, from references and the policy's rules. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
 
 /* A referring table below this size (in 8 KiB pages) is read whole faster than anyone notices. */
 enum { SMALL_TABLE_PAGES = 1024 };
-
-/* A foreign key as the catalog tells it. */
-struct reference {
-    struct plan_edge edge;
-    const char *table_oid;
-    const char *table; /* quoted, with its schema */
-};
 
 struct graph {
     struct plan *plan;
     struct db *db;
     struct plan_table *listed; /* the policy's dependents, resolved; oid NULL: not there */
     bool *used;
-    char *refusals; /* YAML lines that would settle what is not listed; NULL: nothing */
+    size_t before_orphans; /* how many nodes hang on the root */
+    char *refusals; /* YAML lines that would settle what is not listed */
     char *detail;
 };
 
@@ -41,6 +34,13 @@ const char *plan_on_delete_name(char on_delete)
     }
 }
 
+static bool same_constraint(const struct policy_dependent *a, const struct policy_dependent *b)
+{
+    if (!a->constraint.value || !b->constraint.value)
+        return a->constraint.value == b->constraint.value;
+    return strcmp(a->constraint.value, b->constraint.value) == 0;
+}
+
 static bool resolve_listed(struct graph *g, struct error *err)
 {
     const struct policy *policy = g->plan->policy;
@@ -54,43 +54,12 @@ static bool resolve_listed(struct graph *g, struct error *err)
         if (!found && !d->optional)
             return catalog_no_table(g->db, &d->table, err);
         for (size_t j = 0; found && j < i; j++)
-            if (g->listed[j].oid && strcmp(g->listed[j].oid, g->listed[i].oid) == 0)
+            if (g->listed[j].oid && strcmp(g->listed[j].oid, g->listed[i].oid) == 0 &&
+                same_constraint(&policy->dependents[j], d))
                 return error_set(err, SWEEP_USAGE, "%s: table %s is listed twice", d->table.origin,
                                  g->listed[i].label);
     }
     return true;
-}
-
-/* One row for each column pair; rows of one constraint follow each other. */
-static size_t read_reference(struct graph *g, const struct db_rows *rows, int row,
-                             struct plan_node *parent, struct reference *ref)
-{
-    int end = row;
-    const char *oid = db_rows_get(rows, row, 0);
-    while (end < db_rows_count(rows) && strcmp(db_rows_get(rows, end, 0), oid) == 0)
-        end++;
-    size_t width = (size_t)(end - row);
-    struct plan_edge *edge = &ref->edge;
-    edge->parent = parent;
-    edge->constraint = db_rows_get(rows, row, 1);
-    edge->on_delete = db_rows_get(rows, row, 2)[0];
-    edge->width = width;
-    edge->columns = mem_array(g->plan, const char *, width);
-    edge->names = mem_array(g->plan, const char *, width);
-    edge->referred = mem_array(g->plan, const char *, width);
-    edge->not_null = mem_array(g->plan, bool, width);
-    for (size_t i = 0; i < width; i++) {
-        int r = row + (int)i;
-        edge->names[i] = db_rows_get(rows, r, 5);
-        edge->columns[i] = db_quote_ident(g->db, g->plan, edge->names[i]);
-        edge->referred[i] = db_quote_ident(g->db, g->plan, db_rows_get(rows, r, 6));
-        edge->not_null[i] = db_rows_bool(rows, r, 7);
-    }
-    edge->indexed = db_rows_bool(rows, row, 8);
-    edge->pages = db_rows_int(rows, row, 9);
-    ref->table_oid = db_rows_get(rows, row, 3);
-    ref->table = db_rows_get(rows, row, 4);
-    return width;
 }
 
 static bool can_be_null(const struct plan_edge *edge)
@@ -102,26 +71,21 @@ static bool can_be_null(const struct plan_edge *edge)
 }
 
 /* Collects what the operator has to decide, with the line that would do it. */
-static void refuse(struct graph *g, const struct reference *ref)
+static void refuse(struct graph *g, const struct reference *ref, bool by_constraint)
 {
     const struct plan_edge *edge = &ref->edge;
     bool self = strcmp(ref->table_oid, edge->parent->table.oid) == 0;
-    const char *action = edge->on_delete == 'c' ? "delete" : can_be_null(edge) ? "detach" : "keep";
+    const char *action = self ? (can_be_null(edge) ? "detach" : "keep")
+                         : edge->on_delete == 'c' ? "delete" : can_be_null(edge) ? "detach" : "keep";
     g->detail = talloc_asprintf_append(
-        g->detail, "%s%s refers to %s (constraint %s, ON DELETE %s)%s", *g->detail ? "\n" : "",
-        ref->table, self ? "itself" : edge->parent->table.label, edge->constraint,
-        plan_on_delete_name(edge->on_delete), "");
-    g->refusals = talloc_asprintf_append(
-        g->refusals, "\n  - { table: '%s', action: %s }%*s# or: delete%s, keep, ignore (with a reason)",
-        ref->table, action, 2, "", can_be_null(edge) ? ", detach" : "");
-}
-
-static struct plan_node *find_node(const struct plan *plan, const char *oid)
-{
-    for (size_t i = 0; i < plan->node_count; i++)
-        if (strcmp(plan->nodes[i]->table.oid, oid) == 0)
-            return plan->nodes[i];
-    return NULL;
+        g->detail, "%s%s refers to %s (constraint %s, ON DELETE %s)", *g->detail ? "\n" : "",
+        edge->table, self ? "itself" : edge->parent->table.label, edge->constraint,
+        plan_on_delete_name(edge->on_delete));
+    char *only = by_constraint ? mem_printf(g->plan, ", constraint: '%s'", edge->constraint)
+                               : mem_strdup(g->plan, "");
+    g->refusals = talloc_asprintf_append(g->refusals, "\n  - { table: '%s'%s, action: %s }  # or: %s%skeep",
+                                         edge->table, only, action, self ? "" : "delete, ",
+                                         can_be_null(edge) ? "detach, " : "");
 }
 
 static struct plan_node *add_node(struct plan *plan, enum policy_action action)
@@ -134,109 +98,283 @@ static struct plan_node *add_node(struct plan *plan, enum policy_action action)
     return node;
 }
 
-/* The policy's rule for a table, or -1. */
-static int rule_for(const struct graph *g, const char *oid)
+/* The policy's rule for a reference, or -1: one for its constraint before one for its table. */
+static int rule_for(const struct graph *g, const char *oid, const char *constraint)
 {
-    for (size_t i = 0; i < g->plan->policy->dependent_count; i++)
-        if (g->listed[i].oid && strcmp(g->listed[i].oid, oid) == 0)
+    int general = -1;
+    for (size_t i = 0; i < g->plan->policy->dependent_count; i++) {
+        const struct policy_dependent *d = &g->plan->policy->dependents[i];
+        if (!g->listed[i].oid || strcmp(g->listed[i].oid, oid) != 0 ||
+            d->action == ACTION_DELETE_ORPHANS)
+            continue;
+        if (!d->constraint.value)
+            general = (int)i;
+        else if (strcmp(d->constraint.value, constraint) == 0)
             return (int)i;
-    return -1;
+    }
+    return general;
 }
 
-static bool check_action(const struct plan_node *node, const struct plan_edge *edge,
+static struct plan_node *find_node(const struct plan *plan, const char *oid,
+                                   const struct policy_dependent *rule)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i]->rule == rule && strcmp(plan->nodes[i]->table.oid, oid) == 0)
+            return plan->nodes[i];
+    return NULL;
+}
+
+/* That the value can be put into the column: as its type reads it. */
+static bool check_value(struct db *db, const struct plan_node *node, const struct plan_column *column,
+                        const char *value, const char *origin, struct error *err)
+{
+    if (!value && column->not_null)
+        return error_set(err, SWEEP_USAGE, "%s: column %s of %s may not be null", origin, column->ident,
+                         node->table.label);
+    char *probe = mem_printf(db, "SELECT $1::%s IS NULL", column->type);
+    bool ok = db_query(db, probe, probe, 1, &value, NULL, err);
+    talloc_free(probe);
+    return ok || error_prefix(err, "%s: column %s of %s", origin, column->ident, node->table.label);
+}
+
+static bool check_action(struct db *db, const struct plan_node *node, const struct plan_edge *edge,
                          struct error *err)
 {
-    const struct policy_dependent *rule = node->rule;
+    const char *origin = node->rule ? node->rule->table.origin : "";
     if (node->action == ACTION_DETACH && !can_be_null(edge)) {
-        error_set(err, SWEEP_USAGE, "%s: %s cannot be detached: no column of constraint %s may be null",
-                  rule->table.origin, node->table.label, edge->constraint);
+        error_set(err, SWEEP_USAGE, "%s: %s cannot be detached: no column of its reference (%s) may be null",
+                  origin, node->table.label, edge->constraint);
         return error_hint(err, "ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL; or choose another action.",
                           node->table.ident, edge->columns[0]);
     }
+    if (node->action == ACTION_REASSIGN && edge->width != 1)
+        return error_set(err, SWEEP_USAGE, "%s: %s cannot be reassigned: its reference (%s) has several columns",
+                         origin, node->table.label, edge->constraint);
+    if (node->action == ACTION_REASSIGN &&
+        !check_value(db, node, catalog_column(&node->table, edge->names[0]), node->rule->to.value,
+                     node->rule->to.origin, err))
+        return false;
     if (node->action == ACTION_IGNORE && strchr("cnd", edge->on_delete)) {
         error_set(err, SWEEP_USAGE,
                   "%s: %s cannot be ignored: constraint %s says ON DELETE %s, so its rows would change",
-                  rule->table.origin, node->table.label, edge->constraint,
-                  plan_on_delete_name(edge->on_delete));
+                  origin, node->table.label, edge->constraint, plan_on_delete_name(edge->on_delete));
         return error_hint(err, "Say what should happen to them: delete, detach or keep.");
     }
-    return true;
-}
-
-static bool check_set(const struct plan_node *node, struct error *err)
-{
-    for (size_t i = 0; node->rule && i < node->rule->set_count; i++) {
-        const struct policy_assignment *set = &node->rule->set[i];
-        if (!catalog_column(&node->table, set->column)) {
-            error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", set->origin,
-                      node->table.label, set->column);
-            return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.",
-                              node->table.ident, set->column);
-        }
+    if (node->action == ACTION_DELETE && strcmp(node->table.oid, edge->parent->table.oid) == 0) {
+        error_set(err, SWEEP_USAGE, "%s: %s refers to itself (%s), and a row may be younger than the one that "
+                  "it refers to", origin, node->table.label, edge->constraint);
+        return error_hint(err, "Choose detach or keep for this reference.");
     }
     return true;
 }
 
-/* Takes one foreign key into the plan, or notes that nobody decided about it. */
+static bool add_assignment(struct plan_node *node, struct plan *plan, struct db *db,
+                           const struct policy_assignment *set, struct error *err)
+{
+    const char *name = set->column;
+    const char *value = set->value;
+    const char *origin = set->origin;
+    const struct plan_column *column = catalog_column(&node->table, name);
+    if (!column) {
+        error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", origin, node->table.label, name);
+        return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.",
+                          node->table.ident, name);
+    }
+    if (!check_value(db, node, column, value, origin, err))
+        return false;
+    size_t i = mem_grow(plan, &node->set, &node->set_count);
+    node->set[i] = (struct plan_assignment){column->ident, column->type, column->name, value};
+    return true;
+}
+
+static bool add_object(struct plan_node *node, struct plan *plan, const struct setting *name,
+                       struct error *err)
+{
+    const struct plan_column *column = catalog_column(&node->table, name->value);
+    if (!column)
+        return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", name->origin,
+                         node->table.label, name->value);
+    size_t i = node->object_count;
+    size_t names = node->object_count;
+    i = mem_grow(plan, &node->objects, &node->object_count);
+    mem_grow(plan, &node->object_names, &names);
+    node->objects[i] = column->ident;
+    node->object_names[i] = column->name;
+    plan->has_objects = true;
+    return true;
+}
+
+/* What the rule says about the columns of its table. */
+static bool apply_rule(struct plan *plan, struct db *db, struct plan_node *node, struct error *err)
+{
+    const struct policy_dependent *rule = node->rule;
+    for (size_t i = 0; rule && i < rule->set_count; i++)
+        if (!add_assignment(node, plan, db, &rule->set[i], err))
+            return false;
+    for (size_t i = 0; rule && i < rule->object_count; i++)
+        if (!add_object(node, plan, &rule->objects[i], err))
+            return false;
+    return true;
+}
+
+static struct plan_node *make_node(struct graph *g, const struct reference *ref, int rule,
+                                   struct error *err)
+{
+    struct plan *plan = g->plan;
+    struct plan_node *node =
+        add_node(plan, rule < 0 ? ACTION_DELETE : plan->policy->dependents[rule].action);
+    bool found = true;
+    node->parent = ref->edge.parent;
+    node->orphan = ref->edge.parent->orphan;
+    if (rule >= 0) {
+        node->table = g->listed[rule];
+        node->rule = &plan->policy->dependents[rule];
+        g->used[rule] = true;
+    } else if (!catalog_table(plan, g->db, ref->edge.table, &node->table, &found, err)) {
+        return NULL;
+    } else if (!found) {
+        error_set(err, SWEEP_USAGE, "table %s has gone", ref->edge.table);
+        return NULL;
+    }
+    node->label = node->rule && node->rule->constraint.value
+                      ? mem_printf(plan, "%s (%s)", node->table.label, node->rule->constraint.value)
+                      : node->table.label;
+    return apply_rule(plan, g->db, node, err) ? node : NULL;
+}
+
+/* Takes one reference into the plan, or notes that nobody decided about it. */
 static bool take_reference(struct graph *g, const struct reference *ref, struct error *err)
 {
     struct plan *plan = g->plan;
-    int rule = rule_for(g, ref->table_oid);
-    bool cascade = plan->policy->unlisted == UNLISTED_CASCADE && ref->edge.on_delete == 'c';
-    struct plan_node *node = find_node(plan, ref->table_oid);
-    if (node == ref->edge.parent || (node && node->index == 0)) {
-        refuse(g, ref);
+    int rule = rule_for(g, ref->table_oid, ref->edge.constraint);
+    bool cascade = plan->policy->unlisted == UNLISTED_CASCADE && ref->edge.on_delete == 'c' &&
+                   strcmp(ref->table_oid, ref->edge.parent->table.oid) != 0;
+    const struct policy_dependent *which = rule < 0 ? NULL : &plan->policy->dependents[rule];
+    /* What the policy does not state needs no decision where it is the policy that states the reference. */
+    if (!which && (ref->edge.stated || !cascade)) {
+        if (!ref->edge.stated)
+            refuse(g, ref, strcmp(ref->table_oid, plan->nodes[0]->table.oid) == 0);
         return true;
     }
-    if (!node && rule < 0 && !cascade) {
-        refuse(g, ref);
+    struct plan_node *node = find_node(plan, ref->table_oid, which);
+    if (!node || (node->index == 0 && which))
+        node = make_node(g, ref, rule, err);
+    if (!node)
+        return false;
+    if (node->index == 0) {
+        refuse(g, ref, true);
         return true;
     }
-    if (!node) {
-        node = add_node(plan, rule < 0 ? ACTION_DELETE : plan->policy->dependents[rule].action);
-        node->parent = ref->edge.parent;
-        bool found = true;
-        if (rule >= 0) {
-            node->table = g->listed[rule];
-            node->rule = &plan->policy->dependents[rule];
-            g->used[rule] = true;
-        } else if (!catalog_table(plan, g->db, ref->table, &node->table, &found, err) || !found) {
-            return found ? false : error_set(err, SWEEP_USAGE, "table %s has gone", ref->table);
-        }
-        if (!check_set(node, err))
-            return false;
-    }
-    if (!check_action(node, &ref->edge, err))
+    if (!check_action(g->db, node, &ref->edge, err))
         return false;
     size_t e = mem_grow(plan, &node->edges, &node->edge_count);
     node->edges[e] = ref->edge;
+    node->edges[e].child = node;
     return true;
 }
 
 static bool visit(struct graph *g, struct plan_node *parent, struct error *err)
 {
-    struct db_rows *rows;
-    const char *params[] = {parent->table.oid};
-    if (!db_query(g->db, g->plan, embedded_text("sql/catalog_foreign_keys.sql"), 1, params, &rows,
-                  err))
+    struct reference *refs;
+    size_t count;
+    if (!references_read(g->plan, g->db, parent, &refs, &count, err))
         return false;
-    for (int row = 0; row < db_rows_count(rows);) {
-        struct reference ref = {0};
-        row += (int)read_reference(g, rows, row, parent, &ref);
-        if (!take_reference(g, &ref, err))
+    for (size_t i = 0; i < count; i++)
+        if (!take_reference(g, &refs[i], err))
             return false;
+    return true;
+}
+
+static bool visit_from(struct graph *g, size_t first, struct error *err)
+{
+    for (size_t i = first; i < g->plan->node_count; i++)
+        if (g->plan->nodes[i]->action == ACTION_DELETE && !visit(g, g->plan->nodes[i], err))
+            return false;
+    return true;
+}
+
+/* A node that rows are deleted from and that hangs on the root, by its table. */
+static struct plan_node *covered_node(const struct graph *g, const char *oid)
+{
+    for (size_t i = 0; i < g->before_orphans; i++)
+        if (g->plan->nodes[i]->action == ACTION_DELETE && strcmp(g->plan->nodes[i]->table.oid, oid) == 0)
+            return g->plan->nodes[i];
+    return NULL;
+}
+
+/* A reference to a shared table: it keeps its row from going, links it to what goes, or hangs on it. */
+static bool take_shared_reference(struct graph *g, struct plan_node *orphan, const char *via_oid,
+                                  struct reference *ref, struct error *err)
+{
+    struct plan_node *covered = covered_node(g, ref->table_oid);
+    int rule = rule_for(g, ref->table_oid, ref->edge.constraint);
+    bool hangs = !covered && rule >= 0 && strcmp(ref->table_oid, orphan->table.oid) != 0 &&
+                 g->plan->policy->dependents[rule].action != ACTION_KEEP &&
+                 g->plan->policy->dependents[rule].action != ACTION_IGNORE;
+    if (hangs)
+        return take_reference(g, ref, err);
+    ref->edge.child = covered;
+    size_t u = mem_grow(g->plan, &orphan->uses, &orphan->use_count);
+    orphan->uses[u] = ref->edge;
+    if (!ref->edge.indexed)
+        plan_note(g->plan, "no index on %s (%s): finding out whether a row of %s is still used reads the whole table",
+                  ref->edge.table, ref->edge.columns[0], orphan->table.label);
+    if (strcmp(ref->table_oid, via_oid) == 0) {
+        size_t l = mem_grow(g->plan, &orphan->links, &orphan->link_count);
+        orphan->links[l] = ref->edge;
     }
     return true;
+}
+
+static bool take_orphans(struct graph *g, size_t rule, struct error *err)
+{
+    struct plan *plan = g->plan;
+    const struct policy_dependent *d = &plan->policy->dependents[rule];
+    struct plan_table via = {0};
+    struct reference *refs;
+    size_t count;
+    bool found;
+    g->used[rule] = true;
+    if (!catalog_table(plan, g->db, d->via.value, &via, &found, err))
+        return error_prefix(err, "%s", d->via.origin);
+    if (!found)
+        return d->optional || catalog_no_table(g->db, &d->via, err);
+    struct plan_node *from = covered_node(g, via.oid);
+    if (!from)
+        return error_set(err, SWEEP_USAGE, "%s: via: the policy does not delete from %s", d->via.origin,
+                         via.label);
+    struct plan_node *node = add_node(plan, ACTION_DELETE_ORPHANS);
+    node->table = g->listed[rule];
+    node->label = node->table.label;
+    node->rule = d;
+    node->parent = from;
+    node->orphan = node;
+    node->key = catalog_key(plan, &node->table, &node->key_count);
+    if (node->key_count == 0)
+        return error_set(err, SWEEP_USAGE, "%s: table %s has no primary key", d->table.origin, node->table.label);
+    size_t first = plan->node_count;
+    if (!apply_rule(plan, g->db, node, err) || !references_read(plan, g->db, node, &refs, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!take_shared_reference(g, node, via.oid, &refs[i], err))
+            return false;
+    if (node->link_count == 0) {
+        error_set(err, SWEEP_USAGE, "%s: %s has no reference to %s", d->via.origin, via.label, node->table.label);
+        return error_hint(err, "If the schema does not declare it, state it in the policy's \"references\".");
+    }
+    return visit_from(g, first, err);
 }
 
 static bool check_unused(struct graph *g, struct error *err)
 {
     for (size_t i = 0; i < g->plan->policy->dependent_count; i++) {
+        const struct policy_dependent *d = &g->plan->policy->dependents[i];
         if (g->used[i] || !g->listed[i].oid)
             continue;
-        error_set(err, SWEEP_USAGE, "%s: no foreign key of %s refers to a table that this policy deletes from",
-                  g->plan->policy->dependents[i].table.origin, g->listed[i].label);
-        return error_hint(err, "Take the entry out, or add the foreign key to the schema.");
+        error_set(err, SWEEP_USAGE, "%s: no reference%s%s of %s leads to a table that this policy deletes from",
+                  d->table.origin, d->constraint.value ? " " : "",
+                  d->constraint.value ? d->constraint.value : "", g->listed[i].label);
+        return error_hint(err, "Take the entry out, or state the reference in the policy's \"references\".");
     }
     return true;
 }
@@ -256,57 +394,52 @@ static bool check_refusals(struct graph *g, struct error *err)
                       policy->name, policy->name, g->refusals);
 }
 
-/* Repeatedly lifts a node above everything it refers to; more rounds than nodes mean a cycle. */
-static bool order_nodes(struct plan *plan, struct error *err)
+/* What the columns alone do not tell about rows that stay (a column that is set twice, or generated) the
+ * server finds as it parses the statement. */
+static bool check_updates(struct plan *plan, struct db *db, struct error *err)
 {
-    bool changed = true;
-    for (size_t round = 0; changed; round++) {
-        changed = false;
-        for (size_t i = 1; i < plan->node_count; i++) {
-            struct plan_node *node = plan->nodes[i];
-            for (size_t e = 0; e < node->edge_count; e++) {
-                if (node->order > node->edges[e].parent->order)
-                    continue;
-                node->order = node->edges[e].parent->order + 1;
-                changed = true;
-                if (round > plan->node_count)
-                    return error_set(err, SWEEP_REFUSED,
-                                     "the references between %s and %s form a circle: no order of "
-                                     "deletion satisfies them",
-                                     node->table.label, node->edges[e].parent->table.label);
-            }
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        bool updates = node->action == ACTION_DETACH || node->action == ACTION_REASSIGN;
+        for (size_t e = 0; updates && e < node->edge_count; e++) {
+            PQExpBuffer sql = createPQExpBuffer();
+            plan_append_step(sql, plan, node, &node->edges[e]);
+            char *text = buffer_take(plan, sql);
+            if (!db_check(db, text, err))
+                return error_prefix(err, "%s: %s cannot be updated", node->rule->table.origin,
+                                    node->table.label);
+            talloc_free(text);
         }
     }
     return true;
 }
 
+static bool check_index(struct plan *plan, const struct plan_node *node, const struct plan_edge *edge,
+                        const struct plan_request *request, struct error *err)
+{
+    char *columns = mem_strdup(plan, edge->columns[0]);
+    for (size_t c = 1; c < edge->width; c++)
+        columns = talloc_asprintf_append(columns, ", %s", edge->columns[c]);
+    char *create = mem_printf(plan, "CREATE INDEX CONCURRENTLY ON %s (%s);", node->table.ident, columns);
+    if (edge->pages < SMALL_TABLE_PAGES || !request->live || request->allow_missing_index) {
+        plan_note(plan, "no index on %s (%s), where %s refers from: every deletion reads the whole table; %s",
+                  node->table.label, columns, edge->constraint, create);
+        return true;
+    }
+    error_set(err, SWEEP_REFUSED, "%s is large and has no index on (%s), where %s refers from",
+              node->table.label, columns, edge->constraint);
+    error_detail(err, "Each deleted row of %s would read the whole of %s.", edge->parent->table.label,
+                 node->table.label);
+    return error_hint(err, "%s Or run with --allow-missing-index.", create);
+}
+
 static bool check_indexes(struct plan *plan, const struct plan_request *request, struct error *err)
 {
-    for (size_t i = 1; i < plan->node_count; i++) {
-        const struct plan_node *node = plan->nodes[i];
-        for (size_t e = 0; e < node->edge_count; e++) {
-            const struct plan_edge *edge = &node->edges[e];
-            if (edge->indexed)
-                continue;
-            char *columns = mem_strdup(plan, edge->columns[0]);
-            for (size_t c = 1; c < edge->width; c++)
-                columns = talloc_asprintf_append(columns, ", %s", edge->columns[c]);
-            char *create = mem_printf(plan, "CREATE INDEX CONCURRENTLY ON %s (%s);",
-                                      node->table.ident, columns);
-            if (edge->pages < SMALL_TABLE_PAGES || !request->live || request->allow_missing_index) {
-                plan_note(plan, "no index on %s (%s), where constraint %s refers from: every deletion "
-                          "reads the whole table; %s", node->table.label, columns, edge->constraint,
-                          create);
-                continue;
-            }
-            error_set(err, SWEEP_REFUSED,
-                      "%s is large and has no index on (%s), where constraint %s refers from",
-                      node->table.label, columns, edge->constraint);
-            error_detail(err, "Each deleted row of %s would read the whole of %s.",
-                         edge->parent->table.label, node->table.label);
-            return error_hint(err, "%s Or run with --allow-missing-index.", create);
-        }
-    }
+    for (size_t i = 1; i < plan->node_count; i++)
+        for (size_t e = 0; e < plan->nodes[i]->edge_count; e++)
+            if (!plan->nodes[i]->edges[e].indexed &&
+                !check_index(plan, plan->nodes[i], &plan->nodes[i]->edges[e], request, err))
+                return false;
     return true;
 }
 
@@ -316,34 +449,16 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
     struct graph g = {.plan = plan, .db = db};
     g.refusals = mem_strdup(plan, "");
     g.detail = mem_strdup(plan, "");
-    if (!resolve_listed(&g, err))
-        return false;
-    for (size_t i = 0; i < plan->node_count; i++)
-        if (plan->nodes[i]->action == ACTION_DELETE && !visit(&g, plan->nodes[i], err))
+    for (size_t i = 0; i < plan->policy->object_count; i++)
+        if (!add_object(plan->nodes[0], plan, &plan->policy->objects[i], err))
             return false;
-    return check_refusals(&g, err) && check_unused(&g, err) && order_nodes(plan, err) &&
-           check_indexes(plan, request, err);
-}
-
-static int compare_order(const void *a, const void *b)
-{
-    const struct plan_node *x = *(const struct plan_node *const *)a;
-    const struct plan_node *y = *(const struct plan_node *const *)b;
-    bool detach_x = x->action == ACTION_DETACH;
-    bool detach_y = y->action == ACTION_DETACH;
-    if (detach_x != detach_y)
-        return detach_x ? -1 : 1;
-    return x->order != y->order ? y->order - x->order : x->index - y->index;
-}
-
-const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
-                                              size_t *count)
-{
-    const struct plan_node **nodes = mem_array(ctx, const struct plan_node *, plan->node_count);
-    *count = 0;
-    for (size_t i = 1; i < plan->node_count; i++)
-        if (plan->nodes[i]->action == ACTION_DELETE || plan->nodes[i]->action == ACTION_DETACH)
-            nodes[(*count)++] = plan->nodes[i];
-    qsort(nodes, *count, sizeof *nodes, compare_order);
-    return nodes;
+    if (!resolve_listed(&g, err) || !visit_from(&g, 0, err))
+        return false;
+    g.before_orphans = plan->node_count;
+    for (size_t i = 0; i < plan->policy->dependent_count; i++)
+        if (plan->policy->dependents[i].action == ACTION_DELETE_ORPHANS && g.listed[i].oid &&
+            !take_orphans(&g, i, err))
+            return false;
+    return check_refusals(&g, err) && check_unused(&g, err) && order_build(plan, err) &&
+           check_updates(plan, db, err) && check_indexes(plan, request, err);
 }

@@ -14,6 +14,24 @@ const struct plan_column *catalog_column(const struct plan_table *table, const c
 /* Sets the error for a table that is not there, with what it may have meant. */
 bool catalog_no_table(struct db *db, const struct setting *name, struct error *err);
 
+/* A reference as the catalog or the policy tells it, before anybody decided what to do about it. */
+struct reference {
+    struct plan_edge edge;
+    const char *table_oid; /* of the referring table */
+};
+
+/* All references to the table of parent: foreign keys (also to its partitions and children), then the
+ * ones that the policy states. */
+bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
+                     struct reference **references, size_t *count, struct error *err);
+
+/* Orders the nodes; a circle is refused with its path. */
+bool order_build(struct plan *plan, struct error *err);
+
+/* The primary key of a table, in its order. */
+const struct plan_column **catalog_key(const void *ctx, const struct plan_table *table,
+                                       size_t *count);
+
 /* Finds what refers to the root, directly or not, and makes nodes and edges of it. */
 bool graph_build(struct plan *plan, struct db *db, const struct plan_request *request,
                  struct error *err);
@@ -37,6 +55,14 @@ enum leaf {
 /* The condition that the row alias of node refers, through any edge, to a root row at the leaf. */
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                   const char *alias, enum leaf leaf);
+
+/* "the row alias of the shared table goes": in hand and, by LEAF_ELIGIBLE, with its last reference. */
+void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
+                   const char *alias, enum leaf leaf);
+
+/* (a.x, a.y) or a.x: columns with an alias in front. */
+void reach_append_list(PQExpBuffer out, const char *alias, const char *const *columns, size_t n,
+                       bool brackets);
 
 /* The same through one edge. */
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,

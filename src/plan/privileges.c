@@ -15,14 +15,13 @@ static bool refuse(const struct plan_table *table, struct db *db, const char *gr
     return false;
 }
 
-static bool check_table(const struct plan *plan, const struct plan_node *node, struct db *db,
+static bool check_table(const struct plan_node *node, struct db *db,
                         bool live, struct error *err)
 {
     const struct plan_table *table = &node->table;
     /* Locking a row takes the privilege to update it (manual: SELECT, "The Locking Clause"). */
-    bool update = live && (node->index == 0 || node->action == ACTION_DETACH || node->action == ACTION_DELETE);
-    bool delete = live && node->action == ACTION_DELETE;
-    (void)plan;
+    bool update = live && plan_acts(node);
+    bool delete = live && (node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS);
     if (!table->may_use_schema) {
         char *schema = mem_printf(db, "GRANT USAGE ON SCHEMA %.*s",
                                   (int)(strlen(table->ident) - strlen(strchr(table->ident, '.'))),
@@ -44,7 +43,7 @@ bool privileges_check(const struct plan *plan, struct db *db, bool live, struct 
 {
     for (size_t i = 0; i < plan->node_count; i++)
         if (plan->nodes[i]->action != ACTION_IGNORE &&
-            !check_table(plan, plan->nodes[i], db, live, err))
+            !check_table(plan->nodes[i], db, live, err))
             return false;
     return true;
 }

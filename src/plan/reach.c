@@ -1,13 +1,12 @@
-/* Predicates: which root rows are candidates, and which dependent rows hang on them. One builder for
- * counting, dry run and deletion. */
+/* Predicates: which root rows are candidates, which dependent rows hang on them, which shared rows go
+ * with them. One builder for counting, dry run and deletion. */
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-/* (a, b) or, for one, a; each with alias in front. */
-static void append_list(PQExpBuffer out, const char *alias, const char *const *columns, size_t n,
-                        bool brackets)
+void reach_append_list(PQExpBuffer out, const char *alias, const char *const *columns, size_t n,
+                       bool brackets)
 {
     if (brackets && n > 1)
         appendPQExpBufferChar(out, '(');
@@ -17,14 +16,25 @@ static void append_list(PQExpBuffer out, const char *alias, const char *const *c
         appendPQExpBufferChar(out, ')');
 }
 
-void plan_append_candidate(PQExpBuffer out, const struct plan *plan)
+static void append_predicate(PQExpBuffer out, const struct plan *plan, bool letters)
 {
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql)
         appendPQExpBuffer(out, " AND %s", plan->where_sql);
     /* IS FALSE: a guard that cannot be decided spares. */
     for (size_t i = 0; i < plan->guard_count; i++)
-        appendPQExpBuffer(out, " AND %s IS FALSE", plan->guards[i].sql);
+        if (letters || !plan->guards[i].letters)
+            appendPQExpBuffer(out, " AND %s IS FALSE", plan->guards[i].sql);
+}
+
+void plan_append_candidate(PQExpBuffer out, const struct plan *plan)
+{
+    append_predicate(out, plan, true);
+}
+
+void plan_append_unparked(PQExpBuffer out, const struct plan *plan)
+{
+    append_predicate(out, plan, false);
 }
 
 /* SELECT * FROM the key arrays in the parameters from first on, in the order given. */
@@ -54,7 +64,7 @@ void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first)
     appendPQExpBufferChar(out, ')');
 }
 
-/* Which part of the key each referred column is; false when the reference is not to the key. */
+/* Which part of the root's key each referred column is; false when the reference is not to the key. */
 static bool key_order(const struct plan *plan, const struct plan_edge *edge, size_t *order)
 {
     if (edge->width != plan->key_count)
@@ -70,69 +80,90 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
     return true;
 }
 
-static void append_correlated(PQExpBuffer out, const struct plan_edge *edge, const char *alias)
+/* alias refers to the row other of the edge's parent, column by column. */
+static void append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias,
+                         const char *other)
 {
-    appendPQExpBufferChar(out, '(');
     for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(out, "%s%s.%s = t.%s", i ? " AND " : "", alias, edge->columns[i],
+        appendPQExpBuffer(out, "%s%s.%s = %s.%s", i ? " AND " : "", alias, edge->columns[i], other,
                           edge->referred[i]);
-    appendPQExpBufferChar(out, ')');
 }
 
-/* The reference of an edge to the root. */
-static void append_root_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                             const char *alias, enum leaf leaf)
+/* The condition that the row alias of the edge's parent is one in hand. */
+static void append_parent(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
+                          const char *alias, enum leaf leaf)
 {
-    size_t order[32];
-    if (leaf == LEAF_CORRELATED) {
-        append_correlated(out, edge, alias);
+    if (edge->parent->index != 0)
+        reach_append(out, plan, edge->parent, alias, leaf);
+    else if (leaf == LEAF_KEYS)
+        plan_append_keys(out, plan, 1);
+    else
+        plan_append_candidate(out, plan);
+}
+
+/* What a stated reference lacks: '' refers to nothing, and a row that several parents share goes only
+ * with the last of them. */
+static void append_stated(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
+                          const char *alias, const char *parent, enum leaf leaf)
+{
+    for (size_t i = 0; i < edge->width; i++)
+        if (edge->text[i])
+            appendPQExpBuffer(out, " AND %s.%s::pg_catalog.text <> ''", alias, edge->columns[i]);
+    if (!edge->shared || leaf == LEAF_CORRELATED)
         return;
-    }
-    bool by_key = leaf == LEAF_KEYS && plan->key_count <= 32 && key_order(plan, edge, order);
-    append_list(out, alias, edge->columns, edge->width, true);
-    if (by_key && edge->width == 1) {
-        appendPQExpBuffer(out, " = ANY ($1::%s[])", plan->key[0]->type);
-        return;
-    }
-    appendPQExpBufferStr(out, " IN (");
-    if (by_key) {
-        append_unnest(out, plan, 1, order);
-    } else {
-        appendPQExpBufferStr(out, "SELECT ");
-        append_list(out, "t", edge->referred, edge->width, false);
-        appendPQExpBuffer(out, " FROM %s AS t WHERE ", edge->parent->table.ident);
-        if (leaf == LEAF_KEYS)
-            plan_append_keys(out, plan, 1);
-        else
-            plan_append_candidate(out, plan);
-    }
-    appendPQExpBufferChar(out, ')');
+    appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", edge->parent->table.ident,
+                      parent);
+    append_match(out, edge, alias, parent);
+    appendPQExpBufferStr(out, " AND (");
+    append_parent(out, plan, edge, parent, leaf);
+    appendPQExpBufferStr(out, ") IS NOT TRUE)");
 }
 
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
                        const char *alias, enum leaf leaf)
 {
     char parent[24];
-    if (edge->parent->index == 0) {
-        append_root_edge(out, plan, edge, alias, leaf);
+    size_t order[32];
+    bool root = edge->parent->index == 0;
+    snprintf(parent, sizeof parent, root ? "t" : "p%d", edge->parent->index);
+    if (root && leaf == LEAF_CORRELATED) {
+        appendPQExpBufferChar(out, '(');
+        append_match(out, edge, alias, "t");
+        append_stated(out, plan, edge, alias, parent, leaf);
+        appendPQExpBufferChar(out, ')');
         return;
     }
-    snprintf(parent, sizeof parent, "p%d", edge->parent->index);
-    append_list(out, alias, edge->columns, edge->width, true);
-    appendPQExpBufferStr(out, " IN (SELECT ");
-    append_list(out, parent, edge->referred, edge->width, false);
-    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
-    reach_append(out, plan, edge->parent, parent, leaf);
-    appendPQExpBufferChar(out, ')');
+    bool by_key = root && leaf == LEAF_KEYS && plan->key_count <= 32 && key_order(plan, edge, order);
+    reach_append_list(out, alias, edge->columns, edge->width, true);
+    if (by_key && edge->width == 1) {
+        appendPQExpBuffer(out, " = ANY ($1::%s[])", plan->key[0]->type);
+    } else {
+        appendPQExpBufferStr(out, " IN (");
+        if (by_key) {
+            append_unnest(out, plan, 1, order);
+        } else {
+            appendPQExpBufferStr(out, "SELECT ");
+            reach_append_list(out, parent, edge->referred, edge->width, false);
+            appendPQExpBuffer(out, " FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
+            append_parent(out, plan, edge, parent, leaf);
+        }
+        appendPQExpBufferChar(out, ')');
+    }
+    append_stated(out, plan, edge, alias, parent, leaf);
 }
 
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                   const char *alias, enum leaf leaf)
 {
+    if (node->action == ACTION_DELETE_ORPHANS) {
+        orphan_append(out, plan, node, alias, leaf);
+        return;
+    }
     appendPQExpBufferChar(out, '(');
     for (size_t i = 0; i < node->edge_count; i++) {
-        appendPQExpBufferStr(out, i ? " OR " : "");
+        appendPQExpBufferStr(out, i ? " OR (" : "(");
         reach_append_edge(out, plan, &node->edges[i], alias, leaf);
+        appendPQExpBufferChar(out, ')');
     }
     appendPQExpBufferChar(out, ')');
 }
@@ -157,37 +188,4 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
     if (n > 1)
         appendPQExpBuffer(out, ") AND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
                           plan->cursor[0]->type);
-}
-
-void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                      const struct plan_edge *edge)
-{
-    if (node->action == ACTION_DETACH) {
-        appendPQExpBuffer(out, "UPDATE %s AS d SET ", node->table.ident);
-        bool first = true;
-        for (size_t i = 0; i < edge->width; i++) {
-            if (!edge->not_null[i])
-                appendPQExpBuffer(out, "%s%s = NULL", first ? "" : ", ", edge->columns[i]);
-            first = first && edge->not_null[i];
-        }
-        for (size_t i = 0; i < node->rule->set_count; i++) {
-            const struct plan_column *column =
-                catalog_column(&node->table, node->rule->set[i].column);
-            appendPQExpBuffer(out, ", %s = $%d::%s", column->ident,
-                              (int)(plan->key_count + i) + 1, column->type);
-        }
-    } else {
-        appendPQExpBuffer(out, "DELETE FROM %s AS d", node->table.ident);
-    }
-    appendPQExpBufferStr(out, " WHERE ");
-    reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
-}
-
-void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                           const struct plan_edge *edge)
-{
-    appendPQExpBuffer(out, "SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS d WHERE ",
-                      node->table.ident);
-    reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
-    appendPQExpBufferStr(out, " FOR UPDATE OF d) AS locked");
 }

@@ -60,7 +60,7 @@ static bool skip_blank(struct scanner *s)
         if (isspace((unsigned char)*s->p))
             s->p++;
         else if (s->p[0] == '-' && s->p[1] == '-')
-            s->p += strcspn(s->p, "\n");
+            s->p += strcspn(s->p, "\r\n");
         else if (s->p[0] == '/' && s->p[1] == '*') {
             if (!skip_comment(s))
                 return false;
@@ -85,6 +85,20 @@ static enum token quoted(struct scanner *s, char quote, bool backslash, enum tok
     }
     s->broken = "a quote is not closed";
     return T_BROKEN;
+}
+
+/* E'...', and what continues it on a later line: there a backslash still escapes, although no E
+ * stands in front. (Two strings without a line end between them are an error in any case.) */
+static enum token escape_string(struct scanner *s)
+{
+    for (;;) {
+        enum token token = quoted(s, '\'', true, T_STRING);
+        const char *end = s->p;
+        if (token == T_STRING && skip_blank(s) && *s->p == '\'')
+            continue;
+        s->p = end;
+        return token;
+    }
 }
 
 /* $tag$ ... $tag$, or a parameter such as $1. */
@@ -118,7 +132,7 @@ static enum token word(struct scanner *s)
 {
     if ((*s->p == 'e' || *s->p == 'E') && s->p[1] == '\'') {
         s->p++;
-        return quoted(s, '\'', true, T_STRING);
+        return escape_string(s);
     }
     while (word_part(*s->p))
         s->p++;

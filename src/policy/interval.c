@@ -1,10 +1,11 @@
 /* The form of an interval: that every number has a unit. Its value is for PostgreSQL to read. */
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pgsweep/mem.h"
 #include "pgsweep/policy.h"
+
+#define DIGITS "0123456789"
 
 static bool refuse(const struct setting *interval, const char *what, const char *why,
                    struct error *err)
@@ -51,11 +52,13 @@ bool interval_check(const struct setting *interval, const char *what, struct err
     while (*p) {
         if (*p == '-' || *p == '+')
             return refuse(interval, what, "must be positive, without a sign", err);
-        if (!isdigit((unsigned char)*p) && *p != '.')
+        if (!isdigit((unsigned char)p[*p == '.']))
             return refuse(interval, what, "is not a number with a unit", err);
-        char *end;
-        strtod(p, &end);
-        p = skip_space(end);
+        /* Not strtod: it would take hexadecimal and exponents, and obey the locale. */
+        p += strspn(p, DIGITS);
+        if (*p == '.')
+            p += 1 + strspn(p + 1, DIGITS);
+        p = skip_space(p);
         const char *unit = p;
         while (isalpha((unsigned char)*p))
             p++;

@@ -45,6 +45,17 @@ static bool read_file(const void *ctx, const char *path, char **text, size_t *le
     return true;
 }
 
+/* A directory that was asked for must be there: never another policy in its file's place. */
+static bool check_directory(const char *dir, struct error *err)
+{
+    DIR *stream = opendir(dir);
+    if (stream) {
+        closedir(stream);
+        return true;
+    }
+    return error_set(err, SWEEP_USAGE, "cannot read policy directory %s: %s", dir, strerror(errno));
+}
+
 static bool from_directory(const void *ctx, const char *name, const char *dir,
                            struct policy **policy, struct error *err)
 {
@@ -105,7 +116,8 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
     *policy = NULL;
     if (!policy_name_valid(name))
         return true;
-    if (policy_dir && !from_directory(ctx, name, policy_dir, policy, err))
+    if (policy_dir && (!check_directory(policy_dir, err) ||
+                       !from_directory(ctx, name, policy_dir, policy, err)))
         return false;
     if (!*policy && !from_directory(ctx, name, POLICY_SYSTEM_DIR, policy, err))
         return false;

@@ -86,6 +86,9 @@ static bool read_scalar(struct reader *r, const struct yaml_node *node, const st
                              field->key);
         return true;
     }
+    if (field->required && !*node->text)
+        return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be empty", r->source, node->line,
+                         field->key);
     if (field->kind == FIELD_NAME) {
         *(const char **)(void *)(base + field->offset) = mem_strdup(r->ctx, node->text);
         return true;
@@ -99,8 +102,6 @@ static bool read_scalar(struct reader *r, const struct yaml_node *node, const st
 static bool read_list(struct reader *r, const struct yaml_node *node, const struct field *field,
                       char *base)
 {
-    if (node->kind == YAML_SCALAR && !node->text)
-        return true;
     if (node->kind != YAML_LIST)
         return expected(r, node, field->key, "a list");
     char *elements = mem_check(talloc_zero_size(r->ctx, node->count * field->size + 1));
@@ -153,14 +154,17 @@ static bool read_set(struct reader *r, const struct yaml_node *node, const struc
 static bool read_field(struct reader *r, const struct yaml_node *node, const struct field *field,
                        char *base)
 {
+    bool nothing = node->kind == YAML_SCALAR && !node->text;
     switch (field->kind) {
     case FIELD_LIST:
-        return read_list(r, node, field, base);
+        return nothing || read_list(r, node, field, base);
     case FIELD_NAMES:
-        return read_names(r, node, field, base);
+        return nothing || read_names(r, node, field, base);
     case FIELD_SET:
-        return read_set(r, node, field, base);
+        return nothing || read_set(r, node, field, base);
     case FIELD_GROUP:
+        if (nothing)
+            return true;
         if (node->kind != YAML_MAP)
             return expected(r, node, field->key, "a mapping");
         return read_fields(r, node, field->fields, field->key, base);
@@ -261,10 +265,6 @@ bool policy_parse(const void *ctx, const char *name, const char *source, const c
     }
     if (!policy->chunk.value)
         policy->chunk = (struct setting){"auto", "the default"};
-    if (!policy->alert_failed_share.value)
-        policy->alert_failed_share = (struct setting){POLICY_ALERT_FAILED_SHARE, "the default"};
-    if (!policy->alert_dead_letters.value)
-        policy->alert_dead_letters = (struct setting){POLICY_ALERT_DEAD_LETTERS, "the default"};
     if (!policy->time_zone.value)
         policy->time_zone = (struct setting){"UTC", "the default"};
     *out = policy;

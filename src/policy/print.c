@@ -3,6 +3,7 @@
 #include <yaml.h>
 
 #include "fields.h"
+#include "pgsweep/text.h"
 
 struct writer {
     yaml_emitter_t emitter;
@@ -43,12 +44,10 @@ static void emit_list(struct writer *w, bool begin)
 /* A text that YAML would read back as something else than a text is quoted. */
 static yaml_scalar_style_t style_of(const char *text)
 {
-    static const char *const words[] = {"null", "Null", "NULL", "~", ""};
     if (strchr(text, '\n'))
         return YAML_LITERAL_SCALAR_STYLE;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(text, words[i]) == 0)
-            return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    if (!*text || strcmp(text, "~") == 0 || text_same_word(text, "null"))
+        return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
     return YAML_ANY_SCALAR_STYLE;
 }
 

@@ -11,6 +11,7 @@ enum { MAX_BYTES = 1 << 20, MAX_DEPTH = 20, MAX_NODES = 10000 };
 
 struct converter {
     const char *source;
+    const char *text;
     yaml_document_t *document;
     int nodes;
     struct error *err;
@@ -50,6 +51,8 @@ static bool convert_map(struct converter *c, yaml_node_t *from, int depth, struc
         if (key->type != YAML_SCALAR_NODE)
             return fail(c, line, "a key must be a single word");
         const char *text = (const char *)key->data.scalar.value;
+        if (strlen(text) != key->data.scalar.length)
+            return fail(c, line, "a key contains a NUL character");
         for (size_t j = 0; j < i; j++)
             if (strcmp(to->keys[j], text) == 0)
                 return error_set(c->err, SWEEP_USAGE, "%s:%d: \"%s\" is given twice (first on line %d)",
@@ -98,12 +101,24 @@ static bool convert(struct converter *c, const void *ctx, int index, int depth,
     return true;
 }
 
+/* The line of a problem. libyaml gives the place of bytes that are no text as an offset only. */
+static int problem_line(const yaml_parser_t *parser, const char *text)
+{
+    int line = (int)parser->problem_mark.line + 1;
+    if (parser->error != YAML_READER_ERROR)
+        return line;
+    line = 1;
+    for (size_t i = 0; i < parser->problem_offset; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
 static bool load_one(struct converter *c, const void *ctx, yaml_parser_t *parser,
                      struct yaml_node **root)
 {
     yaml_document_t document;
     if (!yaml_parser_load(parser, &document)) {
-        fail(c, (int)parser->problem_mark.line + 1, parser->problem ? parser->problem : "not YAML");
+        fail(c, problem_line(parser, c->text), parser->problem ? parser->problem : "not YAML");
         return error_hint(c->err, "The file must be one YAML document; see \"pgsweep show jobs\".");
     }
     bool ok;
@@ -122,7 +137,7 @@ static bool load_one(struct converter *c, const void *ctx, yaml_parser_t *parser
 bool yaml_parse(const void *ctx, const char *source, const char *text, size_t length,
                 struct yaml_node **root, struct error *err)
 {
-    struct converter c = {.source = source, .err = err};
+    struct converter c = {.source = source, .text = text, .err = err};
     yaml_parser_t parser;
     struct yaml_node *second = NULL;
     if (length > MAX_BYTES)
@@ -132,13 +147,14 @@ bool yaml_parse(const void *ctx, const char *source, const char *text, size_t le
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
     bool ok = load_one(&c, ctx, &parser, root);
-    if (ok && !*root)
-        ok = error_set(err, SWEEP_USAGE, "%s:1: the file is empty", source);
-    if (ok && load_one(&c, ctx, &parser, &second) && second)
+    if (ok && !*root) {
+        error_set(err, SWEEP_USAGE, "%s:1: the file is empty", source);
+        ok = error_hint(err, "\"pgsweep show jobs\" prints a policy to begin with.");
+    }
+    ok = ok && load_one(&c, ctx, &parser, &second);
+    if (ok && second)
         ok = error_set(err, SWEEP_USAGE, "%s:%d: a second document begins here; a file is one policy",
                        source, second->line);
-    else if (ok && err->message)
-        ok = false;
     yaml_parser_delete(&parser);
     return ok;
 }

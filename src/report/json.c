@@ -21,7 +21,7 @@ static json_t *tables(const struct report *report)
     for (size_t i = 0; i < report->plan->node_count; i++) {
         const struct plan_node *node = report->plan->nodes[i];
         json_t *entry = json_object();
-        json_object_set_new(entry, "table", text(node->table.label));
+        json_object_set_new(entry, "table", text(node->label));
         json_object_set_new(entry, "action", text(policy_action_names[node->action]));
         json_object_set_new(entry, "rows", json_integer(counts ? counts[i] : 0));
         json_array_append_new(list, entry);
@@ -81,6 +81,31 @@ static void add_plan(json_t *doc, const struct report *report)
     json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
 }
 
+static json_t *objects(const struct report_objects *from)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "deleted",
+                     (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
+                     (json_int_t)from->foreign, "failed", (json_int_t)from->failed, "dead",
+                     (json_int_t)from->dead, "waiting", (json_int_t)from->waiting);
+}
+
+/* What a monitoring system asks for, under the names that the policy gives. */
+static json_t *metrics(const struct report *report)
+{
+    json_t *entry = json_object();
+    json_object_set_new(entry, "processed", json_integer(report_processed(report)));
+    json_object_set_new(entry, "failed", json_integer(report->failed));
+    json_object_set_new(entry, "objects_deleted", json_integer(report->objects.deleted));
+    for (size_t i = 1; report->plan && i < report->plan->node_count; i++) {
+        const struct plan_node *node = report->plan->nodes[i];
+        if (node->rule && node->rule->count_as.value)
+            json_object_set_new(entry, node->rule->count_as.value,
+                                json_integer(report->dry_run ? 0 : report->deleted[i]));
+    }
+    json_object_set_new(entry, "duration_ms", json_integer(report->duration_ms));
+    return entry;
+}
+
 static json_t *error(const struct error *err)
 {
     json_t *entry = json_object();
@@ -111,6 +136,11 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
+    json_object_set_new(doc, "objects", objects(&report->objects));
+    json_object_set_new(doc, "dead_letters",
+                        report->letter_depth < 0 ? json_null() : json_integer(report->letter_depth));
+    json_object_set_new(doc, "metrics", metrics(report));
+    json_object_set_new(doc, "alerts", lines(report->alerts, report->alert_count));
     json_object_set_new(doc, "limit", text(report->limit));
     json_object_set_new(doc, "signal", report->signal ? json_integer(report->signal) : json_null());
     json_object_set_new(doc, "remarks", lines(report->remarks, report->remark_count));

@@ -1,5 +1,6 @@
 /* Filling and closing a report. How it is told is in the other files of this room. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pgsweep/clock.h"
@@ -22,6 +23,7 @@ struct report *report_new(const void *ctx, const struct policy *policy, bool dry
     report->policy = policy;
     report->dry_run = dry_run;
     report->counts.total = -1;
+    report->letter_depth = -1;
     return report;
 }
 
@@ -52,6 +54,31 @@ void report_remark(struct report *report, const char *format, ...)
     va_end(args);
 }
 
+int64_t report_processed(const struct report *report)
+{
+    return (report->deleted ? report->deleted[0] : 0) + report->failed;
+}
+
+static void add_alert(struct report *report, char *text)
+{
+    size_t i = mem_grow(report, &report->alerts, &report->alert_count);
+    report->alerts[i] = text;
+}
+
+void report_check_alerts(struct report *report)
+{
+    const struct policy *policy = report->policy;
+    int64_t processed = report_processed(report);
+    const char *letters = policy->alert_dead_letters.value;
+    if (policy->alert_failed_share.value &&
+        (double)report->failed * 100 > policy_share(&policy->alert_failed_share) * (double)processed)
+        add_alert(report, mem_printf(report, "%lld of %lld items failed, more than %s", (long long)report->failed,
+                                     (long long)processed, policy->alert_failed_share.value));
+    if (letters && report->letter_depth > strtoll(letters, NULL, 10))
+        add_alert(report, mem_printf(report, "%lld dead letters, more than %s",
+                                     (long long)report->letter_depth, letters));
+}
+
 void report_close(struct report *report)
 {
     if (report->error.message) {
@@ -67,6 +94,8 @@ void report_close(struct report *report)
     } else {
         report->outcome = OUTCOME_DONE;
     }
+    if (report->alert_count > 0 && !report->error.message)
+        report->exit_code = SWEEP_ALERT;
     if (report->signal)
         report->exit_code = SWEEP_SIGNAL_BASE + report->signal;
 }

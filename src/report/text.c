@@ -29,14 +29,22 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
     }
 }
 
+/* The action, what is set, and what else goes. */
 static const char *action_text(void *scratch, const struct plan_node *node)
 {
-    if (node->action != ACTION_DETACH)
-        return policy_action_names[node->action];
-    char *text = mem_strdup(scratch, "detach");
-    for (size_t i = 0; node->rule && i < node->rule->set_count; i++)
-        text = talloc_asprintf_append(text, "%s%s = %s", i ? ", " : "  ", node->rule->set[i].column,
-                                      node->rule->set[i].value ? node->rule->set[i].value : "NULL");
+    static const char *const names[] = {"delete", "detach", "reassign", "keep", "delete orphans", "ignore"};
+    bool reassigns = node->action == ACTION_REASSIGN;
+    char *text = mem_printf(scratch, reassigns || node->set_count || node->object_count ? "%-16s" : "%s",
+                            names[node->action]);
+    if (reassigns)
+        text = talloc_asprintf_append(text, " to %s", node->rule->to.value);
+    for (size_t i = 0; i < node->set_count; i++)
+        text = talloc_asprintf_append(text, "%s%s = %s", i || reassigns ? ", " : " ", node->set[i].name,
+                                      node->set[i].value ? node->set[i].value : "NULL");
+    for (size_t i = 0; i < node->object_count; i++)
+        text = talloc_asprintf_append(text, "%s%s", i ? ", " : " objects: ", node->object_names[i]);
+    if (node->action == ACTION_IGNORE)
+        text = talloc_asprintf_append(text, "  (%s)", node->rule->reason.value);
     return text;
 }
 
@@ -44,13 +52,11 @@ static void print_row(const struct report *report, void *scratch, const struct p
                       const char *branch, int width, FILE *out)
 {
     const int64_t *counts = report->dry_run ? report->counts.by_node : report->deleted;
-    bool counted = counts && (node->action == ACTION_DELETE || node->action == ACTION_DETACH);
-    char *name = mem_printf(scratch, "%s%s", branch, node->table.name);
-    fprintf(out, "  %-*s %12s  %s", width, name,
-            counted ? text_count(scratch, counts[node->index]) : "-", action_text(scratch, node));
-    if (node->action == ACTION_IGNORE)
-        fprintf(out, "  (%s)", node->rule->reason.value);
-    fputc('\n', out);
+    char *name = mem_printf(scratch, "%s%s%s", branch, node->table.name,
+                            node->label == node->table.label ? "" : " *");
+    fprintf(out, "  %-*s %12s  %s\n", width, name,
+            counts && plan_acts(node) ? text_count(scratch, counts[node->index]) : "-",
+            action_text(scratch, node));
 }
 
 /* Children of node in the order of discovery, each with the rail of the levels above. */
@@ -66,8 +72,9 @@ static void print_children(const struct report *report, void *scratch, const str
         const struct plan_node *child = plan->nodes[i];
         if (child->parent != node)
             continue;
-        print_row(report, scratch, child, mem_printf(scratch, "%s%s", rail, child == last ? "`- " : "|- "),
-                  width, out);
+        bool shared = child->action == ACTION_DELETE_ORPHANS; /* it is referred to, not referring */
+        char *branch = mem_printf(scratch, "%s%c%c ", rail, child == last ? '`' : '|', shared ? '>' : '-');
+        print_row(report, scratch, child, branch, width, out);
         print_children(report, scratch, child,
                        mem_printf(scratch, "%s%s", rail, child == last ? "   " : "|  "), width, out);
     }
@@ -152,6 +159,24 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
                 text_count(scratch, report->left_locked));
 }
 
+static void print_objects(const struct report *report, void *scratch, FILE *out)
+{
+    const struct report_objects *o = &report->objects;
+    const struct {
+        const char *text;
+        int64_t n;
+    } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign},
+                 {"failed, to be tried again", o->failed}, {"given up (dead letters)", o->dead},
+                 {"waiting in the queue", o->waiting}};
+    if (o->queued + o->deleted + o->in_use + o->foreign + o->failed + o->dead + o->waiting == 0)
+        return;
+    fprintf(out, "  objects: %s queued", text_count(scratch, o->queued));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].n > 0)
+            fprintf(out, ", %s %s", text_count(scratch, parts[i].n), parts[i].text);
+    fputc('\n', out);
+}
+
 void report_print_summary(const struct report *report, FILE *out)
 {
     void *scratch = talloc_new(NULL);
@@ -162,6 +187,9 @@ void report_print_summary(const struct report *report, FILE *out)
         fprintf(out, "  spared when they were locked: %s (changed since they were counted)\n",
                 text_count(scratch, report->spared_late));
     print_failures(report, scratch, out);
+    print_objects(report, scratch, out);
+    if (report->letter_depth > 0)
+        fprintf(out, "  dead letters: %s (pgsweep dlq list)\n", text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
     if (report->counts.total >= 0)

@@ -1,5 +1,5 @@
--- Foreign keys that refer to a table or to one of its partitions, a row for each column pair.
--- $1: the oid of the table referred to.
+-- Foreign keys that refer to a table or to one of its partitions or children, a row for each column
+-- pair. $1: the oid of the table referred to.
 WITH RECURSIVE referred AS (
     SELECT $1::pg_catalog.oid AS oid
     UNION

@@ -41,6 +41,49 @@ COMMENT ON COLUMN pgsweep.runs.spared IS 'Candidates spared, by guard and label.
 
 CREATE INDEX IF NOT EXISTS runs_policy_started ON pgsweep.runs (policy, started);
 
+CREATE TABLE IF NOT EXISTS pgsweep.object_queue (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind         text NOT NULL DEFAULT 'object' CHECK (kind IN ('object', 'directory')),
+    policy       text NOT NULL,
+    run_id       text NOT NULL,
+    source       text NOT NULL,
+    value        text NOT NULL,
+    root         text,
+    state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'foreign')),
+    attempts     integer NOT NULL DEFAULT 0,
+    created      timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    next_attempt timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_error   text
+);
+COMMENT ON TABLE pgsweep.object_queue IS 'Stored objects and directories whose rows are gone, entered in the transaction that deleted them, until they are gone too.';
+
+CREATE INDEX IF NOT EXISTS object_queue_next ON pgsweep.object_queue (kind, state, next_attempt, id);
+
+CREATE TABLE IF NOT EXISTS pgsweep.object_sources (
+    policy       text NOT NULL,
+    table_ident  text NOT NULL,
+    column_ident text NOT NULL,
+    PRIMARY KEY (policy, table_ident, column_ident)
+);
+COMMENT ON TABLE pgsweep.object_sources IS 'Columns that name stored objects: looked at again before an object is deleted.';
+
+CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    policy   text NOT NULL,
+    kind     text NOT NULL DEFAULT 'row' CHECK (kind IN ('row', 'object', 'directory')),
+    key      text[] NOT NULL,
+    root     text,
+    state    text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'parked', 'discarded', 'closed')),
+    attempts integer NOT NULL DEFAULT 1,
+    error    text NOT NULL,
+    sqlstate text,
+    run_id   text NOT NULL,
+    first_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    UNIQUE (policy, kind, key)
+);
+COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
+
 INSERT INTO pgsweep.state (version) VALUES (1)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()
      WHERE pgsweep.state.version < excluded.version;

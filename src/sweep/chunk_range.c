@@ -27,15 +27,15 @@ static struct db_step bound_step(struct sweep *sweep, const void *ctx, const str
 static struct db_step range_step(struct sweep *sweep, const void *ctx)
 {
     const struct plan *plan = sweep->plan;
-    const char **params = mem_array(ctx, const char *, 2 * plan->cursor_count + 1 + RUN_RECORD_PARAMS);
+    const char **params = mem_array(ctx, const char *, 2 * plan->cursor_count + 3);
     int n = 0;
     bool to = !sweep->high_is_end;
     params[n++] = plan->cutoff_value;
     n = add_cursor(plan, params, n, &sweep->cursor);
     if (to)
         n = add_cursor(plan, params, n, &sweep->high);
-    run_record_params(ctx, sweep->report, params + n);
-    n += RUN_RECORD_PARAMS;
+    params[n++] = sweep->report->run_id;
+    params[n++] = plan->nodes[0]->label;
     return (struct db_step){.statement = &sweep->statements.range[sweep->cursor.values != NULL][to],
                             .nparams = n, .params = params};
 }
@@ -74,13 +74,9 @@ static void take_deleted(struct sweep *sweep, struct chunk *chunk, const struct 
     }
     int n = db_rows_count(rows);
     chunk->added[0] = n;
-    chunk->keys = mem_array(chunk->ctx, const char *, (size_t)n + 1);
-    for (int i = 0; i < n; i++) {
-        const char *values[64];
-        for (size_t k = 0; k < plan->key_count; k++)
-            values[k] = db_rows_get(rows, i, (int)k);
-        chunk->keys[chunk->key_count++] = key_text(chunk->ctx, plan, values);
-    }
+    chunk->keys = mem_array(chunk->ctx, const char **, (size_t)n + 1);
+    for (int i = 0; i < n; i++)
+        chunk->keys[chunk->key_count++] = key_from_row(chunk->ctx, plan, rows, i, 0);
 }
 
 enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
@@ -114,6 +110,7 @@ enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
             error_sqlstate(&chunk->error, "40000");
         return CHUNK_ERROR;
     }
+    chunk->transactions = 1;
     chunk->candidates = chunk->added[0];
     sweep->high_known = false;
     if (count == 4 && steps[3].rows)

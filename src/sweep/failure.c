@@ -22,40 +22,75 @@ static bool give_up(struct chunk *chunk, struct error *err)
     return false;
 }
 
-/* The key of the one candidate that the chunk consisted of. */
-static char *failing_key(struct sweep *sweep, const struct chunk *chunk)
+/* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
+static const char **failing_key(struct sweep *sweep, const struct chunk *chunk)
 {
     const struct plan *plan = sweep->plan;
     if (chunk->key_count == 1)
-        return mem_strdup(sweep->report, chunk->keys[0]);
+        return chunk->keys[0];
     if (!chunk->end.values)
         return NULL;
     /* In a range the cursor's last columns are the key; one of them may be the age itself. */
-    const char *values[64];
+    const char **values = mem_array(chunk->ctx, const char *, plan->key_count);
     for (size_t k = 0; k < plan->key_count; k++)
         for (size_t i = 0; i < plan->cursor_count; i++)
             if (plan->cursor[i] == plan->key[k])
                 values[k] = chunk->end.values[i];
-    return key_text(sweep->report, plan, values);
+    return values;
+}
+
+bool sweep_failed_before(const struct sweep *sweep, const char *const *key)
+{
+    for (size_t i = 0; i < sweep->failed_count; i++) {
+        size_t k = 0;
+        while (k < sweep->plan->key_count && strcmp(sweep->failed[i][k], key[k]) == 0)
+            k++;
+        if (k == sweep->plan->key_count)
+            return true;
+    }
+    return false;
+}
+
+static void remember_failed(struct sweep *sweep, const char *const *key)
+{
+    if (sweep->failed_count >= SWEEP_FAILED_KEYS_MAX)
+        return;
+    size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
+    sweep->failed[i] = mem_array(sweep->report, const char *, sweep->plan->key_count);
+    for (size_t k = 0; k < sweep->plan->key_count; k++)
+        sweep->failed[i][k] = mem_strdup(sweep->report, key[k]);
+}
+
+bool sweep_set_aside(struct sweep *sweep, const char *const *key, const struct error *why,
+                     struct error *err)
+{
+    struct report *report = sweep->report;
+    const char *table = sweep->plan->nodes[0]->table.label;
+    char *text = key_text(report, sweep->plan, key);
+    bool parked = false;
+    report_add_failure(report, text, why);
+    remember_failed(sweep, key);
+    sweep->taken++;
+    if (!letter_note(sweep->effects, report, key, why, &parked, err))
+        return error_prefix(err, "the dead letter of %s %s could not be written", table, text);
+    if (parked)
+        report_remark(report, "%s %s failed %d times and is parked: pgsweep dlq", table, text,
+                      LETTER_RETRIES + 1);
+    if (sweep->budget->verbose) {
+        progress_clear(sweep->progress);
+        report_log(report, "failed %s %s: %s", table, text, why->message);
+    }
+    return true;
 }
 
 /* A single candidate cannot go: it is reported, and the sweep goes on behind it. */
 static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    char *key = failing_key(sweep, chunk);
+    const char **key = failing_key(sweep, chunk);
     if (!key)
         return give_up(chunk, err);
-    report_add_failure(sweep->report, key, &chunk->error);
-    if (sweep->budget->verbose) {
-        progress_clear(sweep->progress);
-        report_log(sweep->report, "failed %s %s: %s", sweep->plan->nodes[0]->table.label, key,
-                   chunk->error.message);
-    }
-    if (sweep->failed_count < SWEEP_FAILED_KEYS_MAX) {
-        size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
-        sweep->failed[i] = key;
-    }
-    sweep->taken++;
+    if (!sweep_set_aside(sweep, key, &chunk->error, err))
+        return false;
     talloc_free(sweep->cursor.values);
     sweep->cursor = cursor_copy(sweep->report, sweep->plan, &chunk->end);
     sweep->high_known = false;
@@ -106,10 +141,13 @@ static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err
         return false;
     if (chunks == report->chunks)
         return true;
+    chunk->transactions = chunks - report->chunks;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         chunk->added[i] = deleted[i] - report->deleted[i];
-    report_remark(report, "the connection was lost at the commit of chunk %lld; it had taken effect",
+    report_remark(report, "the connection was lost at the commit of transaction %lld; it had taken effect",
                   (long long)chunks);
+    if (sweep->plan->by_row)
+        chunk->end.values = NULL; /* some of its rows may be left: list them again from the same place */
     chunk->candidates = chunk->added[0] + chunk->spared;
     chunk_committed(sweep, chunk);
     return true;
@@ -151,6 +189,10 @@ static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *er
 
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
+    if (chunk->fatal) {
+        chunk_committed(sweep, chunk);
+        return give_up(chunk, err);
+    }
     enum db_failure class = db_failure_class(sweep->db, &chunk->error);
     bool lost = class == DB_FAILURE_CONNECTION;
     if (!lost)

@@ -9,23 +9,34 @@ struct cursor {
     const char **values;
 };
 
-/* One dependent table to be acted upon through one of its references. */
-struct dependent_step {
-    const struct plan_node *node;
-    struct db_statement act;
-    struct db_statement lock;
-    const char **set_values; /* parameters after the keys */
-    int set_count;
+struct statements {
+    struct db_statement bound[2];    /* [a cursor is given] */
+    struct db_statement range[2][2]; /* [from a cursor][to a cursor] */
+    struct db_statement lock[2];     /* [a cursor is given]: the next candidates, locked */
+    struct db_statement list[2];     /* [a cursor is given]: the next candidates, not locked */
+    struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
+    struct db_statement verify;
+    struct db_statement verify_row;  /* fails when the row is no candidate any more */
+    struct db_statement *lock_dependents;
+    size_t lock_dependent_count;
 };
 
-struct statements {
-    struct db_statement bound[2];        /* [a cursor is given] */
-    struct db_statement range[2][2];     /* [from a cursor][to a cursor] */
-    struct db_statement lock[2];         /* [a cursor is given] */
-    struct db_statement verify;
-    struct db_statement delete_root;
-    struct dependent_step *dependents; /* in execution order */
-    size_t dependent_count;
+/* One statement of a transaction's work. */
+struct work_step {
+    const char *name;
+    const char *sql;
+    struct db_statement statement; /* of these two */
+    const struct plan_node *node;  /* whose rows its result counts; NULL: none */
+    bool takes_keys;               /* the key arrays come first */
+    bool queues;                   /* its row count is keys that entered the object queue */
+    bool asserts;                  /* the number of keys is its parameter */
+    const char **extra;            /* parameters that are the same in every transaction */
+    int extra_count;
+};
+
+struct work {
+    struct work_step *steps;
+    size_t count;
 };
 
 struct sweep {
@@ -36,6 +47,7 @@ struct sweep {
     struct progress *progress;
     struct report *report;
     struct statements statements;
+    struct work work;
     struct cursor cursor; /* the last candidate that was dealt with */
     struct cursor high;   /* range: the end of the next chunk, when it is known */
     bool high_known;
@@ -49,8 +61,9 @@ struct sweep {
     int pass;
     int tries;            /* of the chunk in hand */
     bool impatient;       /* waiting did not help: looking for the culprit, do not wait long again */
-    const char **failed;  /* keys that cannot go, so that a later pass leaves them alone */
+    const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
     size_t failed_count;
+    int64_t undrained; /* keys queued since the queue was last drained */
     int64_t taken; /* candidates dealt with, for max_rows */
 };
 
@@ -66,11 +79,14 @@ struct chunk {
     int64_t *added;      /* rows by node index */
     struct cursor end;   /* where the cursor goes once it is committed */
     int64_t asked;       /* how many candidates it was to take at most */
+    bool fatal;          /* the error ends the run, whatever its class; what was committed counts */
     bool last;           /* no candidate lies behind end */
     bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
+    int64_t queued;      /* keys that entered the object queue */
+    int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
     int64_t candidates;  /* what it counts against max_rows */
-    const char **keys;   /* of single candidates, for the log and for failures; see chunk_key */
+    const char ***keys;  /* key values of single candidates, for the log and for failures */
     size_t key_count;
     struct error error;
 };
@@ -81,14 +97,40 @@ enum { SWEEP_FAILED_KEYS_MAX = 1000 };
 /* Builds all statements of the plan. */
 void statements_build(struct sweep *sweep);
 
+/* Builds the work of one transaction. */
+void work_build(struct sweep *sweep);
+
+/* Fills steps (room for work.count + 1) with the work on the rows of the key arrays and the COMMIT;
+ * returns how many. */
+int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
+             struct db_step *steps);
+
+/* Adds what the results of the steps count to added, by node, and to queued. */
+void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued);
+
+/* Puts the failure of the work's own assertion into words. */
+void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err);
+
 /* Tries one chunk. */
 enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk);
 enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk);
+enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk);
+
+/* True when this candidate could not go earlier in this run. */
+bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
+
+/* One candidate cannot go: reports it and notes its dead letter. False when not even that works. */
+bool sweep_set_aside(struct sweep *sweep, const char *const *key, const struct error *why,
+                     struct error *err);
 
 /* Copies the values of a result row, from column first on, as a cursor owned by ctx. */
 struct cursor cursor_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
                               int row, int first);
 struct cursor cursor_copy(const void *ctx, const struct plan *plan, const struct cursor *from);
+
+/* The key's values in a result row, from column first on, as an array owned by ctx (the values by rows). */
+const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
+                          int first);
 
 /* "(id)=(42)" from the key's values. */
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values);

@@ -56,15 +56,16 @@ static struct db_statement build_range(struct sweep *sweep, bool from, bool to)
     else
         appendPQExpBufferStr(sql, "1");
     appendPQExpBufferStr(sql, "), noted AS (");
-    run_append_record(sql, next);
+    run_append_record_gone(sql, next);
     appendPQExpBuffer(sql, ") SELECT %s FROM gone",
                       sweep->budget->verbose ? "*" : "pg_catalog.count(*)");
     return take(sweep, names[from][to], sql);
 }
 
-/* Parameters: cutoff, [cursor], how many. Locks the next candidates; cursor and key of each. */
-static struct db_statement build_lock(struct sweep *sweep, bool from)
+/* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each. */
+static struct db_statement build_next(struct sweep *sweep, bool from, bool lock)
 {
+    static const char *const names[2][2] = {{"list_first", "lock_first"}, {"list_next", "lock_next"}};
     const struct plan *plan = sweep->plan;
     PQExpBuffer sql = createPQExpBuffer();
     appendPQExpBufferStr(sql, "SELECT ");
@@ -77,9 +78,36 @@ static struct db_statement build_lock(struct sweep *sweep, bool from)
         plan_append_bound(sql, plan, ">", 2);
     appendPQExpBufferStr(sql, " ORDER BY ");
     plan_append_cursor(sql, plan, true);
-    appendPQExpBuffer(sql, " LIMIT $%d::pg_catalog.int8 FOR UPDATE OF t SKIP LOCKED",
-                      2 + (from ? (int)plan->cursor_count : 0));
-    return take(sweep, from ? "lock_next" : "lock_first", sql);
+    appendPQExpBuffer(sql, " LIMIT $%d::pg_catalog.int8%s", 2 + (from ? (int)plan->cursor_count : 0),
+                      lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
+    return take(sweep, names[from][lock], sql);
+}
+
+/* Parameters: key arrays of one row. Fails unless the row is there and can be locked at once. */
+static struct db_statement build_lock_row(struct sweep *sweep)
+{
+    const struct plan *plan = sweep->plan;
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "SELECT CASE WHEN pg_catalog.count(*) = 1 THEN 1"
+                           " ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4 END"
+                           " FROM (SELECT FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
+    plan_append_keys(sql, plan, 1);
+    appendPQExpBufferStr(sql, " FOR UPDATE OF t SKIP LOCKED) AS locked");
+    return take(sweep, "lock_row", sql);
+}
+
+/* Parameters: cutoff, key arrays of one row. Fails unless it still is a candidate. */
+static struct db_statement build_verify_row(struct sweep *sweep)
+{
+    const struct plan *plan = sweep->plan;
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "SELECT CASE WHEN pg_catalog.count(*) = 1 THEN 1"
+                           " ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4 END FROM %s AS t WHERE ",
+                      plan->nodes[0]->table.ident);
+    plan_append_keys(sql, plan, 2);
+    appendPQExpBufferStr(sql, " AND ");
+    plan_append_candidate(sql, plan);
+    return take(sweep, "verify_row", sql);
 }
 
 /* Parameters: cutoff, key arrays. The keys that still are candidates, now that they are locked. */
@@ -96,48 +124,34 @@ static struct db_statement build_verify(struct sweep *sweep)
     return take(sweep, "verify", sql);
 }
 
-static struct db_statement build_delete(struct sweep *sweep)
-{
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
-    plan_append_keys(sql, sweep->plan, 1);
-    return take(sweep, "delete_root", sql);
-}
-
-static void build_dependent(struct sweep *sweep, const struct plan_node *node, size_t e)
+/* Where a condition reads other tables, the dependents are locked before the condition is looked at
+ * again, so that nothing it saw can change before the commit. */
+static void build_lock_dependents(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
-    size_t i = mem_grow(sweep->report, &s->dependents, &s->dependent_count);
-    struct dependent_step *step = &s->dependents[i];
-    step->node = node;
-    PQExpBuffer act = createPQExpBuffer();
-    plan_append_step(act, sweep->plan, node, &node->edges[e]);
-    step->act = take(sweep, mem_printf(sweep->report, "act_%d_%zu", node->index, e), act);
-    PQExpBuffer lock = createPQExpBuffer();
-    plan_append_lock_step(lock, sweep->plan, node, &node->edges[e]);
-    step->lock = take(sweep, mem_printf(sweep->report, "lock_%d_%zu", node->index, e), lock);
-    if (node->action != ACTION_DETACH)
-        return;
-    step->set_count = (int)node->rule->set_count;
-    step->set_values = mem_array(sweep->report, const char *, node->rule->set_count + 1);
-    for (size_t k = 0; k < node->rule->set_count; k++)
-        step->set_values[k] = node->rule->set[k].value;
+    size_t count;
+    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, NULL, &count);
+    for (size_t i = 0; sweep->plan->looks_beyond && i < count; i++)
+        for (size_t e = 0; e < nodes[i]->edge_count; e++) {
+            size_t k = mem_grow(sweep->report, &s->lock_dependents, &s->lock_dependent_count);
+            PQExpBuffer sql = createPQExpBuffer();
+            plan_append_lock_step(sql, sweep->plan, nodes[i], &nodes[i]->edges[e]);
+            s->lock_dependents[k] = take(sweep, mem_printf(sweep->report, "lock_dependents_%zu", k), sql);
+        }
 }
 
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
-    size_t count;
     for (int from = 0; from < 2; from++) {
         s->bound[from] = build_bound(sweep, from);
-        s->lock[from] = build_lock(sweep, from);
+        s->lock[from] = build_next(sweep, from, true);
+        s->list[from] = build_next(sweep, from, false);
         for (int to = 0; to < 2; to++)
             s->range[from][to] = build_range(sweep, from, to);
     }
+    s->lock_row = build_lock_row(sweep);
     s->verify = build_verify(sweep);
-    s->delete_root = build_delete(sweep);
-    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, &count);
-    for (size_t i = 0; i < count; i++)
-        for (size_t e = 0; e < nodes[i]->edge_count; e++)
-            build_dependent(sweep, nodes[i], e);
+    s->verify_row = build_verify_row(sweep);
+    build_lock_dependents(sweep);
 }

@@ -33,6 +33,15 @@ struct cursor cursor_copy(const void *ctx, const struct plan *plan, const struct
     return cursor;
 }
 
+const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
+                          int first)
+{
+    const char **values = mem_array(ctx, const char *, plan->key_count);
+    for (size_t k = 0; k < plan->key_count; k++)
+        values[k] = db_rows_get(rows, row, first + (int)k);
+    return values;
+}
+
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values)
 {
     char *text = mem_strdup(ctx, "(");
@@ -49,12 +58,13 @@ char *key_text(const void *ctx, const struct plan *plan, const char *const *valu
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 {
-    if (!sweep->budget->verbose)
+    if (!sweep->budget->verbose || sweep->plan->by_row)
         return;
     const char *table = sweep->plan->nodes[0]->table.label;
     progress_clear(sweep->progress);
     for (size_t i = 0; i < chunk->key_count; i++)
-        report_log(sweep->report, "deleted %s %s", table, chunk->keys[i]);
+        report_log(sweep->report, "deleted %s %s", table,
+                   key_text(chunk->ctx, sweep->plan, chunk->keys[i]));
 }
 
 void chunk_committed(struct sweep *sweep, struct chunk *chunk)
@@ -62,9 +72,10 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     struct report *report = sweep->report;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         report->deleted[i] += chunk->added[i];
-    if (chunk->commit_sent)
-        report->chunks++; /* as its record in pgsweep.runs says too */
+    report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
+    report->objects.queued += chunk->queued;
+    sweep->undrained += chunk->queued;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
     sweep->skip_locked = false;
@@ -74,6 +85,21 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     }
     log_chunk(sweep, chunk);
     progress_show(sweep->progress, report);
+}
+
+/* Keys that wait in the queue when this many have come together; the rest goes at the end. */
+enum { DRAIN_EVERY = 4000 };
+
+/* The object store is never a reason to stop: what it refuses stays queued. */
+static void drain(struct sweep *sweep, bool end)
+{
+    struct error err = ERROR_INIT;
+    if (!sweep->plan->has_objects || (!end && sweep->undrained < DRAIN_EVERY))
+        return;
+    sweep->undrained = 0;
+    if (!queue_drain(sweep->effects, sweep->report, sweep->report->policy->name, &err))
+        report_remark(sweep->report, "the object queue could not be drained: %s", err.message);
+    error_clear(&err);
 }
 
 /* Between chunks: may the next one begin? */
@@ -117,7 +143,9 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     struct chunk *chunk = chunk_new(sweep);
     int64_t before = clock_now_ms();
     bool range = sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1;
-    enum chunk_outcome outcome = range ? range_chunk(sweep, chunk) : locked_chunk(sweep, chunk);
+    enum chunk_outcome outcome = range                ? range_chunk(sweep, chunk)
+                                 : sweep->plan->by_row ? rows_chunk(sweep, chunk)
+                                                       : locked_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
@@ -141,6 +169,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
     while (!end && may_go_on(sweep)) {
         if (!sweep_chunk(sweep, &end, err))
             return false;
+        drain(sweep, false);
         if (!end && sweep->budget->pause_ms > 0)
             clock_sleep_ms(sweep->budget->pause_ms);
     }
@@ -159,6 +188,20 @@ static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
     return ok;
 }
 
+/* A limit that was reached with the very last candidate has stopped nothing. */
+static bool check_limit(struct sweep *sweep, struct error *err)
+{
+    struct report *report = sweep->report;
+    int64_t left;
+    if (!report->limit || report->signal || sweep->taken < report->counts.eligible)
+        return true;
+    if (!count_left(sweep, &left, err))
+        return false;
+    if (left == 0)
+        report->limit = NULL;
+    return true;
+}
+
 bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err)
@@ -167,6 +210,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
                             .progress = progress, .report = report, .started_ms = clock_now_ms()};
     statements_build(sweep);
+    work_build(sweep);
     pace_start(sweep);
     if (plan->strategy == STRATEGY_LOCKED)
         sweep->skipped = true; /* it never waits for a lock, so it may have passed rows over */
@@ -180,7 +224,10 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         clock_sleep_ms(PASS_PAUSE_MS * (sweep->pass - 1));
         ok = sweep_pass(sweep, err);
     }
+    ok = ok && check_limit(sweep, err);
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
+    if (ok)
+        drain(sweep, true);
     progress_clear(progress);
     return ok;
 }

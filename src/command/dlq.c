@@ -1,0 +1,216 @@
+/* pgsweep dlq and pgsweep objects: what could not go, and what still has to. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/report.h"
+#include "pgsweep/stop.h"
+#include "pgsweep/text.h"
+
+/* A verb, the SQL behind it, and whether it takes ids. */
+struct verb {
+    const char *name;
+    const char *sql;   /* $1: a policy's name or NULL; with ids: an array of them */
+    bool ids;
+    const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
+};
+
+#define LETTER_COLUMNS                                                                             \
+    "id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts, sqlstate, error, " \
+    "first_at::pg_catalog.timestamptz(0) AS first, last_at::pg_catalog.timestamptz(0) AS last, run_id"
+
+static const struct verb dlq_verbs[] = {
+    {"list", "SELECT id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts,"
+             " sqlstate, error, last_at::pg_catalog.timestamptz(0) AS last FROM pgsweep.dead_letters"
+             " WHERE state IN ('waiting', 'parked') AND ($1::pg_catalog.text IS NULL OR policy = $1)"
+             " ORDER BY policy, id", false, NULL},
+    {"show", "SELECT " LETTER_COLUMNS " FROM pgsweep.dead_letters"
+             " WHERE id = ANY ($1::pg_catalog.int8[]) ORDER BY id", true, NULL},
+    /* An object's letter goes back into the queue; a row's waits for the next run. */
+    {"retry", "WITH back AS (DELETE FROM pgsweep.dead_letters WHERE id = ANY ($1::pg_catalog.int8[])"
+              "  AND kind <> 'row' RETURNING policy, kind, key, root, run_id, id),"
+              " queued AS (INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root)"
+              "  SELECT kind, policy, run_id, 'dlq retry', key[1], root FROM back),"
+              " rows AS (UPDATE pgsweep.dead_letters SET state = 'waiting', attempts = 0"
+              "  WHERE id = ANY ($1::pg_catalog.int8[]) AND kind = 'row' RETURNING id)"
+              " SELECT id FROM back UNION ALL SELECT id FROM rows", true, "will be tried again"},
+    {"discard", "UPDATE pgsweep.dead_letters SET state = 'discarded', last_at = pg_catalog.now()"
+                " WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING id", true, "discarded"},
+    {NULL, NULL, false, NULL},
+};
+
+static const struct verb object_verbs[] = {
+    {"list", "SELECT id, policy, kind, source, value, state, attempts,"
+             " next_attempt::pg_catalog.timestamptz(0) AS next_attempt, last_error"
+             " FROM pgsweep.object_queue WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id", false, NULL},
+    {"drain", NULL, false, NULL},
+    {NULL, NULL, false, NULL},
+};
+
+static const struct verb *find_verb(const struct verb *verbs, const char *command,
+                                    const struct cli_options *options, struct error *err)
+{
+    const char *names[8];
+    size_t count = 0;
+    char list[128] = "";
+    for (const struct verb *verb = verbs; verb->name; verb++) {
+        if (strcmp(verb->name, options->verb) == 0)
+            return verb;
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count ? ", " : "", verb->name);
+        names[count++] = verb->name;
+    }
+    const char *nearest = text_nearest(options->verb, names, count);
+    error_set(err, SWEEP_USAGE, "pgsweep %s cannot \"%s\"", command, options->verb);
+    error_hint(err, "%s%s%sIt can: %s.", nearest ? "Did you mean \"" : "", nearest ? nearest : "",
+               nearest ? "\"? " : "", list);
+    return NULL;
+}
+
+/* The one parameter: a policy's name, or an array of ids. */
+static bool read_operands(const void *ctx, const struct verb *verb, const struct cli_options *options,
+                          const char **param, struct error *err)
+{
+    int n = options->operand_count;
+    *param = NULL;
+    if (!verb->ids) {
+        if (n > 1)
+            return error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", options->operands[1]);
+        *param = n == 1 ? options->operands[0] : NULL;
+        return true;
+    }
+    if (n == 0)
+        return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of a dead letter (see \"pgsweep dlq list\")", verb->name);
+    for (int i = 0; i < n; i++) {
+        int64_t id;
+        if (!text_to_count(options->operands[i], INT64_MAX, &id))
+            return error_set(err, SWEEP_USAGE, "\"%s\" is not the id of a dead letter", options->operands[i]);
+    }
+    *param = db_array(ctx, (const char *const *)options->operands, (size_t)n);
+    return true;
+}
+
+static void print_json(const struct db_rows *rows, const char *const *names, int columns)
+{
+    json_t *list = json_array();
+    for (int r = 0; r < db_rows_count(rows); r++) {
+        json_t *entry = json_object();
+        for (int c = 0; c < columns; c++) {
+            const char *value = db_rows_get(rows, r, c);
+            json_object_set_new(entry, names[c], value ? json_string(value) : json_null());
+        }
+        json_array_append_new(list, entry);
+    }
+    json_dumpf(list, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(list);
+}
+
+/* Columns as wide as their widest value, the last one as it comes. */
+static void print_table(void *ctx, const struct db_rows *rows, const char *const *names, int columns)
+{
+    int *width = mem_array(ctx, int, columns);
+    for (int c = 0; c < columns; c++) {
+        width[c] = (int)strlen(names[c]);
+        for (int r = 0; r < db_rows_count(rows); r++) {
+            const char *value = db_rows_get(rows, r, c);
+            int length = value ? (int)strlen(text_escape(ctx, value, strlen(value))) : 0;
+            width[c] = length > width[c] ? length : width[c];
+        }
+    }
+    for (int r = -1; r < db_rows_count(rows); r++) {
+        for (int c = 0; c < columns; c++) {
+            const char *value = r < 0 ? names[c] : db_rows_get(rows, r, c);
+            value = value ? text_escape(ctx, value, strlen(value)) : "";
+            printf("%-*s%s", c == columns - 1 ? 0 : width[c], value, c == columns - 1 ? "" : "  ");
+        }
+        putchar('\n');
+    }
+}
+
+static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const struct cli_options *options,
+                     const char *param, struct error *err)
+{
+    const char *params[] = {param};
+    struct db_rows *rows;
+    if (!db_query(db, ctx, verb->sql, 1, params, &rows, err))
+        return false;
+    int n = db_rows_count(rows);
+    if (verb->ids && n < options->operand_count) {
+        error_set(err, SWEEP_USAGE, "%s", "there is no dead letter with that id");
+        error_hint(err, "\"pgsweep dlq list\" lists them.");
+        if (n == 0)
+            return false;
+    }
+    if (verb->done) {
+        if (!options->json)
+            printf("%d %s\n", n, verb->done);
+        return !err->message;
+    }
+    int columns = db_rows_columns(rows);
+    const char **names = mem_array(ctx, const char *, columns + 1);
+    for (int c = 0; c < columns; c++)
+        names[c] = db_rows_name(rows, c);
+    if (options->json)
+        print_json(rows, names, columns);
+    else if (n == 0)
+        puts("nothing");
+    else
+        print_table(ctx, rows, names, columns);
+    return !err->message;
+}
+
+static bool drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,
+                  struct error *err)
+{
+    struct policy nobody = {.name = name ? name : "objects"};
+    struct report *report = report_new(ctx, &nobody, false);
+    struct effects *effects = effects_open(ctx, db, false);
+    if (!queue_drain(effects, report, name, err))
+        return false;
+    const struct report_objects *o = &report->objects;
+    if (options->json)
+        printf("{\"deleted\": %lld, \"in_use\": %lld, \"foreign\": %lld, \"failed\": %lld, \"dead\": %lld, \"waiting\": %lld}\n",
+               (long long)o->deleted, (long long)o->in_use, (long long)o->foreign, (long long)o->failed,
+               (long long)o->dead, (long long)o->waiting);
+    else if (!options->quiet)
+        printf("objects: %lld deleted, %lld still in use, %lld foreign, %lld failed, %lld given up, %lld waiting\n",
+               (long long)o->deleted, (long long)o->in_use, (long long)o->foreign, (long long)o->failed,
+               (long long)o->dead, (long long)o->waiting);
+    for (size_t i = 0; i < report->remark_count; i++)
+        fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
+    if (o->failed + o->dead > 0)
+        return error_set(err, SWEEP_SOME_FAILED, "some objects could not be deleted");
+    return true;
+}
+
+static int run(const struct verb *verbs, const char *command, const struct cli_options *options,
+               struct error *err)
+{
+    void *ctx = talloc_new(NULL);
+    struct db *db = NULL;
+    const char *param;
+    char *application = mem_printf(ctx, "pgsweep/%s", command);
+    const struct verb *verb = find_verb(verbs, command, options, err);
+    stop_install();
+    bool ok = verb && read_operands(ctx, verb, options, &param, err) &&
+              command_connect(ctx, options, application, &db, err) && state_check(db, err);
+    if (ok)
+        ok = verb->sql ? run_verb(ctx, db, verb, options, param, err) : drain(ctx, db, options, param, err);
+    int code = ok ? SWEEP_OK : (int)err->code;
+    talloc_free(ctx);
+    return code;
+}
+
+int command_dlq(const struct cli_options *options, struct error *err)
+{
+    return run(dlq_verbs, "dlq", options, err);
+}
+
+int command_objects(const struct cli_options *options, struct error *err)
+{
+    return run(object_verbs, "objects", options, err);
+}

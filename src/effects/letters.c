@@ -1,0 +1,61 @@
+/* Dead letters: candidates that could not go, how often they were tried, and when to stop trying. */
+#include <stdlib.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
+                 const struct error *why, bool *parked, struct error *err)
+{
+    static const char sql[] =
+        "INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id, state)"
+        " VALUES ($1, $2::pg_catalog.text[], $3, nullif($4, ''), $5,"
+        "         CASE WHEN 1 > $6::pg_catalog.int4 THEN 'parked' ELSE 'waiting' END)"
+        " ON CONFLICT (policy, kind, key) DO UPDATE SET"
+        "   attempts = CASE WHEN l.state = 'closed' THEN 1 ELSE l.attempts + 1 END,"
+        "   first_at = CASE WHEN l.state = 'closed' THEN pg_catalog.now() ELSE l.first_at END,"
+        "   state = CASE WHEN l.state <> 'closed' AND l.attempts + 1 > $6::pg_catalog.int4"
+        "                THEN 'parked' ELSE 'waiting' END,"
+        "   error = excluded.error, sqlstate = excluded.sqlstate, run_id = excluded.run_id,"
+        "   last_at = pg_catalog.now()"
+        " RETURNING l.state = 'parked'";
+    void *scratch = talloc_new(report);
+    const char *params[] = {report->policy->name, db_array(scratch, key, report->plan->key_count),
+                            why->message ? why->message : "unknown error", why->sqlstate,
+                            report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES)};
+    struct db_rows *rows;
+    bool ok = effects_query(effects, scratch, sql, 6, params, &rows, err);
+    if (ok)
+        *parked = db_rows_bool(rows, 0, 0);
+    talloc_free(scratch);
+    return ok;
+}
+
+bool letter_close_settled(struct effects *effects, const struct plan *plan, struct error *err)
+{
+    void *scratch = talloc_new(plan);
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "UPDATE pgsweep.dead_letters AS l SET state = 'closed', last_at = pg_catalog.now()"
+                           " WHERE l.policy = $2 AND l.kind = 'row' AND l.state IN ('waiting', 'parked')"
+                           " AND NOT EXISTS (SELECT FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
+    for (size_t k = 0; k < plan->key_count; k++)
+        appendPQExpBuffer(sql, "t.%s = (l.key)[%zu]::%s AND ", plan->key[k]->ident, k + 1, plan->key[k]->type);
+    plan_append_unparked(sql, plan);
+    appendPQExpBufferChar(sql, ')');
+    const char *params[] = {plan->cutoff_value, plan->policy->name};
+    bool ok = effects_query(effects, scratch, buffer_take(scratch, sql), 2, params, NULL, err);
+    talloc_free(scratch);
+    return ok;
+}
+
+bool letter_depth(struct db *db, const char *policy, int64_t *depth, struct error *err)
+{
+    const char *params[] = {policy};
+    struct db_rows *rows;
+    if (!db_query(db, db, "SELECT pg_catalog.count(*) FROM pgsweep.dead_letters"
+                          " WHERE policy = $1 AND state IN ('waiting', 'parked')", 1, params, &rows, err))
+        return false;
+    *depth = db_rows_int(rows, 0, 0);
+    talloc_free(rows);
+    return true;
+}

@@ -1,0 +1,131 @@
+/* Reading a directory in blocks of names, sorted by inode so that the disk is read in its order. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgsweep/mem.h"
+#include "walk.h"
+
+enum {
+    BLOCK_ENTRIES = 100 * 1000,
+    BLOCK_BYTES = 3 << 20, /* of names: what bounds the memory when they are long */
+    LIST_BYTES = 128 << 10,
+    PENDING_BYTES = 4 << 20, /* sub-directories waiting on all levels; beyond, blocks are small */
+    PENDING_LEAST = 16 << 10,
+    LOOK_SORT_FROM = 4096
+};
+
+static int by_inode(const void *a, const void *b)
+{
+    const struct entry *x = a;
+    const struct entry *y = b;
+    return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+/* Grown by exact steps, not doubled: a block is the greater part of the memory in use. */
+static void add_entry(struct walk *w, const struct linux_dirent *d, size_t length)
+{
+    if (w->entry_count == w->entry_room) {
+        w->entry_room += w->entry_room / 2 + 1024;
+        w->entries = mem_check(
+            talloc_realloc_size(w, w->entries, w->entry_room * sizeof(struct entry)));
+    }
+    if (w->names_size + length + 1 > w->names_room) {
+        w->names_room += w->names_room / 2 + LIST_BYTES;
+        w->names = mem_check(talloc_realloc_size(w, w->names, w->names_room));
+    }
+    w->entries[w->entry_count++] = (struct entry){
+        .ino = d->d_ino, .name_at = (uint32_t)w->names_size, .type = d->d_type};
+    memcpy(w->names + w->names_size, d->d_name, length + 1);
+    w->names_size += length + 1;
+}
+
+static size_t add_listed(struct walk *w, struct frame *f, ssize_t size)
+{
+    size_t directory_bytes = 0;
+    for (ssize_t at = 0; at < size;) {
+        const struct linux_dirent *d = (const void *)(w->list_buffer + at);
+        at += d->d_reclen;
+        f->position = d->d_off;
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+            continue;
+        size_t length = strlen(d->d_name);
+        if (d->d_type == DT_DIR || d->d_type == DT_UNKNOWN)
+            directory_bytes += length + 1;
+        add_entry(w, d, length);
+    }
+    return directory_bytes;
+}
+
+static void fill_block(struct walk *w, struct frame *f)
+{
+    size_t directory_bytes = 0;
+    w->entry_count = 0;
+    w->names_size = 0;
+    if (!w->list_buffer)
+        w->list_buffer = mem_array(w, char, LIST_BYTES);
+    while (w->entry_count < BLOCK_ENTRIES && w->names_size < BLOCK_BYTES) {
+        ssize_t n = fsys_list(f->fd, w->list_buffer, LIST_BYTES);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != ENOENT) { /* ENOENT: removed by someone; it has no names any more */
+            f->read_failed = true;
+            f->stays = true;
+            w->report->scanned += w->depth == 1; /* the root counts only when it is in the way */
+            tally_failed(w, NULL, 'd', errno, "read");
+        }
+        if (n <= 0) {
+            f->finished = true;
+            break;
+        }
+        directory_bytes += add_listed(w, f, n);
+        if (w->pending_total + directory_bytes > PENDING_BYTES && directory_bytes > PENDING_LEAST)
+            break;
+    }
+    /* Only to look at few names, whose inodes lie together anyway, sorting costs more than it saves;
+     * with a limit, though, a dry run has to come upon them in the order of the live one. */
+    bool unsorted = w->dry_run && w->options->max_deletions <= 0 && w->entry_count < LOOK_SORT_FROM;
+    if (w->entry_count > 1 && !unsorted)
+        qsort(w->entries, w->entry_count, sizeof *w->entries, by_inode);
+}
+
+/* The names of the block make way for those of the first sub-directory, so that the directories get
+ * room of their own, exactly as much as they need. */
+static void keep_directories(struct walk *w, struct frame *f, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += strlen(w->names + w->entries[i].name_at) + 1;
+    f->pending = mem_array(w, char, size);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = w->names + w->entries[i].name_at;
+        size_t length = strlen(name) + 1;
+        memcpy(f->pending + f->pending_size, name, length);
+        f->pending_size += length;
+    }
+    w->pending_total += size;
+}
+
+void block_read(struct walk *w)
+{
+    struct frame *f = &w->frames[w->depth - 1];
+    const struct files_options *o = w->options;
+    size_t directories = 0;
+    fill_block(w, f);
+    if (o->on_step)
+        o->on_step(o->on_step_arg, FILES_STEP_LISTED, f->fd, NULL);
+    for (size_t i = 0; i < w->entry_count; i++) {
+        const struct entry *e = &w->entries[i];
+        if (e->type == DT_DIR || entry_examine(w, w->names + e->name_at))
+            w->entries[directories++] = *e;
+        if (w->ended || f->lost != FILES_NOT_KEPT) {
+            f->stays = true;
+            f->finished = f->finished && i + 1 == w->entry_count;
+            break;
+        }
+    }
+    if (directories > 0)
+        keep_directories(w, f, directories);
+}

@@ -1,0 +1,223 @@
+/* One object that is no directory: judging it and, right after, removing it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+#include "walk.h"
+
+enum { CLOCK_EVERY = 32 };
+
+static struct frame *top(const struct walk *w)
+{
+    return &w->frames[w->depth - 1];
+}
+
+static bool matches_patterns(const struct walk *w, const char *name)
+{
+    char *path = NULL;
+    for (size_t i = 0; i < w->pattern_count; i++) {
+        const struct pattern *p = &w->patterns[i];
+        if (p->prefix > 0) {
+            if (strncmp(name, p->text, p->prefix) == 0)
+                goto yes;
+            continue;
+        }
+        /* The path is put together only for the patterns that need more than the start of a name. */
+        if (!path) {
+            size_t length = top(w)->path_length;
+            path = mem_printf(NULL, "%.*s%s%s", (int)length, w->path, length ? "/" : "", name);
+        }
+        if (files_match_pattern(p->text, path))
+            goto yes;
+    }
+    talloc_free(path);
+    return false;
+yes:
+    talloc_free(path);
+    return true;
+}
+
+bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id)
+{
+    for (size_t i = 0; id && i < w->root->protected_count; i++)
+        if (fsys_same(w->root->protected[i], *id))
+            return true;
+    return name && matches_patterns(w, name);
+}
+
+enum files_kept entry_judge_time(struct walk *w, struct timespec t)
+{
+    enum files_kept answer = files_judge_age(t, w->options->cutoff, w->now);
+    /* What was written since the sweep began is fresh, not from the future. */
+    if (answer == FILES_KEPT_FUTURE) {
+        clock_gettime(CLOCK_REALTIME, &w->now);
+        answer = files_judge_age(t, w->options->cutoff, w->now);
+    }
+    return answer;
+}
+
+enum files_kept entry_judge_age(struct walk *w, const struct statx *stx)
+{
+    switch (w->options->age_by) {
+    case FILES_AGE_ATIME:
+        return entry_judge_time(w, fsys_time(stx->stx_atime));
+    case FILES_AGE_CTIME:
+        return entry_judge_time(w, fsys_time(stx->stx_ctime));
+    case FILES_AGE_BTIME:
+        if (!(stx->stx_mask & STATX_BTIME))
+            return FILES_KEPT_NO_TIME;
+        return entry_judge_time(w, fsys_time(stx->stx_btime));
+    case FILES_AGE_MTIME:
+    default:
+        return entry_judge_time(w, fsys_time(stx->stx_mtime));
+    }
+}
+
+static enum files_kept judge(struct walk *w, const char *name, const struct statx *stx)
+{
+    struct file_id id = fsys_id(stx);
+    /* A file, too, can be mounted over. */
+    if (id.dev != top(w)->id.dev || (stx->stx_attributes & STATX_ATTR_MOUNT_ROOT))
+        return FILES_KEPT_OTHER_FS;
+    if (!w->wipe) {
+        if (!S_ISREG(stx->stx_mode) && !S_ISLNK(stx->stx_mode))
+            return FILES_KEPT_SPECIAL;
+        enum files_kept age = entry_judge_age(w, stx);
+        if (age != FILES_NOT_KEPT)
+            return age;
+    }
+    return entry_is_protected(w, name, &id) ? FILES_KEPT_PROTECTED : FILES_NOT_KEPT;
+}
+
+bool entry_within_limit(struct walk *w)
+{
+    int64_t max = w->options->max_deletions;
+    if (max <= 0 || files_deleted(w->report) < max)
+        return true;
+    w->report->limit_reached = true;
+    w->ended = true;
+    return false;
+}
+
+int entry_predict(const struct walk *w, struct frame *f, const struct statx *stx)
+{
+    if (f->write_error < 0)
+        f->write_error = faccessat(f->fd, ".", W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+    if (f->write_error)
+        return f->write_error;
+    if ((f->mode & S_ISVTX) && !w->has_fowner && f->uid != w->euid && stx->stx_uid != w->euid)
+        return EPERM;
+    if (f->append_only ||
+        (stx->stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)))
+        return EPERM;
+    return 0;
+}
+
+void entry_count_removal(struct walk *w, struct frame *f)
+{
+    f->touched = true;
+    w->since_check++;
+    const struct files_options *o = w->options;
+    if (w->dry_run || o->pause_every <= 0 || files_deleted(w->report) % o->pause_every != 0)
+        return;
+    clock_sleep_ms(o->pause_ms);
+    w->since_check = PLACE_CHECK_NOW; /* much may have happened meanwhile */
+}
+
+static char type_letter(unsigned mode)
+{
+    return S_ISREG(mode) ? 'f' : S_ISLNK(mode) ? 'l' : 's';
+}
+
+static int unlink_entry(struct walk *w, const char *name, const struct statx *stx)
+{
+    struct frame *f = top(w);
+    if (w->dry_run)
+        return entry_predict(w, f, stx);
+    return unlinkat(f->fd, name, 0) == 0 ? 0 : errno;
+}
+
+/* Everything from here to unlink_entry stays short: it is the window in which others can act. */
+static struct verdict remove_entry(struct walk *w, const char *name, const struct statx *stx)
+{
+    int held = -1;
+    const struct files_options *o = w->options;
+    struct verdict v = {.kept = FILES_NOT_KEPT};
+    if (o->on_step)
+        o->on_step(o->on_step_arg, FILES_STEP_CHECKED, top(w)->fd, name);
+    if (o->in_use && S_ISREG(stx->stx_mode))
+        v = inuse_test(w, name, stx, &held);
+    if (v.kept == FILES_NOT_KEPT && !v.error)
+        v.error = unlink_entry(w, name, stx);
+    if (held >= 0)
+        close(held);
+    /* Where a directory took the name, unlinkat says EISDIR. */
+    if (v.error == EISDIR)
+        v = (struct verdict){.kept = FILES_KEPT_CHANGED};
+    return v;
+}
+
+static void settle(struct walk *w, const char *name, const struct statx *stx, struct verdict v)
+{
+    struct frame *f = top(w);
+    char type = type_letter(stx->stx_mode);
+    if (v.kept != FILES_NOT_KEPT) {
+        tally_kept(w, v.kept);
+        f->stays = true;
+    } else if (v.error == ENOENT) {
+        w->report->vanished++;
+    } else if (v.error) {
+        tally_failed(w, name, type, v.error, "remove");
+        f->stays = true;
+    } else {
+        tally_deleted(w, name, type, tally_bytes(w, stx));
+        entry_count_removal(w, f);
+    }
+}
+
+/* Looks at the signals at each item, at the clock at some. */
+bool entry_may_go_on(struct walk *w)
+{
+    if (stop_requested()) {
+        w->report->stopped = true;
+        w->ended = true;
+    } else if (w->options->deadline_ms > 0 && ++w->ticks % CLOCK_EVERY == 0 &&
+               clock_now_ms() >= w->options->deadline_ms) {
+        w->report->limit_reached = true;
+        w->ended = true;
+    }
+    return !w->ended;
+}
+
+bool entry_examine(struct walk *w, const char *name)
+{
+    struct statx stx;
+    if (!entry_may_go_on(w) || !place_is_kept(w)) {
+        top(w)->stays = true;
+        return false;
+    }
+    if (!fsys_stat(top(w)->fd, name, &stx)) {
+        w->report->scanned++;
+        if (errno == ENOENT) {
+            w->report->vanished++;
+            return false;
+        }
+        tally_failed(w, name, '?', errno, "examine");
+        top(w)->stays = true;
+        return false;
+    }
+    if (S_ISDIR(stx.stx_mode))
+        return true;
+    w->report->scanned++;
+    struct verdict v = {.kept = judge(w, name, &stx)};
+    if (v.kept == FILES_NOT_KEPT)
+        v = entry_within_limit(w) ? remove_entry(w, name, &stx)
+                                  : (struct verdict){.kept = FILES_KEPT_UNFINISHED};
+    settle(w, name, &stx, v);
+    return false;
+}

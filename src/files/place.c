@@ -1,0 +1,129 @@
+/* Where the directories of a walk are: still in their place, and how many of them are open. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "pgsweep/clock.h"
+#include "walk.h"
+
+enum { OPEN_LEVELS = 16, CHECK_REMOVALS = PLACE_CHECK_NOW, CHECK_MS = 10 };
+
+/* Compares the open levels pairwise: name and identity. Says nothing of levels further up. */
+static bool check_open_levels(const struct walk *w)
+{
+    struct statx stx;
+    char name[NAME_MAX + 1];
+    for (size_t i = w->depth - 1; i > 0; i--) {
+        const struct frame *f = &w->frames[i];
+        const struct frame *above = &w->frames[i - 1];
+        if (above->fd < 0)
+            break;
+        size_t length = f->path_length - f->name_at;
+        if (length > NAME_MAX)
+            return false;
+        memcpy(name, w->path + f->name_at, length);
+        name[length] = '\0';
+        if (!fsys_stat(above->fd, name, &stx) || !fsys_same(fsys_id(&stx), f->id))
+            return false;
+    }
+    return true;
+}
+
+/* Opens the directory of frame f by its whole path, if it still is the one that was entered there.
+ * -1 and errno: it is not there (ENOENT or the like), or ENAMETOOLONG. */
+static int open_by_path(struct walk *w, const struct frame *f, bool path_only)
+{
+    char path[PATH_MAX];
+    struct statx stx;
+    size_t base = strlen(w->base_path);
+    if (base + 1 + f->path_length >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(path, w->base_path, base);
+    path[base] = '/';
+    memcpy(path + base + 1, w->path, f->path_length);
+    path[base + (f->path_length ? 1 : 0) + f->path_length] = '\0';
+    int fd = fsys_open_absolute(&w->sys, path, path_only);
+    if (fd >= 0 && !(fsys_stat(fd, "", &stx) && fsys_same(fsys_id(&stx), f->id))) {
+        close(fd);
+        fd = -1;
+        errno = ENOENT;
+    }
+    return fd;
+}
+
+/* Is the directory of the top frame still where it was entered? */
+static bool check_place(struct walk *w)
+{
+    w->since_check = 0;
+    w->checked_ms = clock_now_ms();
+    if (w->sys.no_openat2)
+        return check_open_levels(w);
+    int fd = open_by_path(w, &w->frames[w->depth - 1], true);
+    if (fd < 0)
+        return errno == ENAMETOOLONG || errno == EMFILE || errno == ENFILE || errno == ENOMEM
+                   ? check_open_levels(w) : false;
+    close(fd);
+    return true;
+}
+
+bool place_is_kept(struct walk *w)
+{
+    struct frame *f = &w->frames[w->depth - 1];
+    if (f->lost != FILES_NOT_KEPT)
+        return false;
+    if (w->since_check == 0)
+        return true;
+    /* A dry run does no harm at the new place: for its counts the removals are measure enough. */
+    if (w->since_check < CHECK_REMOVALS &&
+        (w->dry_run || clock_now_ms() - w->checked_ms < CHECK_MS))
+        return true;
+    if (check_place(w))
+        return true;
+    f->lost = FILES_KEPT_MOVED;
+    return false;
+}
+
+/* Frame 0 stays open: everything is found again from there. */
+void place_close_far(struct walk *w)
+{
+    if (w->depth <= OPEN_LEVELS + 1)
+        return;
+    struct frame *f = &w->frames[w->depth - 1 - OPEN_LEVELS];
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+}
+
+/* The way back up leads through "..", which is wherever the directory is now: only if that is the
+ * directory we came from do we go on. Its lock went with the descriptor, and is taken again. */
+bool place_reopen_parent(struct walk *w)
+{
+    struct frame *f = &w->frames[w->depth - 1];
+    struct frame *parent = f - 1;
+    struct statx stx;
+    if (parent->fd >= 0)
+        return true;
+    int fd = f->fd >= 0 ? fsys_open_parent(f->fd) : -1;
+    if (fd >= 0 && !(fsys_stat(fd, "", &stx) && fsys_same(fsys_id(&stx), parent->id))) {
+        close(fd);
+        fd = -1;
+    }
+    if (fd < 0) /* f itself was moved away, which need not hold for its parent */
+        fd = open_by_path(w, parent, false);
+    if (fd < 0)
+        return false;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        parent->lost = FILES_KEPT_LOCKED;
+    else if (w->dry_run)
+        flock(fd, LOCK_UN);
+    if (!parent->finished)
+        lseek(fd, parent->position, SEEK_SET);
+    parent->fd = fd;
+    return true;
+}

@@ -1,0 +1,122 @@
+/* Counting into the report and telling the caller; decides nothing. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+
+#include "pgsweep/mem.h"
+#include "pgsweep/text.h"
+#include "walk.h"
+
+/* The absolute path of name in the top frame (NULL: of its directory), escaped. */
+static char *shown_path(const struct walk *w, const char *name)
+{
+    size_t length = w->depth ? w->frames[w->depth - 1].path_length : 0;
+    char *path = mem_printf(NULL, "%s%s%.*s%s%s", w->base_path, length ? "/" : "", (int)length,
+                            w->path, name ? "/" : "", name ? name : "");
+    char *shown = text_escape(NULL, path, strlen(path));
+    talloc_free(path);
+    return shown;
+}
+
+void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes)
+{
+    struct files_report *r = w->report;
+    r->deleted_files += type == 'f';
+    r->deleted_links += type == 'l';
+    r->deleted_directories += type == 'd';
+    r->deleted_special += type == 's';
+    r->bytes_freed += bytes;
+    if (!w->options->on_event)
+        return;
+    char *path = shown_path(w, name);
+    struct files_event event = {
+        .kind = FILES_EVENT_DELETED, .type = type, .path = path, .bytes = bytes};
+    w->options->on_event(w->options->on_event_arg, &event);
+    talloc_free(path);
+}
+
+void tally_kept(struct walk *w, enum files_kept reason)
+{
+    w->report->kept[reason]++;
+}
+
+/* Counts the errno; true when this report had not seen it. */
+static bool count_error(struct files_report *r, int error)
+{
+    for (size_t i = 0; i < r->error_count; i++) {
+        if (r->errors[i].code == error) {
+            r->errors[i].count++;
+            return false;
+        }
+    }
+    if (r->error_count == FILES_ERRORS_MAX) {
+        /* The last slot collects the rest; its own first errno is no longer told apart. */
+        r->errors[FILES_ERRORS_MAX - 1].code = 0;
+        r->errors[FILES_ERRORS_MAX - 1].count++;
+        return false;
+    }
+    r->errors[r->error_count].code = error;
+    r->errors[r->error_count++].count = 1;
+    return true;
+}
+
+void tally_error(const struct files_options *options, struct files_report *report,
+                 const char *path, char type, int error, const char *action)
+{
+    if (!count_error(report, error) || !options->on_event)
+        return;
+    char *shown = text_escape(NULL, path, strlen(path));
+    struct files_event event = {.kind = FILES_EVENT_ERROR, .type = type, .path = shown,
+                                .error = error, .action = action};
+    options->on_event(options->on_event_arg, &event);
+    talloc_free(shown);
+}
+
+void tally_failed(struct walk *w, const char *name, char type, int error, const char *action)
+{
+    w->report->failed++;
+    if (!count_error(w->report, error) || !w->options->on_event)
+        return;
+    char *path = shown_path(w, name);
+    struct files_event event = {.kind = FILES_EVENT_ERROR, .type = type, .path = path,
+                                .error = error, .action = action};
+    w->options->on_event(w->options->on_event_arg, &event);
+    talloc_free(path);
+}
+
+static struct seen_links *find_links(struct seen_links *table, size_t room, uint64_t ino)
+{
+    size_t at = (size_t)((ino * 0x9e3779b97f4a7c15U) >> 32) & (room - 1);
+    while (table[at].count > 0 && table[at].ino != ino)
+        at = (at + 1) & (room - 1);
+    return &table[at];
+}
+
+static void grow_links(struct walk *w)
+{
+    size_t room = w->links_room ? w->links_room * 2 : 64;
+    struct seen_links *table = mem_array(w, struct seen_links, room);
+    for (size_t i = 0; i < w->links_room; i++)
+        if (w->links[i].count > 0)
+            *find_links(table, room, w->links[i].ino) = w->links[i];
+    talloc_free(w->links);
+    w->links = table;
+    w->links_room = room;
+}
+
+/* In a live run the count of links falls as they go, and the last one frees the bytes. A dry run has
+ * to remember how many it saw, to say the same. */
+int64_t tally_bytes(struct walk *w, const struct statx *stx)
+{
+    int64_t bytes = S_ISREG(stx->stx_mode) ? (int64_t)stx->stx_blocks * 512 : 0;
+    if (stx->stx_nlink <= 1 || bytes == 0)
+        return bytes;
+    if (!w->dry_run)
+        return 0;
+    if (w->links_used * 2 >= w->links_room)
+        grow_links(w);
+    struct seen_links *seen = find_links(w->links, w->links_room, stx->stx_ino);
+    w->links_used += seen->count == 0;
+    seen->ino = stx->stx_ino;
+    return ++seen->count == stx->stx_nlink ? bytes : 0;
+}

@@ -1,0 +1,151 @@
+/* The engine of the file sweep, shared by its parts; private to src/files. */
+#ifndef FILES_WALK_H
+#define FILES_WALK_H
+
+#include "fsys.h"
+#include "pgsweep/files.h"
+
+/* An opened and checked root (fd -1: it does not exist). Owned by the talloc context it was made on,
+ * except for fd, which root_close closes. */
+struct files_root {
+    int fd;
+    char *path;                /* cleaned */
+    struct file_id id;
+    struct file_id *protected; /* the directories of options->protect_dirs that exist */
+    size_t protected_count;
+};
+
+bool root_open(const void *ctx, const struct files_options *options, struct files_root *root,
+               struct error *err);
+void root_close(struct files_root *root);
+
+struct pattern {
+    const char *text;
+    size_t prefix; /* the length of the literal part of "literal*"; 0: ask fnmatch */
+};
+
+/* One name of a block of names. */
+struct entry {
+    uint64_t ino;
+    uint32_t name_at; /* in walk.names */
+    unsigned char type;
+};
+
+/* One directory on the way from the base to where the sweep is. */
+struct frame {
+    int fd; /* -1: closed to bound the number of descriptors, opened again on the way back */
+    struct file_id id;
+    struct timespec mtime; /* before the sweep touched it */
+    uint32_t uid;
+    uint32_t mode;
+    bool append_only;
+    enum files_kept age;  /* FILES_NOT_KEPT: expired */
+    enum files_kept lost; /* why it was given up (MOVED, LOCKED, ...), or FILES_NOT_KEPT */
+    bool finished;        /* all names were read */
+    bool stays;           /* something in it stays */
+    bool touched;         /* something in it was removed */
+    bool read_failed;
+    int write_error;      /* dry run: errno of removing anything here; -1: not asked yet */
+    int64_t position;     /* where to go on reading, when not finished */
+    size_t path_length;   /* of walk.path up to and with the name of this directory */
+    size_t name_at;       /* of that name in walk.path */
+    char *pending;        /* sub-directories to enter: names, each with its NUL */
+    size_t pending_size;
+    size_t pending_at;
+};
+
+/* A file with several links, of which a dry run saw some. */
+struct seen_links {
+    uint64_t ino;
+    uint32_t count;
+};
+
+struct walk {
+    const struct files_options *options;
+    const struct files_root *root;
+    struct files_report *report;
+    struct fsys sys;
+    const char *base_path; /* of frame 0, absolute */
+    bool wipe;             /* whatever the age, special files too */
+    bool dry_run;
+    bool ended;            /* limit, deadline or signal */
+    bool has_fowner;
+    uint32_t euid;
+    struct timespec now;
+    struct pattern *patterns;
+    size_t pattern_count;
+
+    struct frame *frames;
+    size_t depth;
+    char *path; /* of the top frame, below the base; no leading slash */
+    size_t path_room;
+
+    char *names;
+    size_t names_size;
+    size_t names_room;
+    struct entry *entries;
+    size_t entry_count;
+    size_t entry_room;
+    char *list_buffer;
+    size_t pending_total;
+
+    unsigned since_check; /* removals since the place of the top frame was checked */
+    int64_t checked_ms;
+    unsigned ticks;
+    struct seen_links *links;
+    size_t links_used;
+    size_t links_room;
+};
+
+/* Makes a walk whose frame 0 is the directory fd (borrowed; path base_path). With only_name, frame
+ * 0 is not read, and that one sub-directory is walked. Owned by ctx. */
+struct walk *walk_new(const void *ctx, const struct files_options *options,
+                      const struct files_root *root, struct files_report *report, int fd,
+                      const char *base_path, const char *only_name);
+
+/* Walks to the end, or until it has to stop. */
+void walk_run(struct walk *w);
+
+/* place.c: is the directory still where it was opened; a bounded number of descriptors. */
+enum { PLACE_CHECK_NOW = 64 }; /* walk.since_check that makes the next check due */
+bool place_is_kept(struct walk *w);
+void place_close_far(struct walk *w);
+bool place_reopen_parent(struct walk *w);
+
+/* block.c: reads the next block of names of the top frame, examines what is no directory, and
+ * leaves the directories pending. */
+void block_read(struct walk *w);
+
+/* entry.c */
+struct verdict {
+    enum files_kept kept; /* FILES_NOT_KEPT: it may go */
+    int error;            /* or errno; ENOENT: it is gone */
+};
+
+/* Did a signal or the deadline end the walk? */
+bool entry_may_go_on(struct walk *w);
+/* Examines name in the top frame and removes it when it is to go; true when it is a directory. */
+bool entry_examine(struct walk *w, const char *name);
+bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
+enum files_kept entry_judge_time(struct walk *w, struct timespec t);
+enum files_kept entry_judge_age(struct walk *w, const struct statx *stx);
+/* May one more item go under the limits? Ends the walk when not. */
+bool entry_within_limit(struct walk *w);
+/* What the kernel would answer to the removal of an object of f (dry run): errno or 0. */
+int entry_predict(const struct walk *w, struct frame *f, const struct statx *stx);
+/* After each removal: the pause, and the distance to the next place check. */
+void entry_count_removal(struct walk *w, struct frame *f);
+
+/* inuse.c: decides whether a regular file is in use, and that it still is what stx says. *held is a
+ * descriptor to close after the removal, or -1. */
+struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, int *held);
+
+/* tally.c: the report, the events. name NULL: the directory of the top frame. */
+void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes);
+void tally_kept(struct walk *w, enum files_kept reason);
+void tally_failed(struct walk *w, const char *name, char type, int error, const char *action);
+void tally_error(const struct files_options *options, struct files_report *report,
+                 const char *path, char type, int error, const char *action);
+int64_t tally_bytes(struct walk *w, const struct statx *stx);
+
+#endif

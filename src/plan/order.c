@@ -1,0 +1,94 @@
+/* The order in which nodes are acted on. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+bool plan_acts(const struct plan_node *node)
+{
+    return node->action != ACTION_KEEP && node->action != ACTION_IGNORE;
+}
+
+static bool is_deleted(const struct plan_node *node)
+{
+    return node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS;
+}
+
+/* Depth first; *path grows to the circle when one is found. */
+static bool find_circle(const struct plan *plan, const struct plan_node *node, int *state, char **path)
+{
+    if (state[node->index] == 2)
+        return false;
+    if (state[node->index] == 1) {
+        *path = mem_strdup(plan, node->table.label);
+        return true;
+    }
+    state[node->index] = 1;
+    for (size_t e = 0; e < node->edge_count; e++) {
+        const struct plan_edge *edge = &node->edges[e];
+        if (edge->parent == node || !is_deleted(edge->parent))
+            continue;
+        if (find_circle(plan, edge->parent, state, path)) {
+            *path = mem_check(talloc_asprintf_append(*path, ", which %s refers to (%s)",
+                                                     node->table.label, edge->constraint));
+            return true;
+        }
+    }
+    state[node->index] = 2;
+    return false;
+}
+
+static bool refuse_circles(const struct plan *plan, struct error *err)
+{
+    int *state = mem_array(plan, int, plan->node_count);
+    char *path = NULL;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        if (!is_deleted(plan->nodes[i]) || !find_circle(plan, plan->nodes[i], state, &path))
+            continue;
+        error_set(err, SWEEP_REFUSED, "policy %s: the references between the tables that it deletes from "
+                  "form a circle, which no order of deletion satisfies", plan->policy->name);
+        error_detail(err, "%s", path);
+        return error_hint(err, "Nothing was deleted. Break it: give one of these references the action "
+                               "detach (an entry with \"constraint:\" is for that reference alone).");
+    }
+    return true;
+}
+
+bool order_build(struct plan *plan, struct error *err)
+{
+    if (!refuse_circles(plan, err))
+        return false;
+    /* Without circles, as many rounds as there are nodes lift each above all that it refers to. */
+    for (size_t round = 0; round < plan->node_count; round++)
+        for (size_t i = 1; i < plan->node_count; i++) {
+            struct plan_node *node = plan->nodes[i];
+            for (size_t e = 0; e < node->edge_count; e++)
+                if (node->edges[e].parent != node && node->order <= node->edges[e].parent->order)
+                    node->order = node->edges[e].parent->order + 1;
+        }
+    return true;
+}
+
+static int compare_order(const void *a, const void *b)
+{
+    const struct plan_node *x = *(const struct plan_node *const *)a;
+    const struct plan_node *y = *(const struct plan_node *const *)b;
+    if (is_deleted(x) != is_deleted(y))
+        return is_deleted(x) ? 1 : -1;
+    return x->order != y->order ? y->order - x->order : x->index - y->index;
+}
+
+const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
+                                              const struct plan_node *orphan, size_t *count)
+{
+    const struct plan_node **nodes = mem_array(ctx, const struct plan_node *, plan->node_count);
+    *count = 0;
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        if (plan_acts(node) && node->action != ACTION_DELETE_ORPHANS && node->orphan == orphan)
+            nodes[(*count)++] = node;
+    }
+    qsort(nodes, *count, sizeof *nodes, compare_order);
+    return nodes;
+}

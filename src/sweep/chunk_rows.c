@@ -1,0 +1,199 @@
+/* One transaction for each candidate: a whole chunk of them is sent in one go, so that the distance to
+ * the server is paid once for the chunk and not for each row. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+
+enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 5000 };
+
+/* A candidate of the chunk and what became of it. */
+struct row {
+    const char **key;
+    struct db_step *steps; /* its transaction, from BEGIN to COMMIT */
+    int count;
+    int work; /* where the work begins among the steps */
+    bool again;
+};
+
+static bool list(struct sweep *sweep, struct chunk *chunk, struct db_rows **rows)
+{
+    const struct plan *plan = sweep->plan;
+    bool from = sweep->cursor.values != NULL;
+    const char **params = mem_array(chunk->ctx, const char *, plan->cursor_count + 2);
+    int n = 0;
+    params[n++] = plan->cutoff_value;
+    for (size_t i = 0; from && i < plan->cursor_count; i++)
+        params[n++] = sweep->cursor.values[i];
+    params[n++] = mem_printf(chunk->ctx, "%lld", (long long)chunk->asked);
+    return db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows, &chunk->error);
+}
+
+/* The steps of one row's transaction. */
+static void build_row(struct sweep *sweep, const void *ctx, struct row *row, struct db_step *steps)
+{
+    const struct statements *s = &sweep->statements;
+    int keys = (int)sweep->plan->key_count;
+    const char **arrays = mem_array(ctx, const char *, keys);
+    const char **verify = mem_array(ctx, const char *, keys + 1);
+    int n = 0;
+    verify[0] = sweep->plan->cutoff_value;
+    for (int k = 0; k < keys; k++)
+        verify[k + 1] = arrays[k] = db_array(ctx, &row->key[k], 1);
+    steps[n++] = (struct db_step){.statement = &db_begin};
+    steps[n++] = (struct db_step){.statement = &s->lock_row, .nparams = keys, .params = arrays};
+    for (size_t i = 0; i < s->lock_dependent_count; i++)
+        steps[n++] = (struct db_step){.statement = &s->lock_dependents[i], .nparams = keys, .params = arrays};
+    steps[n++] = (struct db_step){.statement = &s->verify_row, .nparams = keys + 1, .params = verify};
+    row->work = n;
+    row->steps = steps;
+    row->count = n + work_add(sweep, ctx, arrays, 1, steps + n);
+}
+
+static size_t steps_per_row(const struct sweep *sweep)
+{
+    return 3 + sweep->statements.lock_dependent_count + sweep->work.count + 1;
+}
+
+/* "moc_files 3, moc_parts 40": what went with a row. */
+static char *counts_text(const void *ctx, const struct plan *plan, const int64_t *added)
+{
+    char *text = mem_strdup(ctx, "");
+    for (size_t i = 1; i < plan->node_count; i++)
+        if (added[i] > 0)
+            text = mem_check(talloc_asprintf_append(text, "%s%s %s %lld", *text ? ", " : " with ",
+                                                    policy_action_names[plan->nodes[i]->action],
+                                                    plan->nodes[i]->label, (long long)added[i]));
+    return text;
+}
+
+static void row_committed(struct sweep *sweep, struct chunk *chunk, const struct row *row)
+{
+    int64_t *added = mem_array(chunk->ctx, int64_t, sweep->plan->node_count);
+    work_count(sweep, row->steps + row->work, added, &chunk->queued);
+    for (size_t i = 0; i < sweep->plan->node_count; i++)
+        chunk->added[i] += added[i];
+    chunk->transactions++;
+    if (!sweep->budget->verbose)
+        return;
+    progress_clear(sweep->progress);
+    report_log(sweep->report, "deleted %s %s%s", sweep->plan->nodes[0]->label,
+               key_text(chunk->ctx, sweep->plan, row->key), counts_text(chunk->ctx, sweep->plan, added));
+}
+
+/* The first step of the row that has no result, or -1. */
+static int first_failed(const struct row *row)
+{
+    for (int i = 0; i < row->count - 1; i++)
+        if (!row->steps[i].rows)
+            return i;
+    return -1;
+}
+
+/* What became of a row whose transaction is over. False when the run cannot go on. */
+static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, struct error *err)
+{
+    const struct db_step *commit = &row->steps[row->count - 1];
+    int step = first_failed(row);
+    row->again = false;
+    if (step < 0 && db_committed(commit)) {
+        row_committed(sweep, chunk, row);
+        return true;
+    }
+    struct error *why = step < 0 ? commit->error : row->steps[step].error;
+    bool number = why && strcmp(why->sqlstate, "22P02") == 0;
+    if (step == 1 && number)
+        return true; /* locked by another session, or gone: a later pass looks again */
+    if (step == row->work - 1 && number) {
+        chunk->spared++;
+        return true;
+    }
+    struct error copy = ERROR_INIT;
+    error_set(&copy, SWEEP_SOME_FAILED, "%s", why && why->message ? why->message : "the COMMIT did not take effect");
+    error_sqlstate(&copy, why ? why->sqlstate : "40000");
+    if (number)
+        work_explain(sweep, step - row->work, 1, &copy);
+    enum db_failure class = db_failure_class(sweep->db, &copy);
+    bool ok = true;
+    if (class == DB_FAILURE_TRANSIENT && sweep->tries < sweep->budget->retries)
+        row->again = true;
+    else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT)
+        ok = sweep_set_aside(sweep, row->key, &copy, err);
+    else if (class != DB_FAILURE_CANCELLED) {
+        error_move(err, &copy);
+        ok = false;
+    }
+    error_clear(&copy);
+    return ok;
+}
+
+/* Sends the transactions of all rows that are due, and judges them. */
+static bool send_rows(struct sweep *sweep, struct chunk *chunk, struct row *rows, size_t count)
+{
+    size_t per_row = steps_per_row(sweep);
+    struct db_step *steps = mem_array(chunk->ctx, struct db_step, count * per_row);
+    int n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!rows[i].again)
+            continue;
+        build_row(sweep, chunk->ctx, &rows[i], steps + n);
+        n += rows[i].count;
+    }
+    chunk->commit_sent = true;
+    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, NULL, &chunk->error);
+    if (db_is_lost(sweep->db))
+        return false;
+    chunk->commit_sent = false;
+    if (!ok)
+        error_clear(&chunk->error); /* it is some row's: each is judged by itself */
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].again && !judge(sweep, chunk, &rows[i], &chunk->error))
+            return false;
+    return true;
+}
+
+static bool any_again(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].again)
+            return true;
+    return false;
+}
+
+enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
+{
+    const struct plan *plan = sweep->plan;
+    struct db_rows *found;
+    chunk->asked = pace_rows(sweep);
+    if (!list(sweep, chunk, &found))
+        return CHUNK_ERROR;
+    int n = db_rows_count(found);
+    if (n == 0)
+        return CHUNK_END;
+    struct row *rows = mem_array(chunk->ctx, struct row, (size_t)n);
+    size_t count = 0;
+    for (int i = 0; i < n; i++) {
+        const char **key = key_from_row(chunk->ctx, plan, found, i, (int)plan->cursor_count);
+        if (!sweep_failed_before(sweep, key))
+            rows[count++] = (struct row){.key = key, .again = true};
+    }
+    for (sweep->tries = 0; any_again(rows, count); sweep->tries++) {
+        if (sweep->tries > 0) {
+            if (stop_requested())
+                break;
+            sweep->report->retries++;
+            clock_sleep_ms(clock_backoff_ms(sweep->tries, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+        }
+        if (!send_rows(sweep, chunk, rows, count)) {
+            /* What was committed before the failure stands. */
+            chunk->fatal = !db_is_lost(sweep->db);
+            return CHUNK_ERROR;
+        }
+    }
+    chunk->end = cursor_from_row(chunk->ctx, plan, found, n - 1, 0);
+    chunk->last = n < chunk->asked;
+    chunk->candidates = chunk->added[0] + chunk->spared;
+    return CHUNK_DONE;
+}

@@ -1,0 +1,177 @@
+/* What one transaction does to the rows in hand, as a list of statements in their order: written once
+ * for chunks and for single rows. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+static struct work_step *add_step(struct sweep *sweep, const char *name, PQExpBuffer sql)
+{
+    struct work *work = &sweep->work;
+    size_t i = mem_grow(sweep->report, &work->steps, &work->count);
+    struct work_step *step = &work->steps[i];
+    step->name = mem_printf(sweep->report, "%s_%zu", name, i);
+    step->sql = buffer_take(sweep->report, sql);
+    return step;
+}
+
+/* A DELETE or UPDATE whose rows count for node. */
+static struct work_step *add_counted(struct sweep *sweep, const char *name,
+                                     const struct plan_node *node, PQExpBuffer change)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    char *text = buffer_take(sweep->report, change);
+    run_append_counted(sql, node->index, text);
+    talloc_free(text);
+    struct work_step *step = add_step(sweep, name, sql);
+    step->node = node;
+    return step;
+}
+
+static void add_act(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
+{
+    PQExpBuffer change = createPQExpBuffer();
+    plan_append_step(change, sweep->plan, node, edge);
+    struct work_step *step = add_counted(sweep, "act", node, change);
+    step->takes_keys = plan_takes_keys(node);
+    step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
+    step->extra_count = plan_step_values(node, step->extra);
+}
+
+static void add_objects(struct sweep *sweep, const struct plan_node *node)
+{
+    for (size_t i = 0; i < node->object_count; i++) {
+        bool keys = plan_takes_keys(node);
+        PQExpBuffer select = createPQExpBuffer();
+        PQExpBuffer sql = createPQExpBuffer();
+        plan_append_objects(select, sweep->plan, node, i);
+        char *text = buffer_take(sweep->report, select);
+        queue_append_insert(sql, text, keys ? (int)sweep->plan->key_count + 1 : 1);
+        talloc_free(text);
+        struct work_step *step = add_step(sweep, "objects", sql);
+        step->takes_keys = keys;
+        step->queues = true;
+        step->extra = mem_array(sweep->report, const char *, QUEUE_PARAMS);
+        step->extra[0] = sweep->report->run_id;
+        step->extra[1] = sweep->report->policy->name;
+        step->extra[2] = mem_printf(sweep->report, "%s.%s", node->label, node->object_names[i]);
+        step->extra_count = QUEUE_PARAMS;
+    }
+}
+
+/* What hangs on the root, or on a shared table: objects first, while their rows are there. */
+static void add_dependents(struct sweep *sweep, const struct plan_node *orphan)
+{
+    size_t count;
+    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, orphan, &count);
+    for (size_t i = 0; i < count; i++)
+        add_objects(sweep, nodes[i]);
+    for (size_t i = 0; i < count; i++)
+        for (size_t e = 0; e < nodes[i]->edge_count; e++)
+            add_act(sweep, nodes[i], &nodes[i]->edges[e]);
+}
+
+static void add_root(struct sweep *sweep)
+{
+    PQExpBuffer change = createPQExpBuffer();
+    appendPQExpBuffer(change, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
+    plan_append_keys(change, sweep->plan, 1);
+    appendPQExpBufferStr(change, " RETURNING true AS counts");
+    add_counted(sweep, "root", sweep->plan->nodes[0], change)->takes_keys = true;
+}
+
+static void add_collect(struct sweep *sweep, const struct plan_node *orphan)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    plan_append_collect(sql, sweep->plan, orphan);
+    add_step(sweep, "collect", sql)->takes_keys = true;
+}
+
+static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
+{
+    PQExpBuffer narrow = createPQExpBuffer();
+    PQExpBuffer change = createPQExpBuffer();
+    plan_append_narrow(narrow, sweep->plan, orphan);
+    add_step(sweep, "narrow", narrow);
+    add_objects(sweep, orphan);
+    add_dependents(sweep, orphan);
+    plan_append_delete_orphans(change, orphan);
+    add_counted(sweep, "orphans", orphan, change);
+}
+
+static void add_end(struct sweep *sweep)
+{
+    PQExpBuffer assertion = createPQExpBuffer();
+    PQExpBuffer record = createPQExpBuffer();
+    run_append_assertion(assertion, 0);
+    add_step(sweep, "assert", assertion)->asserts = true;
+    run_append_record(record, sweep->plan);
+    struct work_step *step = add_step(sweep, "record", record);
+    step->extra = mem_array(sweep->report, const char *, sweep->plan->node_count + 1);
+    step->extra_count = run_record_params(sweep->report, step->extra);
+}
+
+void work_build(struct sweep *sweep)
+{
+    const struct plan *plan = sweep->plan;
+    for (size_t i = 1; i < plan->node_count; i++)
+        if (plan->nodes[i]->action == ACTION_DELETE_ORPHANS)
+            add_collect(sweep, plan->nodes[i]);
+    add_objects(sweep, plan->nodes[0]);
+    add_dependents(sweep, NULL);
+    add_root(sweep);
+    for (size_t i = 1; i < plan->node_count; i++)
+        if (plan->nodes[i]->action == ACTION_DELETE_ORPHANS)
+            add_orphans(sweep, plan->nodes[i]);
+    add_end(sweep);
+    /* The list does not move any more: statements may point into it. */
+    for (size_t i = 0; i < sweep->work.count; i++) {
+        struct work_step *step = &sweep->work.steps[i];
+        step->statement = (struct db_statement){step->name, step->sql};
+    }
+}
+
+int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
+             struct db_step *steps)
+{
+    size_t key_count = sweep->plan->key_count;
+    const char *number = mem_printf(ctx, "%lld", (long long)rows);
+    for (size_t i = 0; i < sweep->work.count; i++) {
+        const struct work_step *from = &sweep->work.steps[i];
+        const char **params = mem_array(ctx, const char *, key_count + (size_t)from->extra_count + 1);
+        int n = 0;
+        if (from->takes_keys)
+            for (size_t k = 0; k < key_count; k++)
+                params[n++] = keys[k];
+        for (int k = 0; k < from->extra_count; k++)
+            params[n++] = from->extra[k];
+        if (from->asserts)
+            params[n++] = number;
+        steps[i] = (struct db_step){.statement = &from->statement, .nparams = n, .params = params};
+    }
+    /* COMMIT stands behind a synchronisation point, so that it is never skipped: after a failure it
+     * ends the transaction all the same, and says ROLLBACK. */
+    steps[sweep->work.count - 1].sync = true;
+    steps[sweep->work.count] = (struct db_step){.statement = &db_commit, .sync = true};
+    return (int)sweep->work.count + 1;
+}
+
+void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued)
+{
+    for (size_t i = 0; i < sweep->work.count; i++) {
+        const struct work_step *step = &sweep->work.steps[i];
+        if (step->node && steps[i].rows)
+            added[step->node->index] += db_rows_int(steps[i].rows, 0, 0);
+        if (step->queues && steps[i].rows)
+            *queued += db_rows_affected(steps[i].rows);
+    }
+}
+
+void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err)
+{
+    if (step < 0 || step >= (int)sweep->work.count || !sweep->work.steps[step].asserts)
+        return;
+    error_set(err, SWEEP_SOME_FAILED, "a trigger or rule kept %s of %s from being deleted",
+              rows == 1 ? "the row" : "some rows", sweep->plan->nodes[0]->table.label);
+    error_sqlstate(err, "P0004");
+}

@@ -1,0 +1,349 @@
+"""Files in use, files that vanish or change, what is not permitted, two sweeps at once (T2, T3)."""
+import fcntl
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "files"))
+from sweeplib import NOBODY, box, driver, need_root  # noqa: E402,F401  pylint: disable=unused-import
+
+
+# In use
+
+HOLDS = {
+    "read": "f = open({path!r})",
+    "write": "f = open({path!r}, 'r+')",
+    "append": "f = open({path!r}, 'a')",
+    "flock": "import fcntl; f = open({path!r}); fcntl.flock(f, fcntl.LOCK_SH)",
+    "flock-ex": "import fcntl; f = open({path!r}); fcntl.flock(f, fcntl.LOCK_EX)",
+    "lockf": "import fcntl; f = open({path!r}, 'r+'); fcntl.lockf(f, fcntl.LOCK_EX)",
+    "mmap": "import mmap, os; fd = os.open({path!r}, os.O_RDWR); m = mmap.mmap(fd, 0); os.close(fd)",
+    "mmap-read": "import mmap, os; fd = os.open({path!r}, os.O_RDONLY); "
+                 "m = mmap.mmap(fd, 0, prot=mmap.PROT_READ); os.close(fd)",
+    "other-link": "f = open({other!r})",
+}
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_T2_a_file_in_use_is_kept(box, how):
+    path = box.file("d/f", size=4096)
+    other = str(box.outside / "other")
+    os.link(path, other)
+    box.age_dirs()
+    process = box.holder(HOLDS[how].format(path=str(path), other=other))
+    box.age(path, 10)
+    for more in (["--dry-run"], []):
+        r = box.sweep("--in-use", *more)
+        assert r.kept == {"open": 1, "not_empty": 1}
+        assert path.exists()
+    process.kill()
+    process.wait()
+    assert box.sweep("--in-use").files == 1
+
+
+def test_T2_a_program_that_runs_is_kept(box):
+    path = box.file("sleep")
+    path.write_bytes(pathlib.Path("/bin/sleep").read_bytes())
+    path.chmod(0o755)
+    box.age(path, 10)
+    box.spawn(str(path), "600")
+    assert box.sweep("--in-use").kept == {"open": 1}
+
+
+def test_T2_without_the_test_a_file_in_use_goes(box):
+    path = box.file("f")
+    with open(path, encoding="ascii"):
+        assert box.sweep().files == 1
+
+
+def test_T2_a_foreign_file_is_tested_by_its_locks(box):
+    """No lease on what belongs to someone else: there a lock is what protects."""
+    need_root()
+    box.root.chmod(0o777)
+    locked = box.file("locked")
+    box.file("free")
+    box.holder(f"import fcntl; f = open({str(locked)!r}); fcntl.flock(f, fcntl.LOCK_SH)")
+    r = box.sweep("--in-use", user=NOBODY)
+    assert r.kept == {"locked": 1} and r.files == 1
+
+
+def test_T2_the_test_leaves_no_lease_and_no_lock_behind(box):
+    path = box.file("f", age=10)
+    box.sweep("--in-use", "--dry-run")
+    with open(path, "r+", encoding="ascii") as f:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# Made fresh between check and removal
+
+def test_T2_written_between_check_and_removal_is_kept(box):
+    path = box.file("f")
+    r = box.sweep("--in-use", "--on-checked", "echo new >> $DIR/f")
+    assert r.kept == {"fresh": 1} and path.read_text() == "new\n"
+
+
+def test_T2_replaced_between_check_and_removal_is_kept(box):
+    path = box.file("f")
+    new = box.file("new", age=10, base=box.outside)
+    new.write_text("new")
+    r = box.sweep("--in-use", "--on-checked", f"mv {new} $DIR/f")
+    assert r.kept == {"changed": 1} and path.read_text() == "new"
+
+
+def test_T2_replaced_during_the_in_use_test_is_kept(box):
+    """The lease is on the old file by now; the name leads to the new one."""
+    path = box.file("f")
+    new = box.file("new", age=10, base=box.outside)
+    new.write_text("new")
+    box.age(new, 10)
+    r = box.sweep("--in-use", "--on-held", f"mv {new} $DIR/f")
+    assert r.kept == {"changed": 1} and path.read_text() == "new"
+
+
+def test_T2_written_just_before_the_lease_is_kept(box):
+    """A writer that came and went between the check and the lease left its mark on the time."""
+    path = box.file("f")
+    r = box.sweep("--in-use", "--on-held", "touch -c $DIR/f")
+    assert r.kept == {"fresh": 1} and path.exists()
+
+
+def test_T2_touched_between_listing_and_check_is_kept(box):
+    for i in range(5):
+        box.file(f"f{i}")
+    r = box.sweep("--on-listed", "touch $DIR/f3")
+    assert r.kept == {"fresh": 1} and box.names() == ["f3"]
+
+
+def test_T2_a_directory_that_fills_again_is_kept(box):
+    box.file("d/f")
+    box.age_dirs()
+    r = box.sweep("--at", 1, "--on-deleted", f"echo new > {box.root}/d/new")
+    assert r.kept == {"not_empty": 1} and box.names() == ["d", "d/new"]
+    assert os.stat(box.root / "d").st_mtime > time.time() - 60
+
+
+def test_T2_an_empty_directory_used_during_the_sweep_is_kept(box):
+    box.dir("d")
+    r = box.sweep("--on-listed", f"test $DIR != {box.root}/d || (touch $DIR/x && rm $DIR/x)")
+    assert r.kept == {"fresh": 1} and box.names() == ["d"]
+
+
+def test_T2_a_directory_swapped_for_a_fresh_one_is_kept(box):
+    """rmdir would take the empty newcomer: it is not the directory that was swept."""
+    box.file("d/f")
+    box.age_dirs()
+    r = box.sweep("--at", 1, "--on-deleted",
+                  f"mv {box.root}/d {box.outside}/old && mkdir {box.root}/d")
+    assert r.kept == {"moved": 1} and box.names() == ["d"]
+
+
+# Vanishing
+
+def test_T3_files_that_vanish_are_counted(box):
+    for i in range(5):
+        box.file(f"f{i}")
+    r = box.sweep("--on-listed", "rm $DIR/f2 $DIR/f4")
+    assert (r.files, r.vanished, r.failed) == (3, 2, 0) and r.code == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--in-use"]])
+def test_T3_a_file_that_vanishes_after_the_check_is_counted(box, more):
+    for i in range(5):
+        box.file(f"f{i}")
+    r = box.sweep("--only", "f2", "--on-checked", "rm $DIR/f2", *more)
+    assert (r.files, r.vanished, r.failed) == (4, 1, 0)
+
+
+def test_T3_directories_that_vanish_are_counted(box):
+    for i in range(5):
+        box.file(f"d{i}/f")
+    box.age_dirs()
+    r = box.sweep("--on-listed", f"rm -rf {box.root}/d2 {box.root}/d3")
+    assert (r.files, r.dirs, r.failed) in ((3, 3, 0), (4, 3, 0), (4, 4, 0)) and r.vanished > 0
+    assert box.names() == []
+
+
+def test_T3_a_whole_tree_that_vanishes_under_the_sweep(box):
+    for i in range(50):
+        for j in range(20):
+            box.file(f"d{i}/e/f{j}")
+    box.age_dirs()
+    remover = subprocess.Popen(["rm", "-rf", *map(str, box.root.iterdir())])
+    r = box.sweep()
+    remover.wait()
+    assert r.failed == 0
+    box.sweep()
+    assert box.names() == []
+
+
+def test_T3_a_missing_root_is_nothing_to_do(box):
+    r = box.sweep(root=box.path / "not" / "there")
+    assert r.code == 0 and r.scanned == 0
+    assert box.finish(root=box.path / "not").code == 0
+    assert box.tree("x", root=box.path / "not").outcome == "missing"
+
+
+# Not permitted
+
+def test_T3_permission_errors_are_counted_by_kind_and_told_once(box):
+    need_root()
+    for i in range(4):
+        box.file(f"foreign/f{i}")
+    box.file("closed/f")
+    box.file("own/f")
+    box.age_dirs()
+    (box.root / "closed").chmod(0o700)
+    for place in (box.root, box.root / "own"):
+        os.chown(place, NOBODY, NOBODY)
+    os.chown(box.root / "own/f", NOBODY, NOBODY)
+    dry = box.sweep("--dry-run", user=NOBODY)
+    live = box.sweep(user=NOBODY)
+    assert live.counts() == dry.counts()
+    assert live.errors == {"EACCES": 5} and live.files == 1 and live.dirs == 1
+    assert live.stderr.count("error ") == 1 and live.code == 0
+
+
+def test_T3_a_sticky_directory_keeps_the_files_of_others(box):
+    need_root()
+    box.root.chmod(0o1777)
+    box.file("foreign")
+    os.chown(box.file("own"), NOBODY, NOBODY)
+    dry = box.sweep("--dry-run", user=NOBODY)
+    live = box.sweep(user=NOBODY)
+    assert live.counts() == dry.counts()
+    assert live.errors == {"EPERM": 1} and live.files == 1
+
+
+def test_T3_a_file_that_cannot_be_tested_stays(box):
+    """Unreadable and unwritable for its owner: no way to know, so it stays."""
+    need_root()
+    os.chown(box.root, NOBODY, NOBODY)
+    for name, mode in (("none", 0), ("write-only", 0o200), ("read-only", 0o400)):
+        path = box.file(name)
+        os.chown(path, NOBODY, NOBODY)
+        path.chmod(mode)
+    r = box.sweep("--in-use", user=NOBODY)
+    assert r.errors == {"EACCES": 1} and r.files == 2 and box.names() == ["none"]
+    assert box.sweep(user=NOBODY).files == 1
+
+
+def test_T3_a_root_that_cannot_be_opened_is_a_usage_error(box):
+    need_root()
+    box.root.chmod(0o700)
+    r = box.sweep(user=NOBODY)
+    assert r.code == 2 and "hint" in r.stderr
+
+
+def test_T3_immutable_and_append_only(box):
+    need_root()
+    box.file("immutable")
+    box.file("append")
+    box.file("plain")
+    for flag, name in (("+i", "immutable"), ("+a", "append")):
+        if subprocess.run(["chattr", flag, box.root / name], check=False).returncode != 0:
+            pytest.skip("no chattr here")
+    for more in ([], ["--in-use"]):
+        r = box.sweep(*more)
+        assert r.errors == {"EPERM": 2}
+    assert box.names() == ["append", "immutable"]
+
+
+def test_T3_a_read_only_mount(box):
+    box.mount("-t", "tmpfs", "none", box.root)
+    for i in range(3):
+        box.file(f"d/f{i}")
+    box.age_dirs()
+    box.mount("-o", "remount,ro", box.root)
+    dry = box.sweep("--dry-run")
+    live = box.sweep()
+    assert live.errors == {"EROFS": 3} and live.stderr.count("error ") == 1
+    assert dry.counts() == live.counts()
+    assert len(box.names()) == 4
+
+
+def test_T1_depth_200_with_24_descriptors(box):
+    """Directories are opened one inside the other; few descriptors are enough for any depth."""
+    box.file("/".join(f"d{i}" for i in range(200)) + "/f")
+    box.age_dirs()
+    r = box.sweep("--in-use", nofile=24)
+    assert r.dirs == 200 and r.failed == 0 and box.names() == []
+
+
+def test_T3_too_few_descriptors_are_errors_not_a_crash(box):
+    box.file("/".join(f"d{i}" for i in range(30)) + "/f")
+    box.age_dirs()
+    r = box.sweep(nofile=10)
+    assert r.errors == {"EMFILE": 1} and (box.root / "d0").is_dir()
+    assert box.sweep().dirs == 30
+
+
+# Locked directories, two sweeps at once
+
+@pytest.mark.parametrize("kind", ["LOCK_SH", "LOCK_EX"])
+def test_T2_a_locked_directory_is_left_alone_whole(box, kind):
+    box.file("locked/sub/f")
+    box.file("free/f")
+    box.age_dirs()
+    box.holder(f"import fcntl, os; fd = os.open({str(box.root / 'locked')!r}, os.O_RDONLY); "
+               f"fcntl.flock(fd, fcntl.{kind})")
+    for more in (["--dry-run"], []):
+        r = box.sweep(*more)
+        assert r.kept == {"locked": 1} and r.files == 1
+    assert box.names() == ["locked", "locked/sub", "locked/sub/f"]
+
+
+def test_T2_a_locked_root_is_left_alone(box):
+    box.file("f")
+    box.holder(f"import fcntl, os; fd = os.open({str(box.root)!r}, os.O_RDONLY); "
+               "fcntl.flock(fd, fcntl.LOCK_SH)")
+    assert box.sweep().kept == {"locked": 1}
+    assert box.names() == ["f"]
+
+
+def test_T3_two_sweeps_at_once(box):
+    """They may leave work to each other, but neither fails, and nothing is counted twice."""
+    for i in range(60):
+        for j in range(30):
+            box.file(f"d{i}/f{j}")
+    box.age_dirs()
+    command = [driver(), "sweep", str(box.root), "--older", "604800"]
+    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    import json
+    reports = [json.loads(p.communicate(timeout=60)[0]) for p in pair]
+    assert all(r["failed"] == 0 for r in reports)
+    total = sum(r["files"] for r in reports)
+    assert total + box.sweep().files == 1800
+    assert box.names() == []
+
+
+def test_T3_sweeps_against_makers(box):
+    """Files come and go while the sweep runs; whatever is fresh is there afterwards."""
+    maker = box.spawn("/usr/bin/python3", "-c", f"""
+import os, itertools
+os.chdir({str(box.root)!r})
+print('ready', flush=True)
+for i in itertools.count():
+    name = f"d{{i % 10}}"
+    try:
+        os.makedirs(name, exist_ok=True)
+        open(f"{{name}}/old{{i}}", "w").close()
+        os.utime(f"{{name}}/old{{i}}", (1, 1))
+        open(f"{{name}}/tmp{{i}}", "w").close()
+        os.rename(f"{{name}}/tmp{{i}}", f"{{name}}/keep{{i % 50}}")
+    except FileNotFoundError:
+        pass
+""")
+    assert maker.stdout.readline() == "ready\n"
+    for i in range(40):
+        r = box.sweep(*(["--in-use"] if i % 2 else []))
+        assert r.failed == 0
+    maker.kill()
+    maker.wait()
+    box.sweep()
+    # The one that the maker was about to set back when it was killed is fresh.
+    assert len([n for n in box.names() if "/old" in n or "/tmp" in n]) <= 1
+    assert [n for n in box.names() if "/keep" in n]

@@ -1,0 +1,148 @@
+/* The db and effects rooms, as far as no server is needed: arrays, failure classes, lock keys. */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <signal.h>
+
+#include "../../src/db/internal.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/stop.h"
+
+static const struct {
+    const char *values[3];
+    size_t count;
+    const char *text;
+} arrays[] = {
+    {{NULL}, 0, "{}"},
+    {{"a", "b", "c"}, 3, "{\"a\",\"b\",\"c\"}"},
+    {{NULL, "NULL", ""}, 3, "{NULL,\"NULL\",\"\"}"},
+    {{"a\"b", "\\", "\\\""}, 3, "{\"a\\\"b\",\"\\\\\",\"\\\\\\\"\"}"},
+    {{"{", ",", "a b"}, 3, "{\"{\",\",\",\"a b\"}"},
+    {{"\n", "\xc3\xa4", "'"}, 3, "{\"\n\",\"\xc3\xa4\",\"'\"}"},
+};
+
+START_TEST(arrays_are_quoted)
+{
+    char *text = db_array(ctx, arrays[_i].values, arrays[_i].count);
+    ck_assert_str_eq(text, arrays[_i].text);
+}
+END_TEST
+
+START_TEST(arrays_of_quotes_only_fit)
+{
+    char value[1001];
+    memset(value, '"', 1000);
+    value[1000] = '\0';
+    const char *values[] = {value, NULL, value};
+    ck_assert_uint_eq(strlen(db_array(ctx, values, 3)), 2 * 2002 + 4 + 2 + 2);
+}
+END_TEST
+
+static const struct {
+    const char *sqlstate;
+    enum db_failure class;
+} classes[] = {
+    {"40001", DB_FAILURE_TRANSIENT}, {"40P01", DB_FAILURE_TRANSIENT}, {"55P03", DB_FAILURE_TRANSIENT},
+    {"57014", DB_FAILURE_TRANSIENT}, {"57P01", DB_FAILURE_CONNECTION}, {"57P02", DB_FAILURE_CONNECTION},
+    {"57P03", DB_FAILURE_CONNECTION}, {"57P05", DB_FAILURE_CONNECTION}, {"08006", DB_FAILURE_CONNECTION},
+    {"08P01", DB_FAILURE_CONNECTION}, {"25P03", DB_FAILURE_CONNECTION}, {"53300", DB_FAILURE_CONNECTION},
+    {"", DB_FAILURE_CONNECTION}, {"23503", DB_FAILURE_ROW}, {"23505", DB_FAILURE_ROW}, {"P0001", DB_FAILURE_ROW},
+    {"22012", DB_FAILURE_ROW}, {"25006", DB_FAILURE_FATAL}, {"42501", DB_FAILURE_FATAL}, {"42P01", DB_FAILURE_FATAL},
+    {"53100", DB_FAILURE_FATAL}, {"53200", DB_FAILURE_FATAL}, {"XX001", DB_FAILURE_FATAL}, {"26000", DB_FAILURE_FATAL},
+    {"0A000", DB_FAILURE_FATAL}, {"28P01", DB_FAILURE_FATAL}, {"58030", DB_FAILURE_FATAL}, {"54001", DB_FAILURE_FATAL},
+    {"55006", DB_FAILURE_FATAL}, {"3D000", DB_FAILURE_FATAL}, {"40002", DB_FAILURE_ROW},
+};
+
+START_TEST(failures_have_classes)
+{
+    error_set(&err, SWEEP_USAGE, "x");
+    error_sqlstate(&err, classes[_i].sqlstate);
+    ck_assert_int_eq(db_failure_of_sqlstate(err.sqlstate), classes[_i].class);
+}
+END_TEST
+
+START_TEST(a_lost_connection_is_one_whatever_the_error_says)
+{
+    struct db db = {.conn = NULL};
+    error_set(&err, SWEEP_USAGE, "x");
+    error_sqlstate(&err, "23503");
+    ck_assert(db_is_lost(&db));
+    ck_assert_int_eq(db_failure_class(&db, &err), DB_FAILURE_CONNECTION);
+}
+END_TEST
+
+START_TEST(a_cancelled_query_is_told_from_a_timeout)
+{
+    stop_install();
+    ck_assert_int_eq(db_failure_of_sqlstate("57014"), DB_FAILURE_TRANSIENT);
+    raise(SIGTERM);
+    ck_assert_int_eq(db_failure_of_sqlstate("57014"), DB_FAILURE_CANCELLED);
+    ck_assert_int_eq(db_failure_of_sqlstate("40001"), DB_FAILURE_TRANSIENT);
+}
+END_TEST
+
+/* Hosts with different versions of pgsweep must exclude each other: the keys never change. */
+START_TEST(lock_keys_are_stable)
+{
+    ck_assert_int_eq(run_lock_key(""), INT64_C(0x70677377811c9dc5));
+    ck_assert_int_eq(run_lock_key("jobs"), INT64_C(0x70677377e407107d));
+    ck_assert_int_eq(run_lock_key("anonymous"), INT64_C(0x7067737772d9da2e));
+    ck_assert_int_ne(run_lock_key("init"), run_lock_key("jobs"));
+}
+END_TEST
+
+START_TEST(a_connection_is_configured_or_not)
+{
+    static const char *const variables[] = {"PGDATABASE", "PGHOST", "PGHOSTADDR", "PGSERVICE"};
+    struct db_options options = {.port = "5432", .user = "u"};
+    for (int i = 0; i < COUNT(variables); i++)
+        unsetenv(variables[i]);
+    ck_assert(!db_is_configured(&options));
+    for (int i = 0; i < COUNT(variables); i++) {
+        setenv(variables[i], "", 1);
+        ck_assert(!db_is_configured(&options));
+        setenv(variables[i], "x", 1);
+        ck_assert(db_is_configured(&options));
+        unsetenv(variables[i]);
+    }
+    options.dbname = "x";
+    ck_assert(db_is_configured(&options));
+}
+END_TEST
+
+static const char *const conninfos[] = {
+    "host=a dbname", "host='a", "postgresql://u:hunter2@h/db?nonsense=1", "postgresql://u:hunter2@[::1/db",
+    "nonsense=hunter2", "postgres://u:hun%zzter2@h/db", "password=hunter2 host='x",
+    /* Not encoded, so that a part of the password is read as something else. */
+    "postgresql://u:3/hunter2@h/db", "postgresql://u:hunter2@hunter2@h/db", "postgresql://u:hunter2/x@h/db",
+};
+
+START_TEST(malformed_conninfo_is_refused_without_its_password)
+{
+    struct db_options options = {.dbname = conninfos[_i]};
+    struct db *db;
+    ck_assert_msg(!db_connect(ctx, &options, &db, &err), "taken: %s", conninfos[_i]);
+    ck_assert_int_eq(err.code, SWEEP_USAGE);
+    ck_says(err.message, "connection string");
+    ck_says(err.hint, "postgresql://");
+    ck_assert_msg(!strstr(err.message, "hunter2") && !(err.detail && strstr(err.detail, "hunter2")) &&
+                  !strstr(err.hint, "hunter2"), "%s / %s", err.message, err.detail);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("db");
+    TCase *tests = tcase_create("db");
+    tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
+    tcase_add_loop_test(tests, arrays_are_quoted, 0, COUNT(arrays));
+    tcase_add_test(tests, arrays_of_quotes_only_fit);
+    tcase_add_loop_test(tests, failures_have_classes, 0, COUNT(classes));
+    tcase_add_test(tests, a_lost_connection_is_one_whatever_the_error_says);
+    tcase_add_test(tests, a_cancelled_query_is_told_from_a_timeout);
+    tcase_add_test(tests, lock_keys_are_stable);
+    tcase_add_test(tests, a_connection_is_configured_or_not);
+    tcase_add_loop_test(tests, malformed_conninfo_is_refused_without_its_password, 0, COUNT(conninfos));
+    suite_add_tcase(suite, tests);
+    return unit_run(suite);
+}
