@@ -68,9 +68,21 @@ int run_record_params(const struct report *report, const char **params);
 /* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
 void run_append_assertion(PQExpBuffer out, int node);
 
+/* Records a transaction that deleted rows of the root only, counted by the caller. Parameters: run id, the
+ * root's label, how many. */
+void run_append_record_counted(PQExpBuffer out);
+
 /* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
  * run's record. Parameters from number first on: run id, the root's label. */
 void run_append_record_gone(PQExpBuffer out, int first);
+
+/* Makes all that the run has committed so far durable: one commit that waits for the disk. */
+bool run_make_durable(struct effects *effects, const struct report *report, struct error *err);
+
+/* A statement that hands numbers to the record and the assertion, for work whose rows the caller counted:
+ * parameters are the numbers of the acting nodes, in the plan's order (run_number_params). */
+void run_append_numbers(PQExpBuffer out, const struct plan *plan);
+int run_number_params(const void *ctx, const struct plan *plan, const int64_t *numbers, const char **params);
 
 /* After a lost connection: how many chunks of the run are recorded, which is how many took effect,
  * and the rows by node as recorded. */

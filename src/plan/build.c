@@ -11,7 +11,7 @@
 
 /* More rows than this with one age make a step along an index on the age alone slow: each chunk
  * would sort all of them again. */
-enum { MANY_EQUAL_AGES = 20000 };
+enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500 };
 
 void plan_note(struct plan *plan, const char *format, ...)
 {
@@ -100,6 +100,7 @@ static bool build_walk(struct plan *plan, struct db *db, struct error *err)
         return true;
     }
     use_cursor(plan, WALK_AGE);
+    plan->few_equal_ages = db_rows_bool(rows, 0, 3) && db_rows_int(rows, 0, 2) <= FEW_EQUAL_AGES;
     plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, 0, 0));
     return true;
 }

@@ -15,10 +15,23 @@ static struct work_step *add_step(struct sweep *sweep, const char *name, PQExpBu
     return step;
 }
 
-/* A DELETE or UPDATE whose rows count for node. */
+/* Near the server the command tag of a plain statement counts, unless some of its rows must not. */
+static bool is_plain(const struct sweep *sweep, const struct plan_node *node)
+{
+    bool once = node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS || node->edge_count < 2;
+    return sweep->near && !sweep->plan->by_row && once;
+}
+
+/* A DELETE or UPDATE whose rows count for node; it returns "counts" unless it is plain. */
 static struct work_step *add_counted(struct sweep *sweep, const char *name,
                                      const struct plan_node *node, PQExpBuffer change)
 {
+    if (is_plain(sweep, node)) {
+        struct work_step *plain = add_step(sweep, name, change);
+        plain->node = node;
+        plain->plain = true;
+        return plain;
+    }
     PQExpBuffer sql = createPQExpBuffer();
     char *text = buffer_take(sweep->report, change);
     run_append_counted(sql, node->index, text);
@@ -31,7 +44,7 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name,
 static void add_act(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
 {
     PQExpBuffer change = createPQExpBuffer();
-    plan_append_step(change, sweep->plan, node, edge);
+    plan_append_step(change, sweep->plan, node, edge, !is_plain(sweep, node));
     struct work_step *step = add_counted(sweep, "act", node, change);
     step->takes_keys = plan_takes_keys(node);
     step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
@@ -98,7 +111,8 @@ static void add_root(struct sweep *sweep)
     PQExpBuffer change = createPQExpBuffer();
     appendPQExpBuffer(change, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
     plan_append_keys(change, sweep->plan, 1);
-    appendPQExpBufferStr(change, " RETURNING true AS counts");
+    if (!is_plain(sweep, sweep->plan->nodes[0]))
+        appendPQExpBufferStr(change, " RETURNING true AS counts");
     add_counted(sweep, "root", sweep->plan->nodes[0], change)->takes_keys = true;
 }
 
@@ -117,7 +131,7 @@ static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
     add_step(sweep, "narrow", narrow);
     add_objects(sweep, orphan);
     add_dependents(sweep, orphan);
-    plan_append_delete_orphans(change, orphan);
+    plan_append_delete_orphans(change, orphan, !is_plain(sweep, orphan));
     add_counted(sweep, "orphans", orphan, change);
 }
 
@@ -125,6 +139,7 @@ static void add_end(struct sweep *sweep)
 {
     PQExpBuffer assertion = createPQExpBuffer();
     PQExpBuffer record = createPQExpBuffer();
+    sweep->work.counted = sweep->work.count;
     run_append_assertion(assertion, 0);
     add_step(sweep, "assert", assertion)->asserts = true;
     run_append_record(record, sweep->plan);
@@ -184,7 +199,8 @@ void work_count(const struct sweep *sweep, const struct db_step *steps, struct c
     for (size_t i = 0; i < sweep->work.count; i++) {
         const struct work_step *step = &sweep->work.steps[i];
         if (step->node && steps[i].rows)
-            added[step->node->index] += db_rows_int(steps[i].rows, 0, 0);
+            added[step->node->index] += step->plain ? db_rows_affected(steps[i].rows)
+                                                    : db_rows_int(steps[i].rows, 0, 0);
         if (step->queues_object && steps[i].rows)
             chunk->queued += db_rows_affected(steps[i].rows);
         if (step->queues_directory && steps[i].rows)
