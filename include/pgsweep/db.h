@@ -60,6 +60,7 @@ bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *
  * the last of them may be undone (none out of order). Any later commit that waits makes all earlier ones
  * durable. (Manual: "Asynchronous Commit".) */
 bool db_set_async(struct db *db, bool async, struct error *err);
+bool db_is_async(const struct db *db);
 
 /* What a commit that waits, waits for: the value of synchronous_commit. */
 const char *db_synchronous_commit(const struct db *db);

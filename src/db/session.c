@@ -74,6 +74,20 @@ static bool apply_settings(struct db *db, struct error *err)
     return ok;
 }
 
+/* First of all, for a role whose own timeout is too short for the rest; and perhaps for this too. */
+static bool lift_timeout(struct db *db, struct error *err)
+{
+    enum { TRIES = 50 };
+    for (int i = 0; i < TRIES; i++) {
+        error_clear(err);
+        if (db_script(db, "SET statement_timeout = 0", err))
+            return true;
+        if (strcmp(err->sqlstate, "57014") != 0)
+            return false;
+    }
+    return error_hint(err, "The role's statement_timeout is too short even to change it.");
+}
+
 bool db_session_setup(struct db *db, struct error *err)
 {
     PQsetNoticeReceiver(db->conn, ignore_notice, NULL);
@@ -89,8 +103,7 @@ bool db_session_setup(struct db *db, struct error *err)
                           DB_OLDEST_SERVER / 10000);
     }
     db_cancel_register(db->conn);
-    /* First of all, for a role whose own timeout is too short for the rest. */
-    return db_script(db, "SET statement_timeout = 0", err) && read_session_defaults(db, err) &&
+    return lift_timeout(db, err) && read_session_defaults(db, err) &&
            apply_settings(db, err);
 }
 
@@ -115,6 +128,11 @@ bool db_set_async(struct db *db, bool async, struct error *err)
     const char *params[] = {async ? "off" : db->synchronous_commit};
     return db_query(db, db, "SELECT pg_catalog.set_config('synchronous_commit', $1, false)", 1, params,
                     NULL, err);
+}
+
+bool db_is_async(const struct db *db)
+{
+    return db->async;
 }
 
 const char *db_synchronous_commit(const struct db *db)

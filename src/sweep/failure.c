@@ -203,6 +203,8 @@ static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *er
         }
         sweep->high_known = false;
         if (find_out(sweep, chunk, err)) {
+            /* What the record says is to stay so. If even this fails, the next chunk will notice. */
+            (void)sweep_settle(sweep, &lost);
             error_clear(&lost);
             error_clear(err);
             return true;

@@ -66,6 +66,8 @@ struct sweep {
     bool exact;      /* range: chunks must be cut between two rows */
     bool near;       /* a round trip costs next to nothing */
     bool rewound;    /* commits were undone by a crash of the server: the sweep began again */
+    int64_t *durable; /* rows by node index that are known to be gone for good */
+    int64_t settled_ms; /* when that was found out */
     int64_t pending; /* transactions that are not known to be on disk yet */
     int64_t high_rows; /* range: how many candidates high was looked up to take */
     bool high_is_end; /* range: known, and there is none: the next chunk is the last */

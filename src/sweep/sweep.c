@@ -1,4 +1,5 @@
 /* The loop over chunks and passes. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -113,7 +114,30 @@ bool sweep_settle(struct sweep *sweep, struct error *err)
     if (sweep->pending > 0 && !run_make_durable(sweep->effects, sweep->report, err))
         return false;
     sweep->pending = 0;
+    sweep->settled_ms = clock_now_ms();
+    memcpy(sweep->durable, sweep->report->deleted, sweep->plan->node_count * sizeof *sweep->durable);
     return true;
+}
+
+/* So often at least, so that a crash of the server costs little. */
+enum { SETTLE_EVERY_MS = 250 };
+
+static void settle_in_time(struct sweep *sweep)
+{
+    struct error ignored = ERROR_INIT;
+    if (clock_now_ms() - sweep->settled_ms >= SETTLE_EVERY_MS && !sweep_settle(sweep, &ignored))
+        error_clear(&ignored); /* the next chunk meets the same trouble, and deals with it */
+}
+
+/* The database is gone for good: only what is known to be on its disk is told as gone. */
+static void tell_durable(struct sweep *sweep)
+{
+    struct report *report = sweep->report;
+    if (sweep->pending == 0 || sweep->budget->pause_ms > 0)
+        return;
+    report_remark(report, "%lld rows more were deleted, but the server was lost before they were known to be on "
+                  "its disk: they may have come back", (long long)(report->deleted[0] - sweep->durable[0]));
+    memcpy(report->deleted, sweep->durable, sweep->plan->node_count * sizeof *sweep->durable);
 }
 
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
@@ -205,6 +229,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
         if (!sweep_chunk(sweep, &end, err))
             return false;
         drain(sweep, false);
+        settle_in_time(sweep);
         if (!end && sweep->budget->pause_ms > 0)
             clock_sleep_ms(sweep->budget->pause_ms);
     }
@@ -290,6 +315,11 @@ static bool measure_distance(struct sweep *sweep, struct error *err)
 {
     enum { NEAR_MICROSECONDS = 700, TRIES = 3 };
     int64_t best = INT64_MAX;
+    const char *pretend = getenv("PGSWEEP_TEST_DISTANCE"); /* for the tests: "near" or "far" */
+    if (pretend) {
+        sweep->near = strcmp(pretend, "near") == 0;
+        return true;
+    }
     for (int i = 0; i < TRIES; i++) {
         int64_t before = clock_now_us();
         if (!db_query(sweep->db, sweep->report, "SELECT 1", 0, NULL, NULL, err))
@@ -307,9 +337,12 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
 {
     struct sweep *sweep = mem_new(report, struct sweep);
     *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
-                            .progress = progress, .report = report, .started_ms = clock_now_ms()};
-    /* A chunk does not wait for the disk: what follows a commit and cannot be undone, does. */
-    if (!measure_distance(sweep, err) || !db_set_async(db, true, err))
+                            .progress = progress, .report = report, .started_ms = clock_now_ms(),
+                            .settled_ms = clock_now_ms()};
+    /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and cannot be
+     * undone does. */
+    sweep->durable = mem_array(report, int64_t, plan->node_count);
+    if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err))
         return false;
     sweep->exact = budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
     statements_build(sweep);
@@ -324,6 +357,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         report->signal = stop_signal();
     if (ok)
         drain(sweep, true);
+    else if (db_is_lost(db))
+        tell_durable(sweep);
     progress_clear(progress);
     struct error ignored = ERROR_INIT;
     if (!db_set_async(db, false, &ignored))

@@ -15,7 +15,9 @@ PARTS = """
     CREATE TABLE parts (id bigint PRIMARY KEY, item_id bigint NOT NULL REFERENCES items);
     CREATE INDEX parts_item_id ON parts (item_id)"""
 POLICY = "table: items\nage: created_at\nretain: 7 days\n"
-DEPENDENTS = "dependents:\n  - { table: parts, action: delete }\n"
+# The guard looks beyond the row, so that the second look under lock takes place.
+DEPENDENTS = "guards:\n  - { name: held, unless: EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.id < 0) }\n" \
+             "dependents:\n  - { table: parts, action: delete }\n"
 
 
 class World:
@@ -26,7 +28,7 @@ class World:
         self.locked = strategy == "locked"
         self.old, self.fresh = old, fresh
         self.directory = policy_file(POLICY + extra + (DEPENDENTS if self.locked else ""), strategy)
-        self.env = {}
+        self.env = {"PGSWEEP_TEST_DISTANCE": "far"}  # as through a network: the fewest round trips
         db.sql(ITEMS)
         if self.locked:
             db.sql(PARTS)
@@ -51,7 +53,7 @@ class World:
         return self.runner.start(*self.args(f"--chunk={chunk}", *args), env=self.env)
 
     def through(self, proxy):
-        self.env = {"PGHOST": proxy.host, "PGPORT": proxy.port}
+        self.env |= {"PGHOST": proxy.host, "PGPORT": proxy.port}
         return self
 
     def left(self):

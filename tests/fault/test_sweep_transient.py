@@ -88,10 +88,11 @@ def test_J6_several_faults_in_one_run(world, proxy):
 @pytest.mark.parametrize("action", ["drop_before", "drop_after", "error"])
 def test_J6_O1_fault_while_what_is_left_is_counted(make_world, proxy, action):
     world = make_world("locked").through(proxy)
+    world.db.connect(autocommit=False).cursor().execute("SELECT FROM items WHERE id = 5 FOR UPDATE")
     rule = proxy.rule("count.*FROM .SELECT FROM .* LIMIT", action, sqlstate="40001")
     result = world.run()
     assert rule.fired == 1
-    world.check(result)
+    assert world.check(result, left=[5], code=1)["left_locked"] == 1
 
 
 @pytest.mark.parametrize("action", ["drop_before", "drop_after", "error"])
