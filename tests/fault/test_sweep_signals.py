@@ -84,8 +84,11 @@ def test_O1_a_signal_while_the_database_is_away_ends_the_run(world, proxy):
     time.sleep(0.5)
     running.signal(signal.SIGTERM)
     result = running.wait(20)
-    assert result.code == 143
-    assert result.json()["deleted"] == 8 == world.gone()
+    assert result.code == 143 and world.gone() == 8
+    # Nobody could ask whether the first chunk was on the server's disk: it is told apart.
+    report = result.json()
+    assert report["deleted"] == 8 or (report["deleted"] == 0 and
+                                      any("8 rows more were deleted" in r for r in report["remarks"]))
 
 
 def test_D7_O1_a_signal_during_a_pause_ends_the_run_and_nothing_is_open_meanwhile(world):
