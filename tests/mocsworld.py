@@ -1,6 +1,4 @@
 """MOCs with files, lists, bricks, images, albums and uploads, and what must hold of them after a sweep."""
-from sweeping import init
-
 TABLES = ("moc_instructions", "moc_files", "moc_parts_lists", "moc_parts", "moc_gallery_images",
           "moc_gallery_albums", "upload_sessions")
 # Of every MOC: 2 files, 2 lists with 3 bricks each, 1 link to the album, 1 upload.
@@ -15,7 +13,7 @@ class Mocs:
         self.db, self.pgsweep = db, pgsweep
         db.load("mocs")
         db.sql("INSERT INTO gallery_albums VALUES (1, 'all')")
-        init(pgsweep)
+        assert pgsweep("init").code == 0
 
     def add(self, *ids, deleted="40 days", images=()):
         """MOCs that were deleted this long ago (None: not at all), with these images."""
