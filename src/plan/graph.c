@@ -471,7 +471,7 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
     for (size_t i = 0; i < plan->policy->object_count; i++)
         if (!add_object(plan->nodes[0], plan, &plan->policy->objects[i], err))
             return false;
-    if (!resolve_listed(&g, err) || !visit_from(&g, 0, err))
+    if (!resolve_listed(&g, err) || !references_check(plan, db, err) || !visit_from(&g, 0, err))
         return false;
     g.before_orphans = plan->node_count;
     for (size_t i = 0; i < plan->policy->dependent_count; i++)
