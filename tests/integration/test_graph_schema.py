@@ -325,3 +325,18 @@ def test_D2_composite_key_of_a_shared_table(parent, sweep):
                  args=("--chunk", 3))
     assert parent.sql("SELECT * FROM s") == [("{,}", 1)] and by_table(live)["public.s"] == 7
     assert re.fullmatch(r"\d{4}-.*", live["cutoff"])
+
+
+@pytest.mark.parametrize("transaction", ["row", "chunk"])
+def test_D2_keep_below_a_shared_table_spares_the_candidate(parent, sweep, transaction):
+    linked(parent)
+    parent.sql("ALTER TABLE l ADD FOREIGN KEY (s_id) REFERENCES s;"
+               "CREATE TABLE h (id int PRIMARY KEY, s_id int REFERENCES s ON DELETE CASCADE);"
+               "CREATE TABLE k (h_id int REFERENCES h ON DELETE CASCADE);"
+               "INSERT INTO h SELECT n, n FROM generate_series(1, 4) n; INSERT INTO k VALUES (3), (4)")
+    live = sweep({"table": "l", "action": "delete"}, {"table": "s", "action": "delete_orphans", "via": "l"},
+                 {"table": "h", "action": "delete"}, {"table": "k", "action": "keep"}, transaction=transaction)
+    assert spared(live) == {("has k", None): 1}
+    assert parent.column("SELECT id FROM t ORDER BY 1") == [2, 7, 8]
+    assert parent.column("SELECT id FROM s ORDER BY 1") == [2, 3, 4] == parent.column("SELECT id FROM h ORDER BY 1")
+    assert parent.column("SELECT h_id FROM k ORDER BY 1") == [3, 4]
