@@ -117,6 +117,27 @@ def test_M2_a_link_made_after_the_image_was_locked_is_refused_and_nothing_dangle
     assert mocs.left() == [9] and mocs.images() == []
 
 
+@pytest.mark.parametrize("place", [BRICKS, r'DELETE FROM "public"."moc_parts_lists"', ROOT_DELETE])
+def test_M2_a_brick_added_while_its_list_goes_is_refused_or_survives(mocs, proxy, pgsweep_env, place):
+    """The declared cascade from the list would take it along."""
+    mocs.add(1)
+    rule = proxy.rule(place, "hold")
+    running = start(mocs, env=pgsweep_env)
+    rule.wait()
+    time.sleep(0.2)  # what was sent before is carried out meanwhile
+    added = 0
+    try:
+        mocs.db.sql("SET lock_timeout = '100ms';"
+                    "INSERT INTO moc_parts (parts_list_id) SELECT min(id) FROM moc_parts_lists")
+        added = 1
+    except psycopg2.errors.LockNotAvailable:
+        pass
+    rule.release()
+    finish(running)
+    assert mocs.left() == [] and mocs.db.count("moc_parts") == 6 + added
+    assert mocs.db.count("moc_parts", "status = 'available'") == 6 + added
+
+
 def test_J7_M5_a_deadlock_with_a_writer_ends_for_both(mocs, db):
     mocs.add(1, 2, 3)
     writer = db.connect(autocommit=False)
