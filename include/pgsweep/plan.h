@@ -79,7 +79,7 @@ struct plan_node {
     int order; /* deletes run from high to low: a node after all that refer to it */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
     struct plan_node *orphan;  /* the shared table that this node hangs on, or itself; NULL: the root */
-    struct plan_edge *links;   /* references of via's rows to this table */
+    struct plan_edge *links;   /* references to this table of rows that go: via's, and others of the policy */
     size_t link_count;
     struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
     size_t use_count;

@@ -99,6 +99,46 @@ static void build_keep(struct plan *plan, const struct plan_node *node, struct p
     plan->looks_beyond = true;
 }
 
+/* What rows are reassigned to must not go itself, and take them with it. */
+static void build_target(struct plan *plan, struct db *db, const struct plan_node *node,
+                         const struct plan_edge *edge, struct plan_guard *guard)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    bool root = edge->parent->index == 0;
+    if (root)
+        appendPQExpBufferStr(sql, "coalesce(t");
+    else
+        appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS n WHERE n", edge->parent->table.ident);
+    appendPQExpBuffer(sql, ".%s = %s::%s", edge->referred[0],
+                      db_quote_literal(db, plan, node->rule->to.value),
+                      catalog_column(&node->table, edge->names[0])->type);
+    if (!root) {
+        appendPQExpBufferStr(sql, " AND ");
+        reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
+        plan->looks_beyond = true;
+    }
+    appendPQExpBufferStr(sql, root ? ", false)" : "))");
+    guard->name = mem_printf(plan, "takes over %s", node->table.name);
+    guard->sql = buffer_take(plan, sql);
+}
+
+/* Guards that follow from what the policy does with dependents. */
+static void build_implied(struct plan *plan, struct db *db)
+{
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        if (node->action == ACTION_KEEP) {
+            size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+            build_keep(plan, node, &plan->guards[g]);
+        }
+        /* What hangs on a shared table is no question of a single candidate. */
+        for (size_t e = 0; node->action == ACTION_REASSIGN && !node->orphan && e < node->edge_count; e++) {
+            size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+            build_target(plan, db, node, &node->edges[e], &plan->guards[g]);
+        }
+    }
+}
+
 /* Rows that a person has to look at first, or said should stay: only where there are such. */
 static bool build_letters(struct plan *plan, struct db *db, struct error *err)
 {
@@ -143,11 +183,6 @@ bool conditions_build(struct plan *plan, struct db *db, struct error *err)
         if (!build_guard(plan, db, &policy->guards[i], &plan->guards[g], err))
             return false;
     }
-    for (size_t i = 1; i < plan->node_count; i++) {
-        if (plan->nodes[i]->action != ACTION_KEEP)
-            continue;
-        size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
-        build_keep(plan, plan->nodes[i], &plan->guards[g]);
-    }
+    build_implied(plan, db);
     return build_letters(plan, db, err);
 }

@@ -115,11 +115,14 @@ static int rule_for(const struct graph *g, const char *oid, const char *constrai
     return general;
 }
 
+/* A table that refers both to what hangs on the root and to what hangs on a shared table has a node for
+ * each: they are acted on at different times. */
 static struct plan_node *find_node(const struct plan *plan, const char *oid,
-                                   const struct policy_dependent *rule)
+                                   const struct policy_dependent *rule, const struct plan_node *orphan)
 {
     for (size_t i = 0; i < plan->node_count; i++)
-        if (plan->nodes[i]->rule == rule && strcmp(plan->nodes[i]->table.oid, oid) == 0)
+        if (plan->nodes[i]->rule == rule && strcmp(plan->nodes[i]->table.oid, oid) == 0 &&
+            (i == 0 || plan->nodes[i]->orphan == orphan))
             return plan->nodes[i];
     return NULL;
 }
@@ -217,6 +220,15 @@ static bool apply_rule(struct plan *plan, struct db *db, struct plan_node *node,
     return true;
 }
 
+/* Is there another node of that label? Counts are kept by it. */
+static bool find_label(const struct plan *plan, const struct plan_node *node)
+{
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i] != node && strcmp(plan->nodes[i]->label, node->label) == 0)
+            return true;
+    return false;
+}
+
 static struct plan_node *make_node(struct graph *g, const struct reference *ref, int rule,
                                    struct error *err)
 {
@@ -239,6 +251,9 @@ static struct plan_node *make_node(struct graph *g, const struct reference *ref,
     node->label = node->rule && node->rule->constraint.value
                       ? mem_printf(plan, "%s (%s)", node->table.label, node->rule->constraint.value)
                       : node->table.label;
+    if (find_label(plan, node))
+        node->label = mem_printf(plan, "%s (of %s)", node->label, node->orphan ? node->orphan->table.label
+                                                                               : plan->nodes[0]->table.label);
     return apply_rule(plan, g->db, node, err) ? node : NULL;
 }
 
@@ -256,7 +271,7 @@ static bool take_reference(struct graph *g, const struct reference *ref, struct 
             refuse(g, ref, strcmp(ref->table_oid, plan->nodes[0]->table.oid) == 0);
         return true;
     }
-    struct plan_node *node = find_node(plan, ref->table_oid, which);
+    struct plan_node *node = find_node(plan, ref->table_oid, which, ref->edge.parent->orphan);
     if (!node || (node->index == 0 && which))
         node = make_node(g, ref, rule, err);
     if (!node)
@@ -319,7 +334,8 @@ static bool take_shared_reference(struct graph *g, struct plan_node *orphan, con
     if (!ref->edge.indexed)
         plan_note(g->plan, "no index on %s (%s): finding out whether a row of %s is still used reads the whole table",
                   ref->edge.table, ref->edge.columns[0], orphan->table.label);
-    if (strcmp(ref->table_oid, via_oid) == 0) {
+    /* Not the rows of via alone: it may be another of the policy's tables whose reference is the last. */
+    if (covered || strcmp(ref->table_oid, via_oid) == 0) {
         size_t l = mem_grow(g->plan, &orphan->links, &orphan->link_count);
         orphan->links[l] = ref->edge;
     }
@@ -358,7 +374,10 @@ static bool take_orphans(struct graph *g, size_t rule, struct error *err)
     for (size_t i = 0; i < count; i++)
         if (!take_shared_reference(g, node, via.oid, &refs[i], err))
             return false;
-    if (node->link_count == 0) {
+    bool linked = false;
+    for (size_t i = 0; i < node->link_count; i++)
+        linked = linked || node->links[i].child == from;
+    if (!linked) {
         error_set(err, SWEEP_USAGE, "%s: %s has no reference to %s", d->via.origin, via.label, node->table.label);
         return error_hint(err, "If the schema does not declare it, state it in the policy's \"references\".");
     }
@@ -452,7 +471,7 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
     for (size_t i = 0; i < plan->policy->object_count; i++)
         if (!add_object(plan->nodes[0], plan, &plan->policy->objects[i], err))
             return false;
-    if (!resolve_listed(&g, err) || !visit_from(&g, 0, err))
+    if (!resolve_listed(&g, err) || !references_check(plan, db, err) || !visit_from(&g, 0, err))
         return false;
     g.before_orphans = plan->node_count;
     for (size_t i = 0; i < plan->policy->dependent_count; i++)

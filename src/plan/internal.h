@@ -25,6 +25,9 @@ struct reference {
 bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
                      struct reference **references, size_t *count, struct error *err);
 
+/* That the tables of the references which the policy states are there. */
+bool references_check(const struct plan *plan, struct db *db, struct error *err);
+
 /* Orders the nodes; a circle is refused with its path. */
 bool order_build(struct plan *plan, struct error *err);
 

@@ -92,7 +92,9 @@ void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_n
     }
     appendPQExpBufferChar(out, '(');
     append_linked(out, plan, orphan, alias, leaf);
-    append_unused(out, plan, orphan, alias, true);
+    /* In a guard of the candidate around, who else is a candidate is not known yet: it spares rather too many. */
+    if (leaf != LEAF_CORRELATED)
+        append_unused(out, plan, orphan, alias, true);
     appendPQExpBufferChar(out, ')');
 }
 

@@ -61,6 +61,19 @@ static bool check_stated(const struct policy_reference *from, const struct db_ro
     return true;
 }
 
+/* That the columns can be compared. */
+static bool check_types(struct plan *plan, struct db *db, const struct plan_edge *edge, struct error *err)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "SELECT FROM %s AS a, %s AS b WHERE ", edge->table, edge->parent->table.ident);
+    for (size_t i = 0; i < edge->width; i++)
+        appendPQExpBuffer(sql, "%sa.%s = b.%s", i ? " AND " : "", edge->columns[i], edge->referred[i]);
+    char *text = buffer_take(plan, sql);
+    bool ok = db_check(db, text, err);
+    talloc_free(text);
+    return ok || error_prefix(err, "%s: the columns of the reference", edge->constraint);
+}
+
 static bool take_stated(struct plan *plan, struct db *db, const struct policy_reference *from,
                         struct plan_node *parent, struct reference **list, size_t *count,
                         struct error *err)
@@ -100,6 +113,35 @@ static bool take_stated(struct plan *plan, struct db *db, const struct policy_re
     edge->pages = db_rows_int(rows, 0, 11);
     edge->table = db_rows_get(rows, 0, 2);
     ref->table_oid = db_rows_get(rows, 0, 0);
+    return check_types(plan, db, edge, err);
+}
+
+/* A table may be missing only where the policy says so of the dependent. */
+static bool may_lack(const struct policy *policy, const char *table)
+{
+    for (size_t i = 0; i < policy->dependent_count; i++)
+        if (policy->dependents[i].optional && strcmp(policy->dependents[i].table.value, table) == 0)
+            return true;
+    return false;
+}
+
+bool references_check(const struct plan *plan, struct db *db, struct error *err)
+{
+    const struct policy *policy = plan->policy;
+    for (size_t i = 0; i < policy->reference_count; i++) {
+        const struct policy_reference *from = &policy->references[i];
+        const struct setting *tables[] = {&from->table, &from->refers_to};
+        if (from->column_count == 0)
+            return error_set(err, SWEEP_USAGE, "%s: \"columns\" of the reference is empty", from->table.origin);
+        for (int t = 0; t < 2; t++) {
+            struct db_rows *rows;
+            if (!db_query(db, plan, "SELECT pg_catalog.to_regclass($1::pg_catalog.text) IS NOT NULL", 1,
+                          (const char *const[]){tables[t]->value}, &rows, err))
+                return error_prefix(err, "%s", tables[t]->origin);
+            if (!db_rows_bool(rows, 0, 0) && !may_lack(policy, tables[t]->value))
+                return catalog_no_table(db, tables[t], err);
+        }
+    }
     return true;
 }
 

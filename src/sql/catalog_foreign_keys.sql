@@ -1,9 +1,15 @@
--- Foreign keys that refer to a table or to one of its partitions or children, a row for each column
--- pair. $1: the oid of the table referred to.
-WITH RECURSIVE referred AS (
+-- Foreign keys that refer to a table, to one of its partitions or children, or to the whole that it is a
+-- partition of, a row for each column pair. $1: the oid of the table referred to.
+WITH RECURSIVE below AS (
     SELECT $1::pg_catalog.oid AS oid
     UNION
-    SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN referred AS r ON i.inhparent = r.oid)
+    SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN below AS r ON i.inhparent = r.oid),
+above AS (
+    SELECT $1::pg_catalog.oid AS oid
+    UNION
+    SELECT i.inhparent FROM pg_catalog.pg_inherits AS i JOIN above AS r ON i.inhrelid = r.oid
+      JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid AND k.relispartition),
+referred AS (SELECT oid FROM below UNION SELECT oid FROM above)
 SELECT c.oid,
        c.conname,
        c.confdeltype,

@@ -94,11 +94,36 @@ static void add_directories(struct sweep *sweep)
               plan->directory_root);
 }
 
+static bool is_parent(const struct plan *plan, const struct plan_node *node)
+{
+    for (size_t i = 1; i < plan->node_count; i++)
+        for (size_t e = 0; e < plan->nodes[i]->edge_count; e++)
+            if (plan->nodes[i]->edges[e].parent == node)
+                return true;
+    return false;
+}
+
+/* Locks the rows that go and that others may refer to: one that another session adds behind our back would
+ * go by a declared cascade, whatever the policy says about it. */
+static void add_locks(struct sweep *sweep, const struct plan_node *node)
+{
+    if (node->action != ACTION_DELETE || !is_parent(sweep->plan, node))
+        return;
+    for (size_t e = 0; e < node->edge_count; e++) {
+        PQExpBuffer sql = createPQExpBuffer();
+        plan_append_lock_step(sql, sweep->plan, node, &node->edges[e]);
+        add_step(sweep, "lock", sql)->takes_keys = plan_takes_keys(node);
+    }
+}
+
 /* What hangs on the root, or on a shared table: objects first, while their rows are there. */
 static void add_dependents(struct sweep *sweep, const struct plan_node *orphan)
 {
     size_t count;
     const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, orphan, &count);
+    /* From the top down, as a writer who adds to them would lock them. */
+    for (size_t i = count; i > 0; i--)
+        add_locks(sweep, nodes[i - 1]);
     for (size_t i = 0; i < count; i++)
         add_objects(sweep, nodes[i]);
     for (size_t i = 0; i < count; i++)
