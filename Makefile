@@ -91,4 +91,26 @@ lint:
 clean:
 	rm -rf '$(BUILD)'
 
+# What is installed, as pairs SOURCE:TARGET; uninstall removes the same. The unit files and the crontab
+# name the binary by its path.
+PROGRAMS  := $(BIN):$(bindir)/pgsweep
+FILES     := man/pgsweep.1:$(mandir)/man1/pgsweep.1 \
+        $(foreach f,README.md ARCHITECTURE.md CHANGELOG.md LICENSE,$(f):$(docdir)/$(f)) \
+        $(foreach f,$(wildcard src/policies/*.yaml),$(f):$(docdir)/policies/$(notdir $(f)))
+WITH_PATH := packaging/crontab:$(docdir)/crontab \
+        $(foreach f,$(wildcard systemd/*),$(f):$(unitdir)/$(notdir $(f)))
+
+install: $(BIN)
+	@set -e; put() { echo "install '$$3'"; mkdir -p "$${3%/*}"; install -m "$$1" "$$2" "$$3"; }; \
+	for pair in $(PROGRAMS); do put 755 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"; done; \
+	for pair in $(FILES); do put 644 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"; done; \
+	for pair in $(WITH_PATH); do put 644 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"; \
+	    sed -i 's|@bindir@|$(bindir)|' "$(DESTDIR)$${pair#*:}"; done
+
+uninstall:
+	@set -e; for pair in $(PROGRAMS) $(FILES) $(WITH_PATH); do \
+	    echo "rm '$(DESTDIR)$${pair#*:}'"; rm -f "$(DESTDIR)$${pair#*:}"; done; \
+	for dir in '$(DESTDIR)$(docdir)/policies' '$(DESTDIR)$(docdir)'; do \
+	    [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

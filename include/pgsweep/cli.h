@@ -21,6 +21,9 @@ enum cli_command {
     COMMAND_VERSION = 128,
 };
 
+/* How often an option that may be given several times may be given. */
+enum { CLI_LIST_MAX = 32 };
+
 /* Everything the command line said. Strings point into argv; NULL or false: not given. */
 struct cli_options {
     enum cli_command command;
@@ -33,6 +36,9 @@ struct cli_options {
     bool no_password, password;
     bool dry_run, quiet, verbose, echo, json, allow_missing_index, print_sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file;
+    const char *root, *age_by; /* of a policy of kind files */
+    const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
+    size_t protect_count, protect_dir_count;
     const char *retain, *chunk, *max_rows, *max_runtime, *pause; /* override the policy's settings */
 };
 

@@ -10,6 +10,9 @@
 /* Monotonic time in milliseconds, from an arbitrary start. */
 int64_t clock_now_ms(void);
 
+/* The same in microseconds. */
+int64_t clock_now_us(void);
+
 /* Sleeps up to ms milliseconds (<= 0: not at all); returns early when a stop was requested. */
 void clock_sleep_ms(int64_t ms);
 

@@ -56,6 +56,14 @@ bool db_set_application_name(struct db *db, const char *name, struct error *err)
 /* Sets the three timeouts, also for reconnections. */
 bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *err);
 
+/* While async, a COMMIT does not wait for the disk, also on reconnections: after a crash of the server
+ * the last of them may be undone (none out of order). Any later commit that waits makes all earlier ones
+ * durable. (Manual: "Asynchronous Commit".) */
+bool db_set_async(struct db *db, bool async, struct error *err);
+
+/* What a commit that waits, waits for: the value of synchronous_commit. */
+const char *db_synchronous_commit(const struct db *db);
+
 bool db_is_lost(const struct db *db);         /* the connection is broken */
 bool db_in_transaction(const struct db *db);  /* an open transaction, failed or not */
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */

@@ -68,9 +68,21 @@ int run_record_params(const struct report *report, const char **params);
 /* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
 void run_append_assertion(PQExpBuffer out, int node);
 
+/* Records a transaction that deleted rows of the root only, counted by the caller. Parameters: run id, the
+ * root's label, how many. */
+void run_append_record_counted(PQExpBuffer out);
+
 /* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
  * run's record. Parameters from number first on: run id, the root's label. */
 void run_append_record_gone(PQExpBuffer out, int first);
+
+/* Makes all that the run has committed so far durable: one commit that waits for the disk. */
+bool run_make_durable(struct effects *effects, const struct report *report, struct error *err);
+
+/* A statement that hands numbers to the record and the assertion, for work whose rows the caller counted:
+ * parameters are the numbers of the acting nodes, in the plan's order (run_number_params). */
+void run_append_numbers(PQExpBuffer out, const struct plan *plan);
+int run_number_params(const void *ctx, const struct plan *plan, const int64_t *numbers, const char **params);
 
 /* After a lost connection: how many chunks of the run are recorded, which is how many took effect,
  * and the rows by node as recorded. */
@@ -78,17 +90,23 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
                    int64_t *deleted, struct error *err);
 
 /* INSERT INTO the object queue of what select (a SELECT of one text column called value) finds.
- * Parameters from number first on: run id, policy, source. */
-enum { QUEUE_PARAMS = 3 };
+ * Parameters from number first on: run id, policy, source, kind ("object", "directory"), root (of
+ * directories, else NULL). */
+enum { QUEUE_PARAMS = 5 };
 void queue_append_insert(PQExpBuffer out, const char *select, int first);
 
-/* Writes down which columns name objects, for the look before an object is deleted. */
+/* Writes down which columns name objects and directories, for the look before an object is deleted. */
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);
 
 /* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
  * report's objects. What the store refuses stays queued, with a remark: that is no error. Must not be
  * called inside a transaction. False: the database failed. */
 bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err);
+
+/* The same for the working directories that are queued, below the roots of this host. What is in use or
+ * protected stays; a name that could lead out of its root is refused and reported. */
+bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
+                             struct error *err);
 
 /* A candidate could not go: one more attempt for its dead letter; parked is set when that was the last.
  * key: the values of the plan's key columns. */

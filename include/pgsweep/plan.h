@@ -115,12 +115,15 @@ struct plan {
     struct plan_guard *guards; /* the policy's, then one per dependent with action keep */
     size_t guard_count;
     bool by_row;       /* one transaction for each candidate */
+    const struct plan_column *directory; /* names a row's working directory; NULL: none */
+    const char *directory_root;          /* absolute; NULL when directory is */
     bool has_objects;  /* some table names stored objects */
     bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
     enum plan_strategy strategy;
     const char *strategy_reason;
     enum plan_walk walk;
     const char *walk_reason;
+    bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     const char **notes;       /* advice found on the way; one line each */
@@ -151,17 +154,19 @@ void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
 /* " AND" and the condition that a root row t lies after (">") or at most at ("<=") the cursor whose
- * values are the parameters from number first on. */
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first);
+ * values are the parameters from number first on. columns: how many of the cursor's columns count; 1
+ * takes all rows of one age together. */
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first,
+                       size_t columns);
 
 /* The condition that a root row t is one of the keys in the array parameters from number first on. */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 
 /* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE that
- * returns, as "counts", whether the row is to be counted. Parameters: the key arrays $1... (none for a
+ * returns, when asked to, as "counts", whether the row is to be counted. Parameters: the key arrays $1... (none for a
  * node that hangs on a shared table: see plan_takes_keys), then plan_step_values. */
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                      const struct plan_edge *edge);
+                      const struct plan_edge *edge, bool returning);
 
 /* The values that the rows of node are given, into values (room for set_count + 1); returns how many. */
 int plan_step_values(const struct plan_node *node, const char **values);
@@ -178,13 +183,21 @@ bool plan_takes_keys(const struct plan_node *node);
 void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                          size_t object);
 
+/* The same for the column that names working directories. */
+void plan_append_directories(PQExpBuffer out, const struct plan *plan);
+
+/* The keys (of one column) of all rows that a guard of the policy spares, whatever their age: what is
+ * still active. Owned by ctx. SWEEP_USAGE when the key has several columns. */
+bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, const char ***keys,
+                      size_t *count, struct error *err);
+
 /* The rows of a shared table are remembered between the statements of one transaction, in settings of
  * the session that end with it. collect: those that the rows in hand refer to, locked (parameters:
  * key arrays); narrow: those of them that nothing refers to any more; delete: these,
  * with "counts" as in plan_append_step. */
 void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
 void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
-void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan);
+void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan, bool returning);
 
 /* Exact counts, taken with the plan's own predicate. */
 struct plan_spared {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "pgsweep/buffer.h"
 #include "pgsweep/error.h"
@@ -18,6 +19,18 @@ struct setting {
     const char *value;
     const char *origin;
 };
+
+enum policy_kind {
+    KIND_ROWS,  /* rows of a table */
+    KIND_FILES, /* files below directories */
+};
+extern const char *const policy_kind_names[];
+
+/* What becomes of an expired file that a process has open or locked. */
+enum policy_in_use { IN_USE_KEEP, IN_USE_DELETE };
+extern const char *const policy_in_use_names[];
+
+extern const char *const policy_age_by_names[]; /* mtime, atime, ctime, btime: enum files_age_by */
 
 enum policy_action {
     ACTION_DELETE,         /* the dependents go with the candidate */
@@ -81,11 +94,19 @@ struct policy_dependent {
 struct policy {
     const char *name;
     const char *source; /* the file, or "built-in policy NAME" */
+    enum policy_kind kind;
     struct setting description;
+    struct setting retain;
+    struct setting chunk;       /* rows per transaction; "auto" or a number */
+    struct setting max_rows;    /* candidates per run; NULL for no limit */
+    struct setting max_runtime; /* an interval; NULL for no limit */
+    struct setting pause;       /* an interval between chunks; NULL for none */
+    struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
+    struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
+    /* KIND_ROWS */
     struct setting table;
     struct setting age;
     struct setting time_zone; /* what a timestamp without time zone in the age column is read as */
-    struct setting retain;
     struct setting where; /* SQL; may be NULL */
     bool count_total;     /* report all rows that satisfy where, whatever their age */
     struct policy_guard *guards;
@@ -98,16 +119,30 @@ struct policy {
     size_t dependent_count;
     enum policy_unlisted unlisted;
     enum policy_transaction transaction;
-    struct setting chunk;       /* rows per transaction; "auto" or a number */
-    struct setting max_rows;    /* candidates per run; NULL for no limit */
-    struct setting max_runtime; /* an interval; NULL for no limit */
-    struct setting pause;       /* an interval between chunks; NULL for none */
-    struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
-    struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
+    struct setting directory;      /* the column that names a row's working directory; NULL: none */
+    struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
+    /* KIND_FILES */
+    struct setting *roots; /* none: POLICY_TEMP_VARIABLE, else POLICY_TEMP_DIR */
+    size_t root_count;
+    int age_by;
+    enum policy_in_use in_use;
+    struct setting *protect; /* patterns beside the ones that are always protected */
+    size_t protect_count;
+    struct setting *protect_dirs;
+    size_t protect_dir_count;
+    struct setting active; /* the policy whose guards tell which rows are still active: directories that
+                            * their keys name are kept, when there is a database; NULL: none */
 };
 
 /* Every candidate row has this alias in a policy's conditions. */
 #define POLICY_ALIAS "t"
+
+/* Where temporary files are when nobody says so. */
+#define POLICY_TEMP_VARIABLE "TEMP_DIR"
+#define POLICY_TEMP_DIR "/tmp/nexrender"
+
+/* The directory that POLICY_TEMP_VARIABLE or the default names, with its origin. */
+struct setting policy_temp_dir(void);
 
 /* The number in "12.5%" (0 to 100), which field_check has accepted. */
 double policy_share(const struct setting *share);
@@ -166,5 +201,11 @@ void condition_append(PQExpBuffer out, const char *text, const char *cutoff);
  * "7d", "1 month 2 days", "02:30 hours" is not), or ISO 8601 ("P30D"). The unit is what
  * PostgreSQL's interval input takes; a bare number and the ambiguous "m" are refused. */
 bool interval_check(const struct setting *interval, const char *what, struct error *err);
+
+/* The instant that lies the interval before now, in UTC, for runs without a database: numbers with units
+ * from seconds to years; a month back from the 31st is the last day of a shorter month. Fractions are
+ * taken for units up to weeks. SWEEP_USAGE for ISO 8601, unknown units, and what is not positive. */
+bool interval_before(const struct setting *interval, const char *what, struct timespec now,
+                     struct timespec *then, struct error *err);
 
 #endif

@@ -12,6 +12,8 @@
 #include "pgsweep/error.h"
 #include "pgsweep/plan.h"
 
+struct files_report;
+
 /* A candidate that could not go. */
 struct report_failure {
     const char *key; /* "(id)=(42)" */
@@ -28,6 +30,18 @@ struct report_objects {
     int64_t failed;  /* will be tried again */
     int64_t dead;    /* tried often enough: a dead letter now */
     int64_t waiting; /* in the queue when the run ended */
+};
+
+/* Working directories of deleted rows. */
+struct report_directories {
+    int64_t queued;
+    int64_t removed; /* or not there any more */
+    int64_t kept;    /* something in them is protected or in use, and stays */
+    int64_t in_use;  /* a row that stays has the same directory */
+    int64_t refused; /* not a name that may be acted on */
+    int64_t failed;  /* will be tried again */
+    int64_t waiting;
+    int64_t bytes_freed;
 };
 
 /* How many failures are told one by one; the rest is only counted. */
@@ -62,6 +76,10 @@ struct report {
     int64_t chunks;       /* transactions that were committed */
     int64_t retries;
     struct report_objects objects;
+    struct report_directories directories;
+    const struct files_report *files; /* of a policy of kind files; NULL: of rows */
+    const char *file_roots;           /* where, and older than what: for the heading */
+    const char *file_cutoff;
     int64_t letter_depth; /* dead letters of the policy that wait or are parked; -1: not known */
     const char **alerts;
     size_t alert_count;
@@ -110,6 +128,7 @@ void report_print(const struct report *report, enum report_format format, FILE *
 /* The parts of the above. */
 void report_print_tree(const struct report *report, FILE *out);
 void report_print_summary(const struct report *report, FILE *out);
+void report_print_files(const struct report *report, FILE *out);
 void report_print_json(const struct report *report, FILE *out);
 
 /* Progress of a live run on standard error. */

@@ -16,6 +16,9 @@ char *text_percent(const void *ctx, int64_t part, int64_t whole);
 /* A duration as a person would say it ("850 ms", "12.3 s", "4 min 05 s", "2 h 03 min"). */
 char *text_duration(const void *ctx, int64_t ms);
 
+/* A size in bytes as a person would say it ("512 B", "1.4 MiB"), owned by ctx. */
+char *text_bytes(const void *ctx, int64_t bytes);
+
 /* text with control characters, DEL and invalid UTF-8 shown as \n, \t, \xNN, and backslash doubled:
  * safe to print on a terminal, and reversible. len bytes are read. Owned by ctx. */
 char *text_escape(const void *ctx, const char *text, size_t len);

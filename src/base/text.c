@@ -46,6 +46,20 @@ char *text_duration(const void *ctx, int64_t ms)
     return mem_printf(ctx, "%" PRId64 " h %02" PRId64 " min", s / 3600, s % 3600 / 60);
 }
 
+char *text_bytes(const void *ctx, int64_t bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double size = (double)bytes;
+    int unit = -1;
+    if (bytes < 1024)
+        return mem_printf(ctx, "%" PRId64 " B", bytes);
+    while (size >= 1024 && unit < 3) {
+        size /= 1024;
+        unit++;
+    }
+    return mem_printf(ctx, "%.1f %s", size, units[unit]);
+}
+
 /* The length of the well-formed UTF-8 sequence at s (1 to 4), or 0 (RFC 3629, section 4). */
 static size_t utf8_length(const unsigned char *s, size_t left)
 {

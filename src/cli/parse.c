@@ -84,7 +84,7 @@ static bool take_option(struct parser *parser, const struct cli_option *option, 
     bool again = false;
     for (int i = 0; i < parser->given_count; i++)
         again = again || parser->given[i] == option;
-    if (again && option->argument)
+    if (again && option->argument && !option->count_offset)
         return error_set(err, SWEEP_USAGE, "option --%s is given twice", option->name);
     if (!again)
         parser->given[parser->given_count++] = option;
@@ -97,7 +97,14 @@ static bool take_option(struct parser *parser, const struct cli_option *option, 
         error_set(err, SWEEP_USAGE, "option --%s needs a value, but \"%s\" follows it", option->name, word);
         return error_hint(err, "If that is the value, write --%s=%s.", option->name, word);
     }
-    *(const char **)(void *)(base + option->offset) = optarg;
+    if (!option->count_offset) {
+        *(const char **)(void *)(base + option->offset) = optarg;
+        return true;
+    }
+    size_t *count = (size_t *)(void *)(base + option->count_offset);
+    if (*count == CLI_LIST_MAX)
+        return error_set(err, SWEEP_USAGE, "option --%s is given more than %d times", option->name, CLI_LIST_MAX);
+    ((const char **)(void *)(base + option->offset))[(*count)++] = optarg;
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "pgsweep/command.h"
 #include "pgsweep/db.h"
 #include "pgsweep/policy.h"
+#include "pgsweep/report.h"
 
 /* The policy named on the command line with everything that overrides it; SWEEP_USAGE, with the
  * nearest name, when there is none. Owned by ctx. */
@@ -14,5 +15,13 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
 /* The connection that the command line asks for. Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
                      struct db **db, struct error *err);
+
+/* pgsweep POLICY for a policy of kind files. Returns the exit code. */
+int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
+
+/* Ends a run: closes the report (ok: it came to its end; else err says why not), prints it, its alerts
+ * and its metrics as the options say, and returns the exit code. */
+int command_tell(const struct cli_options *options, struct report *report, bool ok,
+                 const struct error *err);
 
 #endif

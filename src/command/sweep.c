@@ -169,39 +169,6 @@ static void explain_lock(struct error *err)
                     "when it is done.");
 }
 
-static int finish(struct run *run, bool ok, int64_t started_ms, struct error *err)
-{
-    struct report *report = run->report;
-    report->duration_ms = clock_now_ms() - started_ms;
-    error_clear(&report->error);
-    if (!ok) {
-        explain_lock(err);
-        error_set(&report->error, err->code, "%s", err->message);
-        error_sqlstate(&report->error, err->sqlstate);
-        if (err->detail)
-            error_detail(&report->error, "%s", err->detail);
-        if (err->hint)
-            error_hint(&report->error, "%s", err->hint);
-    }
-    report_close(report);
-    if (run->options->metrics_file && !run->options->dry_run) {
-        struct error problem = ERROR_INIT;
-        if (!report_write_metrics(report, run->options->metrics_file, &problem)) {
-            error_print(&problem);
-            if (report->exit_code == SWEEP_OK)
-                report->exit_code = SWEEP_SOME_FAILED;
-        }
-        error_clear(&problem);
-    }
-    for (size_t i = 0; i < report->alert_count; i++)
-        fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
-                report->alerts[i]);
-    bool told = ok || report->chunks > 0 || run->options->json;
-    if (told && !(run->options->quiet && !run->options->json))
-        report_print(report, run->options->json ? REPORT_JSON : REPORT_TEXT, stdout);
-    return report->exit_code;
-}
-
 int command_sweep(const struct cli_options *options, struct error *err)
 {
     struct run run = {.options = options};
@@ -210,12 +177,21 @@ int command_sweep(const struct cli_options *options, struct error *err)
     int code;
     if (!command_load_policy(ctx, options, &run.policy, err)) {
         code = (int)err->code;
+    } else if (run.policy->kind == KIND_FILES) {
+        code = command_sweep_files(options, run.policy, err);
+    } else if (options->root || options->age_by || options->protect_count || options->protect_dir_count) {
+        error_set(err, SWEEP_USAGE, "options --root, --age-by, --protect and --protect-dir are for files; "
+                                    "policy %s is about rows", run.policy->name);
+        code = (int)err->code;
     } else {
         run.report = report_new(ctx, run.policy, options->dry_run);
         run.report->run_id = run_new_id(run.report);
         stop_install();
         bool ok = prepare(&run, err) && (options->dry_run ? count(&run, err) : sweep(&run, err));
-        code = finish(&run, ok, started_ms, err);
+        if (!ok)
+            explain_lock(err);
+        run.report->duration_ms = clock_now_ms() - started_ms;
+        code = command_tell(options, run.report, ok, err);
     }
     talloc_free(ctx);
     return code;

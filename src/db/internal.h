@@ -12,6 +12,8 @@ struct db {
     char *password;            /* what a person typed; NULL when none was asked for */
     char *where;
     char *search_path; /* pinned at the first connection */
+    char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local disk */
+    bool async;               /* commits do not wait at present */
     struct db_limits limits;
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;

@@ -9,11 +9,14 @@
 /* The path that the role would have is kept, so that a policy's names mean what they mean in psql,
  * but pinned: pg_catalog first, so that no object in another schema takes the place of a built-in;
  * temporary objects last. (Manual: "Writing SECURITY DEFINER Functions Safely" gives the rule.) */
-static const char read_path[] =
+static const char read_defaults[] =
     "SELECT pg_catalog.array_to_string(ARRAY['pg_catalog'] || ARRAY("
     "  SELECT pg_catalog.quote_ident(s)"
     "    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n)"
-    "   WHERE s NOT LIKE 'pg\\_%' ORDER BY n) || ARRAY['pg_temp'], ', ')";
+    "   WHERE s NOT LIKE 'pg\\_%' ORDER BY n) || ARRAY['pg_temp'], ', '),"
+    /* What is reported as gone must not come back with a crash of the server. */
+    " CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'local'"
+    "      ELSE pg_catalog.current_setting('synchronous_commit') END";
 
 static const char set_up[] =
     "SELECT pg_catalog.set_config(name, value, false) FROM (VALUES"
@@ -33,9 +36,7 @@ static const char set_up[] =
     " ('default_transaction_read_only', 'off'),"
     " ('row_security', 'off'),"  /* a policy that would hide rows is an error, not a short count */
     " ('jit', 'off'),"           /* a generic keyset plan pays the JIT on every execution */
-    /* What is reported as gone must not come back with a crash of the server. */
-    " ('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')"
-    "     WHEN 'off' THEN 'local' ELSE pg_catalog.current_setting('synchronous_commit') END),"
+    " ('synchronous_commit', $6),"
     " ('client_min_messages', 'warning'),"
     " ('transform_null_equals', 'off')"
     ") AS s(name, value)";
@@ -46,14 +47,15 @@ static void ignore_notice(void *arg, const PGresult *result)
     (void)result;
 }
 
-static bool read_search_path(struct db *db, struct error *err)
+static bool read_session_defaults(struct db *db, struct error *err)
 {
     struct db_rows *rows;
     if (db->search_path)
         return true;
-    if (!db_query(db, db, read_path, 0, NULL, &rows, err))
+    if (!db_query(db, db, read_defaults, 0, NULL, &rows, err))
         return false;
     db->search_path = mem_strdup(db, db_rows_get(rows, 0, 0));
+    db->synchronous_commit = mem_strdup(db, db_rows_get(rows, 0, 1));
     talloc_free(rows);
     return true;
 }
@@ -63,8 +65,9 @@ static bool apply_settings(struct db *db, struct error *err)
     char *lock = mem_printf(db, "%lld", (long long)db->limits.lock_timeout_ms);
     char *statement = mem_printf(db, "%lld", (long long)db->limits.statement_timeout_ms);
     char *idle = mem_printf(db, "%lld", (long long)db->limits.idle_in_transaction_ms);
-    const char *params[] = {db->search_path, db->options.application_name, lock, statement, idle};
-    bool ok = db_query(db, db, set_up, 5, params, NULL, err);
+    const char *params[] = {db->search_path, db->options.application_name, lock, statement, idle,
+                            db->async ? "off" : db->synchronous_commit};
+    bool ok = db_query(db, db, set_up, 6, params, NULL, err);
     talloc_free(lock);
     talloc_free(statement);
     talloc_free(idle);
@@ -87,7 +90,7 @@ bool db_session_setup(struct db *db, struct error *err)
     }
     db_cancel_register(db->conn);
     /* First of all, for a role whose own timeout is too short for the rest. */
-    return db_script(db, "SET statement_timeout = 0", err) && read_search_path(db, err) &&
+    return db_script(db, "SET statement_timeout = 0", err) && read_session_defaults(db, err) &&
            apply_settings(db, err);
 }
 
@@ -104,4 +107,17 @@ bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *
 {
     db->limits = *limits;
     return apply_settings(db, err);
+}
+
+bool db_set_async(struct db *db, bool async, struct error *err)
+{
+    db->async = async;
+    const char *params[] = {async ? "off" : db->synchronous_commit};
+    return db_query(db, db, "SELECT pg_catalog.set_config('synchronous_commit', $1, false)", 1, params,
+                    NULL, err);
+}
+
+const char *db_synchronous_commit(const struct db *db)
+{
+    return db->synchronous_commit;
 }

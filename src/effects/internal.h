@@ -26,6 +26,9 @@ struct queue_item {
     bool in_use; /* a row names it */
 };
 
+/* The columns that name objects ("object") or directories ("directory") and still exist: table, column. */
+bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_rows **rows, struct error *err);
+
 /* Sets in_use of the items whose object a row names, in whatever spelling. */
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
                     struct queue_item *items, size_t count, struct error *err);

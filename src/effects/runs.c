@@ -169,6 +169,57 @@ void run_append_record_gone(PQExpBuffer out, int first)
                       first + 1, first + 1, first);
 }
 
+void run_append_record_counted(PQExpBuffer out)
+{
+    appendPQExpBufferStr(out, "UPDATE pgsweep.runs SET chunks = chunks + 1,"
+                              " last_chunk = pg_catalog.clock_timestamp(),"
+                              " deleted = pg_catalog.jsonb_build_object($2::pg_catalog.text,"
+                              " coalesce((deleted ->> $2)::pg_catalog.int8, 0) + $3::pg_catalog.int8)"
+                              " WHERE run_id = $1");
+}
+
+void run_append_numbers(PQExpBuffer out, const struct plan *plan)
+{
+    int param = 1;
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan_acts(plan->nodes[i])) {
+            appendPQExpBuffer(out, "%spg_catalog.set_config('pgsweep.n%zu', $%d, true)",
+                              param > 1 ? ", " : "SELECT ", i, param);
+            param++;
+        }
+}
+
+int run_number_params(const void *ctx, const struct plan *plan, const int64_t *numbers, const char **params)
+{
+    int n = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan_acts(plan->nodes[i]))
+            params[n++] = number(ctx, numbers[i]);
+    return n;
+}
+
+bool run_make_durable(struct effects *effects, const struct report *report, struct error *err)
+{
+    static const struct db_statement wait = {
+        "commit_waits", "SELECT pg_catalog.set_config('synchronous_commit', $1, true)"};
+    static const struct db_statement touch = {
+        "run_touch", "UPDATE pgsweep.runs SET last_chunk = pg_catalog.clock_timestamp() WHERE run_id = $1"};
+    void *scratch = talloc_new(report);
+    const char *how[] = {db_synchronous_commit(effects->db)};
+    const char *which[] = {report->run_id};
+    struct db_step steps[] = {{.statement = &db_begin},
+                              {.statement = &wait, .nparams = 1, .params = how},
+                              {.statement = &touch, .nparams = 1, .params = which, .sync = true},
+                              {.statement = &db_commit, .sync = true}};
+    bool ok = effects_batch(effects, scratch, steps, 4, NULL, err);
+    if (ok && !db_committed(&steps[3])) {
+        ok = error_set(err, SWEEP_SOME_FAILED, "COMMIT was answered with \"%s\"", steps[3].tag);
+        error_sqlstate(err, "40000");
+    }
+    talloc_free(scratch);
+    return ok;
+}
+
 bool run_read_back(struct effects *effects, const struct report *report, int64_t *chunks,
                    int64_t *deleted, struct error *err)
 {

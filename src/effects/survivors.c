@@ -72,14 +72,8 @@ static bool look_in(struct look *look, const char *table, const char *column, st
 
 static bool look_everywhere(struct look *look, struct error *err)
 {
-    /* Tables and columns that are gone cannot name anything. */
-    static const char sources_sql[] =
-        "SELECT DISTINCT o.table_ident, o.column_ident FROM pgsweep.object_sources AS o"
-        "  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(o.table_ident)"
-        "   AND a.attnum > 0 AND NOT a.attisdropped"
-        "   AND o.column_ident = '\"' || pg_catalog.replace(a.attname, '\"', '\"\"') || '\"'";
     struct db_rows *sources;
-    if (!db_query(look->db, look->ctx, sources_sql, 0, NULL, &sources, err))
+    if (!queue_sources(look->db, look->ctx, "object", &sources, err))
         return false;
     for (int i = 0; i < db_rows_count(sources); i++)
         if (!look_in(look, db_rows_get(sources, i, 0), db_rows_get(sources, i, 1), err))

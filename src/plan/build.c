@@ -1,6 +1,8 @@
 /* Puts a plan together: root, key, age, cutoff, graph, conditions, strategy. */
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "pgsweep/embedded.h"
@@ -9,7 +11,7 @@
 
 /* More rows than this with one age make a step along an index on the age alone slow: each chunk
  * would sort all of them again. */
-enum { MANY_EQUAL_AGES = 20000 };
+enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500 };
 
 void plan_note(struct plan *plan, const char *format, ...)
 {
@@ -98,13 +100,35 @@ static bool build_walk(struct plan *plan, struct db *db, struct error *err)
         return true;
     }
     use_cursor(plan, WALK_AGE);
+    plan->few_equal_ages = db_rows_bool(rows, 0, 3) && db_rows_int(rows, 0, 2) <= FEW_EQUAL_AGES;
     plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, 0, 0));
+    return true;
+}
+
+/* The column that names working directories. Where this host has no such root there is nothing to do. */
+static bool build_directory(struct plan *plan, struct error *err)
+{
+    const struct policy *policy = plan->policy;
+    const struct setting *column = &policy->directory;
+    struct setting root = policy->directory_root.value ? policy->directory_root : policy_temp_dir();
+    if (!column->value)
+        return true;
+    plan->directory = catalog_column(&plan->nodes[0]->table, column->value);
+    if (!plan->directory)
+        return error_set(err, SWEEP_USAGE, "%s: table %s has no column \"%s\"", column->origin,
+                         plan->nodes[0]->table.label, column->value);
+    if (root.value[0] != '/')
+        return error_set(err, SWEEP_USAGE, "%s: the root of working directories, \"%s\", is not an absolute path",
+                         root.origin, root.value);
+    plan->directory_root = mem_strdup(plan, root.value);
+    if (access(root.value, F_OK) != 0 && errno == ENOENT)
+        plan->directory = NULL;
     return true;
 }
 
 static void build_strategy(struct plan *plan)
 {
-    bool steps = plan->nodes[0]->object_count > 0;
+    bool steps = plan->nodes[0]->object_count > 0 || plan->directory;
     for (size_t i = 1; i < plan->node_count; i++)
         steps = steps || plan_acts(plan->nodes[i]);
     plan->by_row = plan->policy->transaction == TRANSACTION_ROW;
@@ -112,7 +136,7 @@ static void build_strategy(struct plan *plan)
     if (plan->by_row)
         plan->strategy_reason = "one transaction for each candidate";
     else if (steps)
-        plan->strategy_reason = "dependents or objects go with the candidates";
+        plan->strategy_reason = "dependents, objects or directories go with the candidates";
     else if (plan->looks_beyond)
         plan->strategy_reason = "a condition looks beyond the candidate's own row";
     else {
@@ -129,7 +153,7 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
     bool ok = build_root(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               privileges_check(plan, db, request->live, err) && conditions_build(plan, db, err) &&
-              build_walk(plan, db, err);
+              build_directory(plan, err) && build_walk(plan, db, err);
     if (!ok) {
         talloc_free(plan);
         return false;

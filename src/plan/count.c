@@ -139,3 +139,34 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
     talloc_free(scratch);
     return ok;
 }
+
+bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, const char ***keys,
+                      size_t *count, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {plan->cutoff_value};
+    const char *separator = " AND (";
+    if (plan->key_count != 1)
+        return error_set(err, SWEEP_USAGE, "policy %s: the key of %s has several columns and names no directory",
+                         plan->policy->name, plan->nodes[0]->table.label);
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBuffer(sql, "SELECT t.%s::pg_catalog.text FROM %s AS t WHERE $1::%s IS NOT NULL",
+                      plan->key[0]->ident, plan->nodes[0]->table.ident, plan->age->type);
+    for (size_t i = 0; i < plan->guard_count; i++) {
+        if (plan->guards[i].letters)
+            continue;
+        appendPQExpBuffer(sql, "%s%s IS NOT FALSE", separator, plan->guards[i].sql);
+        separator = " OR ";
+    }
+    /* Without a guard nothing tells active from finished: then every row is active. */
+    if (separator[1] == 'O')
+        appendPQExpBufferChar(sql, ')');
+    char *text = buffer_take(ctx, sql);
+    if (!db_query(db, ctx, text, 1, params, &rows, err))
+        return false;
+    *count = (size_t)db_rows_count(rows);
+    *keys = mem_array(ctx, const char *, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        (*keys)[i] = db_rows_get(rows, (int)i, 0);
+    return true;
+}

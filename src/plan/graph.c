@@ -403,7 +403,7 @@ static bool check_updates(struct plan *plan, struct db *db, struct error *err)
         bool updates = node->action == ACTION_DETACH || node->action == ACTION_REASSIGN;
         for (size_t e = 0; updates && e < node->edge_count; e++) {
             PQExpBuffer sql = createPQExpBuffer();
-            plan_append_step(sql, plan, node, &node->edges[e]);
+            plan_append_step(sql, plan, node, &node->edges[e], true);
             char *text = buffer_take(plan, sql);
             if (!db_check(db, text, err))
                 return error_prefix(err, "%s: %s cannot be updated", node->rule->table.origin,

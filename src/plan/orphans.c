@@ -130,9 +130,10 @@ void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct p
     appendPQExpBufferStr(out, ") AS shared");
 }
 
-void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan)
+void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan, bool returning)
 {
     appendPQExpBuffer(out, "DELETE FROM %s AS d WHERE ", orphan->table.ident);
     append_in_hand(out, orphan, "d");
-    appendPQExpBufferStr(out, " RETURNING true AS counts");
+    if (returning)
+        appendPQExpBufferStr(out, " RETURNING true AS counts");
 }

@@ -175,17 +175,21 @@ void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
                           order_by ? "" : "::pg_catalog.text");
 }
 
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first)
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first,
+                       size_t columns)
 {
-    size_t n = plan->cursor_count;
     const char *plain = comparison[0] == '>' ? ">=" : "<=";
-    appendPQExpBufferStr(out, n > 1 ? " AND (" : " AND ");
+    if (columns == 1) {
+        appendPQExpBuffer(out, " AND t.%s %s $%d::%s", plan->cursor[0]->ident, comparison, first,
+                          plan->cursor[0]->type);
+        return;
+    }
+    appendPQExpBufferStr(out, " AND (");
     plan_append_cursor(out, plan, true);
-    appendPQExpBuffer(out, "%s %s %s", n > 1 ? ")" : "", comparison, n > 1 ? "(" : "");
-    for (size_t i = 0; i < n; i++)
+    appendPQExpBuffer(out, ") %s (", comparison);
+    for (size_t i = 0; i < columns; i++)
         appendPQExpBuffer(out, "%s$%d::%s", i ? ", " : "", first + (int)i, plan->cursor[i]->type);
     /* The plain bound on the leading column keeps the planner's estimate honest. */
-    if (n > 1)
-        appendPQExpBuffer(out, ") AND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
-                          plan->cursor[0]->type);
+    appendPQExpBuffer(out, ") AND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
+                      plan->cursor[0]->type);
 }

@@ -39,7 +39,7 @@ int plan_step_values(const struct plan_node *node, const char **values)
 }
 
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                      const struct plan_edge *edge)
+                      const struct plan_edge *edge, bool returning)
 {
     if (node->action == ACTION_DELETE)
         appendPQExpBuffer(out, "DELETE FROM %s AS d", node->table.ident);
@@ -47,6 +47,8 @@ void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct pla
         append_update(out, plan, node, edge);
     appendPQExpBufferStr(out, " WHERE ");
     reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+    if (!returning)
+        return;
     /* A row that stays and refers to rows in hand in several ways is counted by the last of its updates. */
     size_t later = (size_t)(edge - node->edges) + 1;
     if (node->action == ACTION_DELETE || later >= node->edge_count) {
@@ -80,4 +82,11 @@ void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct 
         plan_append_keys(out, plan, 1);
     else
         reach_append(out, plan, node, alias, LEAF_KEYS);
+}
+
+void plan_append_directories(PQExpBuffer out, const struct plan *plan)
+{
+    appendPQExpBuffer(out, "SELECT t.%s::pg_catalog.text AS value FROM %s AS t WHERE t.%s IS NOT NULL AND ",
+                      plan->directory->ident, plan->nodes[0]->table.ident, plan->directory->ident);
+    plan_append_keys(out, plan, 1);
 }

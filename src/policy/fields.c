@@ -11,6 +11,10 @@ const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep
 const char *const policy_transaction_names[] = {"chunk", "row", NULL};
 const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
 
+const char *const policy_kind_names[] = {"rows", "files", NULL};
+const char *const policy_in_use_names[] = {"keep", "delete", NULL};
+const char *const policy_age_by_names[] = {"mtime", "atime", "ctime", "btime", NULL};
+
 #define AT(type, member) .offset = offsetof(struct type, member)
 
 static const struct field guard_fields[] = {
@@ -58,12 +62,26 @@ static const struct field alert_fields[] = {
     {.key = NULL},
 };
 
-const struct field policy_fields[] = {
-    {.key = "description", .kind = FIELD_TEXT, AT(policy, description)},
+static const struct field directory_fields[] = {
+    {.key = "directory", .kind = FIELD_TEXT, AT(policy, directory)},
+    {.key = "root", .kind = FIELD_TEXT, AT(policy, directory_root)},
+    {.key = NULL},
+};
+
+#define KIND_FIELD {.key = "kind", .kind = FIELD_WORD, AT(policy, kind), .words = policy_kind_names}
+#define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description)}
+#define RETAIN_FIELD {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true}
+#define CHUNK_FIELD {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)}
+#define LIMITS_FIELD {.key = "limits", .kind = FIELD_GROUP, .fields = limit_fields}
+#define ALERTS_FIELD {.key = "alerts", .kind = FIELD_GROUP, .fields = alert_fields}
+
+static const struct field row_fields[] = {
+    KIND_FIELD,
+    DESCRIPTION_FIELD,
     {.key = "table", .kind = FIELD_TEXT, AT(policy, table), .required = true},
     {.key = "age", .kind = FIELD_TEXT, AT(policy, age), .required = true},
     {.key = "time_zone", .kind = FIELD_TEXT, AT(policy, time_zone)},
-    {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true},
+    RETAIN_FIELD,
     {.key = "where", .kind = FIELD_CONDITION, AT(policy, where)},
     {.key = "count_total", .kind = FIELD_FLAG, AT(policy, count_total)},
     {.key = "guards", .kind = FIELD_LIST, AT(policy, guards), .fields = guard_fields,
@@ -79,11 +97,35 @@ const struct field policy_fields[] = {
     {.key = "unlisted", .kind = FIELD_WORD, AT(policy, unlisted), .words = policy_unlisted_names},
     {.key = "transaction", .kind = FIELD_WORD, AT(policy, transaction),
      .words = policy_transaction_names},
-    {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)},
-    {.key = "limits", .kind = FIELD_GROUP, .fields = limit_fields},
-    {.key = "alerts", .kind = FIELD_GROUP, .fields = alert_fields},
+    {.key = "files", .kind = FIELD_GROUP, .fields = directory_fields},
+    CHUNK_FIELD,
+    LIMITS_FIELD,
+    ALERTS_FIELD,
     {.key = NULL},
 };
+
+static const struct field file_fields[] = {
+    KIND_FIELD,
+    DESCRIPTION_FIELD,
+    {.key = "roots", .kind = FIELD_NAMES, AT(policy, roots), .count_offset = offsetof(struct policy, root_count)},
+    RETAIN_FIELD,
+    {.key = "age_by", .kind = FIELD_WORD, AT(policy, age_by), .words = policy_age_by_names},
+    {.key = "in_use", .kind = FIELD_WORD, AT(policy, in_use), .words = policy_in_use_names},
+    {.key = "protect", .kind = FIELD_NAMES, AT(policy, protect),
+     .count_offset = offsetof(struct policy, protect_count)},
+    {.key = "protect_dirs", .kind = FIELD_NAMES, AT(policy, protect_dirs),
+     .count_offset = offsetof(struct policy, protect_dir_count)},
+    {.key = "active", .kind = FIELD_TEXT, AT(policy, active)},
+    CHUNK_FIELD,
+    LIMITS_FIELD,
+    ALERTS_FIELD,
+    {.key = NULL},
+};
+
+const struct field *policy_fields_of(enum policy_kind kind)
+{
+    return kind == KIND_FILES ? file_fields : row_fields;
+}
 
 static const struct field *find_in(const struct field *fields, const char *key)
 {
@@ -97,9 +139,9 @@ static const struct field *find_in(const struct field *fields, const char *key)
     return NULL;
 }
 
-const struct field *field_find(const char *key)
+const struct field *field_find(enum policy_kind kind, const char *key)
 {
-    return find_in(policy_fields, key);
+    return find_in(policy_fields_of(kind), key);
 }
 
 static bool is_share(const char *text)

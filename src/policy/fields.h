@@ -33,14 +33,14 @@ struct field {
     size_t size;               /* FIELD_LIST: of one element */
 };
 
-/* The fields of struct policy; ends with a NULL key. */
-extern const struct field policy_fields[];
+/* The fields of struct policy for a kind of policy; ends with a NULL key. */
+const struct field *policy_fields_of(enum policy_kind kind);
 
 /* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT; others pass). */
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
 
-/* The field of policy_fields, or of its groups, that is called key; NULL when there is none. */
-const struct field *field_find(const char *key);
+/* The field of that kind of policy, or of its groups, that is called key; NULL when there is none. */
+const struct field *field_find(enum policy_kind kind, const char *key);
 
 #endif

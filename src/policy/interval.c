@@ -1,5 +1,7 @@
 /* The form of an interval: that every number has a unit. Its value is for PostgreSQL to read. */
+#define _GNU_SOURCE
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pgsweep/mem.h"
@@ -70,6 +72,89 @@ bool interval_check(const struct setting *interval, const char *what, struct err
         p = skip_space(p);
         if (*p == ',')
             p = skip_space(p + 1);
+    }
+    return true;
+}
+
+/* Units, as PostgreSQL's interval input knows them, with their length: in seconds, or in months. */
+static const struct {
+    const char *names; /* with blanks around each */
+    double seconds;
+    int months;
+} units[] = {
+    {" s sec secs second seconds ", 1, 0},
+    {" min mins minute minutes ", 60, 0},
+    {" h hr hrs hour hours ", 3600, 0},
+    {" d day days ", 86400, 0},
+    {" w week weeks ", 7 * 86400, 0},
+    {" mon mons month months ", 0, 1},
+    {" y yr yrs year years ", 0, 12},
+};
+
+static int find_unit(const char *start, size_t length)
+{
+    char word[24];
+    if (length + 3 > sizeof word)
+        return -1;
+    word[0] = ' ';
+    for (size_t i = 0; i < length; i++)
+        word[i + 1] = (char)tolower((unsigned char)start[i]);
+    word[length + 1] = ' ';
+    word[length + 2] = '\0';
+    for (int i = 0; i < (int)(sizeof units / sizeof *units); i++)
+        if (strstr(units[i].names, word))
+            return i;
+    return -1;
+}
+
+/* The same day and time months earlier, or the last day of a shorter month. */
+static time_t months_before(time_t from, int months)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    struct tm tm;
+    gmtime_r(&from, &tm);
+    int all = (tm.tm_year + 1900) * 12 + tm.tm_mon - months;
+    int year = all / 12;
+    tm.tm_year = year - 1900;
+    tm.tm_mon = all % 12;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    int last = days[tm.tm_mon] + (tm.tm_mon == 1 && leap);
+    if (tm.tm_mday > last)
+        tm.tm_mday = last;
+    return timegm(&tm);
+}
+
+bool interval_before(const struct setting *interval, const char *what, struct timespec now,
+                     struct timespec *then, struct error *err)
+{
+    double seconds = 0;
+    double months = 0;
+    if (!interval_check(interval, what, err))
+        return false;
+    for (const char *p = skip_space(interval->value); *p;) {
+        char *end;
+        double number = strtod(p, &end);
+        const char *unit = skip_space(end);
+        for (p = unit; isalpha((unsigned char)*p);)
+            p++;
+        int u = end == unit && p == unit ? -1 : find_unit(unit, (size_t)(p - unit));
+        if (u < 0)
+            return refuse(interval, what, "is not understood here, where no database reads it", err);
+        seconds += number * units[u].seconds;
+        months += number * units[u].months;
+        p = skip_space(p);
+        if (*p == ',')
+            p = skip_space(p + 1);
+    }
+    if (months != (int)months || months > 12 * 1000 || seconds > 1e11)
+        return refuse(interval, what, "is too long, or has a part of a month", err);
+    if (seconds + months <= 0)
+        return refuse(interval, what, "is not longer than nothing", err);
+    then->tv_sec = months_before(now.tv_sec, (int)months) - (time_t)seconds;
+    then->tv_nsec = now.tv_nsec - (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (then->tv_nsec < 0) {
+        then->tv_nsec += 1000000000;
+        then->tv_sec--;
     }
     return true;
 }

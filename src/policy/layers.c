@@ -80,10 +80,18 @@ static bool built_in(const void *ctx, const char *name, struct policy **policy, 
     return ok;
 }
 
+struct setting policy_temp_dir(void)
+{
+    const char *value = getenv(POLICY_TEMP_VARIABLE);
+    if (value && *value)
+        return (struct setting){value, "environment variable " POLICY_TEMP_VARIABLE};
+    return (struct setting){POLICY_TEMP_DIR, "the default"};
+}
+
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err)
 {
-    const struct field *field = field_find(key);
+    const struct field *field = field_find(policy->kind, key);
     if (!field)
         return error_set(err, SWEEP_INTERNAL, "no policy key \"%s\"", key);
     struct setting setting = {mem_strdup(policy, value), mem_strdup(policy, origin)};

@@ -238,9 +238,21 @@ static bool check_whole(struct reader *r, const struct policy *policy)
                 return error_set(r->err, SWEEP_USAGE, "%s: two guards are called \"%s\"",
                                  guard->unless.origin, guard->name);
     }
+    if (policy->directory_root.value && !policy->directory.value)
+        return error_set(r->err, SWEEP_USAGE, "%s: \"files\" needs \"directory\": the column that names a row's "
+                         "working directory", policy->directory_root.origin);
     for (size_t i = 0; i < policy->dependent_count; i++)
         if (!check_dependent(r, &policy->dependents[i]))
             return false;
+    return true;
+}
+
+/* What kind of policy it is decides which other keys there are. */
+static bool read_kind(struct reader *r, const struct yaml_node *root, struct policy *policy)
+{
+    for (size_t i = 0; i < root->count; i++)
+        if (strcmp(root->keys[i], "kind") == 0)
+            return read_field(r, root->items[i], field_find(KIND_ROWS, "kind"), (char *)policy);
     return true;
 }
 
@@ -256,7 +268,8 @@ bool policy_parse(const void *ctx, const char *name, const char *source, const c
     bool ok = yaml_parse(scratch, source, text, length, &root, err);
     if (ok && root->kind != YAML_MAP)
         ok = expected(&r, root, "a policy", "a mapping");
-    ok = ok && read_fields(&r, root, policy_fields, "the policy", (char *)policy) &&
+    ok = ok && read_kind(&r, root, policy) &&
+         read_fields(&r, root, policy_fields_of(policy->kind), "the policy", (char *)policy) &&
          check_whole(&r, policy);
     talloc_free(scratch);
     if (!ok) {

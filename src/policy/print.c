@@ -179,7 +179,7 @@ bool policy_print(const struct policy *policy, PQExpBuffer out, struct error *er
     yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1);
     emit(&w, &event);
     emit_map(&w, true);
-    write_fields(&w, policy_fields, (const char *)policy);
+    write_fields(&w, policy_fields_of(policy->kind), (const char *)policy);
     emit_map(&w, false);
     yaml_document_end_event_initialize(&event, 1);
     emit(&w, &event);

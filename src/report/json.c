@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 
@@ -106,6 +107,43 @@ static json_t *metrics(const struct report *report)
     return entry;
 }
 
+static json_t *directories(const struct report_directories *from)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "removed",
+                     (json_int_t)from->removed, "kept", (json_int_t)from->kept, "in_use",
+                     (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "failed",
+                     (json_int_t)from->failed, "waiting", (json_int_t)from->waiting, "bytes_freed",
+                     (json_int_t)from->bytes_freed);
+}
+
+static void add_files(json_t *doc, const struct report *report)
+{
+    const struct files_report *files = report->files;
+    json_t *roots = json_array();
+    json_t *kept = json_object();
+    json_t *errors = json_array();
+    for (size_t i = 0; i < report->policy->root_count; i++)
+        json_array_append_new(roots, text(report->policy->roots[i].value));
+    for (int i = 0; i < FILES_KEPT_COUNT; i++)
+        json_object_set_new(kept, files_kept_word((enum files_kept)i), json_integer(files->kept[i]));
+    for (size_t i = 0; i < files->error_count; i++)
+        json_array_append_new(errors, json_pack("{s:i, s:s, s:I}", "errno", files->errors[i].code, "error",
+                                                files->errors[i].code ? strerror(files->errors[i].code) : "others",
+                                                "count", (json_int_t)files->errors[i].count));
+    json_object_set_new(doc, "roots", roots);
+    json_object_set_new(doc, "cutoff", text(report->file_cutoff));
+    json_object_set_new(doc, "age_by", text(policy_age_by_names[report->policy->age_by]));
+    json_object_set_new(doc, "scanned", json_integer(files->scanned));
+    json_object_set_new(doc, "files_deleted", json_integer(files->deleted_files));
+    json_object_set_new(doc, "links_deleted", json_integer(files->deleted_links));
+    json_object_set_new(doc, "directories_deleted", json_integer(files->deleted_directories));
+    json_object_set_new(doc, "special_deleted", json_integer(files->deleted_special));
+    json_object_set_new(doc, "bytes_freed", json_integer(files->bytes_freed));
+    json_object_set_new(doc, "kept", kept);
+    json_object_set_new(doc, "vanished", json_integer(files->vanished));
+    json_object_set_new(doc, "errors", errors);
+}
+
 static json_t *error(const struct error *err)
 {
     json_t *entry = json_object();
@@ -129,7 +167,9 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "retain", text(report->policy->retain.value));
     if (report->plan)
         add_plan(doc, report);
-    json_object_set_new(doc, "deleted", json_integer(report->deleted ? report->deleted[0] : 0));
+    if (report->files)
+        add_files(doc, report);
+    json_object_set_new(doc, "deleted", json_integer(report->dry_run ? 0 : report_processed(report) - report->failed));
     json_object_set_new(doc, "spared_late", json_integer(report->spared_late));
     json_object_set_new(doc, "failed", json_integer(report->failed));
     json_object_set_new(doc, "failures", failures(report));
@@ -137,6 +177,7 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
     json_object_set_new(doc, "objects", objects(&report->objects));
+    json_object_set_new(doc, "directories", directories(&report->directories));
     json_object_set_new(doc, "dead_letters",
                         report->letter_depth < 0 ? json_null() : json_integer(report->letter_depth));
     json_object_set_new(doc, "metrics", metrics(report));

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 
@@ -76,6 +77,22 @@ static void tables(FILE *out, const struct report *report)
     }
 }
 
+static void files(FILE *out, const struct report *report)
+{
+    const struct files_report *sums = report->files;
+    const char *name = "pgsweep_last_run_files_kept";
+    metric(out, report, "pgsweep_last_run_files_scanned", "Files and directories that it looked at.",
+           (double)sums->scanned);
+    metric(out, report, "pgsweep_last_run_files_deleted", "Files and directories that it deleted.",
+           (double)files_deleted(sums));
+    metric(out, report, "pgsweep_last_run_bytes_freed", "Bytes that the file system got back.",
+           (double)sums->bytes_freed);
+    head(out, name, "Files and directories that it kept, by reason.");
+    for (int i = 0; i < FILES_KEPT_COUNT; i++)
+        fprintf(out, "%s{policy=\"%s\",reason=\"%s\"} %" PRId64 "\n", name, report->policy->name,
+                files_kept_word((enum files_kept)i), sums->kept[i]);
+}
+
 static void write_all(FILE *out, const struct report *report, long long success)
 {
     metric(out, report, "pgsweep_last_run_timestamp_seconds", "When the last run ended.", (double)time(NULL));
@@ -94,6 +111,8 @@ static void write_all(FILE *out, const struct report *report, long long success)
     metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
            report->letter_depth < 0 ? 0 : (double)report->letter_depth);
     tables(out, report);
+    if (report->files)
+        files(out, report);
 }
 
 bool report_write_metrics(const struct report *report, const char *path, struct error *err)

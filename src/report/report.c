@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pgsweep/clock.h"
+#include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 
@@ -56,7 +57,8 @@ void report_remark(struct report *report, const char *format, ...)
 
 int64_t report_processed(const struct report *report)
 {
-    return (report->deleted ? report->deleted[0] : 0) + report->failed;
+    int64_t done = report->files ? files_deleted(report->files) : report->deleted ? report->deleted[0] : 0;
+    return done + report->failed;
 }
 
 static void add_alert(struct report *report, char *text)
@@ -116,6 +118,8 @@ void report_print(const struct report *report, enum report_format format, FILE *
 {
     if (format == REPORT_JSON)
         report_print_json(report, out);
+    else if (report->files)
+        report_print_files(report, out);
     else if (report->dry_run && report->plan)
         report_print_tree(report, out);
     else if (report->plan)

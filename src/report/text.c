@@ -122,6 +122,8 @@ void report_print_tree(const struct report *report, FILE *out)
     if (report->counts.total >= 0)
         fprintf(out, "  of %s in all\n", text_count(scratch, report->counts.total));
     print_spared(report, scratch, out);
+    if (plan->directory)
+        fprintf(out, "  working directories: %s/<%s>\n", plan->directory_root, plan->directory->name);
     fprintf(out, "  strategy: %s (%s), along %s (%s)\n",
             plan->strategy == STRATEGY_RANGE ? "range" : "locked", plan->strategy_reason,
             plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason);
@@ -177,6 +179,24 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
     fputc('\n', out);
 }
 
+static void print_directories(const struct report *report, void *scratch, FILE *out)
+{
+    const struct report_directories *d = &report->directories;
+    const struct {
+        const char *text;
+        int64_t n;
+    } parts[] = {{"removed", d->removed}, {"kept: something in them stays", d->kept},
+                 {"still in use", d->in_use}, {"refused", d->refused}, {"failed, to be tried again", d->failed},
+                 {"waiting", d->waiting}};
+    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->failed + d->waiting == 0)
+        return;
+    fprintf(out, "  directories: %s queued", text_count(scratch, d->queued));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].n > 0)
+            fprintf(out, ", %s %s", text_count(scratch, parts[i].n), parts[i].text);
+    fprintf(out, ", %s freed\n", text_bytes(scratch, d->bytes_freed));
+}
+
 void report_print_summary(const struct report *report, FILE *out)
 {
     void *scratch = talloc_new(NULL);
@@ -188,6 +208,7 @@ void report_print_summary(const struct report *report, FILE *out)
                 text_count(scratch, report->spared_late));
     print_failures(report, scratch, out);
     print_objects(report, scratch, out);
+    print_directories(report, scratch, out);
     if (report->letter_depth > 0)
         fprintf(out, "  dead letters: %s (pgsweep dlq list)\n", text_count(scratch, report->letter_depth));
     print_remarks(report, out);

@@ -7,7 +7,11 @@ SELECT i.indexrelid::pg_catalog.regclass::pg_catalog.text AS index,
                    JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid
                    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
                   WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
-                  LIMIT 1), 0)::pg_catalog.int8 AS most_common_rows
+                  LIMIT 1), 0)::pg_catalog.int8 AS most_common_rows,
+       EXISTS (SELECT FROM pg_catalog.pg_stats AS s
+                 JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid
+                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname) AS known
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
   JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid

@@ -61,11 +61,12 @@ CREATE INDEX IF NOT EXISTS object_queue_next ON pgsweep.object_queue (kind, stat
 
 CREATE TABLE IF NOT EXISTS pgsweep.object_sources (
     policy       text NOT NULL,
+    kind         text NOT NULL DEFAULT 'object' CHECK (kind IN ('object', 'directory')),
     table_ident  text NOT NULL,
     column_ident text NOT NULL,
-    PRIMARY KEY (policy, table_ident, column_ident)
+    PRIMARY KEY (policy, kind, table_ident, column_ident)
 );
-COMMENT ON TABLE pgsweep.object_sources IS 'Columns that name stored objects: looked at again before an object is deleted.';
+COMMENT ON TABLE pgsweep.object_sources IS 'Columns that name stored objects or directories: looked at again before one is deleted.';
 
 CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

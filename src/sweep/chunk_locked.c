@@ -17,17 +17,15 @@ struct locked {
 static bool lock_candidates(struct locked *l)
 {
     struct sweep *sweep = l->sweep;
-    const struct plan *plan = sweep->plan;
-    bool from = sweep->cursor.values != NULL;
-    const char **params = mem_array(l->chunk->ctx, const char *, plan->cursor_count + 2);
+    const char **params = mem_array(l->chunk->ctx, const char *, sweep->cursor.columns + 2);
     int n = 0;
-    params[n++] = plan->cutoff_value;
-    for (size_t i = 0; from && i < plan->cursor_count; i++)
-        params[n++] = sweep->cursor.values[i];
+    params[n++] = sweep->plan->cutoff_value;
+    n = cursor_add(params, n, &sweep->cursor);
     params[n++] = mem_printf(l->chunk->ctx, "%lld", (long long)l->chunk->asked);
     struct db_step steps[] = {
         {.statement = &db_begin},
-        {.statement = &sweep->statements.lock[from], .nparams = n, .params = params}};
+        {.statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)], .nparams = n,
+         .params = params}};
     if (!effects_batch(sweep->effects, l->chunk->ctx, steps, 2, NULL, &l->chunk->error))
         return false;
     l->locked = steps[1].rows;
@@ -81,17 +79,41 @@ static bool verify(struct locked *l)
     return true;
 }
 
+/* Near: the rows are counted here, from command tags, which is cheaper than in SQL; the numbers go back
+ * with the record. */
+static bool work_first(struct locked *l, struct db_step *steps, int *failed)
+{
+    struct sweep *sweep = l->sweep;
+    struct chunk *chunk = l->chunk;
+    int n = (int)sweep->work.counted;
+    if (!effects_batch(sweep->effects, chunk->ctx, steps, n, failed, &chunk->error))
+        return false;
+    work_count(sweep, steps, chunk, chunk->added);
+    const char **params = mem_array(chunk->ctx, const char *, sweep->plan->node_count);
+    int count = run_number_params(chunk->ctx, sweep->plan, chunk->added, params);
+    /* In the place of the last step that was carried out. */
+    steps[n - 1] = (struct db_step){.statement = &sweep->statements.numbers, .nparams = count, .params = params};
+    return true;
+}
+
 static bool work_and_commit(struct locked *l)
 {
     struct sweep *sweep = l->sweep;
     struct chunk *chunk = l->chunk;
     struct db_step *steps = mem_array(chunk->ctx, struct db_step, sweep->work.count + 1);
     int n = work_add(sweep, chunk->ctx, l->keys, l->rows, steps);
-    int failed;
+    int first = 0;
+    int failed = 0;
+    if (sweep->near) {
+        if (!work_first(l, steps, &failed))
+            return false;
+        first = (int)sweep->work.counted - 1;
+    }
     chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, &failed, &chunk->error);
+    bool ok = effects_batch(sweep->effects, chunk->ctx, steps + first, n - first, &failed, &chunk->error);
     if (ok && db_committed(&steps[n - 1])) {
-        work_count(sweep, steps, chunk->added, &chunk->queued);
+        if (!sweep->near)
+            work_count(sweep, steps, chunk, chunk->added);
         chunk->transactions = 1;
         return true;
     }
@@ -100,7 +122,7 @@ static bool work_and_commit(struct locked *l)
         error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[n - 1].tag);
         error_sqlstate(&chunk->error, "40000");
     } else {
-        work_explain(sweep, failed, l->rows, &chunk->error);
+        work_explain(sweep, first + failed, l->rows, &chunk->error);
     }
     return false;
 }
@@ -116,11 +138,12 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
         db_rollback(sweep->db);
         return CHUNK_END;
     }
-    chunk->end = cursor_from_row(chunk->ctx, sweep->plan, l.locked, n - 1, 0);
+    chunk->end = cursor_from_row(chunk->ctx, l.locked, n - 1, 0, sweep->plan->cursor_count);
     chunk->last = n < chunk->asked;
     take_keys(&l, l.locked, (int)sweep->plan->cursor_count);
     chunk->candidates = l.rows;
-    if (l.rows > 0 && !verify(&l))
+    /* Locking has looked at the row's own columns again; what lies beyond it takes a fresh snapshot. */
+    if (l.rows > 0 && sweep->plan->looks_beyond && !verify(&l))
         return CHUNK_ERROR;
     if (l.rows == 0) {
         db_rollback(sweep->db);

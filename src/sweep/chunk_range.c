@@ -1,43 +1,48 @@
 /* The range strategy: delete everything eligible between two cursors, with the whole condition in the
- * DELETE itself, and look up the end of the next chunk in the same round trip. */
+ * DELETE itself, and look up the end of the next chunk in the same round trip as the commit. */
 #include "internal.h"
 #include "pgsweep/mem.h"
-
-static int add_cursor(const struct plan *plan, const char **params, int n, const struct cursor *cursor)
-{
-    for (size_t i = 0; cursor->values && i < plan->cursor_count; i++)
-        params[n++] = cursor->values[i];
-    return n;
-}
 
 /* The step that finds the end of the chunk that follows from. */
 static struct db_step bound_step(struct sweep *sweep, const void *ctx, const struct cursor *from,
                                  int64_t rows)
 {
-    const struct plan *plan = sweep->plan;
-    const char **params = mem_array(ctx, const char *, plan->cursor_count + 2);
+    const struct statements *s = &sweep->statements;
+    enum bound_by by = cursor_bound(from, sweep->plan);
+    const char **params = mem_array(ctx, const char *, from->columns + 2);
     int n = 0;
-    params[n++] = plan->cutoff_value;
-    n = add_cursor(plan, params, n, from);
+    params[n++] = sweep->plan->cutoff_value;
+    n = cursor_add(params, n, from);
     params[n++] = mem_printf(ctx, "%lld", (long long)rows);
-    return (struct db_step){.statement = &sweep->statements.bound[from->values != NULL],
+    return (struct db_step){.statement = sweep->exact ? &s->bound[by] : &s->bound_age[by],
                             .nparams = n, .params = params};
 }
 
-static struct db_step range_step(struct sweep *sweep, const void *ctx)
+/* The deletion; with_record: and the run's record, in one statement. */
+static struct db_step range_step(struct sweep *sweep, const void *ctx, bool with_record)
 {
     const struct plan *plan = sweep->plan;
-    const char **params = mem_array(ctx, const char *, 2 * plan->cursor_count + 3);
+    enum bound_by from = cursor_bound(&sweep->cursor, plan);
+    enum bound_by to = cursor_bound(&sweep->high, plan);
+    const char **params = mem_array(ctx, const char *, sweep->cursor.columns + sweep->high.columns + 3);
     int n = 0;
-    bool to = !sweep->high_is_end;
     params[n++] = plan->cutoff_value;
-    n = add_cursor(plan, params, n, &sweep->cursor);
-    if (to)
-        n = add_cursor(plan, params, n, &sweep->high);
+    n = cursor_add(params, n, &sweep->cursor);
+    n = cursor_add(params, n, &sweep->high);
+    if (!with_record)
+        return (struct db_step){.statement = &sweep->statements.plain[from][to], .nparams = n, .params = params};
     params[n++] = sweep->report->run_id;
     params[n++] = plan->nodes[0]->label;
-    return (struct db_step){.statement = &sweep->statements.range[sweep->cursor.values != NULL][to],
-                            .nparams = n, .params = params};
+    return (struct db_step){.statement = &sweep->statements.range[from][to], .nparams = n, .params = params};
+}
+
+static struct db_step record_step(struct sweep *sweep, const void *ctx, int64_t rows)
+{
+    const char **params = mem_array(ctx, const char *, 3);
+    params[0] = sweep->report->run_id;
+    params[1] = sweep->plan->nodes[0]->label;
+    params[2] = mem_printf(ctx, "%lld", (long long)rows);
+    return (struct db_step){.statement = &sweep->statements.record, .nparams = 3, .params = params};
 }
 
 /* Takes the answer of a bound step as the end of the next chunk. */
@@ -46,10 +51,10 @@ static void note_bound(struct sweep *sweep, const struct db_rows *rows, int64_t 
     sweep->high_rows = asked;
     sweep->high_known = true;
     sweep->high_is_end = db_rows_count(rows) == 0;
-    talloc_free(sweep->high.values);
-    sweep->high.values = NULL;
+    cursor_reset(&sweep->high);
     if (!sweep->high_is_end)
-        sweep->high = cursor_from_row(sweep->report, sweep->plan, rows, 0, 0);
+        sweep->high = cursor_from_row(sweep->report, rows, 0, 0,
+                                      sweep->exact ? sweep->plan->cursor_count : 1);
 }
 
 static bool find_bound(struct sweep *sweep, struct chunk *chunk)
@@ -79,6 +84,70 @@ static void take_deleted(struct sweep *sweep, struct chunk *chunk, const struct 
         chunk->keys[chunk->key_count++] = key_from_row(chunk->ctx, plan, rows, i, 0);
 }
 
+/* The steps from the record on: [record] COMMIT [end of the next chunk]. */
+static int end_steps(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int64_t *next)
+{
+    int n = 0;
+    /* max_rows may leave less for the next chunk than the usual size. */
+    int64_t left = sweep->budget->max_rows - sweep->taken - chunk->asked;
+    *next = sweep->budget->max_rows > 0 && left < sweep->rows ? left : sweep->rows;
+    steps[n++] = (struct db_step){.statement = &db_commit, .sync = true};
+    if (!chunk->last && *next > 0)
+        steps[n++] = bound_step(sweep, chunk->ctx, &chunk->end, *next);
+    return n;
+}
+
+/* Sends what ends in COMMIT and perhaps a look-up (commit: the COMMIT's place). The chunk stands once its
+ * COMMIT is confirmed, whatever became of the look-up behind it. */
+static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int count, int commit,
+                        int64_t next)
+{
+    chunk->commit_sent = true;
+    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, count, NULL, &chunk->error);
+    if (!db_committed(&steps[commit])) {
+        chunk->commit_sent = db_is_lost(sweep->db);
+        if (ok) {
+            error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[commit].tag);
+            error_sqlstate(&chunk->error, "40000");
+        }
+        return false;
+    }
+    chunk->transactions = 1;
+    sweep->high_known = false;
+    if (count > commit + 1 && steps[commit + 1].rows)
+        note_bound(sweep, steps[commit + 1].rows, next);
+    error_clear(&chunk->error);
+    return true;
+}
+
+/* A distant server: everything in one round trip. */
+static bool send_at_once(struct sweep *sweep, struct chunk *chunk)
+{
+    int64_t next;
+    struct db_step steps[4] = {{.statement = &db_begin}, range_step(sweep, chunk->ctx, true)};
+    int count = 2 + end_steps(sweep, chunk, steps + 2, &next);
+    bool ok = send_commit(sweep, chunk, steps, count, 2, next);
+    if (ok)
+        take_deleted(sweep, chunk, steps[1].rows);
+    return ok;
+}
+
+/* A near server: a plain DELETE is cheaper than one that returns its rows to be counted. */
+static bool send_in_two(struct sweep *sweep, struct chunk *chunk)
+{
+    int64_t next;
+    struct db_step begin[2] = {{.statement = &db_begin}, range_step(sweep, chunk->ctx, false)};
+    if (!effects_batch(sweep->effects, chunk->ctx, begin, 2, NULL, &chunk->error))
+        return false;
+    int64_t rows = db_rows_affected(begin[1].rows);
+    struct db_step steps[3] = {record_step(sweep, chunk->ctx, rows)};
+    int count = 1 + end_steps(sweep, chunk, steps + 1, &next);
+    if (!send_commit(sweep, chunk, steps, count, 1, next))
+        return false;
+    chunk->added[0] = rows;
+    return true;
+}
+
 enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     if (!sweep->high_known && !find_bound(sweep, chunk))
@@ -87,34 +156,10 @@ enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
     if (sweep->high_is_end)
         chunk->last = true;
     else
-        chunk->end = cursor_copy(chunk->ctx, sweep->plan, &sweep->high);
-    struct db_step steps[4] = {{.statement = &db_begin}, range_step(sweep, chunk->ctx),
-                               {.statement = &db_commit, .sync = true}};
-    int count = 3;
-    /* max_rows may leave less for the next chunk than the usual size. */
-    int64_t left = sweep->budget->max_rows - sweep->taken - chunk->asked;
-    int64_t next = sweep->budget->max_rows > 0 && left < sweep->rows ? left : sweep->rows;
-    if (!chunk->last && next > 0)
-        steps[count++] = bound_step(sweep, chunk->ctx, &chunk->end, next);
-    int failed;
-    chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, count, &failed, &chunk->error);
-    if (steps[1].rows)
-        take_deleted(sweep, chunk, steps[1].rows);
-    /* The chunk stands once its COMMIT is confirmed, whatever became of the look-up behind it. */
-    if (!db_committed(&steps[2])) {
-        chunk->commit_sent = db_is_lost(sweep->db);
-        if (ok)
-            error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[2].tag);
-        if (ok)
-            error_sqlstate(&chunk->error, "40000");
+        chunk->end = cursor_copy(chunk->ctx, &sweep->high);
+    bool near = sweep->near && !sweep->budget->verbose;
+    if (!(near ? send_in_two(sweep, chunk) : send_at_once(sweep, chunk)))
         return CHUNK_ERROR;
-    }
-    chunk->transactions = 1;
     chunk->candidates = chunk->added[0];
-    sweep->high_known = false;
-    if (count == 4 && steps[3].rows)
-        note_bound(sweep, steps[3].rows, next);
-    error_clear(&chunk->error);
     return CHUNK_DONE;
 }

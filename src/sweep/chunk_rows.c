@@ -20,13 +20,11 @@ struct row {
 
 static bool list(struct sweep *sweep, struct chunk *chunk, struct db_rows **rows)
 {
-    const struct plan *plan = sweep->plan;
-    bool from = sweep->cursor.values != NULL;
-    const char **params = mem_array(chunk->ctx, const char *, plan->cursor_count + 2);
+    enum bound_by from = cursor_bound(&sweep->cursor, sweep->plan);
+    const char **params = mem_array(chunk->ctx, const char *, sweep->cursor.columns + 2);
     int n = 0;
-    params[n++] = plan->cutoff_value;
-    for (size_t i = 0; from && i < plan->cursor_count; i++)
-        params[n++] = sweep->cursor.values[i];
+    params[n++] = sweep->plan->cutoff_value;
+    n = cursor_add(params, n, &sweep->cursor);
     params[n++] = mem_printf(chunk->ctx, "%lld", (long long)chunk->asked);
     return db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows, &chunk->error);
 }
@@ -72,7 +70,7 @@ static char *counts_text(const void *ctx, const struct plan *plan, const int64_t
 static void row_committed(struct sweep *sweep, struct chunk *chunk, const struct row *row)
 {
     int64_t *added = mem_array(chunk->ctx, int64_t, sweep->plan->node_count);
-    work_count(sweep, row->steps + row->work, added, &chunk->queued);
+    work_count(sweep, row->steps + row->work, chunk, added);
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         chunk->added[i] += added[i];
     chunk->transactions++;
@@ -192,7 +190,7 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
             return CHUNK_ERROR;
         }
     }
-    chunk->end = cursor_from_row(chunk->ctx, plan, found, n - 1, 0);
+    chunk->end = cursor_from_row(chunk->ctx, found, n - 1, 0, plan->cursor_count);
     chunk->last = n < chunk->asked;
     chunk->candidates = chunk->added[0] + chunk->spared;
     return CHUNK_DONE;

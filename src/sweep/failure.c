@@ -28,7 +28,7 @@ static const char **failing_key(struct sweep *sweep, const struct chunk *chunk)
     const struct plan *plan = sweep->plan;
     if (chunk->key_count == 1)
         return chunk->keys[0];
-    if (!chunk->end.values)
+    if (chunk->end.columns != plan->cursor_count)
         return NULL;
     /* In a range the cursor's last columns are the key; one of them may be the age itself. */
     const char **values = mem_array(chunk->ctx, const char *, plan->key_count);
@@ -91,8 +91,8 @@ static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *er
         return give_up(chunk, err);
     if (!sweep_set_aside(sweep, key, &chunk->error, err))
         return false;
-    talloc_free(sweep->cursor.values);
-    sweep->cursor = cursor_copy(sweep->report, sweep->plan, &chunk->end);
+    cursor_reset(&sweep->cursor);
+    sweep->cursor = cursor_copy(sweep->report, &chunk->end);
     sweep->high_known = false;
     sweep->tries = 0;
     sweep->impatient = false;
@@ -102,12 +102,13 @@ static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *er
 /* A candidate of this chunk cannot go: look for it by halving. */
 static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    bool known = chunk->end.values || chunk->key_count > 0 || chunk->last;
+    bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
     if (!known)
         return give_up(chunk, err); /* not even finding the candidates worked */
-    if (chunk->asked <= 1)
+    if (chunk->asked <= 1 && (sweep->exact || chunk->key_count == 1))
         return set_aside(sweep, chunk, err);
-    sweep->rows = chunk->asked / 2;
+    sweep->exact = true;
+    sweep->rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
     sweep->high_known = false;
     sweep->tries = 0;
     return true;
@@ -131,6 +132,21 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
     return true;
 }
 
+/* The server crashed and took the last commits with it: what the record says is what is gone, and the
+ * sweep begins again, for rows behind the cursor have come back. */
+static void rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *deleted)
+{
+    struct report *report = sweep->report;
+    report_remark(report, "the server lost the last %lld transactions in a crash; their rows were swept again",
+                  (long long)(report->chunks - chunks));
+    report->chunks = chunks;
+    memcpy(report->deleted, deleted, sweep->plan->node_count * sizeof *deleted);
+    sweep->taken = deleted[0] + report->failed + report->spared_late;
+    sweep->rewound = true;
+    sweep->pending = 0;
+    cursor_reset(&sweep->cursor);
+}
+
 /* Did the chunk whose COMMIT was sent take effect? Its number in the run's record says so. */
 static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
@@ -141,13 +157,17 @@ static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err
         return false;
     if (chunks == report->chunks)
         return true;
+    if (chunks < report->chunks) {
+        rewind_to(sweep, chunks, deleted);
+        return true;
+    }
     chunk->transactions = chunks - report->chunks;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         chunk->added[i] = deleted[i] - report->deleted[i];
     report_remark(report, "the connection was lost at the commit of transaction %lld; it had taken effect",
                   (long long)chunks);
     if (sweep->plan->by_row)
-        chunk->end.values = NULL; /* some of its rows may be left: list them again from the same place */
+        chunk->end = (struct cursor){NULL, 0}; /* some of its rows may be left: list them again from the same place */
     chunk->candidates = chunk->added[0] + chunk->spared;
     chunk_committed(sweep, chunk);
     return true;
@@ -157,8 +177,13 @@ static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *er
 {
     struct report *report = sweep->report;
     struct error lost = ERROR_INIT;
-    if (stop_requested() && !chunk->commit_sent)
-        return true; /* nothing to find out: the loop sees the signal and ends */
+    if (stop_requested() && !chunk->commit_sent) {
+        /* Nothing to find out: the loop sees the signal and ends. */
+        if (sweep->pending > 0)
+            report_remark(report, "the connection was lost before the last %lld transactions were known to be "
+                          "on disk", (long long)sweep->pending);
+        return true;
+    }
     error_move(&lost, &chunk->error);
     if (++sweep->tries > sweep->budget->retries) {
         /* The connection itself can be made; it is this chunk that costs it, again and again. */
@@ -177,7 +202,7 @@ static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *er
             continue;
         }
         sweep->high_known = false;
-        if (!chunk->commit_sent || find_out(sweep, chunk, err)) {
+        if (find_out(sweep, chunk, err)) {
             error_clear(&lost);
             error_clear(err);
             return true;

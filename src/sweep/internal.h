@@ -4,16 +4,25 @@
 
 #include "pgsweep/sweep.h"
 
-/* A position in the walk: the values of the plan's cursor columns; values NULL: before the first. */
+/* A position in the walk: the values of the plan's cursor columns, or of the first of them alone: then
+ * everything of that age is behind it. columns 0: before the first. */
 struct cursor {
     const char **values;
+    size_t columns;
 };
 
+/* How a statement is bounded by a cursor: an index into the tables of statements. */
+enum bound_by { BY_NOTHING, BY_ALL, BY_AGE, BOUNDS };
+
 struct statements {
-    struct db_statement bound[2];    /* [a cursor is given] */
-    struct db_statement range[2][2]; /* [from a cursor][to a cursor] */
-    struct db_statement lock[2];     /* [a cursor is given]: the next candidates, locked */
-    struct db_statement list[2];     /* [a cursor is given]: the next candidates, not locked */
+    struct db_statement bound[BOUNDS];         /* the end of a chunk, exactly */
+    struct db_statement bound_age[BOUNDS];     /* the same, between two ages */
+    struct db_statement range[BOUNDS][BOUNDS]; /* [from][to]: deletes and records, in one statement */
+    struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
+    struct db_statement record;                /* records what plain deleted */
+    struct db_statement numbers;               /* hands over what was counted here */
+    struct db_statement lock[BOUNDS];          /* the next candidates, locked */
+    struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
     struct db_statement verify;
     struct db_statement verify_row;  /* fails when the row is no candidate any more */
@@ -27,8 +36,10 @@ struct work_step {
     const char *sql;
     struct db_statement statement; /* of these two */
     const struct plan_node *node;  /* whose rows its result counts; NULL: none */
+    bool plain;                    /* its command tag says how many rows, not its result */
     bool takes_keys;               /* the key arrays come first */
-    bool queues;                   /* its row count is keys that entered the object queue */
+    bool queues_object;            /* its row count is objects that entered the queue, */
+    bool queues_directory;         /* or working directories */
     bool asserts;                  /* the number of keys is its parameter */
     const char **extra;            /* parameters that are the same in every transaction */
     int extra_count;
@@ -37,6 +48,7 @@ struct work_step {
 struct work {
     struct work_step *steps;
     size_t count;
+    size_t counted; /* steps before this one change rows; the assertion and the record follow */
 };
 
 struct sweep {
@@ -51,6 +63,10 @@ struct sweep {
     struct cursor cursor; /* the last candidate that was dealt with */
     struct cursor high;   /* range: the end of the next chunk, when it is known */
     bool high_known;
+    bool exact;      /* range: chunks must be cut between two rows */
+    bool near;       /* a round trip costs next to nothing */
+    bool rewound;    /* commits were undone by a crash of the server: the sweep began again */
+    int64_t pending; /* transactions that are not known to be on disk yet */
     int64_t high_rows; /* range: how many candidates high was looked up to take */
     bool high_is_end; /* range: known, and there is none: the next chunk is the last */
     int64_t rows;     /* size of the next chunk */
@@ -83,7 +99,8 @@ struct chunk {
     bool last;           /* no candidate lies behind end */
     bool committed;      /* it is in the report */
     bool commit_sent;    /* the COMMIT was sent: if the connection is lost, ask what became of it */
-    int64_t queued;      /* keys that entered the object queue */
+    int64_t queued;      /* objects that entered the queue */
+    int64_t directories; /* working directories that did */
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
     int64_t candidates;  /* what it counts against max_rows */
@@ -101,13 +118,17 @@ void statements_build(struct sweep *sweep);
 /* Builds the work of one transaction. */
 void work_build(struct sweep *sweep);
 
+/* Makes what was committed durable, so that something irreversible may follow. False: the connection or
+ * the server failed, and nothing may follow now. */
+bool sweep_settle(struct sweep *sweep, struct error *err);
+
 /* Fills steps (room for work.count + 1) with the work on the rows of the key arrays and the COMMIT;
  * returns how many. */
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps);
 
-/* Adds what the results of the steps count to added, by node, and to queued. */
-void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued);
+/* Adds what the results of the steps count to added, by node, and what was queued to the chunk. */
+void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added);
 
 /* Puts the failure of the work's own assertion into words. */
 void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err);
@@ -124,10 +145,15 @@ bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
 bool sweep_set_aside(struct sweep *sweep, const char *const *key, const struct error *why,
                      struct error *err);
 
-/* Copies the values of a result row, from column first on, as a cursor owned by ctx. */
-struct cursor cursor_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
-                              int row, int first);
-struct cursor cursor_copy(const void *ctx, const struct plan *plan, const struct cursor *from);
+/* Copies values of a result row, from column first on, as a cursor owned by ctx. */
+struct cursor cursor_from_row(const void *ctx, const struct db_rows *rows, int row, int first,
+                              size_t columns);
+struct cursor cursor_copy(const void *ctx, const struct cursor *from);
+enum bound_by cursor_bound(const struct cursor *cursor, const struct plan *plan);
+/* Appends the cursor's values to params; returns the new count. */
+int cursor_add(const char **params, int n, const struct cursor *cursor);
+/* Forgets the position: before the first. */
+void cursor_reset(struct cursor *cursor);
 
 /* The key's values in a result row, from column first on, as an array owned by ctx (the values by rows). */
 const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,

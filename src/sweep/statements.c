@@ -14,59 +14,96 @@ static void append_key(PQExpBuffer sql, const struct plan *plan)
         appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "", plan->key[i]->ident);
 }
 
+static struct db_statement take_bounded(struct sweep *sweep, const char *what, enum bound_by from,
+                                        enum bound_by to, PQExpBuffer sql)
+{
+    return take(sweep, mem_printf(sweep->report, "%s_%d%d", what, (int)from, (int)to), sql);
+}
+
+/* The condition of one bound; *next is the number of the next parameter. */
+static void append_bound(struct sweep *sweep, PQExpBuffer sql, const char *comparison, enum bound_by by,
+                         int *next)
+{
+    size_t columns = by == BY_NOTHING ? 0 : by == BY_AGE ? 1 : sweep->plan->cursor_count;
+    if (columns > 0)
+        plan_append_bound(sql, sweep->plan, comparison, *next, columns);
+    *next += (int)columns;
+}
+
 /* Parameters: cutoff, [cursor], how many. The cursor of the candidate that many further on. */
-static struct db_statement build_bound(struct sweep *sweep, bool from)
+static struct db_statement build_bound(struct sweep *sweep, enum bound_by from)
 {
     const struct plan *plan = sweep->plan;
+    int next = 2;
     PQExpBuffer sql = createPQExpBuffer();
     appendPQExpBufferStr(sql, "SELECT ");
     plan_append_cursor(sql, plan, false);
     appendPQExpBuffer(sql, " FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
     plan_append_candidate(sql, plan);
-    if (from)
-        plan_append_bound(sql, plan, ">", 2);
+    append_bound(sweep, sql, ">", from, &next);
     appendPQExpBufferStr(sql, " ORDER BY ");
     plan_append_cursor(sql, plan, true);
-    appendPQExpBuffer(sql, " OFFSET $%d::pg_catalog.int8 - 1 LIMIT 1",
-                      2 + (from ? (int)plan->cursor_count : 0));
-    return take(sweep, from ? "bound_next" : "bound_first", sql);
+    appendPQExpBuffer(sql, " OFFSET $%d::pg_catalog.int8 - 1 LIMIT 1", next);
+    return take_bounded(sweep, "bound", from, BY_ALL, sql);
 }
 
-/* Parameters: cutoff, [cursor from], [cursor to], the run record's. Deletes a range and records it; a
- * row for each deleted one in verbose mode, else one row with their number. */
-static struct db_statement build_range(struct sweep *sweep, bool from, bool to)
+/* The same for the age alone, which the index holds: no row is looked at. Rows that no condition has
+ * been asked about count too, so a chunk may come out smaller. */
+static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by from)
 {
-    static const char *const names[2][2] = {{"range_all", "range_first"}, {"range_last", "range_next"}};
     const struct plan *plan = sweep->plan;
+    const char *age = plan->cursor[0]->ident;
     int next = 2;
     PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "WITH gone AS (DELETE FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
-    plan_append_candidate(sql, plan);
-    if (from) {
-        plan_append_bound(sql, plan, ">", next);
-        next += (int)plan->cursor_count;
-    }
-    if (to) {
-        plan_append_bound(sql, plan, "<=", next);
-        next += (int)plan->cursor_count;
-    }
+    appendPQExpBuffer(sql, "SELECT t.%s::pg_catalog.text FROM %s AS t WHERE t.%s < $1::%s", age,
+                      plan->nodes[0]->table.ident, age, plan->cursor[0]->type);
+    append_bound(sweep, sql, ">", from, &next);
+    appendPQExpBuffer(sql, " ORDER BY t.%s OFFSET $%d::pg_catalog.int8 - 1 LIMIT 1", age, next);
+    return take_bounded(sweep, "bound_age", from, BY_AGE, sql);
+}
+
+/* The DELETE of a range. Parameters: cutoff, [cursor from], [cursor to]. */
+static int append_range(struct sweep *sweep, PQExpBuffer sql, enum bound_by from, enum bound_by to)
+{
+    int next = 2;
+    appendPQExpBuffer(sql, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
+    plan_append_candidate(sql, sweep->plan);
+    append_bound(sweep, sql, ">", from, &next);
+    append_bound(sweep, sql, "<=", to, &next);
+    return next;
+}
+
+static struct db_statement build_plain(struct sweep *sweep, enum bound_by from, enum bound_by to)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    append_range(sweep, sql, from, to);
+    return take_bounded(sweep, "range", from, to, sql);
+}
+
+/* The same with the run record, whose parameters follow, in one statement and so in one round trip; a
+ * row for each deleted one in verbose mode, else one row with their number. */
+static struct db_statement build_range(struct sweep *sweep, enum bound_by from, enum bound_by to)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    appendPQExpBufferStr(sql, "WITH gone AS (");
+    int next = append_range(sweep, sql, from, to);
     appendPQExpBufferStr(sql, " RETURNING ");
     if (sweep->budget->verbose)
-        append_key(sql, plan);
+        append_key(sql, sweep->plan);
     else
         appendPQExpBufferStr(sql, "1");
     appendPQExpBufferStr(sql, "), noted AS (");
     run_append_record_gone(sql, next);
     appendPQExpBuffer(sql, ") SELECT %s FROM gone",
                       sweep->budget->verbose ? "*" : "pg_catalog.count(*)");
-    return take(sweep, names[from][to], sql);
+    return take_bounded(sweep, "range_recorded", from, to, sql);
 }
 
 /* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each. */
-static struct db_statement build_next(struct sweep *sweep, bool from, bool lock)
+static struct db_statement build_next(struct sweep *sweep, enum bound_by from, bool lock)
 {
-    static const char *const names[2][2] = {{"list_first", "lock_first"}, {"list_next", "lock_next"}};
     const struct plan *plan = sweep->plan;
+    int next = 2;
     PQExpBuffer sql = createPQExpBuffer();
     appendPQExpBufferStr(sql, "SELECT ");
     plan_append_cursor(sql, plan, false);
@@ -74,13 +111,11 @@ static struct db_statement build_next(struct sweep *sweep, bool from, bool lock)
     append_key(sql, plan);
     appendPQExpBuffer(sql, " FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
     plan_append_candidate(sql, plan);
-    if (from)
-        plan_append_bound(sql, plan, ">", 2);
+    append_bound(sweep, sql, ">", from, &next);
     appendPQExpBufferStr(sql, " ORDER BY ");
     plan_append_cursor(sql, plan, true);
-    appendPQExpBuffer(sql, " LIMIT $%d::pg_catalog.int8%s", 2 + (from ? (int)plan->cursor_count : 0),
-                      lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
-    return take(sweep, names[from][lock], sql);
+    appendPQExpBuffer(sql, " LIMIT $%d::pg_catalog.int8%s", next, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
+    return take_bounded(sweep, lock ? "lock" : "list", from, BY_NOTHING, sql);
 }
 
 /* Parameters: key arrays of one row. Fails unless the row is there and can be locked at once. */
@@ -140,16 +175,35 @@ static void build_lock_dependents(struct sweep *sweep)
         }
 }
 
+static struct db_statement build_record(struct sweep *sweep)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    run_append_record_counted(sql);
+    return take(sweep, "record_counted", sql);
+}
+
+static struct db_statement build_numbers(struct sweep *sweep)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    run_append_numbers(sql, sweep->plan);
+    return take(sweep, "numbers", sql);
+}
+
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
-    for (int from = 0; from < 2; from++) {
+    for (enum bound_by from = BY_NOTHING; from < BOUNDS; from++) {
         s->bound[from] = build_bound(sweep, from);
+        s->bound_age[from] = build_bound_age(sweep, from);
         s->lock[from] = build_next(sweep, from, true);
         s->list[from] = build_next(sweep, from, false);
-        for (int to = 0; to < 2; to++)
+        for (enum bound_by to = BY_NOTHING; to < BOUNDS; to++) {
             s->range[from][to] = build_range(sweep, from, to);
+            s->plain[from][to] = build_plain(sweep, from, to);
+        }
     }
+    s->record = build_record(sweep);
+    s->numbers = build_numbers(sweep);
     s->lock_row = build_lock_row(sweep);
     s->verify = build_verify(sweep);
     s->verify_row = build_verify_row(sweep);

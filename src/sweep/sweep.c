@@ -13,24 +13,42 @@ enum { PASSES = 3, PASS_PAUSE_MS = 500 };
 /* What is left is counted up to here: more is "very many" to anybody. */
 enum { LEFT_MAX = 1000000 };
 
-struct cursor cursor_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
-                              int row, int first)
+struct cursor cursor_from_row(const void *ctx, const struct db_rows *rows, int row, int first,
+                              size_t columns)
 {
-    struct cursor cursor = {mem_array(ctx, const char *, plan->cursor_count)};
-    for (size_t i = 0; i < plan->cursor_count; i++)
+    struct cursor cursor = {mem_array(ctx, const char *, columns), columns};
+    for (size_t i = 0; i < columns; i++)
         cursor.values[i] = mem_strdup(cursor.values, db_rows_get(rows, row, first + (int)i));
     return cursor;
 }
 
-struct cursor cursor_copy(const void *ctx, const struct plan *plan, const struct cursor *from)
+struct cursor cursor_copy(const void *ctx, const struct cursor *from)
 {
-    struct cursor cursor = {NULL};
-    if (!from->values)
+    struct cursor cursor = {NULL, from->columns};
+    if (from->columns == 0)
         return cursor;
-    cursor.values = mem_array(ctx, const char *, plan->cursor_count);
-    for (size_t i = 0; i < plan->cursor_count; i++)
+    cursor.values = mem_array(ctx, const char *, from->columns);
+    for (size_t i = 0; i < from->columns; i++)
         cursor.values[i] = mem_strdup(cursor.values, from->values[i]);
     return cursor;
+}
+
+enum bound_by cursor_bound(const struct cursor *cursor, const struct plan *plan)
+{
+    return cursor->columns == 0 ? BY_NOTHING : cursor->columns == plan->cursor_count ? BY_ALL : BY_AGE;
+}
+
+int cursor_add(const char **params, int n, const struct cursor *cursor)
+{
+    for (size_t i = 0; i < cursor->columns; i++)
+        params[n++] = cursor->values[i];
+    return n;
+}
+
+void cursor_reset(struct cursor *cursor)
+{
+    talloc_free(cursor->values);
+    *cursor = (struct cursor){NULL, 0};
 }
 
 const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
@@ -76,30 +94,46 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
     report->objects.queued += chunk->queued;
-    sweep->undrained += chunk->queued;
+    report->directories.queued += chunk->directories;
+    sweep->undrained += chunk->queued + chunk->directories;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
     sweep->skip_locked = false;
-    if (chunk->end.values) {
-        talloc_free(sweep->cursor.values);
-        sweep->cursor = cursor_copy(report, sweep->plan, &chunk->end);
+    sweep->pending += chunk->transactions;
+    if (chunk->end.columns > 0) {
+        cursor_reset(&sweep->cursor);
+        sweep->cursor = cursor_copy(report, &chunk->end);
     }
     log_chunk(sweep, chunk);
     progress_show(sweep->progress, report);
 }
 
+bool sweep_settle(struct sweep *sweep, struct error *err)
+{
+    if (sweep->pending > 0 && !run_make_durable(sweep->effects, sweep->report, err))
+        return false;
+    sweep->pending = 0;
+    return true;
+}
+
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
 enum { DRAIN_EVERY = 4000 };
 
-/* The object store is never a reason to stop: what it refuses stays queued. */
+/* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. */
 static void drain(struct sweep *sweep, bool end)
 {
     struct error err = ERROR_INIT;
-    if (!sweep->plan->has_objects || (!end && sweep->undrained < DRAIN_EVERY))
+    const char *policy = sweep->report->policy->name;
+    if (!end && sweep->undrained < DRAIN_EVERY)
         return;
     sweep->undrained = 0;
-    if (!queue_drain(sweep->effects, sweep->report, sweep->report->policy->name, &err))
-        report_remark(sweep->report, "the object queue could not be drained: %s", err.message);
+    if ((sweep->plan->has_objects || sweep->plan->directory) && !sweep_settle(sweep, &err)) {
+        error_clear(&err); /* the next chunk meets the same trouble, and deals with it */
+        return;
+    }
+    if ((sweep->plan->has_objects && !queue_drain(sweep->effects, sweep->report, policy, &err)) ||
+        (sweep->plan->directory && !queue_drain_directories(sweep->effects, sweep->report, policy, &err)))
+        report_remark(sweep->report, "the queue could not be drained: %s", err.message);
     error_clear(&err);
 }
 
@@ -166,8 +200,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
     bool end = false;
     sweep->pass++;
-    talloc_free(sweep->cursor.values);
-    sweep->cursor.values = NULL;
+    cursor_reset(&sweep->cursor);
     while (!end && may_go_on(sweep)) {
         if (!sweep_chunk(sweep, &end, err))
             return false;
@@ -214,23 +247,17 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     return true;
 }
 
-bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
-               const struct sweep_budget *budget, struct progress *progress, struct report *report,
-               struct error *err)
+/* Passes until nothing is left that could go now. */
+static bool sweep_passes(struct sweep *sweep, struct error *err)
 {
-    struct sweep *sweep = mem_new(report, struct sweep);
-    *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
-                            .progress = progress, .report = report, .started_ms = clock_now_ms()};
-    statements_build(sweep);
-    work_build(sweep);
-    pace_start(sweep);
-    if (plan->strategy == STRATEGY_LOCKED)
-        sweep->skipped = true; /* it never waits for a lock, so it may have passed rows over */
-    bool ok = sweep_pass(sweep, err);
+    struct report *report = sweep->report;
     int64_t left = 0;
-    if (report->deleted[0] + report->failed < report->counts.eligible)
-        sweep->skipped = true; /* a trigger or a concurrent change kept rows: look which */
-    while (ok && sweep->skipped && !report->signal && !report->limit &&
+    sweep->pass = 0;
+    sweep->rewound = false;
+    bool ok = sweep_pass(sweep, err);
+    /* Locked by somebody, kept by a trigger, changed meanwhile: look which. */
+    bool missing = report->deleted[0] + report->failed + report->spared_late < report->counts.eligible;
+    while (ok && (sweep->skipped || missing) && !report->signal && !report->limit &&
            report->failed <= SWEEP_FAILED_KEYS_MAX) {
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || sweep->pass >= PASSES)
@@ -238,12 +265,68 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         clock_sleep_ms(PASS_PAUSE_MS * (sweep->pass - 1));
         ok = sweep_pass(sweep, err);
     }
+    report->left_locked = ok && !report->signal && !report->limit ? left : 0;
+    return ok;
+}
+
+/* The end of the passes: nothing is told as gone before it is known to stay gone. */
+static bool settle_all(struct sweep *sweep, struct error *err)
+{
+    bool ok = true;
+    while (ok && !sweep->rewound) {
+        struct chunk *none = chunk_new(sweep);
+        bool settled = sweep_settle(sweep, &none->error);
+        if (!settled)
+            ok = sweep_failed(sweep, none, err);
+        chunk_free(none);
+        if (settled || (ok && stop_requested()))
+            break;
+    }
+    return ok;
+}
+
+/* Round trips are cheap when the server is on this machine or next to it. */
+static bool measure_distance(struct sweep *sweep, struct error *err)
+{
+    enum { NEAR_MICROSECONDS = 700, TRIES = 3 };
+    int64_t best = INT64_MAX;
+    for (int i = 0; i < TRIES; i++) {
+        int64_t before = clock_now_us();
+        if (!db_query(sweep->db, sweep->report, "SELECT 1", 0, NULL, NULL, err))
+            return false;
+        int64_t took = clock_now_us() - before;
+        best = took < best ? took : best;
+    }
+    sweep->near = best < NEAR_MICROSECONDS;
+    return true;
+}
+
+bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
+               const struct sweep_budget *budget, struct progress *progress, struct report *report,
+               struct error *err)
+{
+    struct sweep *sweep = mem_new(report, struct sweep);
+    *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
+                            .progress = progress, .report = report, .started_ms = clock_now_ms()};
+    /* A chunk does not wait for the disk: what follows a commit and cannot be undone, does. */
+    if (!measure_distance(sweep, err) || !db_set_async(db, true, err))
+        return false;
+    sweep->exact = budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+    statements_build(sweep);
+    work_build(sweep);
+    pace_start(sweep);
+    bool ok;
+    do
+        ok = sweep_passes(sweep, err) && settle_all(sweep, err);
+    while (ok && sweep->rewound && !stop_requested());
     ok = ok && check_limit(sweep, err);
     if (!ok && stop_requested())
         report->signal = stop_signal();
-    report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     if (ok)
         drain(sweep, true);
     progress_clear(progress);
+    struct error ignored = ERROR_INIT;
+    if (!db_set_async(db, false, &ignored))
+        error_clear(&ignored); /* the connection is lost: the next one begins so */
     return ok;
 }

@@ -15,10 +15,23 @@ static struct work_step *add_step(struct sweep *sweep, const char *name, PQExpBu
     return step;
 }
 
-/* A DELETE or UPDATE whose rows count for node. */
+/* Near the server the command tag of a plain statement counts, unless some of its rows must not. */
+static bool is_plain(const struct sweep *sweep, const struct plan_node *node)
+{
+    bool once = node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS || node->edge_count < 2;
+    return sweep->near && !sweep->plan->by_row && once;
+}
+
+/* A DELETE or UPDATE whose rows count for node; it returns "counts" unless it is plain. */
 static struct work_step *add_counted(struct sweep *sweep, const char *name,
                                      const struct plan_node *node, PQExpBuffer change)
 {
+    if (is_plain(sweep, node)) {
+        struct work_step *plain = add_step(sweep, name, change);
+        plain->node = node;
+        plain->plain = true;
+        return plain;
+    }
     PQExpBuffer sql = createPQExpBuffer();
     char *text = buffer_take(sweep->report, change);
     run_append_counted(sql, node->index, text);
@@ -31,32 +44,54 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name,
 static void add_act(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
 {
     PQExpBuffer change = createPQExpBuffer();
-    plan_append_step(change, sweep->plan, node, edge);
+    plan_append_step(change, sweep->plan, node, edge, !is_plain(sweep, node));
     struct work_step *step = add_counted(sweep, "act", node, change);
     step->takes_keys = plan_takes_keys(node);
     step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
     step->extra_count = plan_step_values(node, step->extra);
 }
 
+/* The values that select finds enter the queue. */
+static void add_queue(struct sweep *sweep, PQExpBuffer select, bool takes_keys, const char *source,
+                      const char *root)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    char *text = buffer_take(sweep->report, select);
+    queue_append_insert(sql, text, takes_keys ? (int)sweep->plan->key_count + 1 : 1);
+    talloc_free(text);
+    struct work_step *step = add_step(sweep, "queue", sql);
+    step->takes_keys = takes_keys;
+    step->queues_object = root == NULL;
+    step->queues_directory = root != NULL;
+    step->extra = mem_array(sweep->report, const char *, QUEUE_PARAMS);
+    step->extra[0] = sweep->report->run_id;
+    step->extra[1] = sweep->report->policy->name;
+    step->extra[2] = source;
+    step->extra[3] = root ? "directory" : "object";
+    step->extra[4] = root;
+    step->extra_count = QUEUE_PARAMS;
+}
+
 static void add_objects(struct sweep *sweep, const struct plan_node *node)
 {
     for (size_t i = 0; i < node->object_count; i++) {
-        bool keys = plan_takes_keys(node);
         PQExpBuffer select = createPQExpBuffer();
-        PQExpBuffer sql = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
-        char *text = buffer_take(sweep->report, select);
-        queue_append_insert(sql, text, keys ? (int)sweep->plan->key_count + 1 : 1);
-        talloc_free(text);
-        struct work_step *step = add_step(sweep, "objects", sql);
-        step->takes_keys = keys;
-        step->queues = true;
-        step->extra = mem_array(sweep->report, const char *, QUEUE_PARAMS);
-        step->extra[0] = sweep->report->run_id;
-        step->extra[1] = sweep->report->policy->name;
-        step->extra[2] = mem_printf(sweep->report, "%s.%s", node->label, node->object_names[i]);
-        step->extra_count = QUEUE_PARAMS;
+        add_queue(sweep, select, plan_takes_keys(node),
+                  mem_printf(sweep->report, "%s.%s", node->label, node->object_names[i]), NULL);
     }
+}
+
+static void add_directories(struct sweep *sweep)
+{
+    const struct plan *plan = sweep->plan;
+    if (!plan->directory)
+        return;
+    PQExpBuffer select = createPQExpBuffer();
+    plan_append_directories(select, plan);
+    add_queue(sweep, select, true,
+              mem_printf(sweep->report, "%s.%s", plan->nodes[0]->label, plan->directory->name),
+              plan->directory_root);
 }
 
 /* What hangs on the root, or on a shared table: objects first, while their rows are there. */
@@ -76,7 +111,8 @@ static void add_root(struct sweep *sweep)
     PQExpBuffer change = createPQExpBuffer();
     appendPQExpBuffer(change, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
     plan_append_keys(change, sweep->plan, 1);
-    appendPQExpBufferStr(change, " RETURNING true AS counts");
+    if (!is_plain(sweep, sweep->plan->nodes[0]))
+        appendPQExpBufferStr(change, " RETURNING true AS counts");
     add_counted(sweep, "root", sweep->plan->nodes[0], change)->takes_keys = true;
 }
 
@@ -95,7 +131,7 @@ static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
     add_step(sweep, "narrow", narrow);
     add_objects(sweep, orphan);
     add_dependents(sweep, orphan);
-    plan_append_delete_orphans(change, orphan);
+    plan_append_delete_orphans(change, orphan, !is_plain(sweep, orphan));
     add_counted(sweep, "orphans", orphan, change);
 }
 
@@ -103,6 +139,7 @@ static void add_end(struct sweep *sweep)
 {
     PQExpBuffer assertion = createPQExpBuffer();
     PQExpBuffer record = createPQExpBuffer();
+    sweep->work.counted = sweep->work.count;
     run_append_assertion(assertion, 0);
     add_step(sweep, "assert", assertion)->asserts = true;
     run_append_record(record, sweep->plan);
@@ -118,6 +155,7 @@ void work_build(struct sweep *sweep)
         if (plan->nodes[i]->action == ACTION_DELETE_ORPHANS)
             add_collect(sweep, plan->nodes[i]);
     add_objects(sweep, plan->nodes[0]);
+    add_directories(sweep);
     add_dependents(sweep, NULL);
     add_root(sweep);
     for (size_t i = 1; i < plan->node_count; i++)
@@ -156,14 +194,17 @@ int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int6
     return (int)sweep->work.count + 1;
 }
 
-void work_count(const struct sweep *sweep, const struct db_step *steps, int64_t *added, int64_t *queued)
+void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added)
 {
     for (size_t i = 0; i < sweep->work.count; i++) {
         const struct work_step *step = &sweep->work.steps[i];
         if (step->node && steps[i].rows)
-            added[step->node->index] += db_rows_int(steps[i].rows, 0, 0);
-        if (step->queues && steps[i].rows)
-            *queued += db_rows_affected(steps[i].rows);
+            added[step->node->index] += step->plain ? db_rows_affected(steps[i].rows)
+                                                    : db_rows_int(steps[i].rows, 0, 0);
+        if (step->queues_object && steps[i].rows)
+            chunk->queued += db_rows_affected(steps[i].rows);
+        if (step->queues_directory && steps[i].rows)
+            chunk->directories += db_rows_affected(steps[i].rows);
     }
 }
 

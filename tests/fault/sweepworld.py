@@ -7,6 +7,7 @@ import re
 from harness import wait_until
 
 STRATEGIES = ("range", "locked")
+DELETES_ITEMS = '^WITH gone AS .DELETE FROM "public"."items"'
 ITEMS = """
     CREATE TABLE items (id bigint PRIMARY KEY, created_at timestamptz NOT NULL, note text);
     CREATE INDEX items_created_at ON items (created_at)"""

@@ -154,7 +154,7 @@ def test_A1_activity_committed_before_the_second_look_spares_the_account(
     no_orphans(accounts)
 
 
-@pytest.mark.parametrize("place", ["^DELETE FROM .*session", '^DELETE FROM .*"user"', "^COMMIT"])
+@pytest.mark.parametrize("place", ['DELETE FROM "public"."session"', 'DELETE FROM "public"."user"', "^COMMIT"])
 def test_A1_O5_activity_after_the_second_look_waits_and_finds_no_account(
         accounts, pgsweep, proxy, pgsweep_env, place):
     rule = proxy.rule(place, "hold")

@@ -2,6 +2,7 @@
 import json
 import os
 import pwd
+import re
 import socket
 
 import pytest
@@ -69,7 +70,7 @@ def test_J2_logs_go_without_a_declared_cascade_too(jobs, pgsweep, server_log):
     add(jobs, "completed", logs=3)
     run(pgsweep, "jobs")
     assert jobs.count("jobs") == jobs.count("job_logs") == 0
-    deletes = server_log.matching("^DELETE")
+    deletes = server_log.matching("^WITH gone AS .DELETE")
     assert ["job_logs" in text for text in deletes] == [True, False]
 
 
@@ -219,8 +220,9 @@ def test_J7_each_chunk_is_one_transaction_with_its_logs(jobs, pgsweep, server_lo
             seen.append(inside)
         elif open_ and text.startswith("ROLLBACK"):
             open_ = False
-        elif open_ and text.split()[0] in ("DELETE", "UPDATE"):
-            inside.append(text.split()[0] + (" logs" if "job_logs" in text else ""))
+        elif open_ and re.match(r"UPDATE|WITH gone AS .DELETE", text):
+            word = "UPDATE" if text.startswith("UPDATE") else "DELETE"
+            inside.append(word + (" logs" if '"job_logs" AS d' in text else ""))
         else:
-            assert open_ or "jobs" not in text or not text.startswith("DELETE"), text
+            assert open_ or "DELETE FROM" not in text, text
     assert seen == [["DELETE logs", "DELETE", "UPDATE"]] * 4

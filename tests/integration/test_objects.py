@@ -119,7 +119,7 @@ def test_O5_an_object_that_a_row_names_by_url_stays(mocs, s3, spelling):
 
 def test_O5_a_column_that_is_gone_does_not_stop_the_drain(mocs):
     mocs.add(1, ["a"])
-    mocs.db.sql("INSERT INTO pgsweep.object_sources VALUES ('old', '\"public\".\"moc_files\"', '\"gone\"'),"
+    mocs.db.sql("INSERT INTO pgsweep.object_sources (policy, table_ident, column_ident) VALUES ('old', '\"public\".\"moc_files\"', '\"gone\"'),"
                 " ('old', '\"public\".\"gone\"', '\"url\"')")
     report = mocs.run()
     assert report["remarks"] == [] and mocs.keys() == [] and mocs.queue() == []

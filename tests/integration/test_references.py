@@ -226,23 +226,51 @@ def test_listed_table_without_a_reference_is_an_error(parent, pgsweep, policy_fi
     assert result.code == 2 and "public.other" in result.err and parent.count("t") == 12
 
 
-def test_table_that_refers_to_itself_is_refused_without_lines_that_cannot_help(
-        parent, pgsweep, policy_file):
+def refuse_delete(pgsweep, policy_file, db, constraint, *more):
+    """A young row may refer to an old one: its own table is never deleted from by reference."""
+    entry = {"table": "t", "constraint": constraint, "action": "delete"}
+    for args in (("--dry-run",), ()):
+        result = pgsweep("test", *args, "--policy-dir",
+                         policy_file(policy(dependents=[entry, *more])))
+        assert result.code in (2, 4) and constraint in result.err, result
+        assert "detach" in result.err, result
+    assert db.count("t") == 12
+    return result
+
+
+@pytest.mark.parametrize("action", ["detach", "keep"])
+def test_table_that_refers_to_itself_is_refused_and_the_printed_lines_settle_it(
+        parent, pgsweep, policy_file, action):
     parent.sql("ALTER TABLE t ADD up int CONSTRAINT t_up REFERENCES t ON DELETE SET NULL;"
                "UPDATE t SET up = 1 WHERE id = 12")
     result = pgsweep("test", "--policy-dir", policy_file(policy()))
     assert result.code == 4 and "t_up" in result.err and parent.count("t") == 12
-    assert "itself" in result.err
-    assert "- { table:" not in result.err, result.err
+    assert "itself" in result.err and "delete" not in suggested(result.err), result
+    refuse_delete(pgsweep, policy_file, parent, "t_up")
+    directory = pasted(result.err.replace("action: detach", f"action: {action}"), policy_file)
+    live = preview_and_run(pgsweep, "test", "--policy-dir", directory)
+    if action == "keep":
+        assert parent.column("SELECT id FROM t ORDER BY id") == [1, 11, 12]
+        assert spared(live) == {("has t", None): 1}
+    else:
+        assert parent.sql("SELECT id, up FROM t ORDER BY id") == [(11, None), (12, None)]
 
 
-def test_circle_of_references_is_refused(parent, pgsweep, policy_file):
+def test_circle_of_references_is_refused_and_the_printed_lines_settle_it(
+        parent, pgsweep, policy_file):
     child(parent)
-    parent.sql("ALTER TABLE t ADD main_c int CONSTRAINT t_main_c REFERENCES c")
-    directory = policy_file(policy(dependents=[{"table": "c", "action": "delete"}]))
-    result = pgsweep("test", "--policy-dir", directory)
+    parent.sql("ALTER TABLE t ADD main_c int CONSTRAINT t_main_c REFERENCES c;"
+               "UPDATE t SET main_c = (SELECT id FROM c WHERE t_id = 1) WHERE id IN (1, 2, 11)")
+    listed = {"table": "c", "action": "delete"}
+    result = pgsweep("test", "--policy-dir", policy_file(policy(dependents=[listed])))
     assert result.code == 4 and "t_main_c" in result.err and parent.count("t") == 12
-    assert "- { table:" not in result.err, result.err
+    refused = refuse_delete(pgsweep, policy_file, parent, "t_main_c", listed)
+    assert "circle" in refused.err and "public.c" in refused.err
+    entry = yaml.safe_load(suggested(result.err))["dependents"][0]
+    directory = policy_file(policy(dependents=[listed, entry]))
+    preview_and_run(pgsweep, "test", "--policy-dir", directory, "--chunk", "3")
+    assert parent.sql("SELECT id, main_c FROM t ORDER BY id") == [(11, None), (12, None)]
+    assert parent.count("c") == 2
 
 
 def test_composite_foreign_key_in_another_column_order(parent, pgsweep, policy_file):

@@ -360,10 +360,10 @@ END_TEST
 
 START_TEST(fields_are_found_in_groups)
 {
-    ck_assert_ptr_nonnull(field_find("retain"));
-    ck_assert_ptr_nonnull(field_find("max_rows"));
-    ck_assert_ptr_null(field_find("unless"));
-    ck_assert_ptr_null(field_find(""));
+    ck_assert_ptr_nonnull(field_find(KIND_ROWS, "retain"));
+    ck_assert_ptr_nonnull(field_find(KIND_ROWS, "max_rows"));
+    ck_assert_ptr_null(field_find(KIND_ROWS, "unless"));
+    ck_assert_ptr_null(field_find(KIND_ROWS, ""));
 }
 END_TEST
 
