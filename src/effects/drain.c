@@ -89,7 +89,7 @@ static bool mark_foreign(struct drain *d, const struct queue_item *const *items,
 }
 
 /* Notes the failures; those that were tried often enough become dead letters. */
-static bool note_failed(struct drain *d, const char **ids, const char **errors, size_t count,
+static bool note_failed(struct drain *d, const char **ids, const char **errors, const char **places, size_t count,
                         struct error *err)
 {
     static const char again[] =
@@ -98,8 +98,12 @@ static bool note_failed(struct drain *d, const char **ids, const char **errors, 
         " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)"
         " WHERE q.id = f.id";
     static const char dead[] =
-        "WITH gone AS (DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])"
-        "  AND attempts >= $2::pg_catalog.int4 RETURNING policy, value, last_error, attempts, run_id)"
+        /* A URL may be longer than what an index can hold; the place that it names is not. */
+        "WITH gone AS (DELETE FROM pgsweep.object_queue AS q USING ROWS FROM ("
+        "   pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, place)"
+        "  WHERE q.id = f.id AND q.attempts >= $3::pg_catalog.int4 RETURNING q.policy,"
+        "  CASE WHEN pg_catalog.octet_length(q.value) > 2000 THEN f.place ELSE q.value END AS value,"
+        "  q.last_error, q.attempts, q.run_id)"
         " INSERT INTO pgsweep.dead_letters (policy, kind, key, state, attempts, error, run_id)"
         " SELECT DISTINCT ON (policy, value) policy, 'object', ARRAY[value], 'parked', attempts,"
         "        coalesce(last_error, ''), run_id FROM gone"
@@ -109,11 +113,11 @@ static bool note_failed(struct drain *d, const char **ids, const char **errors, 
     if (count == 0)
         return true;
     char *array = db_array(d->ctx, ids, count);
-    const char *params[] = {array, db_array(d->ctx, errors, count)};
+    const char *params[] = {array, db_array(d->ctx, errors, count), mem_printf(d->ctx, "%d", ATTEMPTS_MAX)};
     if (!effects_query(d->effects, d->ctx, again, 2, params, NULL, err))
         return false;
-    params[1] = mem_printf(d->ctx, "%d", ATTEMPTS_MAX);
-    if (!effects_query(d->effects, d->ctx, dead, 2, params, &rows, err))
+    params[1] = db_array(d->ctx, places, count);
+    if (!effects_query(d->effects, d->ctx, dead, 3, params, &rows, err))
         return false;
     int64_t gone = db_rows_affected(rows);
     d->report->objects.dead += gone;
@@ -150,6 +154,7 @@ static bool delete_batch(struct drain *d, bool *progress, struct error *err)
     const char **done = mem_array(d->ctx, const char *, d->count + 1);
     const char **failed = mem_array(d->ctx, const char *, d->count + 1);
     const char **errors = mem_array(d->ctx, const char *, d->count + 1);
+    const char **places = mem_array(d->ctx, const char *, d->count + 1);
     const struct queue_item **foreign = mem_array(d->ctx, const struct queue_item *, d->count + 1);
     size_t n = 0, done_count = 0, failed_count = 0, foreign_count = 0;
     for (size_t i = 0; i < d->count; i++) {
@@ -174,12 +179,13 @@ static bool delete_batch(struct drain *d, bool *progress, struct error *err)
             done[done_count++] = object_ids[i];
         } else {
             failed[failed_count] = object_ids[i];
+            places[failed_count] = mem_printf(d->ctx, "s3://%s/%s", objects[i].bucket, objects[i].key);
             errors[failed_count++] = results[i].error ? results[i].error : "unknown error";
         }
     }
     sums->deleted += count_objects(deleted, deleted_count);
     *progress = done_count + foreign_count > 0;
-    return mark_foreign(d, foreign, foreign_count, err) && remove_items(d, done, done_count, err) && note_failed(d, failed, errors, failed_count, err);
+    return mark_foreign(d, foreign, foreign_count, err) && remove_items(d, done, done_count, err) && note_failed(d, failed, errors, places, failed_count, err);
 }
 
 static bool drain_all(struct drain *d, const char *policy, struct error *err)

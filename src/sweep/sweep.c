@@ -124,7 +124,8 @@ static void drain(struct sweep *sweep, bool end)
 {
     struct error err = ERROR_INIT;
     const char *policy = sweep->report->policy->name;
-    if (!end && sweep->undrained < DRAIN_EVERY)
+    const struct report_objects before = sweep->report->objects;
+    if (!end && (sweep->undrained < DRAIN_EVERY || sweep->store_fails))
         return;
     sweep->undrained = 0;
     if ((sweep->plan->has_objects || sweep->plan->directory) && !sweep_settle(sweep, &err)) {
@@ -135,6 +136,10 @@ static void drain(struct sweep *sweep, bool end)
         (sweep->plan->directory && !queue_drain_directories(sweep->effects, sweep->report, policy, &err)))
         report_remark(sweep->report, "the queue could not be drained: %s", err.message);
     error_clear(&err);
+    const struct report_objects *after = &sweep->report->objects;
+    sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
+    if (end && stop_requested() && after->waiting > 0)
+        sweep->report->signal = stop_signal();
 }
 
 /* Between chunks: may the next one begin? */
