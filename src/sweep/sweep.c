@@ -317,6 +317,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     if (!measure_distance(sweep, err) || !db_set_async(db, true, err))
         return false;
     sweep->exact = budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+    if (!plan->has_objects)
+        report->objects.waiting = 0;
     statements_build(sweep);
     work_build(sweep);
     pace_start(sweep);
