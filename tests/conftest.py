@@ -6,6 +6,7 @@ import signal
 import pytest
 
 import harness
+import objectsworld
 
 numbers = itertools.count(1)
 
@@ -72,3 +73,26 @@ def policy_file(tmp_path):
         return directory
 
     return write
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """s3server.S3Server with one bucket "media": one per pytest process."""
+    with objectsworld.S3Server(buckets=[objectsworld.BUCKET], session_token="t0ken/of+a=session") as instance:
+        yield instance
+
+
+@pytest.fixture
+def s3(s3_server):
+    """The same, empty, with no faults."""
+    s3_server.configure(secretAccessKey=s3_server.secret, sessionToken=s3_server.session_token,
+                        region=s3_server.region, delayMs=0)
+    s3_server.reset()
+    s3_server.clear()
+    return s3_server
+
+
+@pytest.fixture
+def mocs(db, pgsweep, s3):
+    """objectsworld.Mocs: the schema of pgsweep mocs, and the S3 server that it is configured with."""
+    return objectsworld.Mocs(db, pgsweep, s3)

@@ -29,7 +29,7 @@ struct report_objects {
     int64_t foreign; /* not deleted: not in a configured bucket */
     int64_t failed;  /* will be tried again */
     int64_t dead;    /* tried often enough: a dead letter now */
-    int64_t waiting; /* in the queue when the run ended */
+    int64_t waiting; /* in the queue when the run ended; -1: not known */
 };
 
 /* Working directories of deleted rows. */
@@ -108,6 +108,10 @@ void report_check_alerts(struct report *report);
 
 /* Candidates that were dealt with, one way or the other. */
 int64_t report_processed(const struct report *report);
+
+/* The name under which the policy counts the rows of the node, and the rows of all nodes of that name; NULL
+ * when it has none, or an earlier node has the same. */
+const char *report_counted(const struct report *report, size_t node, int64_t *sum);
 
 /* Writes the report as Prometheus metrics, atomically (a new file that replaces the old one). The time of
  * the last success is carried over from the old file when this run was none. False, with SWEEP_USAGE,

@@ -84,13 +84,42 @@ static bool read_operands(const void *ctx, const struct verb *verb, const struct
     }
     if (n == 0)
         return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of a dead letter (see \"pgsweep dlq list\")", verb->name);
+    const char **ids = mem_array(ctx, const char *, n);
+    size_t count = 0;
     for (int i = 0; i < n; i++) {
         int64_t id;
+        size_t k = 0;
         if (!text_to_count(options->operands[i], INT64_MAX, &id))
             return error_set(err, SWEEP_USAGE, "\"%s\" is not the id of a dead letter", options->operands[i]);
+        char *text = mem_printf(ctx, "%lld", (long long)id);
+        while (k < count && strcmp(ids[k], text) != 0)
+            k++;
+        if (k == count)
+            ids[count++] = text;
     }
-    *param = db_array(ctx, (const char *const *)options->operands, (size_t)n);
+    *param = db_array(ctx, ids, count);
     return true;
+}
+
+static json_t *json_value(const char *name, const char *value)
+{
+    if (!value)
+        return json_null();
+    if (strcmp(name, "id") == 0 || strcmp(name, "attempts") == 0)
+        return json_integer(strtoll(value, NULL, 10));
+    json_t *text = json_string(value);
+    return text ? text : json_string("(not valid UTF-8)");
+}
+
+/* The ids of the letters that something was done with. */
+static void print_ids(const struct db_rows *rows)
+{
+    json_t *doc = json_pack("{s:[]}", "ids");
+    for (int r = 0; r < db_rows_count(rows); r++)
+        json_array_append_new(json_object_get(doc, "ids"), json_integer(db_rows_int(rows, r, 0)));
+    json_dumpf(doc, stdout, 0);
+    putchar('\n');
+    json_decref(doc);
 }
 
 static void print_json(const struct db_rows *rows, const char *const *names, int columns)
@@ -98,10 +127,8 @@ static void print_json(const struct db_rows *rows, const char *const *names, int
     json_t *list = json_array();
     for (int r = 0; r < db_rows_count(rows); r++) {
         json_t *entry = json_object();
-        for (int c = 0; c < columns; c++) {
-            const char *value = db_rows_get(rows, r, c);
-            json_object_set_new(entry, names[c], value ? json_string(value) : json_null());
-        }
+        for (int c = 0; c < columns; c++)
+            json_object_set_new(entry, names[c], json_value(names[c], db_rows_get(rows, r, c)));
         json_array_append_new(list, entry);
     }
     json_dumpf(list, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
@@ -131,24 +158,35 @@ static void print_table(void *ctx, const struct db_rows *rows, const char *const
     }
 }
 
+/* All of the letters must be there before anything is done with one of them. */
+static bool check_ids(void *ctx, struct db *db, const char *ids, struct error *err)
+{
+    static const char sql[] =
+        "SELECT i FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i"
+        " WHERE NOT EXISTS (SELECT FROM pgsweep.dead_letters AS l WHERE l.id = i) LIMIT 1";
+    struct db_rows *missing;
+    if (!db_query(db, ctx, sql, 1, &ids, &missing, err))
+        return false;
+    if (db_rows_count(missing) == 0)
+        return true;
+    error_set(err, SWEEP_USAGE, "there is no dead letter with the id %s", db_rows_get(missing, 0, 0));
+    return error_hint(err, "Nothing was changed. \"pgsweep dlq list\" lists them.");
+}
+
 static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const struct cli_options *options,
                      const char *param, struct error *err)
 {
     const char *params[] = {param};
     struct db_rows *rows;
-    if (!db_query(db, ctx, verb->sql, 1, params, &rows, err))
+    if ((verb->ids && !check_ids(ctx, db, param, err)) || !db_query(db, ctx, verb->sql, 1, params, &rows, err))
         return false;
     int n = db_rows_count(rows);
-    if (verb->ids && n < options->operand_count) {
-        error_set(err, SWEEP_USAGE, "%s", "there is no dead letter with that id");
-        error_hint(err, "\"pgsweep dlq list\" lists them.");
-        if (n == 0)
-            return false;
-    }
     if (verb->done) {
-        if (!options->json)
+        if (options->json)
+            print_ids(rows);
+        else if (!options->quiet)
             printf("%d %s\n", n, verb->done);
-        return !err->message;
+        return true;
     }
     int columns = db_rows_columns(rows);
     const char **names = mem_array(ctx, const char *, columns + 1);
@@ -160,7 +198,7 @@ static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const st
         puts("nothing");
     else
         print_table(ctx, rows, names, columns);
-    return !err->message;
+    return true;
 }
 
 static bool drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,

@@ -39,6 +39,9 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
     for (size_t i = 0; i < report->alert_count; i++)
         fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
                 report->alerts[i]);
+    /* Without the report on standard output, what a person should know is told here. */
+    for (size_t i = 0; options->quiet && !options->json && i < report->remark_count; i++)
+        fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
     if (options->json)
         report_print(report, REPORT_JSON, stdout);
     else if (!options->quiet && (ok || report->chunks > 0))

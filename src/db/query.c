@@ -180,9 +180,12 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
     return take_result(db, ctx, result, rows, err);
 }
 
-/* Sends the steps; prepares[i] tells which ones bring the result of a preparation first. */
-static bool send_steps(struct db *db, struct db_step *steps, int count, bool *prepares)
+/* Sends the preparation of every statement that the steps need and that is not prepared yet, behind a
+ * synchronisation point of its own: a step that fails must not cost the statements of later
+ * transactions their preparation. prepares[i]: step i is the first that needs it. */
+static bool send_prepares(struct db *db, const struct db_step *steps, int count, bool *prepares)
 {
+    bool any = false;
     for (int i = 0; i < count; i++) {
         const struct db_statement *statement = steps[i].statement;
         prepares[i] = !is_prepared(db, statement);
@@ -191,6 +194,15 @@ static bool send_steps(struct db *db, struct db_step *steps, int count, bool *pr
                 prepares[i] = false;
         if (prepares[i] && !PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL))
             return false;
+        any = any || prepares[i];
+    }
+    return !any || PQpipelineSync(db->conn);
+}
+
+static bool send_steps(struct db *db, const struct db_step *steps, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct db_statement *statement = steps[i].statement;
         db_echo(db, statement->sql, steps[i].nparams, steps[i].params);
         if (!PQsendQueryPrepared(db->conn, statement->name, steps[i].nparams, steps[i].params, NULL,
                                  NULL, 0))
@@ -224,30 +236,23 @@ static struct error *step_error(const struct db *db, const void *ctx, const PGre
     return err;
 }
 
-/* Reads one step's results; err is set at the first failure of the batch only. */
-static void read_step(struct db *db, const void *ctx, struct db_step *step, bool prepare,
-                      bool *failed_before, struct error *err)
+/* Reads one step's result; err is set at the first failure of the batch only. */
+static void read_step(struct db *db, const void *ctx, struct db_step *step, bool *failed_before,
+                      struct error *err)
 {
-    for (int part = prepare ? 0 : 1; part < 2; part++) {
-        PGresult *result = next_result(db);
-        if (result && result_ok(result)) {
-            if (part == 0) {
-                note_prepared(db, step->statement);
-                PQclear(result);
-            } else {
-                step->rows = db_rows_wrap(ctx, result);
-                step->tag = PQcmdStatus(result);
-            }
-            continue;
-        }
-        if (!result || PQresultStatus(result) != PGRES_PIPELINE_ABORTED) {
-            step->error = step_error(db, ctx, result);
-            if (!*failed_before)
-                db_result_error(db, result, err);
-            *failed_before = true;
-        }
-        PQclear(result);
+    PGresult *result = next_result(db);
+    if (result && result_ok(result)) {
+        step->rows = db_rows_wrap(ctx, result);
+        step->tag = PQcmdStatus(result);
+        return;
     }
+    if (!result || PQresultStatus(result) != PGRES_PIPELINE_ABORTED) {
+        step->error = step_error(db, ctx, result);
+        if (!*failed_before)
+            db_result_error(db, result, err);
+        *failed_before = true;
+    }
+    PQclear(result);
 }
 
 /* Reads up to the synchronisation point. An error that the commit itself raised (a deferred
@@ -271,10 +276,41 @@ static bool read_sync(struct db *db, bool *failed_before, struct error *err)
     }
 }
 
+/* Prepares what is not prepared yet, so once on each connection. When that fails no step is sent, and the
+ * error is that of every step. */
+static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps, int count, int *first_failed,
+                          struct error *err)
+{
+    bool *prepares = mem_array(NULL, bool, count);
+    bool failed = !send_prepares(db, steps, count, prepares);
+    bool any = false;
+    struct db_step answer = {.statement = NULL};
+    if (failed)
+        db->broken = true; /* what has been sent cannot be told */
+    for (int i = 0; i < count && !db_is_lost(db); i++) {
+        bool had_failed = failed;
+        if (!prepares[i])
+            continue;
+        any = true;
+        answer = (struct db_step){.error = answer.error};
+        read_step(db, ctx, &answer, &failed, err);
+        if (answer.rows)
+            note_prepared(db, steps[i].statement);
+        talloc_free(answer.rows);
+        if (failed && !had_failed)
+            *first_failed = i;
+    }
+    if (any && !db_is_lost(db))
+        read_sync(db, &failed, err);
+    for (int i = 0; i < count && failed; i++)
+        steps[i].error = answer.error;
+    talloc_free(prepares);
+    return !failed && !db_is_lost(db);
+}
+
 bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
               struct error *err)
 {
-    bool *prepares = mem_array(NULL, bool, count);
     bool failed_before = false;
     int first_failed = count;
     for (int i = 0; i < count; i++) {
@@ -282,26 +318,30 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
         steps[i].tag = "";
         steps[i].error = NULL;
     }
-    if (!PQenterPipelineMode(db->conn) || !send_steps(db, steps, count, prepares)) {
+    bool ready = PQenterPipelineMode(db->conn);
+    db->broken = db->broken || !ready;
+    ready = ready && prepare_steps(db, ctx, steps, count, &first_failed, err);
+    failed_before = !ready && !db_is_lost(db);
+    if (ready && !send_steps(db, steps, count)) {
         db->broken = true; /* what has been sent of the batch cannot be told */
         db_result_error(db, NULL, err);
         failed_before = true;
     }
-    for (int i = 0; i < count && !db_is_lost(db); i++) {
+    for (int i = 0; ready && i < count && !db_is_lost(db); i++) {
         bool had_failed = failed_before;
-        read_step(db, ctx, &steps[i], prepares[i], &failed_before, err);
+        read_step(db, ctx, &steps[i], &failed_before, err);
         if (steps[i].sync || i == count - 1)
             read_sync(db, &failed_before, err);
         if (failed_before && !had_failed)
             first_failed = i;
     }
     if (db_is_lost(db) && !failed_before) {
-        db_result_error(db, NULL, err);
+        if (!err->message)
+            db_result_error(db, NULL, err);
         failed_before = true;
     }
     if (!db_is_lost(db))
         PQexitPipelineMode(db->conn);
-    talloc_free(prepares);
     if (failed)
         *failed = first_failed;
     return !failed_before;

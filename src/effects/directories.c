@@ -52,10 +52,7 @@ static bool mark_in_use(struct removal *r, struct error *err)
     for (size_t i = 0; i < r->count; i++)
         names[i] = r->entries[i].name;
     const char *params[] = {db_array(r->ctx, names, r->count)};
-    if (!db_query(r->effects->db, r->ctx,
-                  "SELECT DISTINCT table_ident, column_ident FROM pgsweep.object_sources"
-                  " WHERE kind = 'directory' AND pg_catalog.to_regclass(table_ident) IS NOT NULL",
-                  0, NULL, &sources, err))
+    if (!queue_sources(r->effects->db, r->ctx, "directory", &sources, err))
         return false;
     for (int s = 0; s < db_rows_count(sources); s++) {
         const char *column = db_rows_get(sources, s, 1);

@@ -1,5 +1,6 @@
 /* Draining the object queue: after the rows are gone for good, and between transactions only. A key
  * leaves the queue when its object is gone, is still in use, or has become a dead letter. */
+#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,17 +8,10 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
+#include "pgsweep/text.h"
 
 /* At most this many keys are in memory at a time; a key is tried this often. */
-enum { BATCH = 4000, ATTEMPTS_MAX = 10 };
-
-struct item {
-    const char *id;
-    const char *policy;
-    const char *value;
-    struct store_location where;
-    bool in_use;
-};
+enum { BATCH = 4000, ATTEMPTS_MAX = 10, FOREIGN_TOLD = 5 };
 
 struct drain {
     struct effects *effects;
@@ -25,7 +19,7 @@ struct drain {
     const struct store_config *config;
     struct store *store;
     void *ctx; /* of the batch in hand */
-    struct item *items;
+    struct queue_item *items;
     size_t count;
 };
 
@@ -40,84 +34,13 @@ static bool fetch(struct drain *d, const char *policy, struct error *err)
     if (!db_query(d->effects->db, d->ctx, sql, 2, params, &rows, err))
         return false;
     d->count = (size_t)db_rows_count(rows);
-    d->items = mem_array(d->ctx, struct item, d->count + 1);
+    d->items = mem_array(d->ctx, struct queue_item, d->count + 1);
     for (size_t i = 0; i < d->count; i++) {
-        struct item *item = &d->items[i];
+        struct queue_item *item = &d->items[i];
         item->id = db_rows_get(rows, (int)i, 0);
         item->policy = db_rows_get(rows, (int)i, 1);
         item->value = db_rows_get(rows, (int)i, 2);
         item->where = store_resolve(d->ctx, d->config, item->value);
-    }
-    return true;
-}
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The spellings of an object that a surviving row is looked for with. */
-enum { FORMS = 3 };
-static void forms_of(struct drain *d, const struct item *item, const char **forms)
-{
-    forms[0] = item->value;
-    forms[1] = item->where.key;
-    forms[2] = mem_printf(d->ctx, "s3://%s/%s", item->where.bucket, item->where.key);
-}
-
-/* Which of the texts does a column still hold? found is sorted. */
-static bool look_in(struct drain *d, const char *table, const char *column, const char *array,
-                    const char ***found, size_t *count, struct error *err)
-{
-    char *sql = mem_printf(d->ctx, "SELECT DISTINCT %s::pg_catalog.text FROM %s"
-                                   " WHERE %s::pg_catalog.text = ANY ($1::pg_catalog.text[])",
-                           column, table, column);
-    const char *params[] = {array};
-    struct db_rows *rows;
-    if (!db_query(d->effects->db, d->ctx, sql, 1, params, &rows, err))
-        return error_prefix(err, "looking whether %s.%s still names an object", table, column);
-    for (int i = 0; i < db_rows_count(rows); i++) {
-        size_t k = mem_grow(d->ctx, found, count);
-        (*found)[k] = db_rows_get(rows, i, 0);
-    }
-    return true;
-}
-
-/* Marks the items that a row still names: the last look before their deletion. */
-static bool mark_in_use(struct drain *d, struct error *err)
-{
-    const char **texts = mem_array(d->ctx, const char *, d->count * FORMS + 1);
-    const char **found = NULL;
-    size_t count = 0;
-    size_t n = 0;
-    struct db_rows *sources;
-    for (size_t i = 0; i < d->count; i++)
-        if (d->items[i].where.kind == STORE_OBJECT) {
-            forms_of(d, &d->items[i], texts + n);
-            n += FORMS;
-        }
-    if (n == 0)
-        return true;
-    /* Columns of tables that are gone cannot name anything. */
-    if (!db_query(d->effects->db, d->ctx,
-                  "SELECT DISTINCT table_ident, column_ident FROM pgsweep.object_sources"
-                  " WHERE kind = 'object' AND pg_catalog.to_regclass(table_ident) IS NOT NULL", 0, NULL, &sources, err))
-        return false;
-    char *array = db_array(d->ctx, texts, n);
-    for (int i = 0; i < db_rows_count(sources); i++)
-        if (!look_in(d, db_rows_get(sources, i, 0), db_rows_get(sources, i, 1), array, &found, &count, err))
-            return false;
-    if (count == 0)
-        return true;
-    qsort(found, count, sizeof *found, compare_text);
-    for (size_t i = 0; i < d->count; i++) {
-        const char *forms[FORMS];
-        if (d->items[i].where.kind != STORE_OBJECT)
-            continue;
-        forms_of(d, &d->items[i], forms);
-        for (int f = 0; f < FORMS; f++)
-            if (bsearch(&forms[f], found, count, sizeof *found, compare_text))
-                d->items[i].in_use = true;
     }
     return true;
 }
@@ -130,19 +53,43 @@ static bool remove_items(struct drain *d, const char **ids, size_t count, struct
                                        1, params, NULL, err);
 }
 
-static bool mark_foreign(struct drain *d, const struct item *item, struct error *err)
+/* The value of a foreign object for a person: no user name or password, no query string (signatures). */
+static char *shown(const void *ctx, const char *value)
 {
-    const char *params[] = {item->id, item->where.reason};
-    d->report->objects.foreign++;
-    if (d->report->objects.foreign <= 5)
-        report_remark(d->report, "object \"%s\" is not deleted: %s", item->value, item->where.reason);
-    return effects_query(d->effects, d->ctx,
-                         "UPDATE pgsweep.object_queue SET state = 'foreign', last_error = $2"
-                         " WHERE id = $1::pg_catalog.int8", 2, params, NULL, err);
+    const char *start = strstr(value, "//");
+    size_t length = strcspn(value, start ? "?#" : "");
+    char *text = mem_check(talloc_strndup(ctx, value, length));
+    if (start && (size_t)(start - value) < length) {
+        size_t head = (size_t)(start - value) + 2;
+        const char *end = text + head + strcspn(text + head, "/");
+        const char *at = memrchr(text + head, '@', (size_t)(end - text) - head);
+        if (at)
+            text = mem_printf(ctx, "%.*s%s", (int)head, text, at + 1);
+    }
+    return text_escape(ctx, text, strlen(text));
+}
+
+static bool mark_foreign(struct drain *d, const struct queue_item *const *items, size_t count, struct error *err)
+{
+    static const char sql[] =
+        "UPDATE pgsweep.object_queue AS q SET state = 'foreign', last_error = f.reason"
+        " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, reason)"
+        " WHERE q.id = f.id";
+    const char **ids = mem_array(d->ctx, const char *, count + 1);
+    const char **reasons = mem_array(d->ctx, const char *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = items[i]->id;
+        reasons[i] = items[i]->where.reason;
+        if (++d->report->objects.foreign <= FOREIGN_TOLD)
+            report_remark(d->report, "object \"%s\" is not deleted: %s", shown(d->ctx, items[i]->value),
+                          items[i]->where.reason);
+    }
+    const char *params[] = {db_array(d->ctx, ids, count), db_array(d->ctx, reasons, count)};
+    return count == 0 || effects_query(d->effects, d->ctx, sql, 2, params, NULL, err);
 }
 
 /* Notes the failures; those that were tried often enough become dead letters. */
-static bool note_failed(struct drain *d, const char **ids, const char **errors, size_t count,
+static bool note_failed(struct drain *d, const char **ids, const char **errors, const char **places, size_t count,
                         struct error *err)
 {
     static const char again[] =
@@ -151,8 +98,12 @@ static bool note_failed(struct drain *d, const char **ids, const char **errors, 
         " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)"
         " WHERE q.id = f.id";
     static const char dead[] =
-        "WITH gone AS (DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])"
-        "  AND attempts >= $2::pg_catalog.int4 RETURNING policy, value, last_error, attempts, run_id)"
+        /* A URL may be longer than what an index can hold; the place that it names is not. */
+        "WITH gone AS (DELETE FROM pgsweep.object_queue AS q USING ROWS FROM ("
+        "   pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, place)"
+        "  WHERE q.id = f.id AND q.attempts >= $3::pg_catalog.int4 RETURNING q.policy,"
+        "  CASE WHEN pg_catalog.octet_length(q.value) > 2000 THEN f.place ELSE q.value END AS value,"
+        "  q.last_error, q.attempts, q.run_id)"
         " INSERT INTO pgsweep.dead_letters (policy, kind, key, state, attempts, error, run_id)"
         " SELECT DISTINCT ON (policy, value) policy, 'object', ARRAY[value], 'parked', attempts,"
         "        coalesce(last_error, ''), run_id FROM gone"
@@ -162,11 +113,11 @@ static bool note_failed(struct drain *d, const char **ids, const char **errors, 
     if (count == 0)
         return true;
     char *array = db_array(d->ctx, ids, count);
-    const char *params[] = {array, db_array(d->ctx, errors, count)};
+    const char *params[] = {array, db_array(d->ctx, errors, count), mem_printf(d->ctx, "%d", ATTEMPTS_MAX)};
     if (!effects_query(d->effects, d->ctx, again, 2, params, NULL, err))
         return false;
-    params[1] = mem_printf(d->ctx, "%d", ATTEMPTS_MAX);
-    if (!effects_query(d->effects, d->ctx, dead, 2, params, &rows, err))
+    params[1] = db_array(d->ctx, places, count);
+    if (!effects_query(d->effects, d->ctx, dead, 3, params, &rows, err))
         return false;
     int64_t gone = db_rows_affected(rows);
     d->report->objects.dead += gone;
@@ -174,6 +125,23 @@ static bool note_failed(struct drain *d, const char **ids, const char **errors, 
     report_remark(d->report, "%lld objects could not be deleted and stay queued; the first: %s",
                   (long long)count, errors[0]);
     return true;
+}
+
+static int compare_objects(const void *a, const void *b)
+{
+    const struct store_object *x = a, *y = b;
+    int order = strcmp(x->bucket, y->bucket);
+    return order ? order : strcmp(x->key, y->key);
+}
+
+/* Several rows may have named the same object. */
+static int64_t count_objects(struct store_object *objects, size_t count)
+{
+    int64_t n = 0;
+    qsort(objects, count, sizeof *objects, compare_objects);
+    for (size_t i = 0; i < count; i++)
+        n += i == 0 || compare_objects(&objects[i - 1], &objects[i]) != 0;
+    return n;
 }
 
 /* One batch through the store. *progress: something left the queue. */
@@ -186,13 +154,13 @@ static bool delete_batch(struct drain *d, bool *progress, struct error *err)
     const char **done = mem_array(d->ctx, const char *, d->count + 1);
     const char **failed = mem_array(d->ctx, const char *, d->count + 1);
     const char **errors = mem_array(d->ctx, const char *, d->count + 1);
-    size_t n = 0, done_count = 0, failed_count = 0;
+    const char **places = mem_array(d->ctx, const char *, d->count + 1);
+    const struct queue_item **foreign = mem_array(d->ctx, const struct queue_item *, d->count + 1);
+    size_t n = 0, done_count = 0, failed_count = 0, foreign_count = 0;
     for (size_t i = 0; i < d->count; i++) {
-        const struct item *item = &d->items[i];
+        const struct queue_item *item = &d->items[i];
         if (item->where.kind == STORE_FOREIGN) {
-            if (!mark_foreign(d, item, err))
-                return false;
-            *progress = true;
+            foreign[foreign_count++] = item;
         } else if (item->where.kind == STORE_NOTHING || item->in_use) {
             sums->in_use += item->in_use;
             done[done_count++] = item->id;
@@ -201,19 +169,23 @@ static bool delete_batch(struct drain *d, bool *progress, struct error *err)
             objects[n++] = (struct store_object){.bucket = item->where.bucket, .key = item->where.key};
         }
     }
+    struct store_object *deleted = mem_array(d->ctx, struct store_object, n + 1);
+    size_t deleted_count = 0;
     if (n > 0)
         store_delete(d->store, d->ctx, objects, n, results);
     for (size_t i = 0; i < n; i++) {
         if (results[i].outcome == STORE_DELETED) {
-            sums->deleted++;
+            deleted[deleted_count++] = objects[i];
             done[done_count++] = object_ids[i];
         } else {
             failed[failed_count] = object_ids[i];
+            places[failed_count] = mem_printf(d->ctx, "s3://%s/%s", objects[i].bucket, objects[i].key);
             errors[failed_count++] = results[i].error ? results[i].error : "unknown error";
         }
     }
-    *progress = *progress || done_count > 0;
-    return remove_items(d, done, done_count, err) && note_failed(d, failed, errors, failed_count, err);
+    sums->deleted += count_objects(deleted, deleted_count);
+    *progress = done_count + foreign_count > 0;
+    return mark_foreign(d, foreign, foreign_count, err) && remove_items(d, done, done_count, err) && note_failed(d, failed, errors, places, failed_count, err);
 }
 
 static bool drain_all(struct drain *d, const char *policy, struct error *err)
@@ -226,7 +198,7 @@ static bool drain_all(struct drain *d, const char *policy, struct error *err)
         progress = false;
         ok = fetch(d, policy, err);
         bool empty = ok && d->count == 0;
-        ok = ok && (empty || (mark_in_use(d, err) && delete_batch(d, &progress, err)));
+        ok = ok && (empty || (survivors_mark(d->effects, d->ctx, d->config, d->items, d->count, err) && delete_batch(d, &progress, err)));
         talloc_free(d->ctx);
         if (empty)
             break;

@@ -3,6 +3,7 @@
 #define PGSWEEP_EFFECTS_INTERNAL_H
 
 #include "pgsweep/effects.h"
+#include "pgsweep/store.h"
 
 struct effects {
     struct db *db;
@@ -15,5 +16,21 @@ bool effects_allowed(const struct effects *effects, struct error *err);
 /* db_query through the gate. */
 bool effects_query(struct effects *effects, const void *ctx, const char *sql, int nparams,
                    const char *const *params, struct db_rows **rows, struct error *err);
+
+/* A key of the object queue that is due. */
+struct queue_item {
+    const char *id;
+    const char *policy;
+    const char *value;
+    struct store_location where;
+    bool in_use; /* a row names it */
+};
+
+/* The columns that name objects ("object") or directories ("directory") and still exist: table, column. */
+bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_rows **rows, struct error *err);
+
+/* Sets in_use of the items whose object a row names, in whatever spelling. */
+bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
+                    struct queue_item *items, size_t count, struct error *err);
 
 #endif

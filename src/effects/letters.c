@@ -1,5 +1,6 @@
 /* Dead letters: candidates that could not go, how often they were tried, and when to stop trying. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
@@ -31,7 +32,8 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
     return ok;
 }
 
-bool letter_close_settled(struct effects *effects, const struct plan *plan, struct error *err)
+/* as_text: compares keys as text, which reads the whole table, but cannot fail. */
+static bool close_settled(struct effects *effects, const struct plan *plan, bool as_text, struct error *err)
 {
     void *scratch = talloc_new(plan);
     PQExpBuffer sql = createPQExpBuffer();
@@ -39,13 +41,25 @@ bool letter_close_settled(struct effects *effects, const struct plan *plan, stru
                            " WHERE l.policy = $2 AND l.kind = 'row' AND l.state IN ('waiting', 'parked')"
                            " AND NOT EXISTS (SELECT FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
     for (size_t k = 0; k < plan->key_count; k++)
-        appendPQExpBuffer(sql, "t.%s = (l.key)[%zu]::%s AND ", plan->key[k]->ident, k + 1, plan->key[k]->type);
+        appendPQExpBuffer(sql, "t.%s%s = (l.key)[%zu]::%s AND ", plan->key[k]->ident,
+                          as_text ? "::pg_catalog.text" : "", k + 1, as_text ? "pg_catalog.text" : plan->key[k]->type);
     plan_append_unparked(sql, plan);
     appendPQExpBufferChar(sql, ')');
     const char *params[] = {plan->cutoff_value, plan->policy->name};
     bool ok = effects_query(effects, scratch, buffer_take(scratch, sql), 2, params, NULL, err);
     talloc_free(scratch);
     return ok;
+}
+
+bool letter_close_settled(struct effects *effects, const struct plan *plan, struct error *err)
+{
+    if (close_settled(effects, plan, false, err))
+        return true;
+    if (strncmp(err->sqlstate, "22", 2) != 0)
+        return false;
+    /* Class 22, data exception: a letter is older than the type that its key has now. */
+    error_clear(err);
+    return close_settled(effects, plan, true, err);
 }
 
 bool letter_depth(struct db *db, const char *policy, int64_t *depth, struct error *err)

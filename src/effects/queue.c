@@ -31,3 +31,15 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
     return !plan->directory || note_source(effects, report, "directory", plan->nodes[0]->table.ident,
                                            plan->directory->ident, err);
 }
+
+bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_rows **rows, struct error *err)
+{
+    /* Tables and columns that are gone cannot name anything. */
+    static const char sql[] =
+        "SELECT DISTINCT o.table_ident, o.column_ident FROM pgsweep.object_sources AS o"
+        "  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(o.table_ident)"
+        "   AND a.attnum > 0 AND NOT a.attisdropped"
+        "   AND o.column_ident = '\"' || pg_catalog.replace(a.attname, '\"', '\"\"') || '\"'"
+        " WHERE o.kind = $1";
+    return db_query(db, ctx, sql, 1, &kind, rows, err);
+}

@@ -84,10 +84,11 @@ static void add_plan(json_t *doc, const struct report *report)
 
 static json_t *objects(const struct report_objects *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "deleted",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
                      (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
                      (json_int_t)from->foreign, "failed", (json_int_t)from->failed, "dead",
-                     (json_int_t)from->dead, "waiting", (json_int_t)from->waiting);
+                     (json_int_t)from->dead, "waiting",
+                     from->waiting < 0 ? json_null() : json_integer(from->waiting));
 }
 
 /* What a monitoring system asks for, under the names that the policy gives. */
@@ -98,10 +99,10 @@ static json_t *metrics(const struct report *report)
     json_object_set_new(entry, "failed", json_integer(report->failed));
     json_object_set_new(entry, "objects_deleted", json_integer(report->objects.deleted));
     for (size_t i = 1; report->plan && i < report->plan->node_count; i++) {
-        const struct plan_node *node = report->plan->nodes[i];
-        if (node->rule && node->rule->count_as.value)
-            json_object_set_new(entry, node->rule->count_as.value,
-                                json_integer(report->dry_run ? 0 : report->deleted[i]));
+        int64_t sum;
+        const char *name = report_counted(report, i, &sum);
+        if (name)
+            json_object_set_new(entry, name, json_integer(sum));
     }
     json_object_set_new(entry, "duration_ms", json_integer(report->duration_ms));
     return entry;

@@ -68,12 +68,13 @@ static void tables(FILE *out, const struct report *report)
     }
     head(out, "pgsweep_last_run_counted", "Rows of the last run under the names that the policy gives.");
     for (size_t i = 1; report->plan && i < report->plan->node_count; i++) {
-        const struct plan_node *node = report->plan->nodes[i];
-        if (!node->rule || !node->rule->count_as.value)
+        int64_t sum;
+        const char *counted = report_counted(report, i, &sum);
+        if (!counted)
             continue;
         fprintf(out, "pgsweep_last_run_counted{policy=\"%s\",name=\"", report->policy->name);
-        label(out, node->rule->count_as.value);
-        fprintf(out, "\"} %" PRId64 "\n", report->deleted[i]);
+        label(out, counted);
+        fprintf(out, "\"} %" PRId64 "\n", sum);
     }
 }
 
@@ -106,10 +107,13 @@ static void write_all(FILE *out, const struct report *report, long long success)
     metric(out, report, "pgsweep_last_run_failed", "Candidates that could not go.", (double)report->failed);
     metric(out, report, "pgsweep_last_run_objects_deleted", "Stored objects that it deleted.",
            (double)report->objects.deleted);
-    metric(out, report, "pgsweep_objects_waiting", "Stored objects in the queue.",
-           (double)report->objects.waiting);
-    metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
-           report->letter_depth < 0 ? 0 : (double)report->letter_depth);
+    /* What is not known is left out: a 0 would end an alert. */
+    if (report->objects.waiting >= 0)
+        metric(out, report, "pgsweep_objects_waiting", "Stored objects in the queue.",
+               (double)report->objects.waiting);
+    if (report->letter_depth >= 0)
+        metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
+               (double)report->letter_depth);
     tables(out, report);
     if (report->files)
         files(out, report);

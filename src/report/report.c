@@ -25,6 +25,7 @@ struct report *report_new(const void *ctx, const struct policy *policy, bool dry
     report->dry_run = dry_run;
     report->counts.total = -1;
     report->letter_depth = -1;
+    report->objects.waiting = -1;
     return report;
 }
 
@@ -59,6 +60,23 @@ int64_t report_processed(const struct report *report)
 {
     int64_t done = report->files ? files_deleted(report->files) : report->deleted ? report->deleted[0] : 0;
     return done + report->failed;
+}
+
+const char *report_counted(const struct report *report, size_t node, int64_t *sum)
+{
+    const struct plan *plan = report->plan;
+    const struct policy_dependent *rule = plan->nodes[node]->rule;
+    const char *name = rule ? rule->count_as.value : NULL;
+    *sum = 0;
+    for (size_t i = 1; name && i < plan->node_count; i++) {
+        const struct policy_dependent *other = plan->nodes[i]->rule;
+        if (!other || !other->count_as.value || strcmp(other->count_as.value, name) != 0)
+            continue;
+        if (i < node)
+            return NULL;
+        *sum += report->dry_run ? 0 : report->deleted[i];
+    }
+    return name;
 }
 
 static void add_alert(struct report *report, char *text)

@@ -115,7 +115,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         work_explain(sweep, step - row->work, 1, &copy);
     enum db_failure class = db_failure_class(sweep->db, &copy);
     bool ok = true;
-    if (class == DB_FAILURE_TRANSIENT && sweep->tries < sweep->budget->retries)
+    if (class == DB_FAILURE_TRANSIENT && chunk->row_tries < sweep->budget->retries)
         row->again = true;
     else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT)
         ok = sweep_set_aside(sweep, row->key, &copy, err);
@@ -177,12 +177,12 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
         if (!sweep_failed_before(sweep, key))
             rows[count++] = (struct row){.key = key, .again = true};
     }
-    for (sweep->tries = 0; any_again(rows, count); sweep->tries++) {
-        if (sweep->tries > 0) {
+    for (; any_again(rows, count); chunk->row_tries++) {
+        if (chunk->row_tries > 0) {
             if (stop_requested())
                 break;
             sweep->report->retries++;
-            clock_sleep_ms(clock_backoff_ms(sweep->tries, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+            clock_sleep_ms(clock_backoff_ms(chunk->row_tries, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
         }
         if (!send_rows(sweep, chunk, rows, count)) {
             /* What was committed before the failure stands. */

@@ -5,6 +5,7 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
+#include "pgsweep/text.h"
 
 enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000, LOCK_WAIT_MS = 30000 };
 
@@ -78,7 +79,8 @@ bool sweep_set_aside(struct sweep *sweep, const char *const *key, const struct e
                       LETTER_RETRIES + 1);
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
-        report_log(report, "failed %s %s: %s", table, text, why->message);
+        report_log(report, "failed %s %s: %s", table, text,
+                   text_escape(report, why->message, strlen(why->message)));
     }
     return true;
 }

@@ -82,6 +82,7 @@ struct sweep {
     const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
     size_t failed_count;
     int64_t undrained; /* keys queued since the queue was last drained */
+    bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
     int64_t taken; /* candidates dealt with, for max_rows */
 };
 
@@ -108,6 +109,7 @@ struct chunk {
     int64_t candidates;  /* what it counts against max_rows */
     const char ***keys;  /* key values of single candidates, for the log and for failures */
     size_t key_count;
+    int row_tries;       /* single rows: how often some were sent again after transient errors */
     struct error error;
 };
 

@@ -148,7 +148,8 @@ static void drain(struct sweep *sweep, bool end)
 {
     struct error err = ERROR_INIT;
     const char *policy = sweep->report->policy->name;
-    if (!end && sweep->undrained < DRAIN_EVERY)
+    const struct report_objects before = sweep->report->objects;
+    if (!end && (sweep->undrained < DRAIN_EVERY || sweep->store_fails))
         return;
     sweep->undrained = 0;
     if ((sweep->plan->has_objects || sweep->plan->directory) && !sweep_settle(sweep, &err)) {
@@ -159,6 +160,10 @@ static void drain(struct sweep *sweep, bool end)
         (sweep->plan->directory && !queue_drain_directories(sweep->effects, sweep->report, policy, &err)))
         report_remark(sweep->report, "the queue could not be drained: %s", err.message);
     error_clear(&err);
+    const struct report_objects *after = &sweep->report->objects;
+    sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
+    if (end && stop_requested() && after->waiting > 0)
+        sweep->report->signal = stop_signal();
 }
 
 /* Between chunks: may the next one begin? */
@@ -345,6 +350,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err))
         return false;
     sweep->exact = budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+    if (!plan->has_objects)
+        report->objects.waiting = 0;
     statements_build(sweep);
     work_build(sweep);
     pace_start(sweep);

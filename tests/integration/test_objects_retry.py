@@ -1,0 +1,192 @@
+"""What becomes of objects when the store does not do as it is told. M3: a failure is a warning, blocks
+nothing, undoes nothing, and no key is forgotten."""
+import pytest
+
+from objectsworld import BUCKET
+
+ATTEMPTS = 10
+
+
+def check_kept(mocs, report, keys=("a", "b"), told=""):
+    """The rows are gone, the objects are there, the queue knows what to do."""
+    assert mocs.left() == []
+    assert mocs.keys() == mocs.queue() == sorted(keys)
+    for attempts, error, wait in mocs.queue("attempts, last_error, extract(epoch FROM next_attempt - now())::int"):
+        assert attempts == 1 and told.lower() in error.lower() and 30 < wait <= 90
+    assert report["outcome"] == "done" and report["error"] is None
+    assert report["objects"]["failed"] == report["objects"]["waiting"] == len(keys)
+    assert len(report["remarks"]) == 1 and told.lower() in report["remarks"][0].lower()
+
+
+def check_drained(mocs, deleted=2):
+    """Not before its time; then the next run or "objects drain" finishes."""
+    assert mocs.run()["objects"]["deleted"] == 0 and len(mocs.queue()) == deleted
+    mocs.make_due()
+    assert mocs.drain()["deleted"] == deleted
+    assert mocs.keys() == mocs.queue() == []
+
+
+def broken(mocs, s3, kind):
+    """Breaks the store; returns what the error should tell."""
+    if kind == "secret":
+        s3.configure(secretAccessKey="another")
+        return "SignatureDoesNotMatch"
+    if kind == "token":
+        s3.configure(sessionToken="another")
+        return "InvalidToken"
+    if kind == "skew":
+        s3.clock(3600)
+        return "RequestTimeTooSkewed"
+    if kind == "down":
+        s3.down()
+        return "connect"
+    s3.fault(kind, count=100)
+    return {"slowdown": "SlowDown", "internal": "InternalError"}.get(kind, "")
+
+
+@pytest.mark.parametrize("kind", ["secret", "token", "skew", "down", "slowdown", "internal", "reset", "cut"])
+def test_M3_rows_go_and_keys_are_kept_when_the_store_fails(mocs, s3, kind):
+    mocs.add(1, ["a", "b"])
+    told = broken(mocs, s3, kind)
+    report = mocs.run()
+    s3.reset()
+    s3.configure(secretAccessKey=s3.secret, sessionToken=s3.session_token)
+    # A reply that was cut may have been about objects that are gone.
+    if kind == "cut":
+        assert mocs.left() == [] and mocs.queue() == ["a", "b"] and report["objects"]["failed"] == 2
+    else:
+        check_kept(mocs, report, told=told)
+    check_drained(mocs)
+
+
+def test_M3_one_slow_down_is_repeated_at_once(mocs, s3):
+    mocs.add(1, ["a"])
+    s3.fault("slowdown", count=1)
+    report = mocs.run()
+    assert mocs.keys() == mocs.queue() == [] and report["remarks"] == []
+
+
+def test_M3_partial_errors_in_a_200(mocs, s3):
+    mocs.add(1, ["a", "b", "c"])
+    s3.fault("partial", count=10, match="b", code="AccessDenied", message="not yours")
+    report = mocs.run()
+    assert mocs.keys() == mocs.queue() == ["b"] and report["objects"]["deleted"] == 2
+    assert "AccessDenied" in mocs.queue("last_error")[0]
+    s3.reset()
+    check_drained(mocs, 1)
+
+
+def test_M3_server_down_in_the_middle(mocs, s3):
+    keys = [f"k{i:04}" for i in range(7000)]
+    for key in keys[::200]:
+        s3.put(BUCKET, key)
+    mocs.add(1, keys, put=False)
+    s3.fault("down", after=5)
+    report = mocs.run()
+    s3.up()
+    waiting = mocs.queue()
+    assert mocs.left() == [] and 1000 <= len(waiting) <= 3000
+    assert set(mocs.keys()) <= set(waiting)
+    assert report["objects"]["deleted"] == 7000 - len(waiting) and report["objects"]["waiting"] == len(waiting)
+    s3.reset()
+    mocs.make_due()
+    mocs.run()
+    assert mocs.keys() == mocs.queue() == []
+
+
+def test_M3_a_store_that_is_down_is_not_asked_again_for_each_chunk(mocs, s3):
+    for moc in range(9):
+        mocs.add(moc, [f"{moc}/{i}" for i in range(1000)], put=False)
+    s3.fault("slowdown", count=1000)
+    report = mocs.run("--chunk=1")
+    assert report["objects"]["waiting"] == 9000 and mocs.left() == []
+    assert len(s3.log()) <= 24 and len(report["remarks"]) <= 3
+
+
+def test_M3_another_policys_trouble_does_not_keep_the_rest(mocs, s3):
+    mocs.add(1, ["a"])
+    mocs.db.sql("INSERT INTO pgsweep.object_queue (policy, run_id, source, value) VALUES ('other', 'r', 's', 'other')")
+    s3.put(BUCKET, "other")
+    mocs.run()
+    assert mocs.keys() == mocs.queue() == ["other"]
+    assert mocs.drain("other")["deleted"] == 1
+    assert mocs.keys() == mocs.queue() == []
+
+
+def exhausted(mocs, s3, key="a"):
+    """The object has failed one time too often."""
+    mocs.add(1, [key])
+    s3.fault("partial", count=1000, match="a", code="AccessDenied", message="never")
+    mocs.run()
+    mocs.db.sql("UPDATE pgsweep.object_queue SET attempts = %s", ATTEMPTS - 2)
+    mocs.make_due()
+    assert mocs.run()["objects"]["failed"] == 1 and mocs.letters() == []
+    mocs.make_due()
+    return mocs.run()
+
+
+def test_M5_attempts_exhausted_then_a_letter_then_retry_then_drained(mocs, s3):
+    report = exhausted(mocs, s3)
+    assert (report["objects"]["dead"], report["objects"]["failed"], mocs.queue()) == (1, 0, [])
+    assert report["dead_letters"] == 1
+    assert mocs.letters("policy, kind, key, state, attempts, run_id") == [
+        ("mocs", "object", ["a"], "parked", ATTEMPTS, mocs.db.value(
+            "SELECT run_id FROM pgsweep.runs ORDER BY started LIMIT 1"))]
+    assert "AccessDenied" in mocs.letters("error")[0][0]
+    assert mocs.run()["objects"]["deleted"] == 0 and mocs.keys() == ["a"]
+    letter = mocs.letters("id")[0][0]
+    assert mocs.runner("dlq", "retry", letter).code == 0
+    assert mocs.queue("value, attempts") == [("a", 0)] and mocs.letters() == []
+    s3.reset()
+    assert mocs.run()["objects"]["deleted"] == 1
+    assert mocs.keys() == mocs.queue() == mocs.letters() == []
+
+
+def test_M5_an_object_that_was_discarded_stays(mocs, s3):
+    exhausted(mocs, s3)
+    assert mocs.runner("dlq", "discard", mocs.letters("id")[0][0]).code == 0
+    s3.reset()
+    mocs.run()
+    assert mocs.keys() == ["a"] and mocs.letters("state") == [("discarded",)]
+
+
+def test_M5_a_very_long_key_can_become_a_letter(mocs, s3):
+    """Longer than what fits into an index entry, and nothing to compress."""
+    import hashlib
+    text = "".join(hashlib.sha256(str(i).encode()).hexdigest() for i in range(90))
+    exhausted(mocs, s3, f"{s3.endpoint}/media/a?{text}")
+    assert mocs.queue() == [] and mocs.letters("state") == [("parked",)]
+    assert mocs.letters("key") == [(["s3://media/a"],)]
+
+
+def test_M3_drain_tells_what_it_did(mocs, s3):
+    mocs.add(1, ["a", "b"])
+    s3.fault("partial", count=100, match="b", code="AccessDenied", message="no")
+    mocs.run()
+    mocs.make_due()
+    again = mocs.drain(code=1)
+    assert (again["failed"], again["waiting"]) == (1, 1) and "AccessDenied" in again["result"].err
+    s3.reset()
+    mocs.make_due()
+    text = mocs.runner("objects", "drain", env=mocs.env)
+    assert text.code == 0 and text.out.startswith("objects: 1 deleted") and text.err == ""
+    assert mocs.runner("objects", "list").out == "nothing\n"
+
+
+def test_M3_drain_without_a_store_fails_softly(mocs):
+    mocs.add(1, ["a"])
+    assert mocs.run(env={"PGSWEEP_S3_BUCKET": None, "PGSWEEP_S3_ENDPOINT": None})["objects"]["waiting"] == 1
+    result = mocs.runner("objects", "drain")
+    assert result.code == 0 and "PGSWEEP_S3_BUCKET" in result.err and mocs.queue() == ["a"]
+
+
+def test_O5_objects_list_shows_the_queue(mocs, s3):
+    mocs.add(1, ["a 'b\"\n", "s3://other/x"], put=False)
+    s3.down()
+    mocs.run()
+    listed = {row["value"]: row for row in mocs.runner("objects", "list", "mocs", "--format=json").json()}
+    assert listed["a 'b\"\n"]["state"] == "queued" and listed["s3://other/x"]["state"] == "foreign"
+    assert listed["a 'b\"\n"]["source"] == "public.moc_files.s3_key"
+    table = mocs.runner("objects", "list").out
+    assert len(table.splitlines()) == 3 and "a 'b\"\\n" in table
+    assert mocs.runner("objects", "list", "nobody", "--format=json").json() == []
