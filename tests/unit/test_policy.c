@@ -84,7 +84,7 @@ static const struct {
     const char *text, *message, *hint;
 } wrong[] = {
     {BASE "retian: 1 day\n", "p.yaml:4: unknown key \"retian\" in the policy", "Did you mean \"retain\"?"},
-    {BASE "zzzzzzzzz: 1\n", "p.yaml:4: unknown key", "Known keys: description, table"},
+    {BASE "zzzzzzzzz: 1\n", "p.yaml:4: unknown key", "Known keys: kind, description, table"},
     {BASE "guards:\n  - {name: g, unles: x}\n", "p.yaml:5: unknown key \"unles\" in guards", "\"unless\""},
     {BASE "limits:\n  max_row: 1\n", "p.yaml:5: unknown key \"max_row\" in limits", "\"max_rows\""},
     {"age: b\nretain: 1 day\n", "p.yaml:1: \"table\" is missing", NULL},
