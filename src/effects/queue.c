@@ -31,3 +31,70 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
     return !plan->directory || note_source(effects, report, "directory", plan->nodes[0]->table.ident,
                                            plan->directory->ident, err);
 }
+
+bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
+                       const char *const *errors, size_t count, int64_t *dead, struct error *err)
+{
+    static const char again_sql[] =
+        "UPDATE pgsweep.object_queue AS q SET attempts = q.attempts + 1, last_error = f.error,"
+        " next_attempt = pg_catalog.now() + least(interval '1 min' * 2.0 ^ least(q.attempts, 20), interval '1 day')"
+        " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)"
+        " WHERE q.id = f.id";
+    /* A directory's letter has its root in the key: the same name may be below several roots. */
+    static const char dead_sql[] =
+        "WITH gone AS (DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])"
+        "  AND attempts >= $2::pg_catalog.int4 RETURNING policy, kind, value, root, last_error, attempts, run_id)"
+        " INSERT INTO pgsweep.dead_letters (policy, kind, key, root, state, attempts, error, run_id)"
+        " SELECT DISTINCT ON (policy, kind, value, root) policy, kind,"
+        "        CASE WHEN root IS NULL THEN ARRAY[value] ELSE ARRAY[value, root] END, root, 'parked', attempts,"
+        "        coalesce(last_error, ''), run_id FROM gone"
+        " ON CONFLICT (policy, kind, key) DO UPDATE SET state = 'parked', attempts = excluded.attempts,"
+        " error = excluded.error, last_at = pg_catalog.now()";
+    const char *params[] = {db_array(ctx, ids, count), db_array(ctx, errors, count)};
+    struct db_rows *rows;
+    if (!effects_query(effects, ctx, again_sql, 2, params, NULL, err))
+        return false;
+    params[1] = mem_printf(ctx, "%d", QUEUE_ATTEMPTS);
+    if (!effects_query(effects, ctx, dead_sql, 2, params, &rows, err))
+        return false;
+    *dead = db_rows_affected(rows);
+    return true;
+}
+
+static bool count_waiting(struct effects *effects, const void *ctx, const char *kind, const char *policy,
+                          bool due, int64_t *waiting, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {kind, policy, due ? "true" : "false"};
+    if (!db_query(effects->db, ctx,
+                  "SELECT pg_catalog.count(*) FROM pgsweep.object_queue WHERE kind = $1"
+                  " AND state = 'queued' AND ($2::pg_catalog.text IS NULL OR policy = $2)"
+                  " AND (NOT $3::pg_catalog.bool OR next_attempt <= pg_catalog.now())", 3, params, &rows, err))
+        return false;
+    *waiting = db_rows_int(rows, 0, 0);
+    talloc_free(rows);
+    return true;
+}
+
+bool queue_drain_alone(struct effects *effects, struct report *report, const char *kind, const char *policy,
+                       queue_drainer *drain, int64_t *waiting, struct error *err)
+{
+    bool got = false;
+    int64_t due = 0;
+    int64_t key = run_lock_key(mem_printf(report, "queue of %s", kind));
+    if (!count_waiting(effects, report, kind, policy, true, &due, err))
+        return false;
+    if (due > 0) {
+        if (!db_try_lock(effects->db, key, &got, err))
+            return false;
+        bool ok = !got || drain(effects, report, policy, err);
+        if (!got)
+            report_remark(report, "another run is draining the %s queue", kind);
+        struct error ignored = ERROR_INIT;
+        if (got && !db_is_lost(effects->db) && !db_unlock(effects->db, key, &ignored))
+            error_clear(&ignored); /* the lock ends with the session */
+        if (!ok)
+            return false;
+    }
+    return count_waiting(effects, report, kind, policy, false, waiting, err);
+}
