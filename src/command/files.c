@@ -241,14 +241,18 @@ static bool read_active(struct file_run *run, struct error *err)
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
     jobs_options.max_runtime = jobs_options.pause = NULL;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
-    if (!command_load_policy(run->report, &jobs_options, &jobs, err) ||
-        !command_connect(run->report, options, name, &db, err) ||
+    if (!command_load_policy(run->report, &jobs_options, &jobs, err))
+        return error_prefix(err, "%s: active", run->policy->active.origin);
+    if (jobs->kind != KIND_ROWS)
+        return error_set(err, SWEEP_USAGE, "%s: active names the policy %s, which is about files itself",
+                         run->policy->active.origin, jobs->name);
+    if (!command_connect(run->report, options, name, &db, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
-        if (err->hint)
-            return false;
-        return error_hint(err, "Which jobs are active has to be known before their files go. Without a "
-                               "database (no -d, no PG* variables) nothing is asked.");
+        error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
+        if (!err->hint)
+            error_hint(err, "Without a database (no -d, no PG* variables) nothing is asked.");
+        return false;
     }
     talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
@@ -293,9 +297,6 @@ static bool check_roots(struct file_run *run, struct error *err)
         run->how.root = policy->roots[i].value;
         if (!files_check_root(&run->how, &missing, err))
             return error_prefix(err, "%s", policy->roots[i].origin);
-        for (size_t j = 0; j < policy->root_count; j++)
-            if (j != i && !check_overlap(run, &policy->roots[j], &policy->roots[i], err))
-                return false;
         roots = mem_check(talloc_asprintf_append(
             roots, "%s%s", i ? ", " : "", text_escape(run->report, run->how.root, strlen(run->how.root))));
         if (missing)
@@ -303,6 +304,10 @@ static bool check_roots(struct file_run *run, struct error *err)
                           text_escape(run->report, run->how.root, strlen(run->how.root)));
     }
     run->report->file_roots = roots;
+    for (size_t i = 0; i < policy->root_count; i++)
+        for (size_t j = 0; j < policy->root_count; j++)
+            if (j != i && !check_overlap(run, &policy->roots[j], &policy->roots[i], err))
+                return false;
     return true;
 }
 
