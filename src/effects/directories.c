@@ -78,7 +78,7 @@ static const char sources_sql[] =
     "            ELSE '::pg_catalog.text = ANY ($1::pg_catalog.text[])' END"
     "  FROM pgsweep.object_sources AS s"
     "  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(s.table_ident)"
-    "   AND pg_catalog.quote_ident(a.attname) = s.column_ident AND a.attnum > 0 AND NOT a.attisdropped"
+    "   AND '\"' || pg_catalog.replace(a.attname::pg_catalog.text, '\"', '\"\"') || '\"' = s.column_ident AND a.attnum > 0 AND NOT a.attisdropped"
     " WHERE s.kind = 'directory'";
 
 static int compare_text(const void *a, const void *b)

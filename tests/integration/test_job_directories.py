@@ -159,12 +159,12 @@ def test_J3_root_and_column_of_a_policy(db, pgsweep, box, policy_file):
 @pytest.mark.parametrize("kind", ["text", "int", "uuid", "varchar(40)", "numeric"])
 def test_J3_a_directory_that_a_surviving_row_names_too_stays(db, pgsweep, box, policy_file, kind):
     one, two = (1, 2) if kind in ("int", "numeric") else ("8a1c9a3e-0000-4000-8000-00000000000" + n for n in "12")
-    db.sql(f"CREATE TABLE renders (id int PRIMARY KEY, uid {kind}, at timestamptz)")
+    db.sql(f"CREATE TABLE renders (id int PRIMARY KEY, \"The \"\"id\" {kind}, at timestamptz)")
     init(pgsweep)
     db.sql(f"INSERT INTO renders VALUES (1, %s, {OLD}), (2, %s, now()), (3, %s, {OLD})", one, one, two)
     directory(box, one)
     directory(box, two)
-    policies = policy_file(policy("renders", files={"directory": "uid"}))
+    policies = policy_file(policy("renders", files={"directory": 'The "id'}))
     found = sweep(pgsweep, box, "--policy-dir", policies, name="test")
     assert os.listdir(box.root) == [str(one)]
     assert found["directories"]["in_use"] == 1 and queue(db) == []
@@ -174,8 +174,8 @@ def test_J7_the_look_for_survivors_uses_the_index(jobs, pgsweep, box, server_log
     add(jobs, 1)
     directory(box, 1)
     sweep(pgsweep, box)
-    looks = server_log.matching(r"SELECT DISTINCT id::pg_catalog.text FROM public.jobs")
-    assert len(looks) == 1 and "id::pg_catalog.text =" not in looks[0]
+    looks = server_log.matching(r'SELECT DISTINCT "id"::pg_catalog.text FROM "public"."jobs"')
+    assert len(looks) == 1 and 'WHERE "id" = ANY' in looks[0]
 
 
 def test_O2_dry_run_says_where_and_changes_nothing(jobs, pgsweep, box):
