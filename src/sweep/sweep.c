@@ -247,6 +247,9 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     if (ok)
         drain(sweep, true);
+    /* A signal that came while it was drained has stopped something only if something is left. */
+    if (ok && stop_requested() && report->objects.waiting + report->directories.waiting > 0)
+        report->signal = stop_signal();
     progress_clear(progress);
     return ok;
 }
