@@ -325,6 +325,7 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
+    run->how.errors_only = !run->options->verbose;
     return check_roots(run, err) && read_active(run, err);
 }
 
