@@ -107,6 +107,7 @@ struct files_options {
     int64_t pause_ms;      /* ... sleep so long */
     void (*on_event)(void *arg, const struct files_event *event);
     void *on_event_arg;
+    bool errors_only;      /* on_event hears of errors only, which saves a text for each file */
     void (*on_step)(void *arg, enum files_step step, int dirfd, const char *name); /* tests only */
     void *on_step_arg;
     bool no_openat2;       /* tests only: as if the kernel or a seccomp filter had no openat2 */

@@ -203,7 +203,7 @@ void condition_append(PQExpBuffer out, const char *text, const char *cutoff);
 bool interval_check(const struct setting *interval, const char *what, struct error *err);
 
 /* The instant that lies the interval before now, in UTC, for runs without a database: numbers with units
- * from seconds to years; a month back from the 31st is the last day of a shorter month. Fractions are
+ * from milliseconds to years; a month back from the 31st is the last day of a shorter month. Fractions are
  * taken for units up to weeks. SWEEP_USAGE for ISO 8601, unknown units, and what is not positive. */
 bool interval_before(const struct setting *interval, const char *what, struct timespec now,
                      struct timespec *then, struct error *err);

@@ -40,7 +40,8 @@ struct report_directories {
     int64_t in_use;  /* a row that stays has the same directory */
     int64_t refused; /* not a name that may be acted on */
     int64_t failed;  /* will be tried again */
-    int64_t waiting;
+    int64_t dead;    /* tried often enough: a dead letter now */
+    int64_t waiting; /* in the queue when the run ended */
     int64_t bytes_freed;
 };
 

@@ -6,7 +6,7 @@
 
 const struct cli_option cli_options_table[] = {
     {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts", "What is deleted", 0},
-    {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep rows younger than this, such as \"30 days\"", "What is deleted", 0},
+    {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep what is younger than this, such as \"30 days\"", "What is deleted", 0},
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
     {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
     {"allow-missing-index", 0, NULL, COMMAND_SWEEP, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
@@ -14,14 +14,14 @@ const struct cli_option cli_options_table[] = {
     {"age-by", 0, "TIME", COMMAND_SWEEP, OPTION(age_by), "mtime (default), atime, ctime or btime", "Files (policies of kind files)", 0},
     {"protect", 0, "PATTERN", COMMAND_SWEEP, OPTION(protect), "keep what matches, beside result* and output*; repeatable", "Files (policies of kind files)", OPTION(protect_count)},
     {"protect-dir", 0, "DIR", COMMAND_SWEEP, OPTION(protect_dirs), "keep this directory with all in it; repeatable", "Files (policies of kind files)", OPTION(protect_dir_count)},
-    {"chunk", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(chunk), "rows per transaction, or \"auto\"", "How fast", 0},
-    {"max-rows", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_rows), "stop after this many candidates", "How fast", 0},
+    {"chunk", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(chunk), "rows per transaction (files per pause), or \"auto\"", "How fast", 0},
+    {"max-rows", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_rows), "stop after this many candidates (or files)", "How fast", 0},
     {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast", 0},
     {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast", 0},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast", 0},
     {"format", 0, "FORMAT", COMMAND_SWEEP | COMMAND_DLQ | COMMAND_OBJECTS, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed", 0},
     {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT | COMMAND_OBJECTS, OPTION(quiet), "print nothing but errors", "What is printed", 0},
-    {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key with its time, on standard error", "What is printed", 0},
+    {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key or file with its time, on standard error", "What is printed", 0},
     {"echo", 'e', NULL, DATABASE, OPTION(echo), "print the SQL that is sent, on standard error", "What is printed", 0},
     {"metrics-file", 0, "FILE", COMMAND_SWEEP, OPTION(metrics_file), "write Prometheus metrics to this file, atomically", "What is printed", 0},
     {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it", "State schema", 0},
@@ -48,15 +48,15 @@ const struct cli_command_entry cli_commands_table[] = {
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR."},
     {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID... | discard ID...",
-     "Rows and objects that could not go. A row that failed is tried again by later runs, three times; then\n"
+     "Rows, objects and directories that could not go. A row that failed is tried again by later runs, three times; then\n"
      "its letter is parked: it takes no part in runs any more until a person decides.\n"
      "  list [POLICY]   the letters that wait or are parked\n"
      "  show ID         one letter with everything known\n"
      "  retry ID...     let the next run try again, with a fresh count\n"
      "  discard ID...   leave the row (or object) where it is, for good"},
-    {"objects", COMMAND_OBJECTS, "VERB", "stored objects: list | drain [POLICY]",
-     "The queue of stored objects whose rows are gone.\n"
-     "  list [POLICY]   the keys that wait, and those of no configured bucket\n"
+    {"objects", COMMAND_OBJECTS, "VERB", "stored objects and directories: list | drain [POLICY]",
+     "The queue of stored objects and working directories whose rows are gone.\n"
+     "  list [POLICY]   what waits, and what is of no configured bucket or has no safe name\n"
      "  drain [POLICY]  delete what is due now (every run of a policy does that too)"},
     {NULL, 0, NULL, NULL, NULL},
 };

@@ -19,6 +19,13 @@ struct verb {
     const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
 };
 
+/* A number of a report: for machines, for people. */
+struct count {
+    const char *key;
+    const char *text;
+    int64_t value;
+};
+
 #define LETTER_COLUMNS                                                                             \
     "id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts, sqlstate, error, " \
     "first_at::pg_catalog.timestamptz(0) AS first, last_at::pg_catalog.timestamptz(0) AS last, run_id"
@@ -44,7 +51,8 @@ static const struct verb dlq_verbs[] = {
 };
 
 static const struct verb object_verbs[] = {
-    {"list", "SELECT id, policy, kind, source, value, state, attempts,"
+    {"list", "SELECT id, policy, kind, source, CASE WHEN root IS NULL THEN value ELSE root || '/' || value END AS value,"
+             " state, attempts,"
              " next_attempt::pg_catalog.timestamptz(0) AS next_attempt, last_error"
              " FROM pgsweep.object_queue WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id", false, NULL},
     {"drain", NULL, false, NULL},
@@ -201,27 +209,64 @@ static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const st
     return true;
 }
 
+/* One line: "objects: 3 deleted, 1 waiting". */
+static void print_drained(const char *what, const struct count *counts, size_t n)
+{
+    printf("%s:", what);
+    for (size_t i = 0; i < n; i++)
+        printf("%s %lld %s", i ? "," : "", (long long)counts[i].value, counts[i].text);
+    putchar('\n');
+}
+
+static json_t *drained_json(const struct count *counts, size_t n)
+{
+    json_t *entry = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(entry, counts[i].key, json_integer(counts[i].value));
+    return entry;
+}
+
+static void print_drains(const struct report *report, bool json)
+{
+    const struct report_objects *o = &report->objects;
+    const struct report_directories *d = &report->directories;
+    const struct count objects[] = {{"deleted", "deleted", o->deleted}, {"in_use", "still in use", o->in_use},
+                                    {"foreign", "foreign", o->foreign}, {"failed", "failed", o->failed},
+                                    {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
+    const struct count directories[] = {
+        {"removed", "removed", d->removed}, {"kept", "kept", d->kept}, {"in_use", "still in use", d->in_use},
+        {"refused", "refused", d->refused}, {"failed", "failed", d->failed}, {"dead", "given up", d->dead},
+        {"waiting", "waiting", d->waiting}, {"bytes_freed", "bytes freed", d->bytes_freed}};
+    size_t object_count = sizeof objects / sizeof *objects;
+    size_t directory_count = sizeof directories / sizeof *directories;
+    if (json) {
+        json_t *doc = drained_json(objects, object_count);
+        json_object_set_new(doc, "directories", drained_json(directories, directory_count));
+        json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        putchar('\n');
+        json_decref(doc);
+        return;
+    }
+    print_drained("objects", objects, object_count);
+    print_drained("directories", directories, directory_count);
+}
+
 static bool drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,
                   struct error *err)
 {
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
     struct effects *effects = effects_open(ctx, db, false);
-    if (!queue_drain(effects, report, name, err))
+    if (!queue_drain(effects, report, name, err) || !queue_drain_directories(effects, report, name, err))
         return false;
-    const struct report_objects *o = &report->objects;
-    if (options->json)
-        printf("{\"deleted\": %lld, \"in_use\": %lld, \"foreign\": %lld, \"failed\": %lld, \"dead\": %lld, \"waiting\": %lld}\n",
-               (long long)o->deleted, (long long)o->in_use, (long long)o->foreign, (long long)o->failed,
-               (long long)o->dead, (long long)o->waiting);
-    else if (!options->quiet)
-        printf("objects: %lld deleted, %lld still in use, %lld foreign, %lld failed, %lld given up, %lld waiting\n",
-               (long long)o->deleted, (long long)o->in_use, (long long)o->foreign, (long long)o->failed,
-               (long long)o->dead, (long long)o->waiting);
+    if (options->json || !options->quiet)
+        print_drains(report, options->json);
     for (size_t i = 0; i < report->remark_count; i++)
         fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
-    if (o->failed + o->dead > 0)
+    if (report->objects.failed + report->objects.dead > 0)
         return error_set(err, SWEEP_SOME_FAILED, "some objects could not be deleted");
+    if (report->directories.failed + report->directories.dead > 0)
+        return error_set(err, SWEEP_SOME_FAILED, "some working directories could not be removed");
     return true;
 }
 

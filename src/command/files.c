@@ -46,11 +46,23 @@ static void append(const void *ctx, struct setting **list, size_t *count, const 
     *list = joined;
 }
 
+/* Options that only mean something for rows. */
+static bool check_options(const struct file_run *run, struct error *err)
+{
+    const struct cli_options *options = run->options;
+    const char *which = options->allow_missing_index ? "--allow-missing-index"
+                        : options->retries           ? "--retries" : NULL;
+    return !which || error_set(err, SWEEP_USAGE, "option %s is for rows; policy %s is about files", which,
+                               run->policy->name);
+}
+
 /* What the options say over the policy. */
 static bool apply_options(struct file_run *run, struct error *err)
 {
     const struct cli_options *options = run->options;
     struct policy *policy = run->policy;
+    if (!check_options(run, err))
+        return false;
     if (options->root)
         policy->root_count = 0;
     append(run->report, &policy->roots, &policy->root_count, &options->root, options->root != NULL,
@@ -74,7 +86,39 @@ static bool apply_options(struct file_run *run, struct error *err)
                      options->age_by);
 }
 
-/* A cutoff given by hand: UTC, in the forms that PostgreSQL and ISO 8601 share. */
+/* "", "Z", "+00", "-0330", "+02:00": what the clock time is ahead of UTC, in seconds. */
+static bool read_offset(const char *text, long *seconds)
+{
+    int hours = 0;
+    int minutes = 0;
+    int used = 0;
+    char sign = '+';
+    *seconds = 0;
+    text += strspn(text, " ");
+    if (!*text || !strcmp(text, "Z"))
+        return true;
+    if ((sscanf(text, "%c%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 || text[used]) &&
+        (sscanf(text, "%c%2d%2d%n", &sign, &hours, &minutes, &used) != 3 || text[used])) {
+        minutes = 0;
+        if (sscanf(text, "%c%2d%n", &sign, &hours, &used) != 2 || text[used])
+            return false;
+    }
+    *seconds = (hours * 60L + minutes) * 60 * (sign == '-' ? -1 : 1);
+    return (sign == '+' || sign == '-') && hours >= 0 && hours <= 15 && minutes >= 0 && minutes < 60;
+}
+
+/* A fraction of a second, if there is one; its end. */
+static const char *read_fraction(const char *text, long *nanoseconds)
+{
+    *nanoseconds = 0;
+    if (text[0] != '.' || text[1] < '0' || text[1] > '9')
+        return text;
+    for (long unit = 100000000; *++text >= '0' && *text <= '9'; unit /= 10)
+        *nanoseconds += (*text - '0') * unit;
+    return text;
+}
+
+/* A cutoff given by hand, in the forms that PostgreSQL and ISO 8601 share; UTC unless it has an offset. */
 static bool read_cutoff(const char *text, struct timespec *cutoff, struct error *err)
 {
     static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
@@ -82,12 +126,17 @@ static bool read_cutoff(const char *text, struct timespec *cutoff, struct error 
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct tm tm = {.tm_mday = 1};
         const char *end = strptime(text, forms[i], &tm);
-        if (end && (!*end || !strcmp(end, "Z") || !strcmp(end, "+00") || !strcmp(end, "+00:00"))) {
-            struct tm given = tm;
-            *cutoff = (struct timespec){.tv_sec = timegm(&tm)};
-            if (tm.tm_mday == given.tm_mday && tm.tm_mon == given.tm_mon)
-                return true;
+        long offset;
+        if (!end)
+            continue;
+        end = i < 2 ? read_fraction(end, &cutoff->tv_nsec) : end;
+        struct tm given = tm;
+        cutoff->tv_sec = timegm(&tm);
+        if (read_offset(end, &offset) && tm.tm_mday == given.tm_mday && tm.tm_mon == given.tm_mon) {
+            cutoff->tv_sec -= offset;
+            return true;
         }
+        cutoff->tv_nsec = 0;
     }
     error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time", text);
     return error_hint(err, "Write it as \"2026-11-14 03:00:00\" (UTC).");
@@ -98,13 +147,14 @@ static bool after(struct timespec a, struct timespec b)
     return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
 }
 
+/* To the microsecond: given back as --cutoff it means the same instant. */
 static char *time_text(const void *ctx, struct timespec t)
 {
     char text[64];
     struct tm tm;
     gmtime_r(&t.tv_sec, &tm);
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S+00", &tm);
-    return mem_strdup(ctx, text);
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
+    return mem_printf(ctx, "%s.%06ld+00", text, t.tv_nsec / 1000);
 }
 
 static bool set_cutoff(struct file_run *run, struct error *err)
@@ -114,11 +164,15 @@ static bool set_cutoff(struct file_run *run, struct error *err)
     clock_gettime(CLOCK_REALTIME, &now);
     if (!interval_before(&run->policy->retain, "retain", now, &youngest, err))
         return false;
+    youngest.tv_nsec -= youngest.tv_nsec % 1000; /* as it is printed */
     run->how.cutoff = youngest;
     run->report->started = time_text(run->report, now);
     if (run->options->cutoff) {
         if (!read_cutoff(run->options->cutoff, &run->how.cutoff, err))
             return false;
+        if (after(run->how.cutoff, now))
+            return error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future",
+                             time_text(run->report, run->how.cutoff));
         if (after(run->how.cutoff, youngest)) {
             error_set(err, SWEEP_USAGE, "option --cutoff: %s is younger than the retention (%s) allows",
                       time_text(run->report, run->how.cutoff), run->policy->retain.value);
@@ -187,15 +241,20 @@ static bool read_active(struct file_run *run, struct error *err)
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
     jobs_options.max_runtime = jobs_options.pause = NULL;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
-    if (!command_load_policy(run->report, &jobs_options, &jobs, err) ||
-        !command_connect(run->report, options, name, &db, err) ||
+    if (!command_load_policy(run->report, &jobs_options, &jobs, err))
+        return error_prefix(err, "%s: active", run->policy->active.origin);
+    if (jobs->kind != KIND_ROWS)
+        return error_set(err, SWEEP_USAGE, "%s: active names the policy %s, which is about files itself",
+                         run->policy->active.origin, jobs->name);
+    if (!command_connect(run->report, options, name, &db, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
-        if (err->hint)
-            return false;
-        return error_hint(err, "Which jobs are active has to be known before their files go. Without a "
-                               "database (no -d, no PG* variables) nothing is asked.");
+        error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
+        if (!err->hint)
+            error_hint(err, "Without a database (no -d, no PG* variables) nothing is asked.");
+        return false;
     }
+    talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
         qsort(run->active, run->active_count, sizeof *run->active, compare_names);
     run->how.is_active = is_active;
@@ -206,11 +265,50 @@ static bool read_active(struct file_run *run, struct error *err)
 static void on_event(void *arg, const struct files_event *event)
 {
     const struct file_run *run = arg;
-    if (event->kind == FILES_EVENT_ERROR && !run->options->quiet)
+    if (event->kind == FILES_EVENT_ERROR)
         fprintf(stderr, "pgsweep: warning: cannot %s %s: %s\n", event->action, event->path,
                 strerror(event->error));
     else if (event->kind == FILES_EVENT_DELETED && run->options->verbose)
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
+}
+
+/* A tree that two roots share would be swept twice, and be counted twice by a dry run. */
+static bool check_overlap(const struct file_run *run, const struct setting *a, const struct setting *b,
+                          struct error *err)
+{
+    const char *outer = files_clean_root(run->report, a->value, err);
+    const char *inner = files_clean_root(run->report, b->value, err);
+    if (!outer || !inner)
+        return false;
+    size_t length = strlen(outer);
+    if (strncmp(inner, outer, length) != 0 || (inner[length] && inner[length] != '/'))
+        return true;
+    return error_set(err, SWEEP_USAGE, "%s: the root \"%s\" is inside the root \"%s\" (%s)", b->origin, inner,
+                     outer, a->origin);
+}
+
+/* All roots are looked at before the first file goes. */
+static bool check_roots(struct file_run *run, struct error *err)
+{
+    const struct policy *policy = run->policy;
+    char *roots = mem_strdup(run->report, "");
+    for (size_t i = 0; i < policy->root_count; i++) {
+        bool missing;
+        run->how.root = policy->roots[i].value;
+        if (!files_check_root(&run->how, &missing, err))
+            return error_prefix(err, "%s", policy->roots[i].origin);
+        roots = mem_check(talloc_asprintf_append(
+            roots, "%s%s", i ? ", " : "", text_escape(run->report, run->how.root, strlen(run->how.root))));
+        if (missing)
+            report_remark(run->report, "%s does not exist: nothing to do there",
+                          text_escape(run->report, run->how.root, strlen(run->how.root)));
+    }
+    run->report->file_roots = roots;
+    for (size_t i = 0; i < policy->root_count; i++)
+        for (size_t j = 0; j < policy->root_count; j++)
+            if (j != i && !check_overlap(run, &policy->roots[j], &policy->roots[i], err))
+                return false;
+    return true;
 }
 
 static bool prepare(struct file_run *run, struct error *err)
@@ -227,28 +325,15 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
-    /* All roots are looked at before the first file goes. */
-    char *roots = mem_strdup(run->report, "");
-    for (size_t i = 0; i < policy->root_count; i++) {
-        bool missing;
-        run->how.root = policy->roots[i].value;
-        if (!files_check_root(&run->how, &missing, err))
-            return error_prefix(err, "%s", policy->roots[i].origin);
-        roots = mem_check(talloc_asprintf_append(roots, "%s%s", i ? ", " : "", run->how.root));
-        if (missing)
-            report_remark(run->report, "%s does not exist: nothing to do there", run->how.root);
-    }
-    run->report->file_roots = roots;
-    return read_active(run, err);
+    run->how.errors_only = !run->options->verbose;
+    return check_roots(run, err) && read_active(run, err);
 }
 
 static bool sweep(struct file_run *run, struct error *err)
 {
     for (size_t i = 0; i < run->policy->root_count; i++) {
         run->how.root = run->policy->roots[i].value;
-        if (!run->options->dry_run && !files_finish_trash(&run->how, &run->sums, err))
-            return false;
-        if (!files_sweep(&run->how, &run->sums, err))
+        if (!files_finish_trash(&run->how, &run->sums, err) || !files_sweep(&run->how, &run->sums, err))
             return false;
     }
     return true;
@@ -265,7 +350,9 @@ int command_sweep_files(const struct cli_options *options, struct policy *policy
     stop_install();
     bool ok = prepare(&run, err) && sweep(&run, err);
     run.report->failed = run.sums.failed;
-    run.report->limit = run.sums.limit_reached ? "a limit (max-rows or max-runtime)" : NULL;
+    if (run.sums.limit_reached)
+        run.report->limit = run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions
+                                ? "max-rows" : "max-runtime";
     run.report->signal = run.sums.stopped ? stop_signal() : 0;
     run.report->duration_ms = clock_now_ms() - started_ms;
     if (ok)

@@ -6,6 +6,7 @@
 #include "internal.h"
 #include "pgsweep/clock.h"
 #include "pgsweep/effects.h"
+#include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
@@ -54,6 +55,16 @@ static bool read_budget(struct run *run, struct error *err)
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
+/* A root of working directories that will be refused is told before a row goes. */
+static bool check_directories(const struct run *run, struct error *err)
+{
+    const struct plan *plan = run->plan;
+    const char *origin = run->policy->directory_root.origin;
+    struct files_options options = {.root = plan->directory_root};
+    return !plan->directory || files_check_root(&options, NULL, err) ||
+           error_prefix(err, "%s", origin ? origin : policy_temp_dir().origin);
+}
+
 static bool prepare(struct run *run, struct error *err)
 {
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
@@ -76,7 +87,7 @@ static bool prepare(struct run *run, struct error *err)
     if (!plan_build(run->report, run->db, run->policy, &request, &run->plan, err))
         return false;
     report_set_plan(run->report, run->plan);
-    return true;
+    return check_directories(run, err);
 }
 
 static bool count(struct run *run, struct error *err)

@@ -10,8 +10,8 @@
 #include "pgsweep/store.h"
 #include "pgsweep/text.h"
 
-/* At most this many keys are in memory at a time; a key is tried this often. */
-enum { BATCH = 4000, ATTEMPTS_MAX = 10, FOREIGN_TOLD = 5 };
+/* At most this many keys are in memory at a time. */
+enum { BATCH = 4000, FOREIGN_TOLD = 5 };
 
 struct drain {
     struct effects *effects;
@@ -92,34 +92,11 @@ static bool mark_foreign(struct drain *d, const struct queue_item *const *items,
 static bool note_failed(struct drain *d, const char **ids, const char **errors, const char **places, size_t count,
                         struct error *err)
 {
-    static const char again[] =
-        "UPDATE pgsweep.object_queue AS q SET attempts = q.attempts + 1, last_error = f.error,"
-        " next_attempt = pg_catalog.now() + least(interval '1 min' * 2.0 ^ least(q.attempts, 20), interval '1 day')"
-        " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)"
-        " WHERE q.id = f.id";
-    static const char dead[] =
-        /* A URL may be longer than what an index can hold; the place that it names is not. */
-        "WITH gone AS (DELETE FROM pgsweep.object_queue AS q USING ROWS FROM ("
-        "   pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, place)"
-        "  WHERE q.id = f.id AND q.attempts >= $3::pg_catalog.int4 RETURNING q.policy,"
-        "  CASE WHEN pg_catalog.octet_length(q.value) > 2000 THEN f.place ELSE q.value END AS value,"
-        "  q.last_error, q.attempts, q.run_id)"
-        " INSERT INTO pgsweep.dead_letters (policy, kind, key, state, attempts, error, run_id)"
-        " SELECT DISTINCT ON (policy, value) policy, 'object', ARRAY[value], 'parked', attempts,"
-        "        coalesce(last_error, ''), run_id FROM gone"
-        " ON CONFLICT (policy, kind, key) DO UPDATE SET state = 'parked', attempts = excluded.attempts,"
-        " error = excluded.error, last_at = pg_catalog.now()";
-    struct db_rows *rows;
+    int64_t gone = 0;
     if (count == 0)
         return true;
-    char *array = db_array(d->ctx, ids, count);
-    const char *params[] = {array, db_array(d->ctx, errors, count), mem_printf(d->ctx, "%d", ATTEMPTS_MAX)};
-    if (!effects_query(d->effects, d->ctx, again, 2, params, NULL, err))
+    if (!queue_note_failed(d->effects, d->ctx, ids, errors, places, count, &gone, err))
         return false;
-    params[1] = db_array(d->ctx, places, count);
-    if (!effects_query(d->effects, d->ctx, dead, 3, params, &rows, err))
-        return false;
-    int64_t gone = db_rows_affected(rows);
     d->report->objects.dead += gone;
     d->report->objects.failed += (int64_t)count - gone;
     report_remark(d->report, "%lld objects could not be deleted and stay queued; the first: %s",
@@ -206,21 +183,6 @@ static bool drain_all(struct drain *d, const char *policy, struct error *err)
     return ok;
 }
 
-static bool count_waiting(struct effects *effects, struct report *report, const char *policy, bool due,
-                          int64_t *waiting, struct error *err)
-{
-    struct db_rows *rows;
-    const char *params[] = {policy, due ? "true" : "false"};
-    if (!db_query(effects->db, report,
-                  "SELECT pg_catalog.count(*) FROM pgsweep.object_queue WHERE kind = 'object'"
-                  " AND state = 'queued' AND ($1::pg_catalog.text IS NULL OR policy = $1)"
-                  " AND (NOT $2::pg_catalog.bool OR next_attempt <= pg_catalog.now())", 2, params, &rows, err))
-        return false;
-    *waiting = db_rows_int(rows, 0, 0);
-    talloc_free(rows);
-    return true;
-}
-
 static bool drain_locked(struct effects *effects, struct report *report, const char *policy,
                          struct error *err)
 {
@@ -244,21 +206,5 @@ static bool drain_locked(struct effects *effects, struct report *report, const c
 
 bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err)
 {
-    bool got = false;
-    int64_t due = 0;
-    if (!count_waiting(effects, report, policy, true, &due, err))
-        return false;
-    if (due > 0) {
-        if (!db_try_lock(effects->db, run_lock_key("objects"), &got, err))
-            return false;
-        bool ok = !got || drain_locked(effects, report, policy, err);
-        if (!got)
-            report_remark(report, "another run is draining the object queue");
-        struct error ignored = ERROR_INIT;
-        if (got && !db_is_lost(effects->db) && !db_unlock(effects->db, run_lock_key("objects"), &ignored))
-            error_clear(&ignored); /* the lock ends with the session */
-        if (!ok)
-            return false;
-    }
-    return count_waiting(effects, report, policy, false, &report->objects.waiting, err);
+    return queue_drain_alone(effects, report, "object", policy, drain_locked, &report->objects.waiting, err);
 }

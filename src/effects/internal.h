@@ -33,4 +33,19 @@ bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_r
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
                     struct queue_item *items, size_t count, struct error *err);
 
+/* What is queued is tried this often, then it becomes a dead letter. */
+enum { QUEUE_ATTEMPTS = 10 };
+
+/* One more attempt failed for these entries of the queue: they wait longer and longer, and those that
+ * were tried often enough become dead letters (*dead). places (may be NULL): what stands in a letter for a
+ * value that is too long for an index. */
+bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
+                       const char *const *errors, const char *const *places, size_t count, int64_t *dead, struct error *err);
+
+/* Calls drain, if entries of the kind are due and no other session is at it; then counts the ones left. */
+typedef bool queue_drainer(struct effects *effects, struct report *report, const char *policy,
+                           struct error *err);
+bool queue_drain_alone(struct effects *effects, struct report *report, const char *kind, const char *policy,
+                       queue_drainer *drain, int64_t *waiting, struct error *err);
+
 #endif

@@ -26,7 +26,7 @@ void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes)
     r->deleted_directories += type == 'd';
     r->deleted_special += type == 's';
     r->bytes_freed += bytes;
-    if (!w->options->on_event)
+    if (!w->options->on_event || w->options->errors_only)
         return;
     char *path = shown_path(w, name);
     struct files_event event = {

@@ -146,12 +146,16 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
     struct db_rows *rows;
     const char *params[] = {plan->cutoff_value};
     const char *separator = " AND (";
-    if (plan->key_count != 1)
+    const struct setting *named = &plan->policy->directory;
+    const struct plan_column *column = plan->key[0];
+    if (named->value)
+        column = catalog_column(&plan->nodes[0]->table, named->value); /* plan_build saw that it is there */
+    else if (plan->key_count != 1)
         return error_set(err, SWEEP_USAGE, "policy %s: the key of %s has several columns and names no directory",
                          plan->policy->name, plan->nodes[0]->table.label);
     PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT t.%s::pg_catalog.text FROM %s AS t WHERE $1::%s IS NOT NULL",
-                      plan->key[0]->ident, plan->nodes[0]->table.ident, plan->age->type);
+    appendPQExpBuffer(sql, "SELECT t.%s::pg_catalog.text FROM %s AS t WHERE $1::%s IS NOT NULL AND t.%s IS NOT NULL",
+                      column->ident, plan->nodes[0]->table.ident, plan->age->type, column->ident);
     for (size_t i = 0; i < plan->guard_count; i++) {
         if (plan->guards[i].letters)
             continue;

@@ -1,7 +1,6 @@
 /* The form of an interval: that every number has a unit. Its value is for PostgreSQL to read. */
 #define _GNU_SOURCE
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pgsweep/mem.h"
@@ -82,6 +81,7 @@ static const struct {
     double seconds;
     int months;
 } units[] = {
+    {" ms msec msecs millisecond milliseconds ", 0.001, 0},
     {" s sec secs second seconds ", 1, 0},
     {" min mins minute minutes ", 60, 0},
     {" h hr hrs hour hours ", 3600, 0},
@@ -93,7 +93,7 @@ static const struct {
 
 static int find_unit(const char *start, size_t length)
 {
-    char word[24];
+    char word[32];
     if (length + 3 > sizeof word)
         return -1;
     word[0] = ' ';
@@ -124,6 +124,19 @@ static time_t months_before(time_t from, int months)
     return timegm(&tm);
 }
 
+/* Digits with at most one point, as interval_check takes them: nothing else that strtod would read. */
+static double read_number(const char **p)
+{
+    double number = 0;
+    double scale = 1;
+    for (; isdigit((unsigned char)**p); ++*p)
+        number = number * 10 + (**p - '0');
+    if (**p == '.')
+        for (++*p; isdigit((unsigned char)**p); ++*p)
+            number += (**p - '0') * (scale /= 10);
+    return number;
+}
+
 bool interval_before(const struct setting *interval, const char *what, struct timespec now,
                      struct timespec *then, struct error *err)
 {
@@ -132,12 +145,11 @@ bool interval_before(const struct setting *interval, const char *what, struct ti
     if (!interval_check(interval, what, err))
         return false;
     for (const char *p = skip_space(interval->value); *p;) {
-        char *end;
-        double number = strtod(p, &end);
-        const char *unit = skip_space(end);
+        double number = read_number(&p);
+        const char *unit = skip_space(p);
         for (p = unit; isalpha((unsigned char)*p);)
             p++;
-        int u = end == unit && p == unit ? -1 : find_unit(unit, (size_t)(p - unit));
+        int u = find_unit(unit, (size_t)(p - unit));
         if (u < 0)
             return refuse(interval, what, "is not understood here, where no database reads it", err);
         seconds += number * units[u].seconds;
@@ -146,7 +158,7 @@ bool interval_before(const struct setting *interval, const char *what, struct ti
         if (*p == ',')
             p = skip_space(p + 1);
     }
-    if (months != (int)months || months > 12 * 1000 || seconds > 1e11)
+    if (months > 12 * 1000 || months != (int)months || seconds > 1e11)
         return refuse(interval, what, "is too long, or has a part of a month", err);
     if (seconds + months <= 0)
         return refuse(interval, what, "is not longer than nothing", err);

@@ -7,12 +7,18 @@
 #include "pgsweep/report.h"
 #include "pgsweep/text.h"
 
-static void print_part(const char *word, int64_t n, void *scratch, const char **separator, FILE *out)
+static void print_part(const char *one, const char *many, int64_t n, void *scratch, const char **separator,
+                       FILE *out)
 {
     if (n == 0)
         return;
-    fprintf(out, "%s%s %s", *separator, word, text_count(scratch, n));
+    fprintf(out, "%s%s %s", *separator, text_count(scratch, n), n == 1 ? one : many);
     *separator = ", ";
+}
+
+static const char *error_word(int code)
+{
+    return code ? strerror(code) : "others";
 }
 
 static void print_errors(const struct files_report *files, void *scratch, FILE *out)
@@ -21,10 +27,19 @@ static void print_errors(const struct files_report *files, void *scratch, FILE *
         return;
     fprintf(out, "  %-10s %12s  ", "errors", text_count(scratch, files->failed));
     for (size_t i = 0; i < files->error_count; i++)
-        fprintf(out, "%s%s %s", i ? ", " : "",
-                files->errors[i].code ? strerror(files->errors[i].code) : "others",
-                text_count(scratch, files->errors[i].count));
+        fprintf(out, "%s%s %s", i ? ", " : "", text_count(scratch, files->errors[i].count),
+                error_word(files->errors[i].code));
     fputc('\n', out);
+}
+
+/* "active job", not "active_job", which is for machines. */
+static const char *kept_word(int reason)
+{
+    static const char *const words[FILES_KEPT_COUNT] = {
+        [FILES_KEPT_NO_TIME] = "without that time", [FILES_KEPT_OTHER_FS] = "on other file systems",
+        [FILES_KEPT_ACTIVE_JOB] = "of active jobs", [FILES_KEPT_NOT_EMPTY] = "not empty",
+        [FILES_KEPT_FUTURE] = "from the future"};
+    return words[reason] ? words[reason] : files_kept_word((enum files_kept)reason);
 }
 
 void report_print_files(const struct report *report, FILE *out)
@@ -36,15 +51,17 @@ void report_print_files(const struct report *report, FILE *out)
             policy_age_by_names[report->policy->age_by], report->file_cutoff, report->policy->retain.value);
     fprintf(out, "  %-10s %12s\n", "scanned", text_count(scratch, files->scanned));
     fprintf(out, "  %-10s %12s", report->dry_run ? "delete" : "deleted", text_count(scratch, files_deleted(files)));
-    print_part("files", files->deleted_files, scratch, &separator, out);
-    print_part("links", files->deleted_links, scratch, &separator, out);
-    print_part("directories", files->deleted_directories, scratch, &separator, out);
-    print_part("special", files->deleted_special, scratch, &separator, out);
-    fprintf(out, "%s%s\n", separator, text_bytes(scratch, files->bytes_freed));
+    print_part("file", "files", files->deleted_files, scratch, &separator, out);
+    print_part("link", "links", files->deleted_links, scratch, &separator, out);
+    print_part("directory", "directories", files->deleted_directories, scratch, &separator, out);
+    print_part("special", "special", files->deleted_special, scratch, &separator, out);
+    if (files_deleted(files) > 0)
+        fprintf(out, "; %s", text_bytes(scratch, files->bytes_freed));
+    fputc('\n', out);
     fprintf(out, "  %-10s %12s", "kept", text_count(scratch, files_kept(files)));
     separator = "  ";
     for (int i = 0; i < FILES_KEPT_COUNT; i++)
-        print_part(files_kept_word((enum files_kept)i), files->kept[i], scratch, &separator, out);
+        print_part(kept_word(i), kept_word(i), files->kept[i], scratch, &separator, out);
     fputc('\n', out);
     if (files->vanished > 0)
         fprintf(out, "  %-10s %12s  gone by themselves meanwhile\n", "vanished", text_count(scratch, files->vanished));

@@ -77,6 +77,7 @@ static void add_plan(json_t *doc, const struct report *report)
     json_object_set_new(doc, "total", report->counts.total < 0 ? json_null()
                                                                : json_integer(report->counts.total));
     json_object_set_new(doc, "eligible", json_integer(report->counts.eligible));
+    json_object_set_new(doc, "directory_root", plan->directory ? text(plan->directory_root) : json_null());
     json_object_set_new(doc, "tables", tables(report));
     json_object_set_new(doc, "spared", spared(report));
     json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
@@ -110,11 +111,11 @@ static json_t *metrics(const struct report *report)
 
 static json_t *directories(const struct report_directories *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "removed",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "removed",
                      (json_int_t)from->removed, "kept", (json_int_t)from->kept, "in_use",
                      (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "failed",
-                     (json_int_t)from->failed, "waiting", (json_int_t)from->waiting, "bytes_freed",
-                     (json_int_t)from->bytes_freed);
+                     (json_int_t)from->failed, "dead", (json_int_t)from->dead, "waiting",
+                     (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
 }
 
 static void add_files(json_t *doc, const struct report *report)

@@ -111,6 +111,10 @@ static void write_all(FILE *out, const struct report *report, long long success)
     if (report->objects.waiting >= 0)
         metric(out, report, "pgsweep_objects_waiting", "Stored objects in the queue.",
                (double)report->objects.waiting);
+    metric(out, report, "pgsweep_last_run_directories_removed", "Working directories that it removed.",
+           (double)report->directories.removed);
+    metric(out, report, "pgsweep_directories_waiting", "Working directories in the queue.",
+           (double)report->directories.waiting);
     if (report->letter_depth >= 0)
         metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
                (double)report->letter_depth);

@@ -185,16 +185,19 @@ static void print_directories(const struct report *report, void *scratch, FILE *
     const struct {
         const char *text;
         int64_t n;
-    } parts[] = {{"removed", d->removed}, {"kept: something in them stays", d->kept},
-                 {"still in use", d->in_use}, {"refused", d->refused}, {"failed, to be tried again", d->failed},
-                 {"waiting", d->waiting}};
-    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->failed + d->waiting == 0)
+    } parts[] = {{"removed", d->removed}, {"kept for protected files", d->kept},
+                 {"still named by a row", d->in_use}, {"refused", d->refused},
+                 {"failed, to be tried again", d->failed}, {"given up (dead letters)", d->dead},
+                 {"waiting in the queue", d->waiting}};
+    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->failed + d->dead + d->waiting == 0)
         return;
-    fprintf(out, "  directories: %s queued", text_count(scratch, d->queued));
+    fprintf(out, "  working directories: %s queued", text_count(scratch, d->queued));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].n > 0)
             fprintf(out, ", %s %s", text_count(scratch, parts[i].n), parts[i].text);
-    fprintf(out, ", %s freed\n", text_bytes(scratch, d->bytes_freed));
+    if (d->removed + d->kept > 0)
+        fprintf(out, "; %s freed", text_bytes(scratch, d->bytes_freed));
+    fputc('\n', out);
 }
 
 void report_print_summary(const struct report *report, FILE *out)

@@ -366,6 +366,9 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         drain(sweep, true);
     else if (db_is_lost(db))
         tell_durable(sweep);
+    /* A signal that came while it was drained has stopped something only if something is left. */
+    if (ok && stop_requested() && report->objects.waiting + report->directories.waiting > 0)
+        report->signal = stop_signal();
     progress_clear(progress);
     struct error ignored = ERROR_INIT;
     if (!db_set_async(db, false, &ignored))

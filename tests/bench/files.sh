@@ -2,17 +2,18 @@
 # Measures the file sweep against find -delete, rm -rf, systemd-tmpfiles and tmpreaper: 200,000 empty
 # files, flat and in 2,000 directories, all expired; rounds are interleaved, medians and ratios printed.
 #
-#   tests/bench/files.sh [rounds]                 (default 5)
+#   tests/bench/files.sh [rounds]     (default: ROUNDS, else 5)
 #   FILES=200000 DIRS=2000 SHAPES="flat tree" WORK=/dir   size and place
-#   SWEEP='pgsweep tempfiles --retain 7d --root'  the command to measure; the root is appended
-#   SWEEP_IN_USE=... SWEEP_DRY=...                the same with the in-use test, and as a dry run
-#   BIG=1                                         also 100,000 and 1,000,000 files flat: cost per file
-#                                                 and peak memory
+#   SCALE=0.1             the same, as a share of that size
+#   BIG=0                 without the last part: 100,000 and 1,000,000 files flat, cost per file and peak
+#                         memory of the whole program
 # On a fresh ext4 in a loop-mounted image where that is possible (root), else in a directory.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-rounds=${1:-5}
-FILES=${FILES:-200000} DIRS=${DIRS:-2000} SHAPES=${SHAPES:-flat tree}
+rounds=${1:-${ROUNDS:-5}}
+SCALE=${SCALE:-1}
+scaled() { awk -v n="$1" -v s="$SCALE" 'BEGIN {printf "%d", n * s}'; }
+FILES=${FILES:-$(scaled 200000)} DIRS=${DIRS:-$(scaled 2000)} SHAPES=${SHAPES:-flat tree}
 work=${WORK:-$(mktemp -d /tmp/pgsweep-bench.XXXXXX)}
 mkdir -p "$work"
 root=$work/mnt/root
@@ -24,13 +25,12 @@ cleanup() {
 }
 trap cleanup EXIT
 
-if [ -z "${SWEEP:-}" ]; then
-    "$here/../files/build.sh" "$work/driver"
-    SWEEP="$work/driver sweep"
-    SWEEP_ARGS="--older 604800"
-    SWEEP_IN_USE="$work/driver sweep" SWEEP_IN_USE_ARGS="--older 604800 --in-use"
-    SWEEP_DRY="$work/driver sweep" SWEEP_DRY_ARGS="--older 604800 --dry-run"
-fi
+BUILD=${BUILD:-build}
+PGSWEEP_BIN=${PGSWEEP_BIN:-$(cd "$here/../.." && realpath "$BUILD")/pgsweep}
+unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGSERVICE TEMP_DIR # no database takes part
+mkdir "$work/policies"
+printf 'kind: files\nretain: 7 days\nin_use: delete\n' >"$work/policies/plain.yaml"
+printf 'kind: files\nretain: 7 days\nin_use: keep\n' >"$work/policies/careful.yaml"
 
 mkdir -p "$work/mnt"
 truncate -s 2G "$work/image"
@@ -78,22 +78,23 @@ median() { sort -g "$1" | awk '{v[NR]=$1} END {print (NR % 2) ? v[(NR+1)/2] : (v
 
 tmpfiles_d() { printf 'e %s - - - mM:7d\n' "$root" >"$work/bench.conf"; systemd-tmpfiles --clean "$work/bench.conf"; }
 
+# The command as it is used; "plain" does not ask whether a file is in use, as the others do not.
+sweep() { "$PGSWEEP_BIN" "$1" --policy-dir "$work/policies" --root "$root" --quiet "${@:2}"; }
+
 run_tool() {
-    # shellcheck disable=SC2086
     case $1 in
     find) timed find "$root" -mindepth 1 -mtime +7 -delete ;;
     rm) timed rm -rf "$root" ;;
     systemd-tmpfiles) timed tmpfiles_d ;;
     tmpreaper) timed tmpreaper --mtime --mtime-dir --runtime=0 7d "$root" ;;
-    sweep) timed $SWEEP "$root" ${SWEEP_ARGS:-} ;;
-    sweep-in-use) timed $SWEEP_IN_USE "$root" ${SWEEP_IN_USE_ARGS:-} ;;
+    pgsweep) timed sweep plain ;;
+    pgsweep-in-use) timed sweep careful ;;
     find-scan) timed find "$root" -mindepth 1 -mtime +7 ;;
-    sweep-dry) timed $SWEEP_DRY "$root" ${SWEEP_DRY_ARGS:-} ;;
+    pgsweep-dry) timed sweep plain --dry-run ;;
     esac
 }
 
-tools="find rm sweep"
-[ -z "${SWEEP_IN_USE:-}" ] || tools="$tools sweep-in-use"
+tools="find rm pgsweep pgsweep-in-use"
 command -v systemd-tmpfiles >/dev/null && tools="$tools systemd-tmpfiles"
 command -v tmpreaper >/dev/null && tools="$tools tmpreaper"
 
@@ -105,8 +106,8 @@ for shape in $SHAPES; do
             make_files "$shape" "$FILES"
             sync
             find "$root" -mtime +7 >/dev/null # warm for all alike
-            if [ "$tool" = find ] && [ -n "${SWEEP_DRY:-}" ]; then
-                for scan in $(printf 'find-scan\nsweep-dry\n' | shuf); do
+            if [ "$tool" = find ]; then
+                for scan in $(printf 'find-scan\npgsweep-dry\n' | shuf); do
                     run_tool "$scan" >>"$work/time.$scan"
                 done
             fi
@@ -124,19 +125,18 @@ for shape in $SHAPES; do
     done
     if [ -s "$work/time.find-scan" ]; then
         base=$(median "$work/time.find-scan")
-        m=$(median "$work/time.sweep-dry")
-        awk -v m="$m" -v b="$base" 'BEGIN {printf "  %-18s %8.3f\n  %-18s %8.3f   %.2f of find (no -delete)\n", "find scan", b, "sweep --dry-run", m, m / b}'
+        m=$(median "$work/time.pgsweep-dry")
+        awk -v m="$m" -v b="$base" 'BEGIN {printf "  %-18s %8.3f\n  %-18s %8.3f   %.2f of find (no -delete)\n", "find scan", b, "pgsweep --dry-run", m, m / b}'
     fi
 done
 
-if [ -n "${BIG:-}" ]; then
+if [ "${BIG:-1}" != 0 ]; then
     echo
-    echo "flat, cost per file and peak memory of the sweep"
-    for count in 100000 1000000; do
+    echo "flat, cost per file and peak memory of pgsweep"
+    for count in $(scaled 100000) $(scaled 1000000); do
         make_files flat "$count"
         sync
         find "$root" -mtime +7 >/dev/null
-        # shellcheck disable=SC2086
         seconds=$(timed /usr/bin/python3 -c 'import subprocess, sys, time
 process, peak = subprocess.Popen(sys.argv[2:]), "0"
 while process.poll() is None:
@@ -147,7 +147,7 @@ while process.poll() is None:
     peak = next((l.split()[1] for l in status.splitlines() if l.startswith("VmHWM")), peak)
     time.sleep(0.02)
 open(sys.argv[1], "w").write(peak)
-sys.exit(process.wait())' "$work/rss" ${SWEEP_IN_USE:-$SWEEP} "$root" ${SWEEP_IN_USE_ARGS:-${SWEEP_ARGS:-}})
+sys.exit(process.wait())' "$work/rss" "$PGSWEEP_BIN" careful --policy-dir "$work/policies" --root "$root" --quiet)
         awk -v n="$count" -v s="$seconds" -v k="$(cat "$work/rss")" \
             'BEGIN {printf "  %8d files %8.3f s   %.2f us per file   %.1f MiB peak\n", n, s, s / n * 1e6, k / 1024}'
     done

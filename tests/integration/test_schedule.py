@@ -1,4 +1,5 @@
 """The schedule that ships: the units are sound, and the very commands in them do the work."""
+import os
 import re
 import shlex
 import subprocess
@@ -9,6 +10,8 @@ import harness
 from harness import ROOT
 
 POLICIES = {"jobs": "03", "anonymous": "02"}
+HOURS = {**{name: f"{hour}:00" for name, hour in POLICIES.items()}, "mocs": "03:00", "tokens": "04:30",
+         "tempfiles": "04:00"}
 
 
 def installed(path, bindir):
@@ -44,8 +47,9 @@ def test_O3_units_are_sound(tmp_path):
     text = (tmp_path / "template").read_text(encoding="utf-8")
     (tmp_path / "template").unlink()
     units = []
-    for name in POLICIES:  # older versions of the tool do not take instances of a template
-        (tmp_path / f"pgsweep@{name}.service").write_text(text, encoding="utf-8")
+    for name in HOURS:  # older versions of the tool do not take instances of a template
+        if not (tmp_path / f"pgsweep@{name}.service").exists():
+            (tmp_path / f"pgsweep@{name}.service").write_text(text, encoding="utf-8")
         units += [tmp_path / f"pgsweep@{name}.service", tmp_path / f"pgsweep-{name}.timer"]
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, units)],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -54,14 +58,14 @@ def test_O3_units_are_sound(tmp_path):
     assert (done.returncode, ours) == (0, []), done.stdout
 
 
-@pytest.mark.parametrize("policy, hour", POLICIES.items())
+@pytest.mark.parametrize("policy, hour", HOURS.items())
 def test_J1_A5_timer_is_daily_and_catches_up(policy, hour):
     text = (ROOT / "systemd" / f"pgsweep-{policy}.timer").read_text(encoding="utf-8")
     assert f"\nUnit=pgsweep@{policy}.service\n" in text and "\nPersistent=true\n" in text
     calendar = re.search(r"^OnCalendar=(.*)$", text, re.M).group(1)
     out = subprocess.run(["systemd-analyze", "calendar", "--iterations=2", calendar], check=True,
                          stdout=subprocess.PIPE, text=True, env={"TZ": "UTC", "PATH": "/usr/bin:/bin"}).stdout
-    days = re.findall(rf"(\d{{4}}-\d\d-\d\d) {hour}:00:00 UTC", out)
+    days = re.findall(rf"(\d{{4}}-\d\d-\d\d) {hour}:00 UTC", out)
     assert len(set(days)) == 2, out
 
 
@@ -77,8 +81,33 @@ def test_O3_line_of_the_crontab_works(pgsweep, db, policy, hour):
     lines = installed(ROOT / "packaging" / "crontab", "/usr/bin").splitlines()
     entries = [re.fullmatch(r"(\S+ \S+ \S+ \S+ \S+)\s+(\S+)\s+(.*)", line) for line in lines
                if re.match(r"[\d*]", line)]
-    assert len(entries) == len(POLICIES)
+    assert sorted(e.group(3).split()[1] for e in entries) == sorted(HOURS)
     entry = next(e for e in entries if f" {policy} " in e.group(3) + " ")
     assert entry.group(1) == f"0 {int(hour)} * * *"
     assert "%" not in entry.group(3)  # cron takes it for the end of the line
     assert run_command(pgsweep, entry.group(3), policy, db).out == ""
+
+
+def test_O3_every_line_of_the_crontab_has_the_hour_of_its_timer():
+    lines = installed(ROOT / "packaging" / "crontab", "/usr/bin").splitlines()
+    hours = dict(HOURS)
+    for minute, hour, user, policy in re.findall(
+            r"^(\d+) (\d+) \* \* \* +(\w+) +/usr/bin/pgsweep (\w+) --quiet$", "\n".join(lines), re.M):
+        assert f"{int(hour):02}:{int(minute):02}" == hours.pop(policy)
+        assert user == ("root" if policy == "tempfiles" else "pgsweep")
+    assert not hours
+
+
+def test_O3_T1_unit_of_tempfiles_reaches_the_files_and_little_else(tmp_path, home):
+    text = installed(ROOT / "systemd" / "pgsweep@tempfiles.service", "/usr/bin")
+    for line in ("PrivateTmp=no", "ReadWritePaths=-/tmp -/var/tmp", "ProtectSystem=strict", "NoNewPrivileges=yes",
+                 "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_LEASE"):
+        assert f"\n{line}\n" in text
+    assert "DynamicUser" not in text
+    command = re.search(r"^ExecStart=(.*)$", text, re.M).group(1)
+    old = tmp_path / "root" / "old"
+    old.parent.mkdir()
+    old.touch()
+    os.utime(old, (0, 0))
+    result = harness.Runner(None, home)(*shlex.split(command)[1:], env={"TEMP_DIR": old.parent})
+    assert result.code == 0 and not old.exists() and old.parent.exists()

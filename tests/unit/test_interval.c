@@ -40,6 +40,55 @@ START_TEST(refuses_what_could_mean_something_else)
 }
 END_TEST
 
+/* 2026-03-31 12:00:00.5 UTC, a day that February has not. */
+static const struct timespec now = {.tv_sec = 1774958400, .tv_nsec = 500000000};
+
+static const struct {
+    const char *text;
+    long long back_ms;
+} before[] = {
+    {"100 ms", 100}, {"1 s", 1000}, {"1.5 seconds", 1500}, {".25 sec", 250}, {"90min", 90 * 60000LL},
+    {"12 hours", 12 * 3600000LL}, {"7d", 7 * 86400000LL}, {"7 DAYS", 7 * 86400000LL},
+    {"1 week, 1 day", 8 * 86400000LL}, {"2 weeks 3 hours", 14 * 86400000LL + 3 * 3600000LL},
+    {"1 month", 31 * 86400000LL},          /* the 28th of February */
+    {"2 mons", 59 * 86400000LL},           /* the 31st of January */
+    {"25 months", (365 + 365 + 31) * 86400000LL}, /* the 29th of February 2024 */
+    {"1 year", 365 * 86400000LL}, {"1 year 1 month", (365 + 31) * 86400000LL}, {"10 days", 10 * 86400000LL},
+    {"0 days 1 s", 1000}, {"36500 days", 36500LL * 86400000},
+};
+
+START_TEST(counts_back_without_a_database)
+{
+    struct setting setting = {before[_i].text, "option --retain"};
+    struct timespec then;
+    ck_assert_msg(interval_before(&setting, "retain", now, &then, &err), "%s: %s", before[_i].text, err.message);
+    long long back = (long long)(now.tv_sec - then.tv_sec) * 1000 + (now.tv_nsec - then.tv_nsec) / 1000000;
+    ck_assert_msg(back == before[_i].back_ms, "%s: %lld", before[_i].text, back);
+    ck_assert(then.tv_nsec >= 0 && then.tv_nsec < 1000000000);
+}
+END_TEST
+
+static const struct {
+    const char *text, *why;
+} not_before[] = {
+    {"30", "without a unit"}, {"5 m", "\"m\""}, {"-1 day", "sign"}, {"P30D", "not understood"},
+    {"1 decade", "not understood"}, {"1e5 days", "not understood"}, {"0x10 days", "not understood"},
+    {"1 fortnightfortnightfortnightfortnight", "not understood"}, {"1.5 months", "part of a month"},
+    {"99999999999999999999 months", "too long"}, {"99999999999999999999 days", "too long"},
+    {"1001 years", "too long"}, {"0 days", "not longer than nothing"}, {"0.0 ms", "not longer"}, {"", "empty"},
+};
+
+START_TEST(refuses_what_it_cannot_count_back)
+{
+    struct setting setting = {not_before[_i].text, "option --retain"};
+    struct timespec then;
+    ck_assert_msg(!interval_before(&setting, "retain", now, &then, &err), "taken: %s", not_before[_i].text);
+    ck_says(err.message, not_before[_i].why);
+    ck_says(err.message, "option --retain: retain \"");
+    ck_assert_int_eq(err.code, SWEEP_USAGE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("interval");
@@ -47,6 +96,8 @@ int main(void)
     tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
     tcase_add_loop_test(tests, takes_numbers_with_units, 0, COUNT(good));
     tcase_add_loop_test(tests, refuses_what_could_mean_something_else, 0, COUNT(bad));
+    tcase_add_loop_test(tests, counts_back_without_a_database, 0, COUNT(before));
+    tcase_add_loop_test(tests, refuses_what_it_cannot_count_back, 0, COUNT(not_before));
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
