@@ -2,14 +2,14 @@
 # The policy mocs against the same work by hand, side by side, round by round, each from the same copy of the
 # same data: a shell loop with one psql for each MOC (on a sample), one psql that is fed a script with a
 # transaction for each MOC, and the whole sequence of statements run once. Called by tests/bench/run.sh.
-# SCALE, ROUNDS, PGSWEEP_BIN: as there. MOCS (10000 * SCALE), SAMPLE: MOCs of the shell loop.
+# SCALE, ROUNDS, PGSWEEP_BIN: as there. MOCS (10000 * SCALE), SAMPLE: MOCs of the shell loop. METHODS: which to measure.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${SCALE:=1}" "${ROUNDS:=3}" "${PGSWEEP_BIN:=$root/build/pgsweep}"
 mocs=${MOCS:-$(awk -v s="$SCALE" 'BEGIN { printf "%d", 10000 * s }')}
 sample=${SAMPLE:-$((mocs < 500 ? mocs : 500))}
-methods="pgsweep loop script set"
+: "${METHODS:=pgsweep loop script set}"
 
 settings=("shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" "autovacuum = off"
     "wal_buffers = '64MB'")
@@ -94,7 +94,8 @@ set_based() {
     sql -d work -c "$(statements "IN (SELECT id FROM moc_instructions WHERE deleted_at < now() AT TIME ZONE 'UTC' - interval '30 days')" |
         sed 's/^DELETE FROM moc_instructions .*/DELETE FROM moc_instructions WHERE deleted_at < now() AT TIME ZONE '"'UTC'"' - interval '"'30 days'"';/')" >/dev/null
 }
-sweep() { "$PGSWEEP_BIN" mocs -q -d work "$@" 2>/dev/null; }
+# Without a store it warns that the keys stay queued; that is told only when it fails.
+sweep() { "$PGSWEEP_BIN" mocs -q -d work "$@" 2>"$place/warnings" || { cat "$place/warnings" >&2; return 1; }; }
 
 # Microseconds for each MOC go to the file of the method's name.
 timed() {
@@ -126,6 +127,7 @@ measure() {
 median() { sort -n "$place/$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 row() {
     local us ratio target=''
+    [[ -s $place/$2 ]] || return 0
     us=$(median "$2")
     ratio=$(awk -v a="$us" -v b="$(median pgsweep)" 'BEGIN { printf "%.2f", a / b }')
     [[ -z ${3-} ]] || target=$(awk -v r="$ratio" -v t="$3" 'BEGIN { print ">= " t, (r + 0 >= t + 0 ? "met" : "MISSED") }')
@@ -137,7 +139,7 @@ statements "= @" >"$place/one.sql"
 awk -v n="$mocs" '{ line[NR] = $0 } END { for (id = 1; id <= n; id++) for (i = 1; i <= NR; i++) {
     text = line[i]; gsub(/@/, id, text); print text } }' "$place/one.sql" >"$place/script.sql"
 for ((round = 1; round <= ROUNDS; round++)); do
-    for method in $methods; do
+    for method in $METHODS; do
         measure "$method"
     done
 done
