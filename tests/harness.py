@@ -2,10 +2,12 @@
 
 The fixtures that hand these out are in conftest.py. Nothing here knows what pgsweep should do.
 """
+import atexit
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -27,6 +29,16 @@ def binary():
     """The pgsweep under test, as an absolute path."""
     path = Path(os.environ.get("PGSWEEP_BIN", ROOT / "build" / "pgsweep"))
     return str(path if path.is_absolute() else Path.cwd() / path)
+
+
+def public_binary():
+    """A copy of it that every user may run, wherever the tree is."""
+    directory = Path(tempfile.mkdtemp(prefix="pgsweep-bin.", dir="/tmp"))
+    directory.chmod(0o755)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    copy = shutil.copy(binary(), directory / "pgsweep")
+    os.chmod(copy, 0o755)
+    return str(copy)
 
 
 def wait_until(condition, timeout=10, what="condition"):

@@ -50,13 +50,11 @@ char *text_bytes(const void *ctx, int64_t bytes)
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
     double size = (double)bytes;
-    int unit = -1;
+    size_t unit = 0;
     if (bytes < 1024)
         return mem_printf(ctx, "%" PRId64 " B", bytes);
-    while (size >= 1024 && unit < 3) {
+    for (size /= 1024; size >= 1024 && unit < 3; unit++)
         size /= 1024;
-        unit++;
-    }
     return mem_printf(ctx, "%.1f %s", size, units[unit]);
 }
 

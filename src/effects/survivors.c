@@ -78,7 +78,8 @@ static bool look_everywhere(struct look *look, struct error *err)
     for (int i = 0; i < db_rows_count(sources); i++)
         if (!look_in(look, db_rows_get(sources, i, 0), db_rows_get(sources, i, 1), err))
             return false;
-    qsort(look->named, look->count, look->count ? sizeof *look->named : 1, compare_text);
+    if (look->named)
+        qsort(look->named, look->count, sizeof *look->named, compare_text);
     return true;
 }
 

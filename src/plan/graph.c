@@ -143,7 +143,9 @@ static bool check_value(struct db *db, const struct plan_node *node, const struc
 static bool check_action(struct db *db, const struct plan_node *node, const struct plan_edge *edge,
                          struct error *err)
 {
-    const char *origin = node->rule ? node->rule->table.origin : "";
+    const struct policy_dependent none = {0};
+    const struct policy_dependent *rule = node->rule ? node->rule : &none;
+    const char *origin = rule->table.origin ? rule->table.origin : "the policy";
     if (node->action == ACTION_DETACH && !can_be_null(edge)) {
         error_set(err, SWEEP_USAGE, "%s: %s cannot be detached: no column of its reference (%s) may be null",
                   origin, node->table.label, edge->constraint);
@@ -154,8 +156,8 @@ static bool check_action(struct db *db, const struct plan_node *node, const stru
         return error_set(err, SWEEP_USAGE, "%s: %s cannot be reassigned: its reference (%s) has several columns",
                          origin, node->table.label, edge->constraint);
     if (node->action == ACTION_REASSIGN &&
-        !check_value(db, node, catalog_column(&node->table, edge->names[0]), node->rule->to.value,
-                     node->rule->to.origin, err))
+        !check_value(db, node, catalog_column(&node->table, edge->names[0]), rule->to.value,
+                     rule->to.origin, err))
         return false;
     if (node->action == ACTION_IGNORE && strchr("cnd", edge->on_delete)) {
         error_set(err, SWEEP_USAGE,
@@ -197,10 +199,9 @@ static bool add_object(struct plan_node *node, struct plan *plan, const struct s
     if (!column)
         return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", name->origin,
                          node->table.label, name->value);
-    size_t i = node->object_count;
     size_t names = node->object_count;
-    i = mem_grow(plan, &node->objects, &node->object_count);
     mem_grow(plan, &node->object_names, &names);
+    size_t i = mem_grow(plan, &node->objects, &node->object_count);
     node->objects[i] = column->ident;
     node->object_names[i] = column->name;
     plan->has_objects = true;

@@ -156,7 +156,7 @@ def test_T3_errors_are_counted_by_kind_and_the_rest_goes(pgsweep, box):
     box.root.chmod(0o777)
     os.chown(box.root / "free", NOBODY, NOBODY)
     # The binary as a user who may write into the root and nowhere else in it.
-    done = subprocess.run([harness.binary(), "tempfiles", "--root", str(box.root), "--format=json", "--quiet"],
+    done = subprocess.run([harness.public_binary(), "tempfiles", "--root", str(box.root), "--format=json", "--quiet"],
                           env={"PATH": "/usr/bin:/bin"}, user=NOBODY, group=NOBODY, extra_groups=[],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", check=False)
     assert done.returncode == 1, done

@@ -245,7 +245,7 @@ def test_T3_as_a_user_who_may_not(jobs, pgsweep, box):
     add(jobs, box, 1)
     box.root.chmod(0o777)
     env = {**pgsweep.environment(), "TEMP_DIR": str(box.root)}
-    done = subprocess.run([harness.binary(), "jobs"], env=env, user=NOBODY, group=NOBODY, extra_groups=[],
+    done = subprocess.run([harness.public_binary(), "jobs"], env=env, user=NOBODY, group=NOBODY, extra_groups=[],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", check=False)
     assert done.returncode == 0, done
     assert "could not be removed and stays queued: " in done.stdout and len(queue(jobs)) == 1

@@ -357,7 +357,7 @@ def test_unreadable_policy(jobs, pgsweep, policy_file, tmp_path):
         if path.owner() == "root" and str(path) != "/":
             path.chmod(path.stat().st_mode | 0o755 if path != harness.Path("/tmp") else 0o1777)
     result = subprocess.run(
-        [harness.binary(), "jobs", "--policy-dir", str(directory)], env=pgsweep.environment(), text=True,
+        [harness.public_binary(), "jobs", "--policy-dir", str(directory)], env=pgsweep.environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, user="nobody", cwd="/", check=False)
     assert result.returncode == USAGE and "jobs.yaml: Permission denied" in result.stderr
     assert untouched(jobs)
