@@ -37,7 +37,8 @@ cppcheck: command -v cppcheck
 shellcheck: command -v shellcheck
 libclang-rt-14-dev: has_clang_runtime'
 wants[bench]="${wants[build]}$server"'
-postgresql-client: command -v psql'
+postgresql-client: command -v psql
+tmpreaper: command -v tmpreaper'
 
 has_server() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' || test -x "$(pg_config --bindir)/initdb"
