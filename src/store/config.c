@@ -101,7 +101,7 @@ static bool load_region(struct store_config *config, struct setting setting, str
     return true;
 }
 
-static char *url_part(const void *ctx, CURLU *url, CURLUPart part, unsigned flags)
+char *config_url_part(const void *ctx, CURLU *url, CURLUPart part, unsigned flags)
 {
     char *text = NULL;
     if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
@@ -118,9 +118,9 @@ static const char *endpoint_problem(const struct store_config *config, CURLU *ur
         return "not an http:// or https:// URL";
     if (!config->host || !*config->host)
         return "has no host";
-    if (url_part(config, url, CURLUPART_USER, 0) || url_part(config, url, CURLUPART_PASSWORD, 0))
+    if (config_url_part(config, url, CURLUPART_USER, 0) || config_url_part(config, url, CURLUPART_PASSWORD, 0))
         return "holds a user name or a password; credentials do not belong into the URL";
-    if (url_part(config, url, CURLUPART_QUERY, 0) || url_part(config, url, CURLUPART_FRAGMENT, 0))
+    if (config_url_part(config, url, CURLUPART_QUERY, 0) || config_url_part(config, url, CURLUPART_FRAGMENT, 0))
         return "has a query string or a fragment";
     for (const char *p = config->base_path; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("-._~/", *p))
@@ -146,10 +146,10 @@ static bool load_endpoint(struct store_config *config, struct setting setting, s
     CURLU *url = mem_check(curl_url());
     const char *problem = "not a URL such as https://s3.example.com:9000";
     if (curl_url_set(url, CURLUPART_URL, setting.value, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
-        config->scheme = url_part(config, url, CURLUPART_SCHEME, 0);
-        config->host = url_part(config, url, CURLUPART_HOST, 0);
-        config->port = url_part(config, url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-        config->base_path = url_part(config, url, CURLUPART_PATH, 0);
+        config->scheme = config_url_part(config, url, CURLUPART_SCHEME, 0);
+        config->host = config_url_part(config, url, CURLUPART_HOST, 0);
+        config->port = config_url_part(config, url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+        config->base_path = config_url_part(config, url, CURLUPART_PATH, 0);
         problem = endpoint_problem(config, url);
     }
     if (!problem) {
@@ -157,7 +157,7 @@ static bool load_endpoint(struct store_config *config, struct setting setting, s
             *p = (char)tolower((unsigned char)*p);
         for (size_t n = strlen(config->base_path); n > 0 && config->base_path[n - 1] == '/'; n--)
             config->base_path[n - 1] = '\0';
-        const char *shown = url_part(config, url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
+        const char *shown = config_url_part(config, url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
         config->authority = mem_printf(config, "%s%s%s", config->host, shown ? ":" : "",
                                        shown ? shown : "");
     }

@@ -2,6 +2,7 @@
 #ifndef PGSWEEP_STORE_CONFIG_H
 #define PGSWEEP_STORE_CONFIG_H
 
+#include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,6 +32,9 @@ struct store_config {
 /* The first of the variables (a NULL-terminated list) that is set and not empty, or NULL; its name
  * goes to *name. */
 const char *config_environment(const char *const *variables, const char **name);
+
+/* One part of a URL, owned by ctx; NULL when it has none. flags: as for curl_url_get. */
+char *config_url_part(const void *ctx, CURLU *url, CURLUPart part, unsigned flags);
 
 /* Fills the three credential fields. False and err when there are none, or half of them. */
 bool credentials_load(struct store_config *config, struct error *err);

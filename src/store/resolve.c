@@ -148,16 +148,6 @@ struct url_parts {
     char *path; /* still percent-encoded */
 };
 
-static char *take(const void *ctx, CURLU *url, CURLUPart part, unsigned flags)
-{
-    char *text = NULL;
-    if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
-        return NULL;
-    char *copy = mem_strdup(ctx, text);
-    curl_free(text);
-    return copy;
-}
-
 /* Why the URL is of no use, or NULL. */
 static const char *split_url(const void *ctx, const char *text, struct url_parts *parts)
 {
@@ -166,12 +156,12 @@ static const char *split_url(const void *ctx, const char *text, struct url_parts
     /* As it is: libcurl would otherwise resolve the dot segments that are looked for below. */
     if (curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_ALLOW_SPACE) != CURLUE_OK) {
         problem = "not a well-formed URL";
-    } else if (take(ctx, url, CURLUPART_USER, 0) || take(ctx, url, CURLUPART_PASSWORD, 0)) {
+    } else if (config_url_part(ctx, url, CURLUPART_USER, 0) || config_url_part(ctx, url, CURLUPART_PASSWORD, 0)) {
         problem = "a URL with a user name in it";
     } else {
-        parts->host = take(ctx, url, CURLUPART_HOST, 0);
-        parts->port = take(ctx, url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-        parts->path = take(ctx, url, CURLUPART_PATH, 0);
+        parts->host = config_url_part(ctx, url, CURLUPART_HOST, 0);
+        parts->port = config_url_part(ctx, url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+        parts->path = config_url_part(ctx, url, CURLUPART_PATH, 0);
         if (!parts->host || !parts->port || !parts->path || *parts->path != '/')
             problem = "not a well-formed URL";
         else if (has_dot_segment(parts->path))
