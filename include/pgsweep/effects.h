@@ -56,9 +56,9 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
 bool run_begin(struct effects *effects, struct report *report, struct error *err);
 
 /* How statements of one transaction pass numbers on to its last one, the run's record, without a round
- * trip: in settings that end with the transaction. Wraps change (a DELETE or UPDATE with RETURNING ... AS
- * counts) so that it returns one row with the number of rows that count, and adds that to the node's. */
-void run_append_counted(PQExpBuffer out, int node, const char *change);
+ * trip: in settings that end with the transaction. Wraps rows (a SELECT, or a DELETE or UPDATE with RETURNING) so
+ * that it returns one row with their number, and adds that to the node's. */
+void run_append_counted(PQExpBuffer out, int node, const char *rows);
 
 /* The statement that records the transaction: one more chunk, and the numbers of all nodes. Parameters:
  * run id, then the labels of the plan's acting nodes (run_record_labels). */

@@ -37,7 +37,7 @@ struct plan_table {
 /* One reference from a table to the table of a node: a foreign key, or one that the policy states. */
 struct plan_edge {
     struct plan_node *parent; /* the table referred to */
-    struct plan_node *child;  /* the referring table; NULL when the policy does not cover it */
+    struct plan_node *child;  /* the referring table; NULL when the policy does not delete from it */
     const char *table;        /* the referring table, quoted with its schema */
     const char *constraint;   /* its name, or where the policy states the reference */
     char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
@@ -77,13 +77,17 @@ struct plan_node {
     const char **object_names;
     size_t object_count;
     int order; /* deletes run from high to low: a node after all that refer to it */
+    bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
     struct plan_node *orphan;  /* the shared table that this node hangs on, or itself; NULL: the root */
     struct plan_edge *links;   /* references to this table of rows that go: via's, and others of the policy */
     size_t link_count;
     struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
     size_t use_count;
-    const struct plan_column **key; /* its primary key */
+    struct plan_edge *self;    /* references of this table's rows to each other */
+    size_t self_count;
+    int turn;                  /* of a shared table: its place in plan->shared, from 1 */
+    const struct plan_column **key; /* its primary key; of the root, shared tables and recursive nodes */
     size_t key_count;
 };
 
@@ -106,6 +110,8 @@ struct plan {
     const struct policy *policy;
     struct plan_node **nodes; /* nodes[0] is the root */
     size_t node_count;
+    struct plan_node **shared; /* the shared tables, each after those whose rows refer to it */
+    size_t shared_count;
     const struct plan_column **key; /* the primary key, in its order */
     size_t key_count;
     const struct plan_column *age;
@@ -162,11 +168,22 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
 /* The condition that a root row t is one of the keys in the array parameters from number first on. */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 
-/* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE that
- * returns, when asked to, as "counts", whether the row is to be counted. Parameters: the key arrays $1... (none for a
- * node that hangs on a shared table: see plan_takes_keys), then plan_step_values. */
+/* How many statements act on the rows of node: one for each edge, or one for all that a recursive node reaches.
+ * plan_step_edge: the edge of statement number i, NULL for that one. */
+size_t plan_step_count(const struct plan_node *node);
+const struct plan_edge *plan_step_edge(const struct plan_node *node, size_t i);
+
+/* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE. Parameters: the
+ * key arrays $1... (none for a node that hangs on a shared table: see plan_takes_keys), then plan_step_values. */
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                      const struct plan_edge *edge, bool returning);
+                      const struct plan_edge *edge);
+
+/* True where the rows that the steps of node touch are more than it should count: a row that loses several references
+ * is counted once, with the last of them, and one that is going to be deleted is not counted as detached. */
+bool plan_counts_apart(const struct plan *plan, const struct plan_node *node);
+
+/* Those rows, for such a node: a SELECT to be sent before its steps. Parameters: the cutoff, then the key arrays. */
+void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
 
 /* The values that the rows of node are given, into values (room for set_count + 1); returns how many. */
 int plan_step_values(const struct plan_node *node, const char **values);
@@ -192,12 +209,14 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
                       size_t *count, struct error *err);
 
 /* The rows of a shared table are remembered between the statements of one transaction, in settings of
- * the session that end with it. collect: those that the rows in hand refer to, locked (parameters:
- * key arrays); narrow: those of them that nothing refers to any more; delete: these,
- * with "counts" as in plan_append_step. */
-void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
+ * the session that end with it. collect: those that rows in hand refer to, locked; the rows in hand of the root and what
+ * hangs on it (group NULL; parameters: key arrays), or those of another shared table and what hangs on that. narrow:
+ * those of them that nothing refers to any more; delete: these. */
+bool plan_collects(const struct plan_node *orphan, const struct plan_node *group);
+void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
+                         const struct plan_node *group);
 void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan);
-void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan, bool returning);
+void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan);
 
 /* Exact counts, taken with the plan's own predicate. */
 struct plan_spared {

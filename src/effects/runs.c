@@ -113,12 +113,12 @@ static void append_number(PQExpBuffer out, int node)
                            "::pg_catalog.int8", node);
 }
 
-void run_append_counted(PQExpBuffer out, int node, const char *change)
+void run_append_counted(PQExpBuffer out, int node, const char *rows)
 {
-    appendPQExpBuffer(out, "WITH gone AS (%s) SELECT pg_catalog.count(*) FILTER (WHERE counts),"
-                           " pg_catalog.set_config('pgsweep.n%d', (", change, node);
+    appendPQExpBuffer(out, "WITH gone AS (%s) SELECT pg_catalog.count(*),"
+                           " pg_catalog.set_config('pgsweep.n%d', (", rows, node);
     append_number(out, node);
-    appendPQExpBufferStr(out, " + pg_catalog.count(*) FILTER (WHERE counts))::pg_catalog.text, true) FROM gone");
+    appendPQExpBufferStr(out, " + pg_catalog.count(*))::pg_catalog.text, true) FROM gone");
 }
 
 void run_append_assertion(PQExpBuffer out, int node)

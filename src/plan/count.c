@@ -86,6 +86,11 @@ static bool count_node(const void *ctx, struct db *db, const struct plan *plan,
     PQExpBuffer buffer = createPQExpBuffer();
     appendPQExpBuffer(buffer, "SELECT pg_catalog.count(*) FROM %s AS d WHERE ", node->table.ident);
     reach_append(buffer, plan, node, "d", LEAF_ELIGIBLE);
+    /* Once each: as deleted where it is deleted first, and not as detached besides. */
+    PQExpBuffer elsewhere = createPQExpBuffer();
+    if (reach_append_table(elsewhere, plan, node->table.oid, node, order_is_deleted(node), "d", LEAF_ELIGIBLE))
+        appendPQExpBuffer(buffer, " AND %s IS NOT TRUE", elsewhere->data);
+    destroyPQExpBuffer(elsewhere);
     char *sql = buffer_take(ctx, buffer);
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;

@@ -28,6 +28,46 @@ bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
 /* That the tables of the references which the policy states are there. */
 bool references_check(const struct plan *plan, struct db *db, struct error *err);
 
+/* A graph in the making. */
+struct graph {
+    struct plan *plan;
+    struct db *db;
+    struct plan_table *listed; /* the policy's dependents, resolved; oid NULL: not there */
+    bool *used;                /* which of them a reference led to */
+    char *refusals;            /* YAML lines that would settle what is not listed */
+    char *detail;
+};
+
+/* Adds an empty node. */
+struct plan_node *graph_add_node(struct plan *plan, enum policy_action action);
+
+/* Takes one reference into the plan as its rule says, or notes that nobody decided about it. */
+bool graph_take(struct graph *g, const struct reference *ref, struct error *err);
+
+/* Follows the references to the deleted ones among the nodes from number first on. */
+bool graph_visit_from(struct graph *g, size_t first, struct error *err);
+
+/* Adds the shared tables, what hangs on them, and the order in which they lose their last references. */
+bool shared_build(struct graph *g, struct error *err);
+
+/* Refuses what a complete graph must not have; orders its nodes. */
+bool graph_check(struct graph *g, const struct plan_request *request, struct error *err);
+
+/* The policy's rule for a reference, or -1: one for its constraint before one for its table. Rules for
+ * shared tables are about no reference. */
+int rule_for(const struct graph *g, const char *oid, const char *constraint);
+
+/* Some column of the reference may be null. */
+bool rule_can_detach(const struct plan_edge *edge);
+
+/* That the action of the node's rule can be carried out along the reference. */
+bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *edge, struct error *err);
+
+/* What the node's rule says about columns of its table: values to set, names of objects. */
+bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct error *err);
+bool rule_add_object(struct plan_node *node, struct plan *plan, const struct setting *name,
+                     struct error *err);
+
 /* Orders the nodes; a circle is refused with its path. */
 bool order_build(struct plan *plan, struct error *err);
 
@@ -50,18 +90,43 @@ bool privileges_check(const struct plan *plan, struct db *db, bool live, struct 
 
 /* Where the root row stands in a predicate about a dependent row. */
 enum leaf {
-    LEAF_KEYS,       /* one of the keys in the array parameters $1... */
-    LEAF_ELIGIBLE,   /* any candidate; $1 is the cutoff */
-    LEAF_CORRELATED, /* the row t of the query around */
+    LEAF_KEYS,        /* one of the keys in the array parameters $1... */
+    LEAF_KEYS_BESIDE, /* the same from $2 on: $1 is the cutoff */
+    LEAF_ELIGIBLE,    /* any candidate; $1 is the cutoff */
+    LEAF_LATER,       /* any candidate but those keys; parameters as for LEAF_KEYS_BESIDE */
+    LEAF_CORRELATED,  /* the row t of the query around */
 };
 
-/* The condition that the row alias of node refers, through any edge, to a root row at the leaf. */
+/* The condition that the row alias of node goes (or, detached or reassigned, loses a reference), through any
+ * edge, with a root row at the leaf. The alias of a row of the root is t. */
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                   const char *alias, enum leaf leaf);
+
+/* The same through any node but self that deletes from the table of that oid, the root included (as candidates).
+ * before: only those that a transaction comes to earlier than to self. Nothing is appended, and false returned, when
+ * there is none. */
+bool reach_append_table(PQExpBuffer out, const struct plan *plan, const char *oid, const struct plan_node *self,
+                        bool before, const char *alias, enum leaf leaf);
 
 /* "the row alias of the shared table goes": in hand and, by LEAF_ELIGIBLE, with its last reference. */
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                    const char *alias, enum leaf leaf);
+
+/* Rows are deleted from the node's table. */
+bool order_is_deleted(const struct plan_node *node);
+
+/* Compares deleted nodes by when a transaction comes to them. */
+int order_compare(const struct plan_node *a, const struct plan_node *b);
+
+/* "a.x = b.y AND ...": the row alias refers through the edge to the row other, and not by an empty text. */
+void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other);
+
+/* " AND ...": the reference of the row alias is no empty text, which refers to nothing where the policy states it. */
+void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const char *alias);
+
+/* a.k1, a.k2: the columns of a key; reach_append_key: with brackets where there are several. */
+void reach_append_columns(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n);
+void reach_append_key(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n);
 
 /* (a.x, a.y) or a.x: columns with an alias in front. */
 void reach_append_list(PQExpBuffer out, const char *alias, const char *const *columns, size_t n,

@@ -10,7 +10,7 @@ bool plan_acts(const struct plan_node *node)
     return node->action != ACTION_KEEP && node->action != ACTION_IGNORE;
 }
 
-static bool is_deleted(const struct plan_node *node)
+bool order_is_deleted(const struct plan_node *node)
 {
     return node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS;
 }
@@ -27,7 +27,7 @@ static bool find_circle(const struct plan *plan, const struct plan_node *node, i
     state[node->index] = 1;
     for (size_t e = 0; e < node->edge_count; e++) {
         const struct plan_edge *edge = &node->edges[e];
-        if (edge->parent == node || !is_deleted(edge->parent))
+        if (edge->parent == node || !order_is_deleted(edge->parent))
             continue;
         if (find_circle(plan, edge->parent, state, path)) {
             *path = mem_check(talloc_asprintf_append(*path, ", which %s refers to (%s)",
@@ -44,7 +44,7 @@ static bool refuse_circles(const struct plan *plan, struct error *err)
     int *state = mem_array(plan, int, plan->node_count);
     char *path = NULL;
     for (size_t i = 0; i < plan->node_count; i++) {
-        if (!is_deleted(plan->nodes[i]) || !find_circle(plan, plan->nodes[i], state, &path))
+        if (!order_is_deleted(plan->nodes[i]) || !find_circle(plan, plan->nodes[i], state, &path))
             continue;
         error_set(err, SWEEP_REFUSED, "policy %s: the references between the tables that it deletes from "
                   "form a circle, which no order of deletion satisfies", plan->policy->name);
@@ -70,13 +70,22 @@ bool order_build(struct plan *plan, struct error *err)
     return true;
 }
 
-static int compare_order(const void *a, const void *b)
+int order_compare(const struct plan_node *a, const struct plan_node *b)
+{
+    int turn_a = a->orphan ? a->orphan->turn : 0;
+    int turn_b = b->orphan ? b->orphan->turn : 0;
+    if (turn_a != turn_b)
+        return turn_a - turn_b;
+    return a->order != b->order ? b->order - a->order : a->index - b->index;
+}
+
+static int compare_acts(const void *a, const void *b)
 {
     const struct plan_node *x = *(const struct plan_node *const *)a;
     const struct plan_node *y = *(const struct plan_node *const *)b;
-    if (is_deleted(x) != is_deleted(y))
-        return is_deleted(x) ? 1 : -1;
-    return x->order != y->order ? y->order - x->order : x->index - y->index;
+    if (order_is_deleted(x) != order_is_deleted(y))
+        return order_is_deleted(x) ? 1 : -1;
+    return order_compare(x, y);
 }
 
 const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
@@ -89,6 +98,6 @@ const struct plan_node **plan_execution_order(const void *ctx, const struct plan
         if (plan_acts(node) && node->action != ACTION_DELETE_ORPHANS && node->orphan == orphan)
             nodes[(*count)++] = node;
     }
-    qsort(nodes, *count, sizeof *nodes, compare_order);
+    qsort(nodes, *count, sizeof *nodes, compare_acts);
     return nodes;
 }

@@ -1,5 +1,5 @@
 /* Shared rows: which of them lose their last reference, in a prediction and in a transaction. */
-#include <string.h>
+#include <stdio.h>
 
 #include "internal.h"
 
@@ -20,10 +20,8 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
         appendPQExpBuffer(out, ")::%s[])::%s[])", orphan->key[0]->type, orphan->key[0]->type);
         return;
     }
-    appendPQExpBufferChar(out, '(');
-    for (size_t i = 0; i < orphan->key_count; i++)
-        appendPQExpBuffer(out, "%s%s.%s", i ? ", " : "", alias, orphan->key[i]->ident);
-    appendPQExpBufferStr(out, ") IN (SELECT * FROM ROWS FROM (");
+    reach_append_key(out, alias, orphan->key, orphan->key_count);
+    appendPQExpBufferStr(out, " IN (SELECT * FROM ROWS FROM (");
     for (size_t i = 0; i < orphan->key_count; i++) {
         appendPQExpBufferStr(out, i ? ", pg_catalog.unnest(pg_catalog.current_setting("
                                     : "pg_catalog.unnest(pg_catalog.current_setting(");
@@ -33,69 +31,157 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
     appendPQExpBufferStr(out, ") AS k)");
 }
 
-/* The condition that a row in hand of the linking table refers to the row alias. */
-static void append_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                          const char *alias, enum leaf leaf)
+/* The condition that a row that goes links to the row alias. */
+static void append_link(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link, const char *alias,
+                        enum leaf leaf)
 {
-    appendPQExpBufferChar(out, '(');
-    for (size_t i = 0; i < orphan->link_count; i++) {
-        const struct plan_edge *link = &orphan->links[i];
-        const char *from = link->child->index == 0 ? "t" : "l";
-        appendPQExpBufferStr(out, i ? " OR " : "");
+    char from[24];
+    bool exists = leaf == LEAF_ELIGIBLE || leaf == LEAF_LATER;
+    snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
+    if (link->child->index == 0 && leaf == LEAF_CORRELATED) {
+        reach_append_match(out, link, from, alias);
+        return;
+    }
+    if (!exists)
         reach_append_list(out, alias, link->referred, link->width, true);
-        appendPQExpBufferStr(out, " IN (SELECT ");
+    appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
+    if (!exists)
         reach_append_list(out, from, link->columns, link->width, false);
-        appendPQExpBuffer(out, " FROM %s AS %s WHERE ", link->table, from);
-        if (link->child->index != 0)
-            reach_append(out, plan, link->child, from, leaf);
-        else if (leaf == LEAF_KEYS)
-            plan_append_keys(out, plan, 1);
-        else
-            plan_append_candidate(out, plan);
-        for (size_t c = 0; c < link->width; c++)
-            if (link->text[c])
-                appendPQExpBuffer(out, " AND %s.%s::pg_catalog.text <> ''", from, link->columns[c]);
-        appendPQExpBufferChar(out, ')');
+    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", link->table, from);
+    reach_append(out, plan, link->child, from, leaf);
+    if (exists) {
+        appendPQExpBufferStr(out, " AND ");
+        reach_append_match(out, link, from, alias);
+    } else {
+        reach_append_not_empty(out, link, from);
     }
     appendPQExpBufferChar(out, ')');
 }
 
-/* " AND NOT EXISTS (...)" for every reference; predicted: references that go themselves do not count. */
+/* Through any link, or only those from rows of one group: of those that hang on one shared table, or on the root. */
+static void append_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
+                          const char *alias, enum leaf leaf, const struct plan_node *const *group)
+{
+    const char *separator = "(";
+    for (size_t i = 0; i < orphan->link_count; i++) {
+        if (group && orphan->links[i].child->orphan != *group)
+            continue;
+        appendPQExpBufferStr(out, separator);
+        append_link(out, plan, &orphan->links[i], alias, leaf);
+        separator = " OR ";
+    }
+    appendPQExpBufferChar(out, ')');
+}
+
+/* For every reference from another table "AND NOT EXISTS (...)"; predicted: references that go themselves do not
+ * count. */
 static void append_unused(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                           const char *alias, bool predicted)
 {
     for (size_t i = 0; i < orphan->use_count; i++) {
         const struct plan_edge *use = &orphan->uses[i];
-        const char *from = use->child && use->child->index == 0 ? "t" : "u";
+        char from[24];
+        snprintf(from, sizeof from, "u%d", orphan->index);
         appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", use->table, from);
-        for (size_t c = 0; c < use->width; c++)
-            appendPQExpBuffer(out, "%s%s.%s = %s.%s", c ? " AND " : "", from, use->columns[c], alias,
-                              use->referred[c]);
+        reach_append_match(out, use, from, alias);
         if (predicted && use->child) {
-            appendPQExpBufferStr(out, " AND (");
-            if (use->child->index == 0)
-                plan_append_candidate(out, plan);
-            else
-                reach_append(out, plan, use->child, from, LEAF_ELIGIBLE);
-            appendPQExpBufferStr(out, ") IS NOT TRUE");
+            appendPQExpBufferStr(out, " AND ");
+            reach_append_table(out, plan, use->child->table.oid, NULL, false, from, LEAF_ELIGIBLE);
+            appendPQExpBufferStr(out, " IS NOT TRUE");
         }
         appendPQExpBufferChar(out, ')');
     }
 }
 
-void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                   const char *alias, enum leaf leaf)
+/* " OR "-joined: the row child refers to the row parent of the same shared table. */
+static void append_self(PQExpBuffer out, const struct plan_node *orphan, const char *child, const char *parent)
 {
-    if (leaf == LEAF_KEYS) {
+    appendPQExpBufferChar(out, '(');
+    for (size_t i = 0; i < orphan->self_count; i++) {
+        appendPQExpBufferStr(out, i ? " OR (" : "(");
+        reach_append_match(out, &orphan->self[i], child, parent);
+        appendPQExpBufferChar(out, ')');
+    }
+    appendPQExpBufferChar(out, ')');
+}
+
+/* " UNION" and the rows that those of the recursive query name refer to. */
+static void append_referred(PQExpBuffer out, const struct plan_node *orphan, const char *name)
+{
+    appendPQExpBufferStr(out, " UNION SELECT ");
+    reach_append_columns(out, "p", orphan->key, orphan->key_count);
+    appendPQExpBuffer(out, " FROM %s JOIN %s AS c ON ", name, orphan->table.ident);
+    reach_append_key(out, "c", orphan->key, orphan->key_count);
+    appendPQExpBufferStr(out, " = ");
+    reach_append_key(out, name, orphan->key, orphan->key_count);
+    appendPQExpBuffer(out, " JOIN %s AS p ON ", orphan->table.ident);
+    append_self(out, orphan, "c", "p");
+}
+
+/* What may go with others of its table: the query "linked", rows that lose a link and what they refer to. */
+static void append_closure(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf,
+                           const struct plan_node *const *group)
+{
+    appendPQExpBufferStr(out, "WITH RECURSIVE linked AS (SELECT ");
+    reach_append_columns(out, "b", orphan->key, orphan->key_count);
+    appendPQExpBuffer(out, " FROM %s AS b WHERE ", orphan->table.ident);
+    append_linked(out, plan, orphan, "b", leaf, group);
+    append_referred(out, orphan, "linked");
+    appendPQExpBufferChar(out, ')');
+}
+
+/* The row alias is in hand; predicted: in the query "linked". */
+static void append_member(PQExpBuffer out, const struct plan_node *orphan, const char *alias, bool predicted)
+{
+    if (!predicted) {
         append_in_hand(out, orphan, alias);
         return;
     }
-    appendPQExpBufferChar(out, '(');
-    append_linked(out, plan, orphan, alias, leaf);
-    /* In a guard of the candidate around, who else is a candidate is not known yet: it spares rather too many. */
-    if (leaf != LEAF_CORRELATED)
-        append_unused(out, plan, orphan, alias, true);
+    reach_append_key(out, alias, orphan->key, orphan->key_count);
+    appendPQExpBufferStr(out, " IN (SELECT * FROM linked)");
+}
+
+/* "blocked": the members that a row outside uses, and what those refer to. */
+static void append_blocked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, bool predicted)
+{
+    appendPQExpBufferStr(out, "blocked AS (SELECT ");
+    reach_append_columns(out, "b", orphan->key, orphan->key_count);
+    appendPQExpBuffer(out, " FROM %s AS b WHERE ", orphan->table.ident);
+    append_member(out, orphan, "b", predicted);
+    appendPQExpBufferStr(out, " AND NOT (true");
+    append_unused(out, plan, orphan, "b", predicted);
+    appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS c WHERE ", orphan->table.ident);
+    append_self(out, orphan, "c", "b");
+    appendPQExpBufferStr(out, " AND NOT (");
+    append_member(out, orphan, "c", predicted);
+    appendPQExpBufferStr(out, ")))");
+    append_referred(out, orphan, "blocked");
     appendPQExpBufferChar(out, ')');
+}
+
+void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
+                   const char *alias, enum leaf leaf)
+{
+    bool certain = leaf != LEAF_CORRELATED;
+    if (leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE) {
+        append_in_hand(out, orphan, alias);
+    } else if (orphan->self_count > 0) {
+        reach_append_key(out, alias, orphan->key, orphan->key_count);
+        appendPQExpBufferStr(out, " IN (");
+        append_closure(out, plan, orphan, leaf, NULL);
+        if (certain) {
+            appendPQExpBufferStr(out, ", ");
+            append_blocked(out, plan, orphan, true);
+        }
+        appendPQExpBuffer(out, " SELECT * FROM linked%s)", certain ? " EXCEPT SELECT * FROM blocked" : "");
+    } else {
+        appendPQExpBufferChar(out, '(');
+        append_linked(out, plan, orphan, alias, leaf, NULL);
+        /* In a guard of the candidate around, who else is a candidate is not known yet: it spares rather too many. */
+        if (certain)
+            append_unused(out, plan, orphan, alias, true);
+        appendPQExpBufferChar(out, ')');
+    }
 }
 
 /* SELECT set_config(...) of the key columns of what follows, as arrays, and how many there are. */
@@ -113,14 +199,44 @@ static void append_remember(PQExpBuffer out, const struct plan_node *orphan)
     appendPQExpBuffer(out, " FROM %s AS s WHERE ", orphan->table.ident);
 }
 
-void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan)
+bool plan_collects(const struct plan_node *orphan, const struct plan_node *group)
+{
+    for (size_t i = 0; i < orphan->link_count; i++)
+        if (orphan->links[i].child->orphan == group)
+            return true;
+    return false;
+}
+
+/* No group before this one collects rows of the shared table. */
+static bool is_first(const struct plan *plan, const struct plan_node *orphan, const struct plan_node *group)
+{
+    if (!group)
+        return true;
+    for (size_t i = 0; plan->shared[i] != group; i++)
+        if (plan_collects(orphan, plan->shared[i]))
+            return false;
+    return !plan_collects(orphan, NULL);
+}
+
+void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
+                         const struct plan_node *group)
 {
     append_remember(out, orphan);
-    append_linked(out, plan, orphan, "s", LEAF_KEYS);
+    if (orphan->self_count > 0) {
+        reach_append_key(out, "s", orphan->key, orphan->key_count);
+        appendPQExpBufferStr(out, " IN (");
+        append_closure(out, plan, orphan, LEAF_KEYS, &group);
+        appendPQExpBufferStr(out, " SELECT * FROM linked)");
+    } else {
+        append_linked(out, plan, orphan, "s", LEAF_KEYS, &group);
+    }
+    if (!is_first(plan, orphan, group)) {
+        appendPQExpBufferStr(out, " OR ");
+        append_in_hand(out, orphan, "s");
+    }
     /* In the order of the key, so that two sweeps cannot wait for each other in a circle. */
     appendPQExpBufferStr(out, " ORDER BY ");
-    for (size_t i = 0; i < orphan->key_count; i++)
-        appendPQExpBuffer(out, "%ss.%s", i ? ", " : "", orphan->key[i]->ident);
+    reach_append_columns(out, "s", orphan->key, orphan->key_count);
     appendPQExpBufferStr(out, " FOR UPDATE OF s) AS shared");
 }
 
@@ -128,14 +244,20 @@ void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct p
 {
     append_remember(out, orphan);
     append_in_hand(out, orphan, "s");
-    append_unused(out, plan, orphan, "s", false);
+    if (orphan->self_count > 0) {
+        appendPQExpBufferStr(out, " AND ");
+        reach_append_key(out, "s", orphan->key, orphan->key_count);
+        appendPQExpBufferStr(out, " NOT IN (WITH RECURSIVE ");
+        append_blocked(out, plan, orphan, false);
+        appendPQExpBufferStr(out, " SELECT * FROM blocked)");
+    } else {
+        append_unused(out, plan, orphan, "s", false);
+    }
     appendPQExpBufferStr(out, ") AS shared");
 }
 
-void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan, bool returning)
+void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan)
 {
     appendPQExpBuffer(out, "DELETE FROM %s AS d WHERE ", orphan->table.ident);
     append_in_hand(out, orphan, "d");
-    if (returning)
-        appendPQExpBufferStr(out, " RETURNING true AS counts");
 }

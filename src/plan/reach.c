@@ -16,6 +16,28 @@ void reach_append_list(PQExpBuffer out, const char *alias, const char *const *co
         appendPQExpBufferChar(out, ')');
 }
 
+void reach_append_columns(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        appendPQExpBuffer(out, "%s%s.%s", i ? ", " : "", alias, key[i]->ident);
+}
+
+void reach_append_key(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n)
+{
+    if (n > 1)
+        appendPQExpBufferChar(out, '(');
+    reach_append_columns(out, alias, key, n);
+    if (n > 1)
+        appendPQExpBufferChar(out, ')');
+}
+
+void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const char *alias)
+{
+    for (size_t i = 0; i < edge->width; i++)
+        if (edge->text[i])
+            appendPQExpBuffer(out, " AND %s.%s::pg_catalog.text <> ''", alias, edge->columns[i]);
+}
+
 static void append_predicate(PQExpBuffer out, const struct plan *plan, bool letters)
 {
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
@@ -80,43 +102,78 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
     return true;
 }
 
-/* alias refers to the row other of the edge's parent, column by column. */
-static void append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias,
-                         const char *other)
+void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
 {
     for (size_t i = 0; i < edge->width; i++)
         appendPQExpBuffer(out, "%s%s.%s = %s.%s", i ? " AND " : "", alias, edge->columns[i], other,
                           edge->referred[i]);
+    reach_append_not_empty(out, edge, alias);
 }
 
-/* The condition that the row alias of the edge's parent is one in hand. */
-static void append_parent(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                          const char *alias, enum leaf leaf)
+static bool is_in_hand(enum leaf leaf)
 {
-    if (edge->parent->index != 0)
-        reach_append(out, plan, edge->parent, alias, leaf);
-    else if (leaf == LEAF_KEYS)
-        plan_append_keys(out, plan, 1);
-    else
-        plan_append_candidate(out, plan);
+    return leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE;
 }
 
-/* What a stated reference lacks: '' refers to nothing, and a row that several parents share goes only
- * with the last of them. */
-static void append_stated(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                          const char *alias, const char *parent, enum leaf leaf)
+/* $1, or $2 where the cutoff is $1. */
+static int first_key(enum leaf leaf)
 {
-    for (size_t i = 0; i < edge->width; i++)
-        if (edge->text[i])
-            appendPQExpBuffer(out, " AND %s.%s::pg_catalog.text <> ''", alias, edge->columns[i]);
+    return leaf == LEAF_KEYS ? 1 : 2;
+}
+
+/* The condition that t, a row of the root, is one at the leaf. */
+static void append_root(PQExpBuffer out, const struct plan *plan, enum leaf leaf)
+{
+    if (is_in_hand(leaf)) {
+        plan_append_keys(out, plan, first_key(leaf));
+        return;
+    }
+    if (leaf == LEAF_LATER) {
+        appendPQExpBufferStr(out, "NOT (");
+        plan_append_keys(out, plan, first_key(leaf));
+        appendPQExpBufferStr(out, ") AND ");
+    }
+    plan_append_candidate(out, plan);
+}
+
+/* A stated reference may be to several rows at once: then a row goes only with the last of them. */
+static void append_last(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
+                        const char *parent, enum leaf leaf)
+{
     if (!edge->shared || leaf == LEAF_CORRELATED)
         return;
-    appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", edge->parent->table.ident,
-                      parent);
-    append_match(out, edge, alias, parent);
+    appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
+    reach_append_match(out, edge, alias, parent);
     appendPQExpBufferStr(out, " AND (");
-    append_parent(out, plan, edge, parent, leaf);
+    reach_append(out, plan, edge->parent, parent, leaf == LEAF_LATER ? LEAF_ELIGIBLE : leaf);
     appendPQExpBufferStr(out, ") IS NOT TRUE)");
+}
+
+/* For the planner: EXISTS where it should be free to look at one row or at all; IN where few rows are in hand. */
+static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
+                           const char *parent, enum leaf leaf)
+{
+    bool exists = leaf == LEAF_ELIGIBLE || leaf == LEAF_LATER;
+    if (!exists)
+        reach_append_list(out, alias, edge->columns, edge->width, true);
+    appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
+    if (!exists)
+        reach_append_list(out, parent, edge->referred, edge->width, false);
+    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
+    if (exists) {
+        reach_append_match(out, edge, alias, parent);
+        appendPQExpBufferStr(out, " AND ");
+    }
+    reach_append(out, plan, edge->parent, parent, leaf);
+    if (leaf == LEAF_LATER && edge->parent->index != 0) {
+        /* A row between may refer to several: it goes with the first. */
+        appendPQExpBufferStr(out, " AND (");
+        reach_append(out, plan, edge->parent, parent, LEAF_KEYS_BESIDE);
+        appendPQExpBufferStr(out, ") IS NOT TRUE");
+    }
+    appendPQExpBufferChar(out, ')');
+    if (!exists)
+        reach_append_not_empty(out, edge, alias);
 }
 
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
@@ -127,45 +184,114 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
     bool root = edge->parent->index == 0;
     snprintf(parent, sizeof parent, root ? "t" : "p%d", edge->parent->index);
     if (root && leaf == LEAF_CORRELATED) {
-        appendPQExpBufferChar(out, '(');
-        append_match(out, edge, alias, "t");
-        append_stated(out, plan, edge, alias, parent, leaf);
-        appendPQExpBufferChar(out, ')');
+        reach_append_match(out, edge, alias, "t");
         return;
     }
-    bool by_key = root && leaf == LEAF_KEYS && plan->key_count <= 32 && key_order(plan, edge, order);
-    reach_append_list(out, alias, edge->columns, edge->width, true);
-    if (by_key && edge->width == 1) {
-        appendPQExpBuffer(out, " = ANY ($1::%s[])", plan->key[0]->type);
-    } else {
-        appendPQExpBufferStr(out, " IN (");
-        if (by_key) {
-            append_unnest(out, plan, 1, order);
+    if (root && is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
+        reach_append_list(out, alias, edge->columns, edge->width, true);
+        if (edge->width == 1) {
+            appendPQExpBuffer(out, " = ANY ($%d::%s[])", first_key(leaf), plan->key[0]->type);
         } else {
-            appendPQExpBufferStr(out, "SELECT ");
-            reach_append_list(out, parent, edge->referred, edge->width, false);
-            appendPQExpBuffer(out, " FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
-            append_parent(out, plan, edge, parent, leaf);
+            appendPQExpBufferStr(out, " IN (");
+            append_unnest(out, plan, first_key(leaf), order);
+            appendPQExpBufferChar(out, ')');
         }
-        appendPQExpBufferChar(out, ')');
+        reach_append_not_empty(out, edge, alias);
+    } else {
+        append_through(out, plan, edge, alias, parent, leaf);
     }
-    append_stated(out, plan, edge, alias, parent, leaf);
+    append_last(out, plan, edge, alias, parent, leaf);
+}
+
+/* Through any edge that leads out of the table. */
+static void append_edges(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                         enum leaf leaf)
+{
+    const char *separator = "(";
+    for (size_t i = 0; i < node->edge_count; i++) {
+        if (node->edges[i].parent == node)
+            continue;
+        appendPQExpBuffer(out, "%s(", separator);
+        reach_append_edge(out, plan, &node->edges[i], alias, leaf);
+        appendPQExpBufferChar(out, ')');
+        separator = " OR ";
+    }
+    appendPQExpBufferChar(out, ')');
+}
+
+/* The rows that refer to others of their table, over any number of them. */
+static void append_recursive(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                             enum leaf leaf)
+{
+    const char *table = node->table.ident;
+    const char *separator = "";
+    char known[24], first[24], child[24], parent[24];
+    snprintf(known, sizeof known, "r%d", node->index);
+    snprintf(first, sizeof first, "b%d", node->index);
+    snprintf(child, sizeof child, "c%d", node->index);
+    snprintf(parent, sizeof parent, "a%d", node->index);
+    reach_append_key(out, alias, node->key, node->key_count);
+    appendPQExpBuffer(out, " IN (WITH RECURSIVE %s AS (SELECT ", known);
+    reach_append_columns(out, first, node->key, node->key_count);
+    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", table, first);
+    append_edges(out, plan, node, first, leaf);
+    appendPQExpBufferStr(out, " UNION SELECT ");
+    reach_append_columns(out, child, node->key, node->key_count);
+    appendPQExpBuffer(out, " FROM %s AS %s JOIN %s AS %s ON (", table, child, table, parent);
+    for (size_t i = 0; i < node->edge_count; i++) {
+        if (node->edges[i].parent != node)
+            continue;
+        appendPQExpBuffer(out, "%s(", separator);
+        reach_append_match(out, &node->edges[i], child, parent);
+        appendPQExpBufferChar(out, ')');
+        separator = " OR ";
+    }
+    appendPQExpBuffer(out, ") JOIN %s ON ", known);
+    reach_append_key(out, parent, node->key, node->key_count);
+    appendPQExpBufferStr(out, " = ");
+    reach_append_key(out, known, node->key, node->key_count);
+    appendPQExpBuffer(out, ") SELECT * FROM %s)", known);
 }
 
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                   const char *alias, enum leaf leaf)
 {
-    if (node->action == ACTION_DELETE_ORPHANS) {
+    if (node->index == 0)
+        append_root(out, plan, leaf);
+    else if (node->action == ACTION_DELETE_ORPHANS)
         orphan_append(out, plan, node, alias, leaf);
-        return;
-    }
-    appendPQExpBufferChar(out, '(');
-    for (size_t i = 0; i < node->edge_count; i++) {
-        appendPQExpBufferStr(out, i ? " OR (" : "(");
-        reach_append_edge(out, plan, &node->edges[i], alias, leaf);
+    else if (node->recursive)
+        append_recursive(out, plan, node, alias, leaf);
+    else
+        append_edges(out, plan, node, alias, leaf);
+}
+
+bool reach_append_table(PQExpBuffer out, const struct plan *plan, const char *oid, const struct plan_node *self,
+                        bool before, const char *alias, enum leaf leaf)
+{
+    const char *separator = "(";
+    for (size_t i = 0; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        if (!order_is_deleted(node) || node == self || strcmp(node->table.oid, oid) != 0 ||
+            (before && order_compare(node, self) > 0))
+            continue;
+        appendPQExpBufferStr(out, separator);
+        separator = " OR ";
+        if (i > 0) {
+            reach_append(out, plan, node, alias, leaf);
+            continue;
+        }
+        reach_append_key(out, alias, plan->key, plan->key_count);
+        appendPQExpBufferStr(out, " IN (SELECT ");
+        reach_append_columns(out, "t", plan->key, plan->key_count);
+        appendPQExpBuffer(out, " FROM %s AS t WHERE ", node->table.ident);
+        append_root(out, plan, leaf);
         appendPQExpBufferChar(out, ')');
     }
+    if (*separator == '(')
+        return false;
     appendPQExpBufferChar(out, ')');
+    return true;
 }
 
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)

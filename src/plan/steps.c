@@ -1,4 +1,6 @@
 /* The statements that act on dependents, up to their WHERE. */
+#include <string.h>
+
 #include "internal.h"
 
 bool plan_takes_keys(const struct plan_node *node)
@@ -38,28 +40,66 @@ int plan_step_values(const struct plan_node *node, const char **values)
     return n;
 }
 
+size_t plan_step_count(const struct plan_node *node)
+{
+    return node->recursive ? 1 : node->edge_count;
+}
+
+const struct plan_edge *plan_step_edge(const struct plan_node *node, size_t i)
+{
+    return node->recursive ? NULL : &node->edges[i];
+}
+
+static void append_where(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                         const struct plan_edge *edge)
+{
+    if (edge)
+        reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+    else
+        reach_append(out, plan, node, "d", LEAF_KEYS);
+}
+
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                      const struct plan_edge *edge, bool returning)
+                      const struct plan_edge *edge)
 {
     if (node->action == ACTION_DELETE)
         appendPQExpBuffer(out, "DELETE FROM %s AS d", node->table.ident);
     else
         append_update(out, plan, node, edge);
     appendPQExpBufferStr(out, " WHERE ");
-    reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
-    if (!returning)
-        return;
-    /* A row that stays and refers to rows in hand in several ways is counted by the last of its updates. */
-    size_t later = (size_t)(edge - node->edges) + 1;
-    if (node->action == ACTION_DELETE || later >= node->edge_count) {
-        appendPQExpBufferStr(out, " RETURNING true AS counts");
-        return;
+    append_where(out, plan, node, edge);
+}
+
+bool plan_counts_apart(const struct plan *plan, const struct plan_node *node)
+{
+    if (order_is_deleted(node))
+        return false;
+    bool apart = node->edge_count > 1;
+    for (size_t i = 0; i < plan->node_count; i++)
+        apart = apart || (order_is_deleted(plan->nodes[i]) && strcmp(plan->nodes[i]->table.oid, node->table.oid) == 0);
+    return apart;
+}
+
+void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node)
+{
+    PQExpBuffer deleted = createPQExpBuffer();
+    appendPQExpBuffer(out, "SELECT FROM %s AS d WHERE ", node->table.ident);
+    reach_append(out, plan, node, "d", LEAF_KEYS_BESIDE);
+    appendPQExpBufferStr(out, " AND ");
+    reach_append(out, plan, node, "d", LEAF_LATER);
+    appendPQExpBufferStr(out, " IS NOT TRUE");
+    if (reach_append_table(deleted, plan, node->table.oid, node, false, "d", LEAF_ELIGIBLE))
+        appendPQExpBuffer(out, " AND %s IS NOT TRUE", deleted->data);
+    destroyPQExpBuffer(deleted);
+    /* Their links are gone, so that they are no longer predicted. */
+    for (size_t i = 1; node->orphan && i < plan->node_count; i++) {
+        const struct plan_node *other = plan->nodes[i];
+        if (!order_is_deleted(other) || other->orphan != node->orphan || strcmp(other->table.oid, node->table.oid) != 0)
+            continue;
+        appendPQExpBufferStr(out, " AND (");
+        reach_append(out, plan, other, "d", LEAF_KEYS);
+        appendPQExpBufferStr(out, ") IS NOT TRUE");
     }
-    for (const char *sep = " RETURNING ("; later < node->edge_count; later++, sep = " OR ") {
-        appendPQExpBufferStr(out, sep);
-        reach_append_edge(out, plan, &node->edges[later], "d", LEAF_KEYS);
-    }
-    appendPQExpBufferStr(out, ") IS NOT TRUE AS counts");
 }
 
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
@@ -67,7 +107,7 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
 {
     appendPQExpBuffer(out, "SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS d WHERE ",
                       node->table.ident);
-    reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+    append_where(out, plan, node, edge);
     appendPQExpBufferStr(out, " FOR UPDATE OF d) AS locked");
 }
 

@@ -37,7 +37,8 @@ struct work_step {
     struct db_statement statement; /* of these two */
     const struct plan_node *node;  /* whose rows its result counts; NULL: none */
     bool plain;                    /* its command tag says how many rows, not its result */
-    bool takes_keys;               /* the key arrays come first */
+    bool takes_cutoff;             /* the cutoff comes first, */
+    bool takes_keys;               /* then the key arrays */
     bool queues_object;            /* its row count is objects that entered the queue, */
     bool queues_directory;         /* or working directories */
     bool asserts;                  /* the number of keys is its parameter */

@@ -167,10 +167,10 @@ static void build_lock_dependents(struct sweep *sweep)
     size_t count;
     const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, NULL, &count);
     for (size_t i = 0; sweep->plan->looks_beyond && i < count; i++)
-        for (size_t e = 0; e < nodes[i]->edge_count; e++) {
+        for (size_t e = 0; e < plan_step_count(nodes[i]); e++) {
             size_t k = mem_grow(sweep->report, &s->lock_dependents, &s->lock_dependent_count);
             PQExpBuffer sql = createPQExpBuffer();
-            plan_append_lock_step(sql, sweep->plan, nodes[i], &nodes[i]->edges[e]);
+            plan_append_lock_step(sql, sweep->plan, nodes[i], plan_step_edge(nodes[i], e));
             s->lock_dependents[k] = take(sweep, mem_printf(sweep->report, "lock_dependents_%zu", k), sql);
         }
 }

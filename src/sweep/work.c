@@ -15,25 +15,12 @@ static struct work_step *add_step(struct sweep *sweep, const char *name, PQExpBu
     return step;
 }
 
-/* Near the server the command tag of a plain statement counts, unless some of its rows must not. */
-static bool is_plain(const struct sweep *sweep, const struct plan_node *node)
+/* A SELECT, or a DELETE or UPDATE with RETURNING, whose rows count for node. */
+static struct work_step *add_counting(struct sweep *sweep, const char *name, const struct plan_node *node,
+                                      PQExpBuffer rows)
 {
-    bool once = node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS || node->edge_count < 2;
-    return sweep->near && !sweep->plan->by_row && once;
-}
-
-/* A DELETE or UPDATE whose rows count for node; it returns "counts" unless it is plain. */
-static struct work_step *add_counted(struct sweep *sweep, const char *name,
-                                     const struct plan_node *node, PQExpBuffer change)
-{
-    if (is_plain(sweep, node)) {
-        struct work_step *plain = add_step(sweep, name, change);
-        plain->node = node;
-        plain->plain = true;
-        return plain;
-    }
     PQExpBuffer sql = createPQExpBuffer();
-    char *text = buffer_take(sweep->report, change);
+    char *text = buffer_take(sweep->report, rows);
     run_append_counted(sql, node->index, text);
     talloc_free(text);
     struct work_step *step = add_step(sweep, name, sql);
@@ -41,14 +28,39 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name,
     return step;
 }
 
-static void add_act(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
+/* A DELETE or UPDATE whose rows count for node. Near the server its command tag counts them. */
+static struct work_step *add_counted(struct sweep *sweep, const char *name, const struct plan_node *node,
+                                     PQExpBuffer change)
 {
-    PQExpBuffer change = createPQExpBuffer();
-    plan_append_step(change, sweep->plan, node, edge, !is_plain(sweep, node));
-    struct work_step *step = add_counted(sweep, "act", node, change);
-    step->takes_keys = plan_takes_keys(node);
-    step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
-    step->extra_count = plan_step_values(node, step->extra);
+    if (!sweep->near || sweep->plan->by_row) {
+        appendPQExpBufferStr(change, " RETURNING 1");
+        return add_counting(sweep, name, node, change);
+    }
+    struct work_step *step = add_step(sweep, name, change);
+    step->node = node;
+    step->plain = true;
+    return step;
+}
+
+/* Everything that is to be done to the rows of node, and how many they are. */
+static void add_acts(struct sweep *sweep, const struct plan_node *node)
+{
+    bool apart = plan_counts_apart(sweep->plan, node);
+    if (apart) {
+        PQExpBuffer rows = createPQExpBuffer();
+        plan_append_count_step(rows, sweep->plan, node);
+        struct work_step *step = add_counting(sweep, "count", node, rows);
+        step->takes_cutoff = true;
+        step->takes_keys = true;
+    }
+    for (size_t i = 0; i < plan_step_count(node); i++) {
+        PQExpBuffer change = createPQExpBuffer();
+        plan_append_step(change, sweep->plan, node, plan_step_edge(node, i));
+        struct work_step *step = apart ? add_step(sweep, "act", change) : add_counted(sweep, "act", node, change);
+        step->takes_keys = plan_takes_keys(node);
+        step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
+        step->extra_count = plan_step_values(node, step->extra);
+    }
 }
 
 /* The values that select finds enter the queue. */
@@ -109,9 +121,9 @@ static void add_locks(struct sweep *sweep, const struct plan_node *node)
 {
     if (node->action != ACTION_DELETE || !is_parent(sweep->plan, node))
         return;
-    for (size_t e = 0; e < node->edge_count; e++) {
+    for (size_t i = 0; i < plan_step_count(node); i++) {
         PQExpBuffer sql = createPQExpBuffer();
-        plan_append_lock_step(sql, sweep->plan, node, &node->edges[e]);
+        plan_append_lock_step(sql, sweep->plan, node, plan_step_edge(node, i));
         add_step(sweep, "lock", sql)->takes_keys = plan_takes_keys(node);
     }
 }
@@ -127,8 +139,7 @@ static void add_dependents(struct sweep *sweep, const struct plan_node *orphan)
     for (size_t i = 0; i < count; i++)
         add_objects(sweep, nodes[i]);
     for (size_t i = 0; i < count; i++)
-        for (size_t e = 0; e < nodes[i]->edge_count; e++)
-            add_act(sweep, nodes[i], &nodes[i]->edges[e]);
+        add_acts(sweep, nodes[i]);
 }
 
 static void add_root(struct sweep *sweep)
@@ -136,16 +147,20 @@ static void add_root(struct sweep *sweep)
     PQExpBuffer change = createPQExpBuffer();
     appendPQExpBuffer(change, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
     plan_append_keys(change, sweep->plan, 1);
-    if (!is_plain(sweep, sweep->plan->nodes[0]))
-        appendPQExpBufferStr(change, " RETURNING true AS counts");
     add_counted(sweep, "root", sweep->plan->nodes[0], change)->takes_keys = true;
 }
 
-static void add_collect(struct sweep *sweep, const struct plan_node *orphan)
+/* Remembers the shared rows that those in hand refer to: of the root and what hangs on it (NULL), or of a shared
+ * table. */
+static void add_collects(struct sweep *sweep, const struct plan_node *group)
 {
-    PQExpBuffer sql = createPQExpBuffer();
-    plan_append_collect(sql, sweep->plan, orphan);
-    add_step(sweep, "collect", sql)->takes_keys = true;
+    for (size_t i = 0; i < sweep->plan->shared_count; i++) {
+        if (!plan_collects(sweep->plan->shared[i], group))
+            continue;
+        PQExpBuffer sql = createPQExpBuffer();
+        plan_append_collect(sql, sweep->plan, sweep->plan->shared[i], group);
+        add_step(sweep, "collect", sql)->takes_keys = group == NULL;
+    }
 }
 
 static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
@@ -154,9 +169,10 @@ static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
     PQExpBuffer change = createPQExpBuffer();
     plan_append_narrow(narrow, sweep->plan, orphan);
     add_step(sweep, "narrow", narrow);
+    add_collects(sweep, orphan);
     add_objects(sweep, orphan);
     add_dependents(sweep, orphan);
-    plan_append_delete_orphans(change, orphan, !is_plain(sweep, orphan));
+    plan_append_delete_orphans(change, orphan);
     add_counted(sweep, "orphans", orphan, change);
 }
 
@@ -176,16 +192,13 @@ static void add_end(struct sweep *sweep)
 void work_build(struct sweep *sweep)
 {
     const struct plan *plan = sweep->plan;
-    for (size_t i = 1; i < plan->node_count; i++)
-        if (plan->nodes[i]->action == ACTION_DELETE_ORPHANS)
-            add_collect(sweep, plan->nodes[i]);
+    add_collects(sweep, NULL);
     add_objects(sweep, plan->nodes[0]);
     add_directories(sweep);
     add_dependents(sweep, NULL);
     add_root(sweep);
-    for (size_t i = 1; i < plan->node_count; i++)
-        if (plan->nodes[i]->action == ACTION_DELETE_ORPHANS)
-            add_orphans(sweep, plan->nodes[i]);
+    for (size_t i = 0; i < plan->shared_count; i++)
+        add_orphans(sweep, plan->shared[i]);
     add_end(sweep);
     /* The list does not move any more: statements may point into it. */
     for (size_t i = 0; i < sweep->work.count; i++) {
@@ -201,8 +214,10 @@ int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int6
     const char *number = mem_printf(ctx, "%lld", (long long)rows);
     for (size_t i = 0; i < sweep->work.count; i++) {
         const struct work_step *from = &sweep->work.steps[i];
-        const char **params = mem_array(ctx, const char *, key_count + (size_t)from->extra_count + 1);
+        const char **params = mem_array(ctx, const char *, key_count + (size_t)from->extra_count + 2);
         int n = 0;
+        if (from->takes_cutoff)
+            params[n++] = sweep->plan->cutoff_value;
         if (from->takes_keys)
             for (size_t k = 0; k < key_count; k++)
                 params[n++] = keys[k];

@@ -1,0 +1,93 @@
+/* What stops a graph that is complete: what nobody decided about, rules that lead nowhere, updates that
+ * cannot work, missing indexes. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+/* A referring table below this size (in 8 KiB pages) is read whole faster than anyone notices. */
+enum { SMALL_TABLE_PAGES = 1024 };
+
+static bool check_unused(struct graph *g, struct error *err)
+{
+    for (size_t i = 0; i < g->plan->policy->dependent_count; i++) {
+        const struct policy_dependent *d = &g->plan->policy->dependents[i];
+        if (g->used[i] || !g->listed[i].oid)
+            continue;
+        error_set(err, SWEEP_USAGE, "%s: no reference%s%s of %s leads to a table that this policy deletes from",
+                  d->table.origin, d->constraint.value ? " " : "",
+                  d->constraint.value ? d->constraint.value : "", g->listed[i].label);
+        return error_hint(err, "Take the entry out, or state the reference in the policy's \"references\".");
+    }
+    return true;
+}
+
+static bool check_refusals(struct graph *g, struct error *err)
+{
+    if (!*g->detail)
+        return true;
+    const struct policy *policy = g->plan->policy;
+    error_set(err, SWEEP_REFUSED,
+              "policy %s does not say what happens to rows that refer to those it deletes",
+              policy->name);
+    error_detail(err, "%s", g->detail);
+    return error_hint(err,
+                      "Nothing was deleted. Decide in a policy of your own (\"pgsweep show %s > "
+                      "DIR/%s.yaml\", then --policy-dir DIR), under dependents:%s",
+                      policy->name, policy->name, g->refusals);
+}
+
+/* What the columns alone do not tell about rows that stay (a column that is set twice, or generated) the
+ * server finds as it parses the statement. */
+static bool check_updates(struct plan *plan, struct db *db, struct error *err)
+{
+    for (size_t i = 1; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        bool updates = node->action == ACTION_DETACH || node->action == ACTION_REASSIGN;
+        for (size_t e = 0; updates && e < node->edge_count; e++) {
+            PQExpBuffer sql = createPQExpBuffer();
+            plan_append_step(sql, plan, node, &node->edges[e]);
+            char *text = buffer_take(plan, sql);
+            if (!db_check(db, text, err))
+                return error_prefix(err, "%s: %s cannot be updated", node->rule->table.origin,
+                                    node->table.label);
+            talloc_free(text);
+        }
+    }
+    return true;
+}
+
+static bool check_index(struct plan *plan, const struct plan_node *node, const struct plan_edge *edge,
+                        const struct plan_request *request, struct error *err)
+{
+    char *columns = mem_strdup(plan, edge->columns[0]);
+    for (size_t c = 1; c < edge->width; c++)
+        columns = talloc_asprintf_append(columns, ", %s", edge->columns[c]);
+    char *create = mem_printf(plan, "CREATE INDEX CONCURRENTLY ON %s (%s);", node->table.ident, columns);
+    if (edge->pages < SMALL_TABLE_PAGES || !request->live || request->allow_missing_index) {
+        plan_note(plan, "no index on %s (%s), where %s refers from: every deletion reads the whole table; %s",
+                  node->table.label, columns, edge->constraint, create);
+        return true;
+    }
+    error_set(err, SWEEP_REFUSED, "%s is large and has no index on (%s), where %s refers from",
+              node->table.label, columns, edge->constraint);
+    error_detail(err, "Each deleted row of %s would read the whole of %s.", edge->parent->table.label,
+                 node->table.label);
+    return error_hint(err, "%s Or run with --allow-missing-index.", create);
+}
+
+static bool check_indexes(struct plan *plan, const struct plan_request *request, struct error *err)
+{
+    for (size_t i = 1; i < plan->node_count; i++)
+        for (size_t e = 0; e < plan->nodes[i]->edge_count; e++)
+            if (!plan->nodes[i]->edges[e].indexed &&
+                !check_index(plan, plan->nodes[i], &plan->nodes[i]->edges[e], request, err))
+                return false;
+    return true;
+}
+
+bool graph_check(struct graph *g, const struct plan_request *request, struct error *err)
+{
+    return check_refusals(g, err) && check_unused(g, err) && order_build(g->plan, err) &&
+           check_updates(g->plan, g->db, err) && check_indexes(g->plan, request, err);
+}

@@ -1,0 +1,138 @@
+/* What a rule of the policy says about a reference and its table, checked against the schema. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+bool rule_can_detach(const struct plan_edge *edge)
+{
+    for (size_t i = 0; i < edge->width; i++)
+        if (!edge->not_null[i])
+            return true;
+    return false;
+}
+
+int rule_for(const struct graph *g, const char *oid, const char *constraint)
+{
+    int general = -1;
+    for (size_t i = 0; i < g->plan->policy->dependent_count; i++) {
+        const struct policy_dependent *d = &g->plan->policy->dependents[i];
+        if (!g->listed[i].oid || strcmp(g->listed[i].oid, oid) != 0 ||
+            d->action == ACTION_DELETE_ORPHANS)
+            continue;
+        if (!d->constraint.value)
+            general = (int)i;
+        else if (strcmp(d->constraint.value, constraint) == 0)
+            return (int)i;
+    }
+    return general;
+}
+
+/* That the value can be put into the column: as its type reads it. */
+static bool check_value(struct db *db, const struct plan_node *node, const struct plan_column *column,
+                        const char *value, const char *origin, struct error *err)
+{
+    if (!value && column->not_null)
+        return error_set(err, SWEEP_USAGE, "%s: column %s of %s may not be null", origin, column->ident,
+                         node->table.label);
+    char *probe = mem_printf(db, "SELECT $1::%s IS NULL", column->type);
+    bool ok = db_query(db, probe, probe, 1, &value, NULL, err);
+    talloc_free(probe);
+    return ok || error_prefix(err, "%s: column %s of %s", origin, column->ident, node->table.label);
+}
+
+/* What becomes of a row along a reference to a row of its own table. */
+static bool check_self(struct plan_node *node, const struct plan_edge *edge, const char *origin, struct error *err)
+{
+    if (strcmp(node->table.oid, edge->parent->table.oid) != 0)
+        return true;
+    const char *why = edge->parent->index == 0                         ? "be younger than the one that it refers to"
+                      : edge->parent->action == ACTION_DELETE_ORPHANS ? "be in use when the one that it refers to is not"
+                      : edge->shared                                   ? "refer to several at once"
+                                                                       : NULL;
+    if (why) {
+        error_set(err, SWEEP_USAGE, "%s: %s refers to itself (%s), and a row may %s", origin, node->table.label,
+                  edge->constraint, why);
+        return error_hint(err, "Choose detach or keep for this reference.");
+    }
+    node->key = catalog_key(edge->parent, &node->table, &node->key_count);
+    return node->key_count > 0 ||
+           error_set(err, SWEEP_USAGE, "%s: %s refers to itself (%s) and has no primary key", origin,
+                     node->table.label, edge->constraint);
+}
+
+bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *edge,
+                struct error *err)
+{
+    const struct policy_dependent none = {0};
+    const struct policy_dependent *rule = node->rule ? node->rule : &none;
+    const char *origin = rule->table.origin ? rule->table.origin : "the policy";
+    if (node->action == ACTION_DETACH && !rule_can_detach(edge)) {
+        error_set(err, SWEEP_USAGE, "%s: %s cannot be detached: no column of its reference (%s) may be null",
+                  origin, node->table.label, edge->constraint);
+        return error_hint(err, "ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL; or choose another action.",
+                          node->table.ident, edge->columns[0]);
+    }
+    if (node->action == ACTION_REASSIGN && edge->width != 1)
+        return error_set(err, SWEEP_USAGE, "%s: %s cannot be reassigned: its reference (%s) has several columns",
+                         origin, node->table.label, edge->constraint);
+    if (node->action == ACTION_REASSIGN &&
+        !check_value(db, node, catalog_column(&node->table, edge->names[0]), rule->to.value,
+                     rule->to.origin, err))
+        return false;
+    if (node->action == ACTION_IGNORE && strchr("cnd", edge->on_delete)) {
+        error_set(err, SWEEP_USAGE,
+                  "%s: %s cannot be ignored: constraint %s says ON DELETE %s, so its rows would change",
+                  origin, node->table.label, edge->constraint, plan_on_delete_name(edge->on_delete));
+        return error_hint(err, "Say what should happen to them: delete, detach or keep.");
+    }
+    return node->action != ACTION_DELETE || check_self(node, edge, origin, err);
+}
+
+static bool add_assignment(struct plan_node *node, struct plan *plan, struct db *db,
+                           const struct policy_assignment *set, struct error *err)
+{
+    const char *name = set->column;
+    const char *value = set->value;
+    const char *origin = set->origin;
+    const struct plan_column *column = catalog_column(&node->table, name);
+    if (!column) {
+        error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", origin, node->table.label, name);
+        return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.",
+                          node->table.ident, name);
+    }
+    if (!check_value(db, node, column, value, origin, err))
+        return false;
+    size_t i = mem_grow(plan, &node->set, &node->set_count);
+    node->set[i] = (struct plan_assignment){column->ident, column->type, column->name, value};
+    return true;
+}
+
+bool rule_add_object(struct plan_node *node, struct plan *plan, const struct setting *name,
+                       struct error *err)
+{
+    const struct plan_column *column = catalog_column(&node->table, name->value);
+    if (!column)
+        return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", name->origin,
+                         node->table.label, name->value);
+    size_t names = node->object_count;
+    mem_grow(plan, &node->object_names, &names);
+    size_t i = mem_grow(plan, &node->objects, &node->object_count);
+    node->objects[i] = column->ident;
+    node->object_names[i] = column->name;
+    plan->has_objects = true;
+    return true;
+}
+
+bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct error *err)
+{
+    const struct policy_dependent *rule = node->rule;
+    for (size_t i = 0; rule && i < rule->set_count; i++)
+        if (!add_assignment(node, plan, db, &rule->set[i], err))
+            return false;
+    for (size_t i = 0; rule && i < rule->object_count; i++)
+        if (!rule_add_object(node, plan, &rule->objects[i], err))
+            return false;
+    return true;
+}
+
