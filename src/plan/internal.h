@@ -93,9 +93,14 @@ enum leaf {
     LEAF_KEYS,        /* one of the keys in the array parameters $1... */
     LEAF_KEYS_BESIDE, /* the same from $2 on: $1 is the cutoff */
     LEAF_ELIGIBLE,    /* any candidate; $1 is the cutoff */
-    LEAF_LATER,       /* any candidate but those keys; parameters as for LEAF_KEYS_BESIDE */
+    LEAF_GOING,       /* the same in the middle of a transaction, which has deleted some of its rows in hand */
+    LEAF_LATER,       /* any candidate but those keys, there too; parameters as for LEAF_KEYS_BESIDE */
     LEAF_CORRELATED,  /* the row t of the query around */
 };
+
+/* One of the rows in hand; a candidate that is foreseen to go. */
+bool leaf_is_in_hand(enum leaf leaf);
+bool leaf_is_predicted(enum leaf leaf);
 
 /* The condition that the row alias of node goes (or, detached or reassigned, loses a reference), through any
  * edge, with a root row at the leaf. The alias of a row of the root is t. */
@@ -108,7 +113,7 @@ void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_no
 bool reach_append_table(PQExpBuffer out, const struct plan *plan, const char *oid, const struct plan_node *self,
                         bool before, const char *alias, enum leaf leaf);
 
-/* "the row alias of the shared table goes": in hand and, by LEAF_ELIGIBLE, with its last reference. */
+/* "the row alias of the shared table goes": in hand or, where it is predicted, with its last reference. */
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                    const char *alias, enum leaf leaf);
 

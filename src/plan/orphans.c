@@ -9,24 +9,30 @@ static void append_setting(PQExpBuffer out, const struct plan_node *orphan, size
     appendPQExpBuffer(out, "'pgsweep.o%d_%zu'", orphan->index, column);
 }
 
+/* The setting as an array of the column's type: empty when nothing was put there in this transaction. */
+static void append_array(PQExpBuffer out, const struct plan_node *orphan, size_t column)
+{
+    appendPQExpBufferStr(out, "coalesce(nullif(pg_catalog.current_setting(");
+    append_setting(out, orphan, column);
+    appendPQExpBuffer(out, ", true), ''), '{}')::%s[]", orphan->key[column]->type);
+}
+
 /* The condition that the row alias is one of those in hand. */
 static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, const char *alias)
 {
+    reach_append_key(out, alias, orphan->key, orphan->key_count);
     /* A subquery, so that the setting is read and parsed once and not for each row. */
     if (orphan->key_count == 1) {
-        appendPQExpBuffer(out, "%s.%s = ANY ((SELECT pg_catalog.current_setting(", alias,
-                          orphan->key[0]->ident);
-        append_setting(out, orphan, 0);
-        appendPQExpBuffer(out, ")::%s[])::%s[])", orphan->key[0]->type, orphan->key[0]->type);
+        appendPQExpBufferStr(out, " = ANY ((SELECT ");
+        append_array(out, orphan, 0);
+        appendPQExpBuffer(out, ")::%s[])", orphan->key[0]->type);
         return;
     }
-    reach_append_key(out, alias, orphan->key, orphan->key_count);
     appendPQExpBufferStr(out, " IN (SELECT * FROM ROWS FROM (");
     for (size_t i = 0; i < orphan->key_count; i++) {
-        appendPQExpBufferStr(out, i ? ", pg_catalog.unnest(pg_catalog.current_setting("
-                                    : "pg_catalog.unnest(pg_catalog.current_setting(");
-        append_setting(out, orphan, i);
-        appendPQExpBuffer(out, ")::%s[])", orphan->key[i]->type);
+        appendPQExpBufferStr(out, i ? ", pg_catalog.unnest(" : "pg_catalog.unnest(");
+        append_array(out, orphan, i);
+        appendPQExpBufferChar(out, ')');
     }
     appendPQExpBufferStr(out, ") AS k)");
 }
@@ -36,7 +42,7 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
                         enum leaf leaf)
 {
     char from[24];
-    bool exists = leaf == LEAF_ELIGIBLE || leaf == LEAF_LATER;
+    bool exists = leaf_is_predicted(leaf);
     snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
     if (link->child->index == 0 && leaf == LEAF_CORRELATED) {
         reach_append_match(out, link, from, alias);
@@ -58,7 +64,8 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
     appendPQExpBufferChar(out, ')');
 }
 
-/* Through any link, or only those from rows of one group: of those that hang on one shared table, or on the root. */
+/* Through any link, or only those from rows of one group: of those that hang on one shared table, or on the root.
+ * In the middle of a transaction the links of what is in hand may be gone. */
 static void append_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                           const char *alias, enum leaf leaf, const struct plan_node *const *group)
 {
@@ -70,13 +77,17 @@ static void append_linked(PQExpBuffer out, const struct plan *plan, const struct
         append_link(out, plan, &orphan->links[i], alias, leaf);
         separator = " OR ";
     }
+    if (leaf == LEAF_GOING || leaf == LEAF_LATER) {
+        appendPQExpBufferStr(out, separator);
+        append_in_hand(out, orphan, alias);
+    }
     appendPQExpBufferChar(out, ')');
 }
 
-/* For every reference from another table "AND NOT EXISTS (...)"; predicted: references that go themselves do not
- * count. */
+/* For every reference from another table "AND NOT EXISTS (...)". Where it is predicted, references that go themselves
+ * do not count. */
 static void append_unused(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                          const char *alias, bool predicted)
+                          const char *alias, enum leaf leaf)
 {
     for (size_t i = 0; i < orphan->use_count; i++) {
         const struct plan_edge *use = &orphan->uses[i];
@@ -84,9 +95,10 @@ static void append_unused(PQExpBuffer out, const struct plan *plan, const struct
         snprintf(from, sizeof from, "u%d", orphan->index);
         appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", use->table, from);
         reach_append_match(out, use, from, alias);
-        if (predicted && use->child) {
+        if (leaf_is_predicted(leaf) && use->child) {
             appendPQExpBufferStr(out, " AND ");
-            reach_append_table(out, plan, use->child->table.oid, NULL, false, from, LEAF_ELIGIBLE);
+            reach_append_table(out, plan, use->child->table.oid, NULL, false, from,
+                               leaf == LEAF_LATER ? LEAF_GOING : leaf);
             appendPQExpBufferStr(out, " IS NOT TRUE");
         }
         appendPQExpBufferChar(out, ')');
@@ -130,10 +142,10 @@ static void append_closure(PQExpBuffer out, const struct plan *plan, const struc
     appendPQExpBufferChar(out, ')');
 }
 
-/* The row alias is in hand; predicted: in the query "linked". */
-static void append_member(PQExpBuffer out, const struct plan_node *orphan, const char *alias, bool predicted)
+/* The row alias is in hand or, where that is predicted, in the query "linked". */
+static void append_member(PQExpBuffer out, const struct plan_node *orphan, const char *alias, enum leaf leaf)
 {
-    if (!predicted) {
+    if (leaf_is_in_hand(leaf)) {
         append_in_hand(out, orphan, alias);
         return;
     }
@@ -142,18 +154,18 @@ static void append_member(PQExpBuffer out, const struct plan_node *orphan, const
 }
 
 /* "blocked": the members that a row outside uses, and what those refer to. */
-static void append_blocked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, bool predicted)
+static void append_blocked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf)
 {
     appendPQExpBufferStr(out, "blocked AS (SELECT ");
     reach_append_columns(out, "b", orphan->key, orphan->key_count);
     appendPQExpBuffer(out, " FROM %s AS b WHERE ", orphan->table.ident);
-    append_member(out, orphan, "b", predicted);
+    append_member(out, orphan, "b", leaf);
     appendPQExpBufferStr(out, " AND NOT (true");
-    append_unused(out, plan, orphan, "b", predicted);
+    append_unused(out, plan, orphan, "b", leaf);
     appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS c WHERE ", orphan->table.ident);
     append_self(out, orphan, "c", "b");
     appendPQExpBufferStr(out, " AND NOT (");
-    append_member(out, orphan, "c", predicted);
+    append_member(out, orphan, "c", leaf);
     appendPQExpBufferStr(out, ")))");
     append_referred(out, orphan, "blocked");
     appendPQExpBufferChar(out, ')');
@@ -162,8 +174,9 @@ static void append_blocked(PQExpBuffer out, const struct plan *plan, const struc
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                    const char *alias, enum leaf leaf)
 {
-    bool certain = leaf != LEAF_CORRELATED;
-    if (leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE) {
+    /* In a guard of the candidate around, who else is a candidate is not known yet: it spares rather too many. */
+    bool certain = leaf_is_predicted(leaf);
+    if (leaf_is_in_hand(leaf)) {
         append_in_hand(out, orphan, alias);
     } else if (orphan->self_count > 0) {
         reach_append_key(out, alias, orphan->key, orphan->key_count);
@@ -171,15 +184,14 @@ void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_n
         append_closure(out, plan, orphan, leaf, NULL);
         if (certain) {
             appendPQExpBufferStr(out, ", ");
-            append_blocked(out, plan, orphan, true);
+            append_blocked(out, plan, orphan, leaf);
         }
         appendPQExpBuffer(out, " SELECT * FROM linked%s)", certain ? " EXCEPT SELECT * FROM blocked" : "");
     } else {
         appendPQExpBufferChar(out, '(');
         append_linked(out, plan, orphan, alias, leaf, NULL);
-        /* In a guard of the candidate around, who else is a candidate is not known yet: it spares rather too many. */
         if (certain)
-            append_unused(out, plan, orphan, alias, true);
+            append_unused(out, plan, orphan, alias, leaf);
         appendPQExpBufferChar(out, ')');
     }
 }
@@ -207,17 +219,6 @@ bool plan_collects(const struct plan_node *orphan, const struct plan_node *group
     return false;
 }
 
-/* No group before this one collects rows of the shared table. */
-static bool is_first(const struct plan *plan, const struct plan_node *orphan, const struct plan_node *group)
-{
-    if (!group)
-        return true;
-    for (size_t i = 0; plan->shared[i] != group; i++)
-        if (plan_collects(orphan, plan->shared[i]))
-            return false;
-    return !plan_collects(orphan, NULL);
-}
-
 void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                          const struct plan_node *group)
 {
@@ -230,7 +231,7 @@ void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct 
     } else {
         append_linked(out, plan, orphan, "s", LEAF_KEYS, &group);
     }
-    if (!is_first(plan, orphan, group)) {
+    if (group) {
         appendPQExpBufferStr(out, " OR ");
         append_in_hand(out, orphan, "s");
     }
@@ -248,10 +249,10 @@ void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct p
         appendPQExpBufferStr(out, " AND ");
         reach_append_key(out, "s", orphan->key, orphan->key_count);
         appendPQExpBufferStr(out, " NOT IN (WITH RECURSIVE ");
-        append_blocked(out, plan, orphan, false);
+        append_blocked(out, plan, orphan, LEAF_KEYS);
         appendPQExpBufferStr(out, " SELECT * FROM blocked)");
     } else {
-        append_unused(out, plan, orphan, "s", false);
+        append_unused(out, plan, orphan, "s", LEAF_KEYS);
     }
     appendPQExpBufferStr(out, ") AS shared");
 }

@@ -110,9 +110,14 @@ void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const cha
     reach_append_not_empty(out, edge, alias);
 }
 
-static bool is_in_hand(enum leaf leaf)
+bool leaf_is_in_hand(enum leaf leaf)
 {
     return leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE;
+}
+
+bool leaf_is_predicted(enum leaf leaf)
+{
+    return leaf == LEAF_ELIGIBLE || leaf == LEAF_GOING || leaf == LEAF_LATER;
 }
 
 /* $1, or $2 where the cutoff is $1. */
@@ -124,7 +129,7 @@ static int first_key(enum leaf leaf)
 /* The condition that t, a row of the root, is one at the leaf. */
 static void append_root(PQExpBuffer out, const struct plan *plan, enum leaf leaf)
 {
-    if (is_in_hand(leaf)) {
+    if (leaf_is_in_hand(leaf)) {
         plan_append_keys(out, plan, first_key(leaf));
         return;
     }
@@ -145,7 +150,7 @@ static void append_last(PQExpBuffer out, const struct plan *plan, const struct p
     appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
     reach_append_match(out, edge, alias, parent);
     appendPQExpBufferStr(out, " AND (");
-    reach_append(out, plan, edge->parent, parent, leaf == LEAF_LATER ? LEAF_ELIGIBLE : leaf);
+    reach_append(out, plan, edge->parent, parent, leaf == LEAF_LATER ? LEAF_GOING : leaf);
     appendPQExpBufferStr(out, ") IS NOT TRUE)");
 }
 
@@ -153,7 +158,7 @@ static void append_last(PQExpBuffer out, const struct plan *plan, const struct p
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
                            const char *parent, enum leaf leaf)
 {
-    bool exists = leaf == LEAF_ELIGIBLE || leaf == LEAF_LATER;
+    bool exists = leaf_is_predicted(leaf);
     if (!exists)
         reach_append_list(out, alias, edge->columns, edge->width, true);
     appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
@@ -187,7 +192,7 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
         reach_append_match(out, edge, alias, "t");
         return;
     }
-    if (root && is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
+    if (root && leaf_is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
         reach_append_list(out, alias, edge->columns, edge->width, true);
         if (edge->width == 1) {
             appendPQExpBuffer(out, " = ANY ($%d::%s[])", first_key(leaf), plan->key[0]->type);

@@ -88,18 +88,9 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
     appendPQExpBufferStr(out, " AND ");
     reach_append(out, plan, node, "d", LEAF_LATER);
     appendPQExpBufferStr(out, " IS NOT TRUE");
-    if (reach_append_table(deleted, plan, node->table.oid, node, false, "d", LEAF_ELIGIBLE))
+    if (reach_append_table(deleted, plan, node->table.oid, node, false, "d", LEAF_GOING))
         appendPQExpBuffer(out, " AND %s IS NOT TRUE", deleted->data);
     destroyPQExpBuffer(deleted);
-    /* Their links are gone, so that they are no longer predicted. */
-    for (size_t i = 1; node->orphan && i < plan->node_count; i++) {
-        const struct plan_node *other = plan->nodes[i];
-        if (!order_is_deleted(other) || other->orphan != node->orphan || strcmp(other->table.oid, node->table.oid) != 0)
-            continue;
-        appendPQExpBufferStr(out, " AND (");
-        reach_append(out, plan, other, "d", LEAF_KEYS);
-        appendPQExpBufferStr(out, ") IS NOT TRUE");
-    }
 }
 
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,

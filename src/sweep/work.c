@@ -10,7 +10,7 @@ static struct work_step *add_step(struct sweep *sweep, const char *name, PQExpBu
     struct work *work = &sweep->work;
     size_t i = mem_grow(sweep->report, &work->steps, &work->count);
     struct work_step *step = &work->steps[i];
-    step->name = mem_printf(sweep->report, "%s_%zu", name, i);
+    step->name = mem_printf(sweep->report, "work_%zu_%s", i, name);
     step->sql = buffer_take(sweep->report, sql);
     return step;
 }
