@@ -152,8 +152,8 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
     plan->policy = policy;
     bool ok = build_root(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
-              privileges_check(plan, db, request->live, err) && conditions_build(plan, db, err) &&
-              build_directory(plan, err) && build_walk(plan, db, err);
+              privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
+              conditions_build(plan, db, err) && build_directory(plan, err) && build_walk(plan, db, err);
     if (!ok) {
         talloc_free(plan);
         return false;

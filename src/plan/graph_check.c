@@ -57,6 +57,32 @@ static bool check_updates(struct plan *plan, struct db *db, struct error *err)
     return true;
 }
 
+/* That the row is there that others are reassigned to. */
+static bool check_target(struct db *db, const struct plan_node *node, const struct plan_edge *edge, struct error *err)
+{
+    const struct setting *to = &node->rule->to;
+    struct db_rows *rows;
+    char *sql = mem_printf(db, "SELECT EXISTS (SELECT FROM %s WHERE %s = $1::%s)", edge->parent->table.ident,
+                           edge->referred[0], catalog_column(&node->table, edge->names[0])->type);
+    bool ok = db_query(db, sql, sql, 1, &to->value, &rows, err);
+    if (ok && !db_rows_bool(rows, 0, 0)) {
+        ok = error_set(err, SWEEP_USAGE, "%s: to: no row of %s has %s = %s, so that %s cannot be reassigned to it",
+                       to->origin, edge->parent->table.label, edge->referred[0], to->value, node->table.label);
+        error_hint(err, "Name one that is there and is going to stay.");
+    }
+    talloc_free(sql);
+    return ok;
+}
+
+bool graph_check_targets(const struct plan *plan, struct db *db, struct error *err)
+{
+    for (size_t i = 1; i < plan->node_count; i++)
+        for (size_t e = 0; plan->nodes[i]->action == ACTION_REASSIGN && e < plan->nodes[i]->edge_count; e++)
+            if (!check_target(db, plan->nodes[i], &plan->nodes[i]->edges[e], err))
+                return false;
+    return true;
+}
+
 static bool check_index(struct plan *plan, const struct plan_node *node, const struct plan_edge *edge,
                         const struct plan_request *request, struct error *err)
 {

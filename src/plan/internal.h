@@ -53,6 +53,9 @@ bool shared_build(struct graph *g, struct error *err);
 /* Refuses what a complete graph must not have; orders its nodes. */
 bool graph_check(struct graph *g, const struct plan_request *request, struct error *err);
 
+/* That the rows are there that others are reassigned to. */
+bool graph_check_targets(const struct plan *plan, struct db *db, struct error *err);
+
 /* The policy's rule for a reference, or -1: one for its constraint before one for its table. Rules for
  * shared tables are about no reference. */
 int rule_for(const struct graph *g, const char *oid, const char *constraint);
