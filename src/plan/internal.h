@@ -101,8 +101,9 @@ enum leaf {
     LEAF_CORRELATED,  /* the row t of the query around */
 };
 
-/* One of the rows in hand; a candidate that is foreseen to go. */
+/* One of the rows in hand; a candidate that is foreseen to go; the same in the middle of a transaction. */
 bool leaf_is_in_hand(enum leaf leaf);
+bool leaf_is_mid(enum leaf leaf);
 bool leaf_is_predicted(enum leaf leaf);
 
 /* The condition that the row alias of node goes (or, detached or reassigned, loses a reference), through any

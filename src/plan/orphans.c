@@ -42,7 +42,7 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
                         enum leaf leaf)
 {
     char from[24];
-    bool exists = leaf_is_predicted(leaf);
+    bool exists = leaf_is_mid(leaf);
     snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
     if (link->child->index == 0 && leaf == LEAF_CORRELATED) {
         reach_append_match(out, link, from, alias);
@@ -77,7 +77,7 @@ static void append_linked(PQExpBuffer out, const struct plan *plan, const struct
         append_link(out, plan, &orphan->links[i], alias, leaf);
         separator = " OR ";
     }
-    if (leaf == LEAF_GOING || leaf == LEAF_LATER) {
+    if (leaf_is_mid(leaf)) {
         appendPQExpBufferStr(out, separator);
         append_in_hand(out, orphan, alias);
     }

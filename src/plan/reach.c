@@ -115,9 +115,14 @@ bool leaf_is_in_hand(enum leaf leaf)
     return leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE;
 }
 
+bool leaf_is_mid(enum leaf leaf)
+{
+    return leaf == LEAF_GOING || leaf == LEAF_LATER;
+}
+
 bool leaf_is_predicted(enum leaf leaf)
 {
-    return leaf == LEAF_ELIGIBLE || leaf == LEAF_GOING || leaf == LEAF_LATER;
+    return leaf == LEAF_ELIGIBLE || leaf_is_mid(leaf);
 }
 
 /* $1, or $2 where the cutoff is $1. */
@@ -154,11 +159,12 @@ static void append_last(PQExpBuffer out, const struct plan *plan, const struct p
     appendPQExpBufferStr(out, ") IS NOT TRUE)");
 }
 
-/* For the planner: EXISTS where it should be free to look at one row or at all; IN where few rows are in hand. */
+/* IN reads all that the leaf selects; where that is every candidate and few rows are asked about, EXISTS looks them
+ * up one by one. */
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
                            const char *parent, enum leaf leaf)
 {
-    bool exists = leaf_is_predicted(leaf);
+    bool exists = leaf_is_mid(leaf);
     if (!exists)
         reach_append_list(out, alias, edge->columns, edge->width, true);
     appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
