@@ -72,6 +72,18 @@ struct store_location {
 struct store_location store_resolve(const void *ctx, const struct store_config *config,
                                     const char *value);
 
+/* The other way round: texts that stand for all values that name the object. Each such value, unless it
+ * percent-encodes ASCII letters or digits, is one of them, or
+ *   - a URL without percent escapes in its path, and the same as one of them from the path on, up to a
+ *     query string or fragment;
+ *   - a URL with some, and the path has the same ASCII letters and digits (whatever their case), and
+ *     characters beyond ASCII either all in escapes or all bare, as the path of one of them.
+ * So a database can look for the rows that may name an object, and store_resolve says which do. Returns
+ * how many; owned by ctx. */
+enum { STORE_SPELLINGS_MAX = 13 };
+size_t store_spellings(const void *ctx, const struct store_config *config, const struct store_location *where,
+                       char *spellings[STORE_SPELLINGS_MAX]);
+
 /* Opens nothing yet: connections are made when needed and kept for the life of the store. config
  * must outlive it. Owned by ctx; talloc_free closes it. False and err when libcurl cannot start. */
 bool store_new(const void *ctx, const struct store_config *config, struct store **store,

@@ -11,7 +11,7 @@
 #include "pgsweep/text.h"
 
 /* At most this many keys are in memory at a time. */
-enum { BATCH = 4000, FOREIGN_TOLD = 5 };
+enum { BATCH = 10000, FOREIGN_TOLD = 5 };
 
 struct drain {
     struct effects *effects;
