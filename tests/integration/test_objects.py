@@ -183,7 +183,7 @@ def test_M3_2500_keys_in_one_run(mocs, s3, server_log):
     assert report["objects"]["deleted"] == 2500
     assert sorted(entry["keys"] for entry in s3.log()) == [500, 1000, 1000]
     # One look at each of the four columns that name objects: each reads a whole table.
-    assert len(server_log.matching("AS present")) == 4
+    assert len(server_log.matching(r"AS w\(common\)")) == 4
 
 
 def test_M3_the_same_object_twice_is_one_object(mocs):

@@ -85,7 +85,7 @@ def test_M3_server_down_in_the_middle(mocs, s3):
     report = mocs.run()
     s3.up()
     waiting = mocs.queue()
-    assert mocs.left() == [] and 1000 <= len(waiting) <= 3000
+    assert mocs.left() == [] and 1000 <= len(waiting) <= 5000
     assert set(mocs.keys()) <= set(waiting)
     assert report["objects"]["deleted"] == 7000 - len(waiting) and report["objects"]["waiting"] == len(waiting)
     s3.reset()
