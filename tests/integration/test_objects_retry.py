@@ -1,7 +1,10 @@
 """What becomes of objects when the store does not do as it is told. M3: a failure is a warning, blocks
 nothing, undoes nothing, and no key is forgotten."""
+import signal
+
 import pytest
 
+from harness import wait_until
 from objectsworld import BUCKET
 
 ATTEMPTS = 10
@@ -57,6 +60,46 @@ def test_M3_rows_go_and_keys_are_kept_when_the_store_fails(mocs, s3, kind):
     else:
         check_kept(mocs, report, told=told)
     check_drained(mocs)
+
+
+def test_M3_a_store_that_hangs_costs_no_more_than_its_timeout(mocs, s3):
+    for moc in range(4):
+        mocs.add(moc, [f"{moc}/{i}" for i in range(1500)], put=False)
+    s3.fault("hang", count=1000)
+    report = mocs.run("--chunk=1", env={"PGSWEEP_S3_TIMEOUT": "1 s"})
+    assert report["result"].seconds < 8 and mocs.left() == []
+    assert report["objects"]["waiting"] == 6000 and "Timeout" in "".join(report["remarks"])
+    assert len(s3.log()) <= 4  # those in flight at once, and no more
+    assert {error.split(":")[0] for error in mocs.queue("last_error")} == {"Timeout"}
+
+
+def test_M3_what_a_signal_stopped_is_no_failed_attempt(mocs, s3):
+    mocs.add(1, ["a"])
+    s3.fault("hang", count=1000)
+    running = mocs.start()
+    wait_until(s3.log, what="the request")
+    running.signal(signal.SIGINT)
+    result = running.wait(timeout=10)
+    assert result.code == 130 and result.json()["objects"]["waiting"] == 1, result
+    assert mocs.queue("value, attempts, last_error, next_attempt <= now()") == [("a", 0, None, True)]
+    s3.reset()
+    assert mocs.run()["objects"]["deleted"] == 1 and mocs.keys() == []
+
+
+def test_M3_a_failure_names_the_object_and_where_it_is(mocs, s3):
+    mocs.add(1, ["a", "b/c d", "e"])
+    s3.fault("partial", match="b/c d", code="AccessDenied", message="not yours")
+    remark, = mocs.run()["remarks"]
+    assert "s3://media/b/c d" in remark and "AccessDenied: not yours" in remark and s3.endpoint in remark
+    assert "1 object could" in remark
+
+
+def test_M3_credentials_that_are_missing_are_explained(mocs):
+    mocs.add(1, ["a"])
+    remark, = mocs.run(env={"AWS_SECRET_ACCESS_KEY": None})["remarks"]
+    assert "secret access key is missing" in remark and "stay queued" in remark
+    remark, = mocs.run(env={"AWS_SECRET_ACCESS_KEY": None, "AWS_ACCESS_KEY_ID": None})["remarks"]
+    assert ".aws/credentials" in remark and "AWS_SHARED_CREDENTIALS_FILE" in remark
 
 
 def test_M3_one_slow_down_is_repeated_at_once(mocs, s3):
