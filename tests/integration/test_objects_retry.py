@@ -168,6 +168,55 @@ def exhausted(mocs, s3, key="a"):
     return mocs.run()
 
 
+def test_M3_retry_makes_all_due_and_the_next_drain_finishes(mocs, s3):
+    mocs.add(1, ["a", "b"])
+    s3.down()
+    mocs.run()
+    s3.reset()
+    assert mocs.drain()["deleted"] == 0 and mocs.queue("attempts") == [1, 1]
+    done = mocs.runner("objects", "retry")
+    assert done.code == 0 and done.out.startswith("2 due now"), done
+    assert mocs.queue("attempts") == [0, 0]
+    assert mocs.drain()["deleted"] == 2 and mocs.keys() == mocs.queue() == []
+
+
+def test_M3_retry_of_one(mocs, s3):
+    mocs.add(1, ["a", "b"])
+    s3.down()
+    mocs.run()
+    s3.reset()
+    one = mocs.db.value("SELECT id FROM pgsweep.object_queue WHERE value = 'a'")
+    assert mocs.runner("objects", "retry", one, "--format=json").json() == {"ids": [one]}
+    assert mocs.drain()["deleted"] == 1 and mocs.keys() == mocs.queue() == ["b"]
+
+
+def test_O5_a_bucket_that_is_configured_later(mocs, s3):
+    mocs.add(1, ["s3://media/a"], put=False)
+    s3.put(BUCKET, "a")
+    assert mocs.run(env={"PGSWEEP_S3_BUCKET": "elsewhere"})["objects"]["foreign"] == 1
+    assert mocs.drain()["deleted"] == 0 and mocs.queue("state") == ["foreign"]
+    assert mocs.runner("objects", "retry").code == 0
+    assert mocs.drain()["deleted"] == 1 and mocs.keys() == mocs.queue() == []
+
+
+def test_O5_a_discarded_object_stays_and_is_known(mocs, s3):
+    long = "s3://other/" + "x" * 6000
+    mocs.add(1, ["a", "s3://other/b", long], put=False)
+    s3.put(BUCKET, "a")
+    s3.down()
+    mocs.run()
+    ids = mocs.db.column("SELECT id FROM pgsweep.object_queue")
+    wrong = mocs.runner("objects", "discard", *ids, 999)
+    assert wrong.code == 2 and "no entry of the queue with the id 999" in wrong.err and len(mocs.queue()) == 3
+    assert mocs.runner("objects", "discard").code == 2
+    assert mocs.runner("objects", "discard", *ids).out == "3 discarded\n"
+    s3.reset()
+    mocs.run()
+    assert mocs.queue() == [] and mocs.keys() == ["a"]
+    assert sorted(mocs.letters("key[1], state")) == [("a", "discarded"), ("s3://other/b", "discarded"),
+                                                     (long[:500], "discarded")]
+
+
 def test_M5_attempts_exhausted_then_a_letter_then_retry_then_drained(mocs, s3):
     report = exhausted(mocs, s3)
     assert (report["objects"]["dead"], report["objects"]["failed"], mocs.queue()) == (1, 0, [])
