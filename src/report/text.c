@@ -160,7 +160,11 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     if (report->limit)
         fprintf(out, "  stopped at %s; about %s eligible rows are left for the next run\n",
                 report->limit, text_count(scratch, left > 0 ? left : 0));
-    if (report->signal)
+    int64_t waiting = report->objects.waiting + report->directories.waiting;
+    if (report->signal && left <= 0 && waiting > 0)
+        fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
+                report->signal, text_count(scratch, waiting));
+    else if (report->signal)
         fprintf(out, "  stopped by signal %d after the chunk in flight; about %s eligible rows are left\n",
                 report->signal, text_count(scratch, left > 0 ? left : 0));
     if (report->left_locked > 0)

@@ -82,6 +82,10 @@ def test_M3_what_a_signal_stopped_is_no_failed_attempt(mocs, s3):
     result = running.wait(timeout=10)
     assert result.code == 130 and result.json()["objects"]["waiting"] == 1, result
     assert mocs.queue("value, attempts, last_error, next_attempt <= now()") == [("a", 0, None, True)]
+    running = mocs.runner.start("mocs", env=mocs.env)
+    wait_until(lambda: len(s3.log()) == 2, what="the second request")
+    running.signal(signal.SIGINT)
+    assert "stopped by signal 2 when the rows were gone" in running.wait(timeout=10).out
     s3.reset()
     assert mocs.run()["objects"]["deleted"] == 1 and mocs.keys() == []
 
