@@ -41,7 +41,7 @@ static const char *action_text(void *scratch, const struct plan_node *node)
     static const char *const names[] = {"delete", "detach", "reassign", "keep", "delete orphans", "ignore"};
     const struct policy_dependent *rule = node->rule;
     char *details = mem_strdup(scratch, "");
-    if (node->action == ACTION_REASSIGN)
+    if (rule && node->action == ACTION_REASSIGN)
         details = append_detail(details, "to ", rule->to.value);
     for (size_t i = 0; i < node->set_count; i++)
         details = append_detail(details, "", mem_printf(scratch, "%s = %s", node->set[i].name,
@@ -50,7 +50,7 @@ static const char *action_text(void *scratch, const struct plan_node *node)
         details = append_detail(details, i ? "" : "objects: ", node->object_names[i]);
     if (rule && rule->count_as.value)
         details = append_detail(details, "counted as ", rule->count_as.value);
-    if (node->action == ACTION_IGNORE)
+    if (rule && node->action == ACTION_IGNORE)
         details = append_detail(details, "because: ", rule->reason.value);
     return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], details);
 }
@@ -160,7 +160,7 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     if (report->limit)
         fprintf(out, "  stopped at %s; about %s eligible rows are left for the next run\n",
                 report->limit, text_count(scratch, left > 0 ? left : 0));
-    int64_t waiting = report->objects.waiting + report->directories.waiting;
+    int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && left <= 0 && waiting > 0)
         fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
                 report->signal, text_count(scratch, waiting));

@@ -34,18 +34,18 @@ size_t store_spellings(const void *ctx, const struct store_config *config, const
                        char *spellings[STORE_SPELLINGS_MAX])
 {
     bool ascii = is_ascii(where->key);
-    const char *bases[] = {"", config->base_path};
+    /* Virtual-host style and path style, at AWS and below the path of an endpoint. */
+    const char *paths[] = {mem_printf(ctx, "/%s", where->key), mem_printf(ctx, "/%s/%s", where->bucket, where->key),
+                           mem_printf(ctx, "%s/%s", config->base_path, where->key),
+                           mem_printf(ctx, "%s/%s/%s", config->base_path, where->bucket, where->key)};
+    size_t path_count = *config->base_path ? 4 : 2;
     size_t n = 0;
     spellings[n++] = mem_strdup(ctx, where->key);
-    for (int with_bucket = 0; with_bucket < 2; with_bucket++) {
-        for (int with_base = 0; with_base <= (*config->base_path != '\0'); with_base++) {
-            char *path = mem_printf(ctx, "%s/%s%s%s", bases[with_base], with_bucket ? where->bucket : "",
-                                    with_bucket ? "/" : "", where->key);
-            spellings[n++] = mem_printf(ctx, "//h%s", path);
-            spellings[n++] = mem_printf(ctx, "//h/%s", percent_encode(ctx, path, false));
-            if (!ascii)
-                spellings[n++] = mem_printf(ctx, "//h/%s", percent_encode(ctx, path, true));
-        }
+    for (size_t i = 0; i < path_count; i++) {
+        spellings[n++] = mem_printf(ctx, "//h%s", paths[i]);
+        spellings[n++] = mem_printf(ctx, "//h/%s", percent_encode(ctx, paths[i], false));
+        if (!ascii)
+            spellings[n++] = mem_printf(ctx, "//h/%s", percent_encode(ctx, paths[i], true));
     }
     return n;
 }
