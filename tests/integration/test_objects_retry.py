@@ -62,6 +62,30 @@ def test_M3_rows_go_and_keys_are_kept_when_the_store_fails(mocs, s3, kind):
     check_drained(mocs)
 
 
+@pytest.mark.parametrize("before, minutes", [(0, 1), (1, 2), (4, 16), (8, 256)])
+def test_M3_each_failure_waits_twice_as_long(mocs, s3, before, minutes):
+    mocs.add(1, ["a"])
+    mocs.run(env={"PGSWEEP_S3_BUCKET": None, "PGSWEEP_S3_ENDPOINT": None, "PGSWEEP_S3_REGION": None})
+    mocs.db.sql("UPDATE pgsweep.object_queue SET attempts = %s", before)
+    s3.down()
+    assert mocs.run()["objects"]["failed"] == 1
+    attempts, wait = mocs.queue("attempts, extract(epoch FROM next_attempt - now())::int")[0]
+    assert attempts == before + 1 and minutes * 60 - 20 <= wait <= minutes * 60
+
+
+def test_M3_credentials_of_a_profile(mocs, s3):
+    mocs.add(1, ["a"])
+    directory = mocs.runner.home / ".aws"
+    directory.mkdir()
+    (directory / "credentials").write_text(
+        "[default]\naws_access_key_id = x\naws_secret_access_key = y\n[mine]\n"
+        f"aws_access_key_id = {s3.access_key}\naws_secret_access_key={s3.secret}\naws_session_token = {s3.session_token}\n")
+    unset = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_SESSION_TOKEN": None}
+    assert mocs.run(env=unset)["objects"]["failed"] == 1
+    mocs.make_due()
+    assert mocs.run(env={**unset, "AWS_PROFILE": "mine"})["objects"]["deleted"] == 1 and mocs.keys() == []
+
+
 def test_M3_a_store_that_hangs_costs_no_more_than_its_timeout(mocs, s3):
     for moc in range(4):
         mocs.add(moc, [f"{moc}/{i}" for i in range(1500)], put=False)
