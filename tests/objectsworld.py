@@ -17,14 +17,14 @@ class Mocs:
     def __init__(self, db, runner, s3=None):
         self.db, self.runner, self.s3 = db, runner, s3
         self.env = s3.environment() if s3 else {}
-        db.load("mocs_with_objects")
+        db.load("mocs")
         assert runner("init").code == 0
 
     def add(self, moc, files=(), thumbnail=None, images=(), bricks=0, age="60 days", put=True):
         """A MOC soft-deleted that long ago (None: not at all); images: ids, or (id, url, thumbnail)."""
         sql = self.db.sql
         sql("INSERT INTO moc_instructions (id, thumbnail_url, deleted_at)"
-            " VALUES (%s, %s, now() AT TIME ZONE 'UTC' - %s::interval)", moc, thumbnail, age)
+            " VALUES (%s, %s, now() - %s::interval)", moc, thumbnail, age)
         sql("INSERT INTO moc_files (moc_id, s3_key) SELECT %s, k FROM unnest(%s::text[]) AS k", moc,
             list(files))
         if bricks:

@@ -100,7 +100,12 @@ int64_t db_rows_affected(const struct db_rows *rows);
 bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err);
 
-/* The same for a prepared statement. */
+/* Runs one SQL text with one parameter for each of the values, in one round trip. rows[i] is NULL where
+ * that failed: this is for reading ahead, and tells no reasons. Fails when the connection is lost. */
+bool db_query_each(struct db *db, const void *ctx, const char *sql, const char *const *values, size_t count,
+                   struct db_rows **rows, struct error *err);
+
+/* The same as db_query for a prepared statement. */
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err);
 

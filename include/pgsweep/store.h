@@ -22,7 +22,8 @@ struct store_options {
     const char *buckets;    /* PGSWEEP_S3_BUCKET: one, or several separated by commas */
     const char *path_style; /* PGSWEEP_S3_PATH_STYLE: on, off, auto (on when there is an endpoint) */
     int requests;           /* in flight at once: 4 */
-    int timeout_ms;         /* of one request, from connecting to the end of the reply: 60,000 */
+    int timeout_ms;         /* of one request, from connecting to the end of the reply:
+                             * PGSWEEP_S3_TIMEOUT ("30 s", "2 min"): 60,000 */
     int backoff_ms;         /* the first wait before a request is repeated: 200; doubled after that */
 };
 
@@ -72,6 +73,18 @@ struct store_location {
 struct store_location store_resolve(const void *ctx, const struct store_config *config,
                                     const char *value);
 
+/* The other way round: texts that stand for all values that name the object. Each such value, unless it
+ * percent-encodes ASCII letters or digits, is one of them, or
+ *   - a URL without percent escapes in its path, and the same as one of them from the path on, up to a
+ *     query string or fragment;
+ *   - a URL with some, and the path has the same ASCII letters and digits (whatever their case), and
+ *     characters beyond ASCII either all in escapes or all bare, as the path of one of them.
+ * So a database can look for the rows that may name an object, and store_resolve says which do. Returns
+ * how many; owned by ctx. */
+enum { STORE_SPELLINGS_MAX = 13 };
+size_t store_spellings(const void *ctx, const struct store_config *config, const struct store_location *where,
+                       char *spellings[STORE_SPELLINGS_MAX]);
+
 /* Opens nothing yet: connections are made when needed and kept for the life of the store. config
  * must outlive it. Owned by ctx; talloc_free closes it. False and err when libcurl cannot start. */
 bool store_new(const void *ctx, const struct store_config *config, struct store **store,
@@ -85,12 +98,13 @@ struct store_object {
 enum store_outcome {
     STORE_DELETED,          /* the server confirmed it, or says that there is no such object */
     STORE_FAILED_RETRYABLE, /* try again later: the object may or may not be gone */
-    STORE_FAILED_PERMANENT  /* will fail again until somebody changes something */
+    STORE_FAILED_PERMANENT, /* will fail again until somebody changes something */
+    STORE_STOPPED           /* a signal came first: nothing is known, and nothing is the store's fault */
 };
 
 struct store_result {
     enum store_outcome outcome;
-    char *error; /* "code: message" on a failure, else NULL; printable, no secrets, < 600 bytes */
+    char *error; /* "code: message" unless deleted, else NULL; printable, no secrets, < 600 bytes */
 };
 
 /* Deletes objects[0 .. n-1] (any n; duplicates are sent once) and fills results[0 .. n-1], whose
@@ -101,9 +115,9 @@ struct store_result {
  * are repeated twice at most; beyond that, retrying is the caller's. When a request fails as a
  * whole, the keys of that bucket which have not been sent yet get the same outcome unsent.
  *
- * After stop_requested() nothing new is sent, and what is in flight is waited for; after
- * stop_forced() not even that. What was not confirmed is STORE_FAILED_RETRYABLE. Never call this
- * while a transaction is open. */
+ * After stop_requested() nothing new is sent, and what is in flight is waited for, for a few seconds;
+ * after stop_forced() not even that. What was not confirmed is STORE_STOPPED. Never call this while a
+ * transaction is open. */
 size_t store_delete(struct store *store, const void *ctx, const struct store_object *objects,
                     size_t n, struct store_result *results);
 

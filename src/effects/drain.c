@@ -10,8 +10,8 @@
 #include "pgsweep/store.h"
 #include "pgsweep/text.h"
 
-/* At most this many keys are in memory at a time. */
-enum { BATCH = 4000, FOREIGN_TOLD = 5 };
+/* At most this many keys are in memory at a time, and looked for in the tables together. */
+enum { BATCH = 10000, FOREIGN_TOLD = 5 };
 
 struct drain {
     struct effects *effects;
@@ -23,10 +23,32 @@ struct drain {
     size_t count;
 };
 
+/* Entries of the queue that share a fate; of the batch in hand. */
+struct entries {
+    const char **ids;
+    const char **texts;  /* why; NULL where the fate says it all */
+    const char **places; /* s3://bucket/key, where it is known */
+    size_t count;
+};
+
+static struct entries entries_new(const struct drain *d)
+{
+    return (struct entries){.ids = mem_array(d->ctx, const char *, d->count + 1),
+                            .texts = mem_array(d->ctx, const char *, d->count + 1),
+                            .places = mem_array(d->ctx, const char *, d->count + 1)};
+}
+
+static void entries_add(struct entries *entries, const struct queue_item *item, const char *text, const char *place)
+{
+    entries->ids[entries->count] = item->id;
+    entries->texts[entries->count] = text;
+    entries->places[entries->count++] = place;
+}
+
 static bool fetch(struct drain *d, const char *policy, struct error *err)
 {
     static const char sql[] =
-        "SELECT id, policy, value FROM pgsweep.object_queue"
+        "SELECT id, value FROM pgsweep.object_queue"
         " WHERE kind = 'object' AND state = 'queued' AND next_attempt <= pg_catalog.now()"
         "   AND ($1::pg_catalog.text IS NULL OR policy = $1) ORDER BY id LIMIT $2::pg_catalog.int8";
     const char *params[] = {policy, mem_printf(d->ctx, "%d", BATCH)};
@@ -38,19 +60,18 @@ static bool fetch(struct drain *d, const char *policy, struct error *err)
     for (size_t i = 0; i < d->count; i++) {
         struct queue_item *item = &d->items[i];
         item->id = db_rows_get(rows, (int)i, 0);
-        item->policy = db_rows_get(rows, (int)i, 1);
-        item->value = db_rows_get(rows, (int)i, 2);
+        item->value = db_rows_get(rows, (int)i, 1);
         item->where = store_resolve(d->ctx, d->config, item->value);
     }
     return true;
 }
 
-static bool remove_items(struct drain *d, const char **ids, size_t count, struct error *err)
+static bool remove_done(struct drain *d, const struct entries *done, struct error *err)
 {
-    const char *params[] = {db_array(d->ctx, ids, count)};
-    return count == 0 || effects_query(d->effects, d->ctx,
-                                       "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
-                                       1, params, NULL, err);
+    const char *params[] = {db_array(d->ctx, done->ids, done->count)};
+    return done->count == 0 || effects_query(d->effects, d->ctx,
+                                             "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
+                                             1, params, NULL, err);
 }
 
 /* The value of a foreign object for a person: no user name or password, no query string (signatures). */
@@ -69,38 +90,38 @@ static char *shown(const void *ctx, const char *value)
     return text_escape(ctx, text, strlen(text));
 }
 
-static bool mark_foreign(struct drain *d, const struct queue_item *const *items, size_t count, struct error *err)
+static void tell_foreign(struct drain *d, const struct queue_item *item)
+{
+    if (++d->report->objects.foreign <= FOREIGN_TOLD)
+        report_remark(d->report, "object \"%s\" is not deleted: %s", shown(d->ctx, item->value), item->where.reason);
+}
+
+static bool mark_foreign(struct drain *d, const struct entries *foreign, struct error *err)
 {
     static const char sql[] =
         "UPDATE pgsweep.object_queue AS q SET state = 'foreign', last_error = f.reason"
         " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, reason)"
         " WHERE q.id = f.id";
-    const char **ids = mem_array(d->ctx, const char *, count + 1);
-    const char **reasons = mem_array(d->ctx, const char *, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = items[i]->id;
-        reasons[i] = items[i]->where.reason;
-        if (++d->report->objects.foreign <= FOREIGN_TOLD)
-            report_remark(d->report, "object \"%s\" is not deleted: %s", shown(d->ctx, items[i]->value),
-                          items[i]->where.reason);
-    }
-    const char *params[] = {db_array(d->ctx, ids, count), db_array(d->ctx, reasons, count)};
-    return count == 0 || effects_query(d->effects, d->ctx, sql, 2, params, NULL, err);
+    const char *params[] = {db_array(d->ctx, foreign->ids, foreign->count),
+                            db_array(d->ctx, foreign->texts, foreign->count)};
+    return foreign->count == 0 || effects_query(d->effects, d->ctx, sql, 2, params, NULL, err);
 }
 
 /* Notes the failures; those that were tried often enough become dead letters. */
-static bool note_failed(struct drain *d, const char **ids, const char **errors, const char **places, size_t count,
-                        struct error *err)
+static bool note_failed(struct drain *d, const struct entries *failed, struct error *err)
 {
     int64_t gone = 0;
-    if (count == 0)
+    if (failed->count == 0)
         return true;
-    if (!queue_note_failed(d->effects, d->ctx, ids, errors, places, count, &gone, err))
+    if (!queue_note_failed(d->effects, d->ctx, failed->ids, failed->texts, failed->places, failed->count, &gone, err))
         return false;
     d->report->objects.dead += gone;
-    d->report->objects.failed += (int64_t)count - gone;
-    report_remark(d->report, "%lld objects could not be deleted and stay queued; the first: %s",
-                  (long long)count, errors[0]);
+    d->report->objects.failed += (int64_t)failed->count - gone;
+    char *fate = gone == 0 ? "stay queued" : mem_printf(d->ctx, "stay queued, but for %lld that are dead letters now",
+                                                       (long long)gone);
+    report_remark(d->report, "%lld object%s could not be deleted from %s, and %s; the first, \"%s\": %s",
+                  (long long)failed->count, failed->count == 1 ? "" : "s", store_config_describe(d->ctx, d->config),
+                  fate, text_escape(d->ctx, failed->places[0], strlen(failed->places[0])), failed->texts[0]);
     return true;
 }
 
@@ -121,66 +142,77 @@ static int64_t count_objects(struct store_object *objects, size_t count)
     return n;
 }
 
-/* One batch through the store. *progress: something left the queue. */
-static bool delete_batch(struct drain *d, bool *progress, struct error *err)
+/* Has the objects deleted that nothing speaks for any more, and sorts their entries by what became of them. */
+static void ask_store(struct drain *d, struct queue_item **asked, size_t n, struct entries *done, struct entries *failed)
 {
-    struct report_objects *sums = &d->report->objects;
-    struct store_object *objects = mem_array(d->ctx, struct store_object, d->count + 1);
-    struct store_result *results = mem_array(d->ctx, struct store_result, d->count + 1);
-    const char **object_ids = mem_array(d->ctx, const char *, d->count + 1);
-    const char **done = mem_array(d->ctx, const char *, d->count + 1);
-    const char **failed = mem_array(d->ctx, const char *, d->count + 1);
-    const char **errors = mem_array(d->ctx, const char *, d->count + 1);
-    const char **places = mem_array(d->ctx, const char *, d->count + 1);
-    const struct queue_item **foreign = mem_array(d->ctx, const struct queue_item *, d->count + 1);
-    size_t n = 0, done_count = 0, failed_count = 0, foreign_count = 0;
-    for (size_t i = 0; i < d->count; i++) {
-        const struct queue_item *item = &d->items[i];
-        if (item->where.kind == STORE_FOREIGN) {
-            foreign[foreign_count++] = item;
-        } else if (item->where.kind == STORE_NOTHING || item->in_use) {
-            sums->in_use += item->in_use;
-            done[done_count++] = item->id;
-        } else {
-            object_ids[n] = item->id;
-            objects[n++] = (struct store_object){.bucket = item->where.bucket, .key = item->where.key};
-        }
-    }
-    struct store_object *deleted = mem_array(d->ctx, struct store_object, n + 1);
-    size_t deleted_count = 0;
+    struct store_object *objects = mem_array(d->ctx, struct store_object, n + 1);
+    struct store_result *results = mem_array(d->ctx, struct store_result, n + 1);
+    size_t deleted = 0;
+    for (size_t i = 0; i < n; i++)
+        objects[i] = (struct store_object){.bucket = asked[i]->where.bucket, .key = asked[i]->where.key};
     if (n > 0)
         store_delete(d->store, d->ctx, objects, n, results);
     for (size_t i = 0; i < n; i++) {
         if (results[i].outcome == STORE_DELETED) {
-            deleted[deleted_count++] = objects[i];
-            done[done_count++] = object_ids[i];
-        } else {
-            failed[failed_count] = object_ids[i];
-            places[failed_count] = mem_printf(d->ctx, "s3://%s/%s", objects[i].bucket, objects[i].key);
-            errors[failed_count++] = results[i].error ? results[i].error : "unknown error";
+            entries_add(done, asked[i], NULL, NULL);
+            objects[deleted++] = objects[i];
+        } else if (results[i].outcome != STORE_STOPPED) { /* what a signal stopped stays as it is */
+            entries_add(failed, asked[i], results[i].error,
+                        mem_printf(d->ctx, "s3://%s/%s", objects[i].bucket, objects[i].key));
         }
     }
-    sums->deleted += count_objects(deleted, deleted_count);
-    *progress = done_count + foreign_count > 0;
-    return mark_foreign(d, foreign, foreign_count, err) && remove_items(d, done, done_count, err) && note_failed(d, failed, errors, places, failed_count, err);
+    d->report->objects.deleted += count_objects(objects, deleted);
+}
+
+/* One batch through the store. *progress: something left the queue. */
+static bool settle_batch(struct drain *d, bool *progress, struct error *err)
+{
+    struct entries done = entries_new(d), foreign = entries_new(d), failed = entries_new(d);
+    struct queue_item **asked = mem_array(d->ctx, struct queue_item *, d->count + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        struct queue_item *item = &d->items[i];
+        if (item->where.kind == STORE_FOREIGN) {
+            entries_add(&foreign, item, item->where.reason, NULL);
+            tell_foreign(d, item);
+        } else if (item->where.kind == STORE_NOTHING || item->in_use) {
+            entries_add(&done, item, NULL, NULL);
+            d->report->objects.in_use += item->in_use;
+        } else {
+            asked[n++] = item;
+        }
+    }
+    ask_store(d, asked, n, &done, &failed);
+    *progress = done.count + foreign.count > 0;
+    return mark_foreign(d, &foreign, err) && remove_done(d, &done, err) && note_failed(d, &failed, err);
+}
+
+static bool drain_batch(struct drain *d, const char *policy, bool *progress, struct error *err)
+{
+    *progress = false;
+    return fetch(d, policy, err) &&
+           (d->count == 0 || (survivors_mark(d->effects, d->ctx, d->config, d->items, d->count, err) &&
+                              settle_batch(d, progress, err)));
 }
 
 static bool drain_all(struct drain *d, const char *policy, struct error *err)
 {
     bool ok = true;
     bool progress = true;
-    /* A batch in which nothing could be deleted: the store is in trouble, and later runs try again. */
+    /* A batch of which nothing left the queue: it is empty, or the store is in trouble, and later runs try again. */
     while (ok && progress && !stop_requested()) {
         d->ctx = talloc_new(d->report);
-        progress = false;
-        ok = fetch(d, policy, err);
-        bool empty = ok && d->count == 0;
-        ok = ok && (empty || (survivors_mark(d->effects, d->ctx, d->config, d->items, d->count, err) && delete_batch(d, &progress, err)));
+        ok = drain_batch(d, policy, &progress, err);
         talloc_free(d->ctx);
-        if (empty)
-            break;
     }
     return ok;
+}
+
+/* One line: a remark has no room for more. */
+static void tell_unusable(struct report *report, const struct error *why)
+{
+    report_remark(report, "%s; the keys stay queued.%s%s%s%s", why->message, why->detail ? " " : "",
+                  why->detail ? why->detail : "", why->hint ? " " : "", why->hint ? why->hint : "");
 }
 
 static bool drain_locked(struct effects *effects, struct report *report, const char *policy,
@@ -195,7 +227,7 @@ static bool drain_locked(struct effects *effects, struct report *report, const c
     if (setup == STORE_NOT_CONFIGURED)
         report_remark(report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
     else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d.store, &why))
-        report_remark(report, "the object store cannot be used, the keys stay queued: %s", why.message);
+        tell_unusable(report, &why);
     else
         ok = drain_all(&d, policy, err);
     error_clear(&why);

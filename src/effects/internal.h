@@ -20,7 +20,6 @@ bool effects_query(struct effects *effects, const void *ctx, const char *sql, in
 /* A key of the object queue that is due. */
 struct queue_item {
     const char *id;
-    const char *policy;
     const char *value;
     struct store_location where;
     bool in_use; /* a row names it */

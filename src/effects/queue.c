@@ -10,26 +10,34 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first)
                       first, first + 1, first + 2, first + 3, first + 4, select);
 }
 
-static bool note_source(struct effects *effects, const struct report *report, const char *kind,
-                        const char *table, const char *column, struct error *err)
-{
-    static const char sql[] = "INSERT INTO pgsweep.object_sources (policy, kind, table_ident, column_ident)"
-                              " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    const char *params[] = {report->policy->name, kind, table, column};
-    return effects_query(effects, report, sql, 4, params, NULL, err);
-}
-
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err)
 {
+    static const char sql[] =
+        "INSERT INTO pgsweep.object_sources (policy, kind, table_ident, column_ident)"
+        " SELECT $1, s.kind, s.table_ident, s.column_ident FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),"
+        "  pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))"
+        "  AS s(kind, table_ident, column_ident) ON CONFLICT DO NOTHING";
     const struct plan *plan = report->plan;
-    for (size_t i = 0; i < plan->node_count; i++) {
-        const struct plan_node *node = plan->nodes[i];
-        for (size_t k = 0; k < node->object_count; k++)
-            if (!note_source(effects, report, "object", node->table.ident, node->objects[k], err))
-                return false;
+    size_t most = 1, n = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        most += plan->nodes[i]->object_count;
+    const char **kinds = mem_array(report, const char *, most);
+    const char **tables = mem_array(report, const char *, most);
+    const char **columns = mem_array(report, const char *, most);
+    for (size_t i = 0; i < plan->node_count; i++)
+        for (size_t k = 0; k < plan->nodes[i]->object_count; k++, n++) {
+            kinds[n] = "object";
+            tables[n] = plan->nodes[i]->table.ident;
+            columns[n] = plan->nodes[i]->objects[k];
+        }
+    if (plan->directory) {
+        kinds[n] = "directory";
+        tables[n] = plan->nodes[0]->table.ident;
+        columns[n++] = plan->directory->ident;
     }
-    return !plan->directory || note_source(effects, report, "directory", plan->nodes[0]->table.ident,
-                                           plan->directory->ident, err);
+    const char *params[] = {report->policy->name, db_array(report, kinds, n), db_array(report, tables, n),
+                            db_array(report, columns, n)};
+    return n == 0 || effects_query(effects, report, sql, 4, params, NULL, err);
 }
 
 bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_rows **rows, struct error *err)
@@ -80,17 +88,19 @@ bool queue_note_failed(struct effects *effects, const void *ctx, const char *con
     return true;
 }
 
+/* How many entries wait, and how many of them are due. */
 static bool count_waiting(struct effects *effects, const void *ctx, const char *kind, const char *policy,
-                          bool due, int64_t *waiting, struct error *err)
+                          int64_t *waiting, int64_t *due, struct error *err)
 {
     struct db_rows *rows;
-    const char *params[] = {kind, policy, due ? "true" : "false"};
+    const char *params[] = {kind, policy};
     if (!db_query(effects->db, ctx,
-                  "SELECT pg_catalog.count(*) FROM pgsweep.object_queue WHERE kind = $1"
-                  " AND state = 'queued' AND ($2::pg_catalog.text IS NULL OR policy = $2)"
-                  " AND (NOT $3::pg_catalog.bool OR next_attempt <= pg_catalog.now())", 3, params, &rows, err))
+                  "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE next_attempt <= pg_catalog.now())"
+                  "  FROM pgsweep.object_queue WHERE kind = $1 AND state = 'queued'"
+                  "   AND ($2::pg_catalog.text IS NULL OR policy = $2)", 2, params, &rows, err))
         return false;
     *waiting = db_rows_int(rows, 0, 0);
+    *due = db_rows_int(rows, 0, 1);
     talloc_free(rows);
     return true;
 }
@@ -101,19 +111,17 @@ bool queue_drain_alone(struct effects *effects, struct report *report, const cha
     bool got = false;
     int64_t due = 0;
     int64_t key = run_lock_key(mem_printf(report, "queue of %s", kind));
-    if (!count_waiting(effects, report, kind, policy, true, &due, err))
+    if (!count_waiting(effects, report, kind, policy, waiting, &due, err))
         return false;
-    if (due > 0) {
-        if (!db_try_lock(effects->db, key, &got, err))
-            return false;
-        bool ok = !got || drain(effects, report, policy, err);
-        if (!got)
-            report_remark(report, "another run is draining the %s queue", kind);
-        struct error ignored = ERROR_INIT;
-        if (got && !db_is_lost(effects->db) && !db_unlock(effects->db, key, &ignored))
-            error_clear(&ignored); /* the lock ends with the session */
-        if (!ok)
-            return false;
-    }
-    return count_waiting(effects, report, kind, policy, false, waiting, err);
+    if (due == 0)
+        return true;
+    if (!db_try_lock(effects->db, key, &got, err))
+        return false;
+    bool ok = !got || drain(effects, report, policy, err);
+    if (!got)
+        report_remark(report, "another run is draining the %s queue", kind);
+    struct error ignored = ERROR_INIT;
+    if (got && !db_is_lost(effects->db) && !db_unlock(effects->db, key, &ignored))
+        error_clear(&ignored); /* the lock ends with the session */
+    return ok && count_waiting(effects, report, kind, policy, waiting, &due, err);
 }

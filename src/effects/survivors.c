@@ -6,33 +6,27 @@
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-/* A value is compared as it stands, and where it holds a URL also by the last segment of its path, in a
- * form that does not depend on how it is percent-encoded: ASCII letters and digits in lower case, other
- * characters that are not ASCII as the hex digits of their escapes or as they stand. Who encodes even
- * letters and digits, is always looked at. */
-static const char looking[] =
-    "SELECT c FROM (SELECT %s::pg_catalog.text AS c FROM %s) AS s WHERE c = ANY ($1::pg_catalog.text[])"
-    " UNION SELECT c FROM (SELECT %s::pg_catalog.text AS c FROM %s) AS s WHERE c LIKE '%%//%%' AND ("
-    "  c ~* '%%(3[0-9]|[46][1-9a-f]|[57][0-9a])' OR"
-    "  pg_catalog.regexp_replace(pg_catalog.lower(pg_catalog.regexp_replace(pg_catalog.regexp_replace("
-    "   pg_catalog.regexp_replace(c, '[?#].*$', ''), '%%2f', '/', 'gi'), '^.*/', '') COLLATE \"C\"),"
-    "   '%%[0-7][0-9a-f]|[\\u0001-\\u002f\\u003a-\\u0060\\u007b-\\u007f]', '', 'g') = ANY ($2::pg_catalog.text[]))";
+/* What all values c that name the same object have in common (store_spellings): a key as it stands; of a URL
+ * the path, up to the query string. Where that has percent escapes, only what does not depend on them:
+ * letters, digits and what is not ASCII. Who encodes even letters and digits is always looked at. Regular
+ * expressions come last: a scan pays for this in each of its rows. */
+#define COMMON                                                                                                \
+    "CASE WHEN pg_catalog.strpos(c, '//') = 0 THEN c"                                                         \
+    " WHEN pg_catalog.strpos(c, '%') = 0 AND pg_catalog.strpos(c, '///') = 0 THEN"                            \
+    "  pg_catalog.split_part(pg_catalog.split_part(pg_catalog.substr(c, pg_catalog.strpos(c, '//') + 2 +"     \
+    "   pg_catalog.length(pg_catalog.split_part(c, '/', 3))), '?', 1), '#', 1)"                               \
+    " WHEN c ~* '%(3[0-9]|[46][1-9a-f]|[57][0-9a])' THEN '%'"                                                 \
+    " ELSE pg_catalog.regexp_replace(pg_catalog.lower(pg_catalog.regexp_replace(c,"                           \
+    "   '^[^/]*///?[^/]*|[?#].*$', '', 'g')),"                                                                \
+    "   '%[0-7][0-9a-f]|[\\u0001-\\u002f\\u003a-\\u0060\\u007b-\\u007f]', '', 'g') END"
 
-/* The last segment of the key in that form. */
-static char *last_segment(const void *ctx, const char *key, bool as_hex)
+/* One scan of the table, and a hash join with what is looked for. */
+static char *looking(const void *ctx, const char *table, const char *column)
 {
-    const char *slash = strrchr(key, '/');
-    char *text = mem_strdup(ctx, "");
-    for (const char *p = slash ? slash + 1 : key; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c >= 'A' && c <= 'Z')
-            c = (unsigned char)(c - 'A' + 'a');
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 0x80 && !as_hex))
-            text = mem_check(talloc_asprintf_append_buffer(text, "%c", c));
-        else if (c >= 0x80)
-            text = mem_check(talloc_asprintf_append_buffer(text, "%02x", c));
-    }
-    return text;
+    return mem_printf(ctx, "SELECT DISTINCT c FROM (SELECT %s::pg_catalog.text COLLATE \"C\" AS c FROM %s) AS present"
+                      " JOIN (SELECT '%s' UNION SELECT %s FROM (SELECT v COLLATE \"C\" AS c"
+                      "  FROM pg_catalog.unnest($1::pg_catalog.text[]) AS u(v)) AS wanted) AS w(common)"
+                      " ON w.common = %s", column, table, "%", COMMON, COMMON);
 }
 
 static char *canonical(const void *ctx, const struct store_location *where)
@@ -49,7 +43,7 @@ struct look {
     void *ctx;
     struct db *db;
     const struct store_config *config;
-    const char *params[2];
+    const char *wanted; /* an array: all spellings of all objects */
     const char **named; /* objects that rows name, as s3://bucket/key */
     size_t count;
 };
@@ -57,8 +51,7 @@ struct look {
 static bool look_in(struct look *look, const char *table, const char *column, struct error *err)
 {
     struct db_rows *rows;
-    char *sql = mem_printf(look->ctx, looking, column, table, column, table);
-    if (!db_query(look->db, look->ctx, sql, 2, look->params, &rows, err))
+    if (!db_query(look->db, look->ctx, looking(look->ctx, table, column), 1, &look->wanted, &rows, err))
         return error_prefix(err, "looking whether %s.%s still names an object", table, column);
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct store_location where = store_resolve(look->ctx, look->config, db_rows_get(rows, i, 0));
@@ -67,6 +60,7 @@ static bool look_in(struct look *look, const char *table, const char *column, st
         size_t k = mem_grow(look->ctx, &look->named, &look->count);
         look->named[k] = canonical(look->ctx, &where);
     }
+    talloc_free(rows);
     return true;
 }
 
@@ -83,24 +77,34 @@ static bool look_everywhere(struct look *look, struct error *err)
     return true;
 }
 
+/* All spellings of all objects among the items; their number goes to *count. */
+static const char *spell(void *ctx, const struct store_config *config, const struct queue_item *items, size_t count,
+                         size_t *n)
+{
+    const char **all = mem_array(ctx, const char *, (STORE_SPELLINGS_MAX + 1) * count + 1);
+    void *scratch = talloc_new(ctx);
+    *n = 0;
+    for (size_t i = 0; i < count; i++) {
+        char *spellings[STORE_SPELLINGS_MAX];
+        if (items[i].where.kind != STORE_OBJECT)
+            continue;
+        size_t found = store_spellings(scratch, config, &items[i].where, spellings);
+        all[(*n)++] = items[i].value;
+        for (size_t k = 0; k < found; k++)
+            all[(*n)++] = spellings[k];
+    }
+    const char *array = db_array(ctx, all, *n);
+    talloc_free(all);
+    talloc_free(scratch);
+    return array;
+}
+
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
                     struct queue_item *items, size_t count, struct error *err)
 {
     struct look look = {.ctx = talloc_new(ctx), .db = effects->db, .config = config};
-    const char **texts = mem_array(look.ctx, const char *, 3 * count + 1);
-    const char **segments = mem_array(look.ctx, const char *, 2 * count + 1);
-    size_t n = 0, m = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].where.kind != STORE_OBJECT)
-            continue;
-        texts[n++] = items[i].value;
-        texts[n++] = items[i].where.key;
-        texts[n++] = canonical(look.ctx, &items[i].where);
-        segments[m++] = last_segment(look.ctx, items[i].where.key, true);
-        segments[m++] = last_segment(look.ctx, items[i].where.key, false);
-    }
-    look.params[0] = db_array(look.ctx, texts, n);
-    look.params[1] = db_array(look.ctx, segments, m);
+    size_t n;
+    look.wanted = spell(look.ctx, config, items, count, &n);
     bool ok = n == 0 || look_everywhere(&look, err);
     for (size_t i = 0; ok && look.count > 0 && i < count; i++) {
         if (items[i].where.kind != STORE_OBJECT)

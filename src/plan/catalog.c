@@ -1,4 +1,4 @@
-/* Tables and columns, read from the catalog. */
+/* Tables and columns, read from the catalog: what a plan will ask for, in few round trips. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,19 +6,92 @@
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
 
-static bool read_columns(const void *ctx, struct db *db, struct plan_table *table,
-                         struct error *err)
+/* An answer of the catalog, kept for as long as the plan. */
+struct catalog_answer {
+    const char *sql;
+    const char *key; /* the parameters */
+    struct db_rows *rows;
+    struct catalog_answer *next;
+};
+
+static char *answer_key(const void *ctx, int nparams, const char *const *params)
+{
+    char *key = mem_strdup(ctx, "");
+    for (int i = 0; i < nparams; i++)
+        key = mem_check(talloc_asprintf_append(key, "%s\n", params[i]));
+    return key;
+}
+
+static void remember(struct plan *plan, const char *sql, const char *key, struct db_rows *rows)
+{
+    struct catalog_answer *answer = mem_new(plan, struct catalog_answer);
+    *answer = (struct catalog_answer){sql, key, rows, plan->answers};
+    plan->answers = answer;
+}
+
+bool catalog_ask(struct plan *plan, struct db *db, const char *name, int nparams, const char *const *params,
+                 struct db_rows **rows, struct error *err)
+{
+    const char *sql = embedded_text(name);
+    char *key = answer_key(plan, nparams, params);
+    for (const struct catalog_answer *answer = plan->answers; answer; answer = answer->next)
+        if (answer->sql == sql && strcmp(answer->key, key) == 0) {
+            *rows = answer->rows;
+            return true;
+        }
+    if (!db_query(db, plan, sql, nparams, params, rows, err))
+        return false;
+    remember(plan, sql, key, *rows);
+    return true;
+}
+
+/* The same question about each of several things. What fails is asked again, and explained, in its turn. */
+static bool ask_each(struct plan *plan, struct db *db, const char *name, const char *const *values, size_t count,
+                     struct db_rows **rows, struct error *err)
+{
+    const char *sql = embedded_text(name);
+    if (!db_query_each(db, plan, sql, values, count, rows, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i])
+            remember(plan, sql, answer_key(plan, 1, &values[i]), rows[i]);
+    return true;
+}
+
+bool catalog_read_ahead(struct plan *plan, struct db *db, struct error *err)
+{
+    const struct policy *policy = plan->policy;
+    const char **names = mem_array(plan, const char *, 1 + 2 * policy->dependent_count);
+    const char **oids = mem_array(plan, const char *, 1 + 2 * policy->dependent_count);
+    struct db_rows **rows = mem_array(plan, struct db_rows *, 1 + 2 * policy->dependent_count);
+    size_t count = 0, found = 0;
+    names[count++] = policy->table.value;
+    for (size_t i = 0; i < policy->dependent_count; i++) {
+        names[count++] = policy->dependents[i].table.value;
+        if (policy->dependents[i].via.value)
+            names[count++] = policy->dependents[i].via.value;
+    }
+    if (!ask_each(plan, db, "sql/catalog_table.sql", names, count, rows, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i] && db_rows_count(rows[i]) == 1)
+            oids[found++] = db_rows_get(rows[i], 0, 0);
+    return ask_each(plan, db, "sql/catalog_columns.sql", oids, found, rows, err) &&
+           ask_each(plan, db, "sql/catalog_foreign_keys.sql", oids, found, rows, err);
+}
+
+static bool read_columns(struct plan *plan, struct db *db, struct plan_table *table, struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {table->oid};
-    if (!db_query(db, ctx, embedded_text("sql/catalog_columns.sql"), 1, params, &rows, err))
+    if (!catalog_ask(plan, db, "sql/catalog_columns.sql", 1, params, &rows, err))
         return false;
     table->column_count = (size_t)db_rows_count(rows);
-    table->columns = mem_array(ctx, struct plan_column, table->column_count + 1);
+    table->columns = mem_array(plan, struct plan_column, table->column_count + 1);
     for (size_t i = 0; i < table->column_count; i++) {
         struct plan_column *column = &table->columns[i];
         column->name = db_rows_get(rows, (int)i, 0);
-        column->ident = db_quote_ident(db, ctx, column->name);
+        column->ident = db_quote_ident(db, plan, column->name);
         column->type = db_rows_get(rows, (int)i, 1);
         column->not_null = db_rows_bool(rows, (int)i, 2);
         column->base_type = (unsigned)db_rows_int(rows, (int)i, 3);
@@ -46,41 +119,36 @@ static bool no_lookup(struct db *db, const char *name, struct error *err)
     return false;
 }
 
-bool catalog_table(const void *ctx, struct db *db, const char *name, struct plan_table *table,
+bool catalog_table(struct plan *plan, struct db *db, const char *name, struct plan_table *table,
                    bool *found, struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {name};
-    if (!db_query(db, ctx, embedded_text("sql/catalog_table.sql"), 1, params, &rows, err))
+    if (!catalog_ask(plan, db, "sql/catalog_table.sql", 1, params, &rows, err))
         return no_lookup(db, name, err);
     *found = db_rows_count(rows) == 1;
     if (!*found)
         return true;
-    char *schema = db_quote_ident(db, ctx, db_rows_get(rows, 0, 1));
+    char *schema = db_quote_ident(db, plan, db_rows_get(rows, 0, 1));
     table->oid = db_rows_get(rows, 0, 0);
-    table->name = db_rows_get(rows, 0, 2);
-    table->ident = mem_printf(ctx, "%s.%s", schema, db_quote_ident(db, ctx, table->name));
-    table->kind = db_rows_get(rows, 0, 3)[0];
-    table->estimated_rows = db_rows_int(rows, 0, 4);
-    table->may_use_schema = db_rows_bool(rows, 0, 7);
-    table->may_select = db_rows_bool(rows, 0, 8);
-    table->may_update = db_rows_bool(rows, 0, 9);
-    table->may_delete = db_rows_bool(rows, 0, 10);
-    const char *label_params[] = {db_rows_get(rows, 0, 1), table->name};
-    struct db_rows *label;
-    if (!db_query(db, ctx, "SELECT pg_catalog.quote_ident($1) || '.' || pg_catalog.quote_ident($2)", 2,
-                  label_params, &label, err))
-        return false;
-    table->label = db_rows_get(label, 0, 0);
+    table->label = db_rows_get(rows, 0, 2);
+    table->name = db_rows_get(rows, 0, 3);
+    table->ident = mem_printf(plan, "%s.%s", schema, db_quote_ident(db, plan, table->name));
+    table->kind = db_rows_get(rows, 0, 4)[0];
+    table->estimated_rows = db_rows_int(rows, 0, 5);
+    table->may_use_schema = db_rows_bool(rows, 0, 8);
+    table->may_select = db_rows_bool(rows, 0, 9);
+    table->may_update = db_rows_bool(rows, 0, 10);
+    table->may_delete = db_rows_bool(rows, 0, 11);
     if (table->kind != 'r' && table->kind != 'p') {
         error_set(err, SWEEP_USAGE, "%s is %s, not a table", table->label, kind_name(table->kind));
         return error_hint(err, "Name the table that the rows are stored in.");
     }
-    if (db_rows_bool(rows, 0, 6))
+    if (db_rows_bool(rows, 0, 7))
         return error_set(err, SWEEP_USAGE,
                          "%s has inheritance children, whose rows its primary key does not cover",
                          table->label);
-    return read_columns(ctx, db, table, err);
+    return read_columns(plan, db, table, err);
 }
 
 const struct plan_column *catalog_column(const struct plan_table *table, const char *name)

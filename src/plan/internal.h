@@ -4,8 +4,15 @@
 
 #include "pgsweep/plan.h"
 
+/* Asks for all that the policy names, in three round trips; the functions below find the answers there. */
+bool catalog_read_ahead(struct plan *plan, struct db *db, struct error *err);
+
+/* Runs the embedded query of that name, unless the same was asked before. rows belong to the plan. */
+bool catalog_ask(struct plan *plan, struct db *db, const char *name, int nparams, const char *const *params,
+                 struct db_rows **rows, struct error *err);
+
 /* The table of that name, with its columns. *found is false when there is none. */
-bool catalog_table(const void *ctx, struct db *db, const char *name, struct plan_table *table,
+bool catalog_table(struct plan *plan, struct db *db, const char *name, struct plan_table *table,
                    bool *found, struct error *err);
 
 /* The column of that name (exactly, or as a quoted identifier), or NULL. */
@@ -26,7 +33,7 @@ bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
                      struct reference **references, size_t *count, struct error *err);
 
 /* That the tables of the references which the policy states are there. */
-bool references_check(const struct plan *plan, struct db *db, struct error *err);
+bool references_check(struct plan *plan, struct db *db, struct error *err);
 
 /* A graph in the making. */
 struct graph {

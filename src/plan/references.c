@@ -88,7 +88,7 @@ static bool take_stated(struct plan *plan, struct db *db, const struct policy_re
     }
     const char *params[] = {from->table.value, from->refers_to.value, db_array(plan, columns, n),
                             db_array(plan, referred, n)};
-    if (!db_query(db, plan, embedded_text("sql/catalog_stated_reference.sql"), 4, params, &rows, err))
+    if (!catalog_ask(plan, db, "sql/catalog_stated_reference.sql", 4, params, &rows, err))
         return error_prefix(err, "%s", from->table.origin);
     /* A table that this schema lacks is looked at where the policy lists it. */
     if (db_rows_count(rows) == 0 || strcmp(db_rows_get(rows, 0, 1), parent->table.oid) != 0)
@@ -125,7 +125,7 @@ static bool may_lack(const struct policy *policy, const char *table)
     return false;
 }
 
-bool references_check(const struct plan *plan, struct db *db, struct error *err)
+bool references_check(struct plan *plan, struct db *db, struct error *err)
 {
     const struct policy *policy = plan->policy;
     for (size_t i = 0; i < policy->reference_count; i++) {
@@ -135,10 +135,9 @@ bool references_check(const struct plan *plan, struct db *db, struct error *err)
             return error_set(err, SWEEP_USAGE, "%s: \"columns\" of the reference is empty", from->table.origin);
         for (int t = 0; t < 2; t++) {
             struct db_rows *rows;
-            if (!db_query(db, plan, "SELECT pg_catalog.to_regclass($1::pg_catalog.text) IS NOT NULL", 1,
-                          (const char *const[]){tables[t]->value}, &rows, err))
+            if (!catalog_ask(plan, db, "sql/catalog_table.sql", 1, &tables[t]->value, &rows, err))
                 return error_prefix(err, "%s", tables[t]->origin);
-            if (!db_rows_bool(rows, 0, 0) && !may_lack(policy, tables[t]->value))
+            if (db_rows_count(rows) == 0 && !may_lack(policy, tables[t]->value))
                 return catalog_no_table(db, tables[t], err);
         }
     }
@@ -152,7 +151,7 @@ bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
     const char *params[] = {parent->table.oid};
     *references = NULL;
     *count = 0;
-    if (!db_query(db, plan, embedded_text("sql/catalog_foreign_keys.sql"), 1, params, &rows, err))
+    if (!catalog_ask(plan, db, "sql/catalog_foreign_keys.sql", 1, params, &rows, err))
         return false;
     for (int row = 0; row < db_rows_count(rows);)
         row = take_foreign_key(plan, db, rows, row, parent, references, count);

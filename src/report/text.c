@@ -29,23 +29,30 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
     }
 }
 
-/* The action, what is set, and what else goes. */
+/* Adds a detail to those of an action. */
+static char *append_detail(char *details, const char *label, const char *detail)
+{
+    return mem_check(talloc_asprintf_append(details, "%s%s%s", !*details ? "" : *label ? "; " : ", ", label, detail));
+}
+
+/* The action, what is set, what else goes, and the name it is counted by. */
 static const char *action_text(void *scratch, const struct plan_node *node)
 {
     static const char *const names[] = {"delete", "detach", "reassign", "keep", "delete orphans", "ignore"};
-    bool reassigns = node->action == ACTION_REASSIGN;
-    char *text = mem_printf(scratch, reassigns || node->set_count || node->object_count ? "%-16s" : "%s",
-                            names[node->action]);
-    if (reassigns)
-        text = talloc_asprintf_append(text, " to %s", node->rule->to.value);
+    const struct policy_dependent *rule = node->rule;
+    char *details = mem_strdup(scratch, "");
+    if (rule && node->action == ACTION_REASSIGN)
+        details = append_detail(details, "to ", rule->to.value);
     for (size_t i = 0; i < node->set_count; i++)
-        text = talloc_asprintf_append(text, "%s%s = %s", i || reassigns ? ", " : " ", node->set[i].name,
-                                      node->set[i].value ? node->set[i].value : "NULL");
+        details = append_detail(details, "", mem_printf(scratch, "%s = %s", node->set[i].name,
+                                                        node->set[i].value ? node->set[i].value : "NULL"));
     for (size_t i = 0; i < node->object_count; i++)
-        text = talloc_asprintf_append(text, "%s%s", i ? ", " : " objects: ", node->object_names[i]);
-    if (node->action == ACTION_IGNORE)
-        text = talloc_asprintf_append(text, "  (%s)", node->rule->reason.value);
-    return text;
+        details = append_detail(details, i ? "" : "objects: ", node->object_names[i]);
+    if (rule && rule->count_as.value)
+        details = append_detail(details, "counted as ", rule->count_as.value);
+    if (rule && node->action == ACTION_IGNORE)
+        details = append_detail(details, "because: ", rule->reason.value);
+    return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], details);
 }
 
 static void print_row(const struct report *report, void *scratch, const struct plan_node *node,
@@ -153,7 +160,11 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     if (report->limit)
         fprintf(out, "  stopped at %s; about %s eligible rows are left for the next run\n",
                 report->limit, text_count(scratch, left > 0 ? left : 0));
-    if (report->signal)
+    int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
+    if (report->signal && left <= 0 && waiting > 0)
+        fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
+                report->signal, text_count(scratch, waiting));
+    else if (report->signal)
         fprintf(out, "  stopped by signal %d after the chunk in flight; about %s eligible rows are left\n",
                 report->signal, text_count(scratch, left > 0 ? left : 0));
     if (report->left_locked > 0)

@@ -1,6 +1,7 @@
 -- One table by the name that a policy gives. $1: the name, as SQL would read it.
 SELECT c.oid,
        n.nspname,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS label,
        c.relname,
        c.relkind,
        greatest(c.reltuples, 0)::pg_catalog.int8 AS estimated_rows,

@@ -22,6 +22,7 @@ static const char *const REGION_VARIABLES[] = {"PGSWEEP_S3_REGION", "AWS_REGION"
                                                "AWS_DEFAULT_REGION", NULL};
 static const char *const BUCKET_VARIABLES[] = {"PGSWEEP_S3_BUCKET", NULL};
 static const char *const PATH_STYLE_VARIABLES[] = {"PGSWEEP_S3_PATH_STYLE", NULL};
+static const char *const TIMEOUT_VARIABLES[] = {"PGSWEEP_S3_TIMEOUT", NULL};
 static const char *const CA_VARIABLES[] = {"AWS_CA_BUNDLE", NULL};
 
 /* A setting and where it came from, so that an error can point there. */
@@ -192,6 +193,25 @@ static bool load_path_style(struct store_config *config, struct setting setting,
     return true;
 }
 
+/* A whole number with a unit, as everywhere: "500 ms", "30s", "2 min". */
+static bool load_timeout(struct store_config *config, struct setting setting, struct error *err)
+{
+    static const struct { const char *name; int ms; } units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}};
+    const int most_ms = 3600 * 1000;
+    if (!setting.value)
+        return true;
+    char *unit;
+    long n = strtol(setting.value, &unit, 10);
+    unit += strspn(unit, " ");
+    for (size_t i = 0; isdigit((unsigned char)*setting.value) && i < sizeof units / sizeof *units; i++) {
+        if (strcmp(unit, units[i].name) != 0 || n < 1 || n > most_ms / units[i].ms)
+            continue;
+        config->timeout_ms = (int)n * units[i].ms;
+        return true;
+    }
+    return bad_setting(err, setting, "not a time from 1 ms to 60 min such as 30 s (units: ms, s, min)");
+}
+
 static bool load_ca_bundle(struct store_config *config, struct setting setting, struct error *err)
 {
     if (setting.value && access(setting.value, R_OK) != 0) {
@@ -226,11 +246,13 @@ enum store_setup store_config_load(const void *ctx, const struct store_options *
     }
     struct store_config *c = mem_new(ctx, struct store_config);
     c->requests = given->requests > 0 ? given->requests : REQUESTS_DEFAULT;
-    c->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : TIMEOUT_DEFAULT_MS;
+    c->timeout_ms = TIMEOUT_DEFAULT_MS;
     c->backoff_ms = given->backoff_ms > 0 ? given->backoff_ms : BACKOFF_DEFAULT_MS;
     if (load_buckets(c, bucket, err) && load_region(c, region, err) &&
         load_endpoint(c, endpoint, err) && load_path_style(c, style, err) &&
+        load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
         load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) && credentials_load(c, err)) {
+        c->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : c->timeout_ms;
         *config = c;
         return STORE_READY;
     }

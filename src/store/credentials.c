@@ -44,8 +44,7 @@ static bool credentials_check(struct store_config *config, const char *where, st
     if (!id && !secret)
         error_set(err, SWEEP_USAGE, "object store: %s: no credentials", where);
     else
-        error_set(err, SWEEP_USAGE, "object store: %s: an access key id without a secret access "
-                  "key, or the other way round: the %s is missing", where,
+        error_set(err, SWEEP_USAGE, "object store: %s: the %s is missing", where,
                   id ? "secret access key" : "access key id");
     return error_hint(err, "%s", HINT);
 }

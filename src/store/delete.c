@@ -8,7 +8,7 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-enum { ATTEMPTS_MAX = 3, BACKOFF_CAP_MS = 5000, POLL_MS = 100 };
+enum { ATTEMPTS_MAX = 3, BACKOFF_CAP_MS = 5000, POLL_MS = 100, STOP_GRACE_MS = 5000 };
 
 struct item {
     const char *key;
@@ -25,6 +25,8 @@ struct run {
     size_t next; /* the first item that no request holds yet */
     struct store_result *results;
     struct verdict *over; /* per bucket: text set when no more requests go there */
+    char *stopped;   /* why what a stop left undone is not deleted; NULL: nobody asked to stop */
+    int64_t stop_ms; /* since when */
 };
 
 static int item_compare(const void *left, const void *right)
@@ -163,21 +165,24 @@ static void finish(struct run *run, struct slot *slot, CURLcode code)
 }
 
 /* Gives up what a stop leaves undone: what was never sent and what waits for another try; what is in
- * flight only when the stop is forced. */
+ * flight when the stop is forced, or when it is not answered soon. */
 static void give_up(struct run *run)
 {
-    char *text = verdict_text(run->ctx, "Stopped", "stopped by a signal before the object store "
-                              "confirmed it");
-    settle_range(run, run->next, run->count, STORE_FAILED_RETRYABLE, text);
+    if (!run->stopped) {
+        run->stopped = verdict_text(run->ctx, "Stopped", "stopped by a signal before the object store confirmed it");
+        run->stop_ms = clock_now_ms();
+    }
+    bool at_once = stop_forced() || clock_now_ms() - run->stop_ms >= STOP_GRACE_MS;
+    settle_range(run, run->next, run->count, STORE_STOPPED, run->stopped);
     run->next = run->count;
     for (int i = 0; i < run->store->slot_count; i++) {
         struct slot *slot = &run->store->slots[i];
-        bool drop = slot->state == SLOT_WAITING || (slot->state == SLOT_RUNNING && stop_forced());
+        bool drop = slot->state == SLOT_WAITING || (slot->state == SLOT_RUNNING && at_once);
         if (!drop)
             continue;
         if (slot->state == SLOT_RUNNING)
             curl_multi_remove_handle(run->store->multi, slot->easy);
-        settle_range(run, slot->first, slot->end, STORE_FAILED_RETRYABLE, text);
+        settle_range(run, slot->first, slot->end, STORE_STOPPED, run->stopped);
         slot->state = SLOT_IDLE;
     }
 }

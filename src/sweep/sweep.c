@@ -141,7 +141,7 @@ static void tell_durable(struct sweep *sweep)
 }
 
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
-enum { DRAIN_EVERY = 4000 };
+enum { DRAIN_EVERY = 10000 };
 
 /* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. */
 static void drain(struct sweep *sweep, bool end)

@@ -38,10 +38,10 @@ now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 # Each MOC: 5 files, 2 lists of 20 bricks, 3 images of its own; as many MOCs again are not deleted.
 prepare() {
     sql -c "CREATE DATABASE base" >/dev/null
-    sql -d base -f "$root/tests/integration/sql/mocs_with_objects.sql"
+    sql -d base -f "$root/tests/integration/sql/mocs.sql" -c "DROP TABLE moc_gallery_albums, gallery_albums, upload_sessions"
     sql -d base <<SQL
 INSERT INTO moc_instructions SELECT i, 'MOC ' || i, 'thumb/' || md5(i::text) || '.png',
-       CASE WHEN i <= $mocs THEN now() AT TIME ZONE 'UTC' - interval '60 days' + i * interval '1 second' END
+       CASE WHEN i <= $mocs THEN now() - interval '60 days' + i * interval '1 second' END
   FROM generate_series(1, 2 * $mocs) AS i;
 INSERT INTO moc_files (moc_id, s3_key) SELECT m, 'files/' || m || '/' || f || '.pdf'
   FROM generate_series(1, 2 * $mocs) AS m, generate_series(1, 5) AS f;
@@ -91,8 +91,8 @@ loop() {
 }
 script() { sql -d work -f "$place/script.sql" >/dev/null; }
 set_based() {
-    sql -d work -c "$(statements "IN (SELECT id FROM moc_instructions WHERE deleted_at < now() AT TIME ZONE 'UTC' - interval '30 days')" |
-        sed 's/^DELETE FROM moc_instructions .*/DELETE FROM moc_instructions WHERE deleted_at < now() AT TIME ZONE '"'UTC'"' - interval '"'30 days'"';/')" >/dev/null
+    sql -d work -c "$(statements "IN (SELECT id FROM moc_instructions WHERE deleted_at < now() - interval '30 days')" |
+        sed 's/^DELETE FROM moc_instructions .*/DELETE FROM moc_instructions WHERE deleted_at < now() - interval '"'30 days'"';/')" >/dev/null
 }
 # Without a store it warns that the keys stay queued; that is told only when it fails.
 sweep() { "$PGSWEEP_BIN" mocs -q -d work "$@" 2>"$place/warnings" || { cat "$place/warnings" >&2; return 1; }; }

@@ -222,6 +222,31 @@ def test_M2_round_trips_for_each_moc(mocs, proxy, pgsweep_env):
     assert mocs.left() == []
 
 
+def test_M2_round_trips_of_the_start(mocs, proxy, pgsweep_env):
+    """A plan of nine tables, and a run that finds nothing to do: hardly more than one for each thing it asks."""
+    mocs.add(1, deleted=None)
+    run(mocs.pgsweep, "mocs", "--dry-run", env=pgsweep_env)
+    assert proxy.round_trips <= 27
+    proxy.clear()
+    run(mocs.pgsweep, "mocs", env=pgsweep_env)
+    assert proxy.round_trips <= 40
+
+
+@pytest.mark.parametrize("place", ["One table by the name", "The columns of a table", "Foreign keys that refer"])
+@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("action", ["drop_before", "drop_mid", "fatal", "error"])
+def test_O5_the_catalog_is_read_ahead_and_something_fails(mocs, proxy, pgsweep_env, place, nth, action):
+    """A question that fails is asked again by itself; a connection that is lost is told."""
+    mocs.add(1)
+    proxy.rule(place, action, nth=nth)
+    result = mocs.pgsweep("mocs", "--format=json", env=pgsweep_env)
+    if action == "error":
+        assert result.code == 0 and mocs.left() == [], result
+    else:
+        assert result.code == 3 and mocs.left() == [1], result
+    mocs.check_whole()
+
+
 def test_O5_writers_meanwhile(mocs, db):
     """Restores, new links and brick moves at random: what a writer was told has happened stays so."""
     mocs.db.sql("INSERT INTO moc_instructions SELECT n, 'm', NULL, now() - interval '40 days'"

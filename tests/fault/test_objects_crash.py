@@ -27,7 +27,8 @@ def test_O5_killed_after_the_object_is_gone_and_before_that_is_noted(mocs):
         CREATE TRIGGER hang BEFORE DELETE ON pgsweep.object_queue FOR EACH ROW EXECUTE FUNCTION hang()""")
     running = mocs.start()
     mocs.wait_committed()
-    wait_until(lambda: not mocs.keys(), what="the end of the object")
+    wait_until(lambda: mocs.db.value("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), what="the note")
+    assert mocs.keys() == []
     running.kill()
     mocs.db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     wait_until(lambda: not mocs.db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
@@ -126,7 +127,7 @@ def test_O5_the_database_is_lost_while_the_store_answers(mocs, s3):
     mocs.add(1, ["a", "b"])
     s3.configure(delayMs=800)
     running = mocs.start()
-    mocs.wait_committed()
+    wait_until(s3.log, what="the request")
     mocs.db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
                 " AND application_name LIKE 'pgsweep/mocs%%'", mocs.db.name)
     result = running.wait()

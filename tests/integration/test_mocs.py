@@ -216,6 +216,15 @@ def test_M7_metrics(mocs, pgsweep):
                        "bricks_returned": 12}
 
 
+def test_M7_metrics_in_the_text(mocs, pgsweep):
+    mocs.add(1, 2, images=[1])
+    for args in (("--dry-run",), ()):
+        out = pgsweep("mocs", *args).out
+        assert re.search(r"moc_parts +12  detach +status = available; counted as bricks_returned\n", out), out
+        assert re.search(r"gallery_images +1  delete orphans +objects: .*; counted as images_orphaned\n", out), out
+    assert re.search(r"eligible 2, deleted 2, errors 0, in [0-9]+ ms", out), out
+
+
 def test_M3_keys_are_queued_with_the_rows_and_never_without(mocs, pgsweep):
     mocs.add(1, images=[1, 2]).add(2, deleted=None, images=[2])
     mocs.db.sql("UPDATE moc_files SET s3_key = CASE id % 2 WHEN 0 THEN '' END WHERE moc_id = 1 AND id > 1;"

@@ -397,8 +397,18 @@ def test_O5_a_stop_ends_waiting(driver, s3, fault, signals):
         time.sleep(0.15)
     reply = end(process)
     assert time.monotonic() - began < 2
-    assert set(outcomes(reply).values()) == {"retryable"} and len(s3.log()) == 1
+    assert set(outcomes(reply).values()) == {"stopped"} and len(s3.log()) == 1
     assert all(error.startswith("Stopped: ") for error in errors(reply))
+
+
+def test_O5_one_stop_ends_a_hang_after_a_few_seconds(driver, s3):
+    s3.fault("hang", count=100)
+    process = begin(driver, s3, ["a", "b"])
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    reply = end(process)
+    assert 4 < time.monotonic() - began < 8
+    assert set(outcomes(reply).values()) == {"stopped"}
 
 
 def test_O5_a_stop_waits_for_what_is_in_flight(driver, s3):

@@ -1,4 +1,6 @@
 """The built-in policy "tokens": onboarding tokens, and what is theirs alone of relationships and entities."""
+import re
+
 import pytest
 
 from sweeping import init, run, spared
@@ -125,6 +127,31 @@ def test_F4_cutoff_is_absolute(tokens):
     tokens.add("young", "y", 1, age="6 days 23:59")
     assert tokens.sweep()["deleted"] == 5
     assert tokens.left() == (["young"], [], ["y"])
+
+
+def test_F4_candidates_at_the_cutoff(tokens):
+    at = "2026-01-02 03:04:05+00"
+    for number, name in enumerate(("before", "at", "after"), -1):
+        tokens.add(name, name, 1).relate((1, name))
+        tokens.db.sql("UPDATE tokens SET created_at = %s::timestamptz + %s * interval '1 microsecond'"
+                      " WHERE token = %s", at, number, name)
+    run(tokens.pgsweep, "tokens", "--cutoff", at)
+    assert tokens.left() == (["after", "at"], [(1, "after"), (1, "at")], ["after", "at"])
+
+
+@pytest.mark.parametrize("change, said", [
+    ("ALTER TABLE tokens DROP submitted_at", "submitted_at"), ("DROP TABLE relationships", "no table relationships"),
+    ("DROP TABLE entities", "no table entities"), ("ALTER TABLE tokens DROP entity_id", 'no column "entity_id"'),
+    ("ALTER TABLE relationships DROP product_id", 'no column "product_id"'),
+    ("ALTER TABLE tokens DROP created_at", "created_at"), ("ALTER TABLE tokens DROP CONSTRAINT tokens_pkey", "primary key"),
+    ("ALTER TABLE tokens ALTER product_id TYPE text", "text = integer|integer = text")])
+def test_F1_a_schema_that_does_not_fit_is_told_and_nothing_is_touched(tokens, change, said):
+    tokens.add("old", "a", 1).relate((1, "a"))
+    tokens.db.sql(change)
+    for args in (("--dry-run",), ()):
+        result = tokens.pgsweep("tokens", *args)
+        assert result.code == 2 and re.search(said, result.err), result
+    assert tokens.db.count("tokens") == 1 and tokens.db.count("pgsweep.runs") == 0
 
 
 @pytest.mark.parametrize("value", ["7", "168", "7 days ago", "604800000"])

@@ -15,7 +15,7 @@
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
 
-static const char *const OUTCOMES[] = {"deleted", "retryable", "permanent"};
+static const char *const OUTCOMES[] = {"deleted", "retryable", "permanent", "stopped"};
 
 static json_t *text_or_null(const char *text)
 {

@@ -20,7 +20,7 @@ static void set_up(void)
 {
     static const char *const all[] = {
         "PGSWEEP_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "PGSWEEP_S3_REGION",
-        "AWS_REGION", "AWS_DEFAULT_REGION", "PGSWEEP_S3_BUCKET", "PGSWEEP_S3_PATH_STYLE",
+        "AWS_REGION", "AWS_DEFAULT_REGION", "PGSWEEP_S3_BUCKET", "PGSWEEP_S3_PATH_STYLE", "PGSWEEP_S3_TIMEOUT",
         "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "AWS_CA_BUNDLE"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         unsetenv(all[i]);
@@ -119,6 +119,23 @@ START_TEST(test_M3_aws_without_an_endpoint)
     ck_assert_str_eq(c->host, "s3.cn-north-1.amazonaws.com.cn");
     ck_assert_int_eq(store_config_load(ctx, NULL, &c, &err), STORE_READY);
     ck_assert_str_eq(c->region, "us-east-1");
+}
+END_TEST
+
+START_TEST(test_M3_a_timeout_has_a_unit)
+{
+    static const struct { const char *text; int ms; } good[] = {
+        {"500 ms", 500}, {"30s", 30000}, {"2 min", 120000}, {"60min", 3600000}, {"", 60000}};
+    static const char *const bad[] = {"30", "0 s", "-1 s", "61 min", "1.5 s", "s", "9999999999999 ms", "3 h", " 3 s", "3 s "};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        setenv("PGSWEEP_S3_TIMEOUT", good[i].text, 1);
+        ck_assert_int_eq(configured("http://h", "media")->timeout_ms, good[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const struct store_options options = {.buckets = "media"};
+        setenv("PGSWEEP_S3_TIMEOUT", bad[i], 1);
+        refused(&options, "PGSWEEP_S3_TIMEOUT");
+    }
 }
 END_TEST
 
@@ -352,6 +369,7 @@ int main(void)
     tcase_add_test(tests, test_M3_environment_and_precedence);
     tcase_add_test(tests, test_M3_aws_without_an_endpoint);
     tcase_add_test(tests, test_M3_half_configured_is_an_error);
+    tcase_add_test(tests, test_M3_a_timeout_has_a_unit);
     tcase_add_test(tests, test_M3_credentials_from_environment_and_file);
     tcase_add_test(tests, test_M3_resolve_plain_keys);
     tcase_add_test(tests, test_M3_resolve_s3_uris);

@@ -1,7 +1,7 @@
 -- Building instructions ("MOCs") with what hangs on them, as an application declares it.
 CREATE TABLE moc_instructions (
     id            bigint PRIMARY KEY,
-    title         text NOT NULL,
+    title         text NOT NULL DEFAULT 'MOC',
     thumbnail_url text,
     deleted_at    timestamptz
 );
@@ -29,7 +29,7 @@ CREATE INDEX ON moc_parts (parts_list_id);
 
 CREATE TABLE gallery_images (
     id            bigint PRIMARY KEY,
-    image_url     text NOT NULL,
+    image_url     text,
     thumbnail_url text
 );
 
