@@ -1,5 +1,6 @@
 /* Start, run one command, exit code. */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,6 +39,13 @@ static void hold_standard_streams(void)
             exit(SWEEP_INTERNAL);
 }
 
+/* Whoever read a listing had enough of it: "| head". */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int main(int argc, char **argv)
 {
     hold_standard_streams();
@@ -48,7 +56,8 @@ int main(int argc, char **argv)
         error_print(&err);
     error_clear(&err);
     /* A report that could not be written (a full disk, a closed pipe) must not look like success. */
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == SWEEP_OK) {
+    bool sweeps = options.command == COMMAND_SWEEP;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == SWEEP_OK && (sweeps || !reader_left())) {
         fputs("pgsweep: error: the report could not be written to standard output\n", stderr);
         code = SWEEP_SOME_FAILED;
     }

@@ -408,3 +408,12 @@ def test_strings_mean_the_same_whatever_the_database_says(jobs, pgsweep, policy_
     directory = policy_file(POLICY + "where: t.payload::text <> 'a\\' AND t.id <> 1 AND t.payload::text <> ' OR true --'\n", "p")
     result = pgsweep("p", "-n", "--format=json", "--policy-dir", directory)
     assert result.code == 0 and result.json()["eligible"] == 1, result
+
+
+@pytest.mark.parametrize("command, codes", [
+    ("show mocs", (0, 141)), ("list", (0, 141)), ("objects list", (0, 141)), ("jobs --dry-run", (1,))])
+def test_a_reader_of_a_listing_may_have_seen_enough(jobs, pgsweep, command, codes):
+    """"| head": only the report of a sweep must reach somebody."""
+    assert pgsweep("init", "-q").code == 0
+    result = shell(pgsweep, f'set -o pipefail; (sleep 0.2; "$0" {command}) | exec true')
+    assert result.code in codes and bool(result.err) == (1 in codes), result
