@@ -50,7 +50,8 @@ static bool refuse_circles(const struct plan *plan, struct error *err)
                   "form a circle, which no order of deletion satisfies", plan->policy->name);
         error_detail(err, "%s", path);
         return error_hint(err, "Nothing was deleted. Break it: give one of these references the action "
-                               "detach (an entry with \"constraint:\" is for that reference alone).");
+                               "detach or, where its constraint is initially deferred and its row goes in the same "
+                               "transaction anyway, ignore (an entry with \"constraint:\" is for that reference alone).");
     }
     return true;
 }
