@@ -99,7 +99,7 @@ check_words() {
 shell_scripts() {
     find tools tests packaging .ci -type f -not -path '*/node_modules/*' -print0 2>/dev/null |
         while IFS= read -r -d '' file; do
-            if head -n 1 "$file" | tr -d '\0' 2>/dev/null | grep -qE '^#!.*\b(ba)?sh$'; then
+            if [[ $file == *.bash ]] || head -n 1 "$file" | tr -d '\0' 2>/dev/null | grep -qE '^#!.*\b(ba)?sh$'; then
                 printf '%s\0' "$file"
             fi
         done

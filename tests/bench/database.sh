@@ -11,27 +11,8 @@ loop_rows=5000
 
 settings=("shared_buffers = '768MB'" "max_wal_size = '16GB'" "checkpoint_timeout = '1h'"
     "autovacuum = off" "wal_buffers = '64MB'")
-place=$(mktemp -d "${TMPDIR:-/tmp}/pgsweep-bench.XXXXXX")
-clean_up() {
-    local code=$?
-    trap - EXIT
-    "$root/tools/throwaway-pg.sh" stop "$place/pg" || true
-    rm -rf "$place"
-    exit "$code"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-for name in $(compgen -e | grep -E '^(PG[A-RT-Z]|PGS[A-VX-Z]|PGSWEEP_[A-Z]+_)' || true); do
-    unset "$name"
-done
-chmod 0711 "$place"
-exports=$("$root/tools/throwaway-pg.sh" start --fsync --while $$ "$place/pg" "${settings[@]}")
-eval "$exports"
-export PGOPTIONS='-c client_min_messages=warning'
-
-sql() { psql -X -A -t -q -v ON_ERROR_STOP=1 "$@"; }
-now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
+# shellcheck source=tests/bench/server.bash
+. "$root/tests/bench/server.bash"
 
 # Half of the rows are older than the policies' 30 days, in the order of their age, as a log grows.
 items=$(awk -v s="$SCALE" 'BEGIN { printf "%d", 2000000 * s }')

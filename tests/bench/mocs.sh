@@ -13,27 +13,8 @@ sample=${SAMPLE:-$((mocs < 500 ? mocs : 500))}
 
 settings=("shared_buffers = '512MB'" "max_wal_size = '8GB'" "checkpoint_timeout = '1h'" "autovacuum = off"
     "wal_buffers = '64MB'")
-place=$(mktemp -d "${TMPDIR:-/tmp}/pgsweep-bench.XXXXXX")
-clean_up() {
-    local code=$?
-    trap - EXIT
-    "$root/tools/throwaway-pg.sh" stop "$place/pg" || true
-    rm -rf "$place"
-    exit "$code"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-for name in $(compgen -e | grep -E '^(PG[A-RT-Z]|PGS[A-VX-Z]|PGSWEEP_[A-Z0-9]+_)' || true); do
-    unset "$name"
-done
-chmod 0711 "$place"
-exports=$("$root/tools/throwaway-pg.sh" start --fsync --while $$ "$place/pg" "${settings[@]}")
-eval "$exports"
-export PGOPTIONS='-c client_min_messages=warning'
-
-sql() { psql -X -A -t -q -v ON_ERROR_STOP=1 "$@"; }
-now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
+# shellcheck source=tests/bench/server.bash
+. "$root/tests/bench/server.bash"
 
 # Each MOC: 5 files, 2 lists of 20 bricks, 3 images of its own; as many MOCs again are not deleted.
 prepare() {

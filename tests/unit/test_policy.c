@@ -1,43 +1,14 @@
 /* The policy room: YAML, fields, overrides, layers, printing. Conditions and intervals have their own. */
 #define _GNU_SOURCE
-#include "unit.h"
+#include "policies.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../src/policy/fields.h"
 #include "pgsweep/embedded.h"
 
 #define BASE "table: a\nage: b\nretain: 1 day\n"
-
-static struct policy *policy;
-
-static bool parse_bytes(const char *text, size_t length)
-{
-    error_clear(&err);
-    return policy_parse(ctx, "test", "p.yaml", text, length, &policy, &err);
-}
-
-static bool parse(const char *text)
-{
-    return parse_bytes(text, strlen(text));
-}
-
-static void ck_parses(const char *text)
-{
-    bool ok = parse(text);
-    ck_assert_msg(ok, "%s\n%s", text, err.message);
-}
-
-static char *printed(const struct policy *from)
-{
-    PQExpBuffer out = createPQExpBuffer();
-    ck_assert(policy_print(from, out, &err));
-    char *text = mem_strdup(ctx, out->data);
-    destroyPQExpBuffer(out);
-    return text;
-}
 
 START_TEST(reads_every_key)
 {

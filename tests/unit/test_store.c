@@ -3,18 +3,14 @@
  * in test_store_wire.c and tests/integration/test_store_s3.py.
  */
 #define _GNU_SOURCE
-#include <check.h>
+#include "unit.h"
+
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "../../src/store/config.h"
 #include "mutate.h"
-#include "pgsweep/mem.h"
 #include "pgsweep/store.h"
-
-static void *ctx;
 
 static void set_up(void)
 {
@@ -27,17 +23,11 @@ static void set_up(void)
     setenv("AWS_ACCESS_KEY_ID", "id", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "sEcReT", 1);
     setenv("HOME", "/nonexistent", 1);
-    ctx = talloc_new(NULL);
-}
-
-static void tear_down(void)
-{
-    talloc_free(ctx);
+    unit_setup();
 }
 
 static struct store_config *configured(const char *endpoint, const char *buckets)
 {
-    struct error err = ERROR_INIT;
     struct store_config *config = NULL;
     struct store_options options = {.endpoint = endpoint, .buckets = buckets, .region = "eu-west-1"};
     ck_assert_msg(store_config_load(ctx, &options, &config, &err) == STORE_READY, "%s", err.message);
@@ -47,7 +37,6 @@ static struct store_config *configured(const char *endpoint, const char *buckets
 /* Loads, expects a refusal whose message and hint hold these words and no secret. */
 static void refused(const struct store_options *options, const char *message)
 {
-    struct error err = ERROR_INIT;
     struct store_config *config = NULL;
     ck_assert_int_eq(store_config_load(ctx, options, &config, &err), STORE_MISCONFIGURED);
     ck_assert_ptr_null(config);
@@ -59,7 +48,6 @@ static void refused(const struct store_options *options, const char *message)
 
 START_TEST(test_M3_nothing_set_is_not_configured)
 {
-    struct error err = ERROR_INIT;
     struct store_config *config = NULL;
     ck_assert_int_eq(store_config_load(ctx, NULL, &config, &err), STORE_NOT_CONFIGURED);
     ck_assert_ptr_null(config);
@@ -73,7 +61,6 @@ END_TEST
 
 START_TEST(test_M3_environment_and_precedence)
 {
-    struct error err = ERROR_INIT;
     struct store_config *c = NULL;
     setenv("PGSWEEP_S3_BUCKET", " one, two.dots ,one", 1);
     setenv("AWS_ENDPOINT_URL", "http://third:1", 1);
@@ -114,7 +101,6 @@ START_TEST(test_M3_aws_without_an_endpoint)
                      "https://s3.eu-west-1.amazonaws.com/dotted.name?delete=");
     setenv("PGSWEEP_S3_BUCKET", "b-1", 1);
     struct store_options china = {.region = "cn-north-1"};
-    struct error err = ERROR_INIT;
     ck_assert_int_eq(store_config_load(ctx, &china, &c, &err), STORE_READY);
     ck_assert_str_eq(c->host, "s3.cn-north-1.amazonaws.com.cn");
     ck_assert_int_eq(store_config_load(ctx, NULL, &c, &err), STORE_READY);
@@ -165,7 +151,6 @@ END_TEST
 
 START_TEST(test_M3_credentials_from_environment_and_file)
 {
-    struct error err = ERROR_INIT;
     struct store_config *c = NULL;
     struct store_options options = {.buckets = "media"};
     unsetenv("AWS_SECRET_ACCESS_KEY");
@@ -363,7 +348,7 @@ int main(void)
 {
     Suite *suite = suite_create("store");
     TCase *tests = tcase_create("all");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_checked_fixture(tests, set_up, unit_teardown);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_M3_nothing_set_is_not_configured);
     tcase_add_test(tests, test_M3_environment_and_precedence);
@@ -377,9 +362,5 @@ int main(void)
     tcase_add_test(tests, test_M3_resolve_endpoint_urls);
     tcase_add_test(tests, test_O5_fuzz_resolve);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(suite);
 }

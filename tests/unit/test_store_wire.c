@@ -3,28 +3,14 @@
  * tests/integration/test_store_s3.py has that.
  */
 #define _GNU_SOURCE
-#include <check.h>
+#include "unit.h"
+
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "../../src/store/client.h"
 #include "../../src/store/wire.h"
 #include "mutate.h"
-#include "pgsweep/mem.h"
-
-static void *ctx;
-
-static void set_up(void)
-{
-    ctx = talloc_new(NULL);
-}
-
-static void tear_down(void)
-{
-    talloc_free(ctx);
-}
 
 START_TEST(test_M3_body_escapes_keys)
 {
@@ -221,7 +207,7 @@ int main(void)
 {
     Suite *suite = suite_create("store_wire");
     TCase *tests = tcase_create("all");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_M3_body_escapes_keys);
     tcase_add_test(tests, test_O5_reply_entries);
@@ -231,9 +217,5 @@ int main(void)
     tcase_add_test(tests, test_M3_verdicts);
     tcase_add_test(tests, test_O5_fuzz_reply_parser);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(suite);
 }
