@@ -39,14 +39,10 @@ static bool build_root(struct plan *plan, struct db *db, struct error *err)
 static bool build_key(struct plan *plan, struct error *err)
 {
     struct plan_node *root = plan->nodes[0];
-    plan->key = catalog_key(plan, &root->table, &plan->key_count);
-    root->key = plan->key;
-    root->key_count = plan->key_count;
-    if (plan->key_count > 0)
-        return true;
-    error_set(err, SWEEP_USAGE, "table %s has no primary key", root->table.label);
-    error_detail(err, "Without one, a chunk cannot say which rows it is made of.");
-    return error_hint(err, "ALTER TABLE %s ADD PRIMARY KEY (...);", root->table.ident);
+    bool ok = catalog_key(root, err);
+    plan->key = root->key;
+    plan->key_count = root->key_count;
+    return ok;
 }
 
 static bool build_age(struct plan *plan, struct error *err)

@@ -163,17 +163,28 @@ const struct plan_column *catalog_column(const struct plan_table *table, const c
     return NULL;
 }
 
-const struct plan_column **catalog_key(const void *ctx, const struct plan_table *table, size_t *count)
+bool catalog_key(struct plan_node *node, struct error *err)
 {
-    const struct plan_column **key = mem_array(ctx, const struct plan_column *, table->column_count + 1);
-    *count = 0;
+    const struct plan_table *table = &node->table;
+    node->key = mem_array(node, const struct plan_column *, table->column_count + 1);
+    node->key_count = 0;
     for (size_t i = 0; i < table->column_count; i++) {
-        if (table->columns[i].key_position == 0)
+        const struct plan_column *column = &table->columns[i];
+        if (column->key_position == 0)
             continue;
-        key[table->columns[i].key_position - 1] = &table->columns[i];
-        (*count)++;
+        /* Keys travel as arrays, and PostgreSQL has no arrays of arrays. */
+        size_t length = strlen(column->type);
+        if (length > 2 && strcmp(column->type + length - 2, "[]") == 0)
+            return error_set(err, SWEEP_USAGE, "column %s in the primary key of table %s is an array, which cannot be swept by",
+                             column->ident, table->label);
+        node->key[column->key_position - 1] = column;
+        node->key_count++;
     }
-    return key;
+    if (node->key_count > 0)
+        return true;
+    error_set(err, SWEEP_USAGE, "table %s has no primary key", table->label);
+    error_detail(err, "Without one, nothing tells its rows apart.");
+    return error_hint(err, "ALTER TABLE %s ADD PRIMARY KEY (...);", table->ident);
 }
 
 bool catalog_no_table(struct db *db, const struct setting *name, struct error *err)

@@ -81,9 +81,9 @@ bool rule_add_object(struct plan_node *node, struct plan *plan, const struct set
 /* Orders the nodes; a circle is refused with its path. */
 bool order_build(struct plan *plan, struct error *err);
 
-/* The primary key of a table, in its order. */
-const struct plan_column **catalog_key(const void *ctx, const struct plan_table *table,
-                                       size_t *count);
+/* Sets the key of the node: the primary key of its table, in its order. SWEEP_USAGE when there is none that can be
+ * used. */
+bool catalog_key(struct plan_node *node, struct error *err);
 
 /* Finds what refers to the root, directly or not, and makes nodes and edges of it. */
 bool graph_build(struct plan *plan, struct db *db, const struct plan_request *request,

@@ -55,10 +55,8 @@ static bool check_self(struct plan_node *node, const struct plan_edge *edge, con
                   edge->constraint, why);
         return error_hint(err, "Choose detach or keep for this reference.");
     }
-    node->key = catalog_key(edge->parent, &node->table, &node->key_count);
-    return node->key_count > 0 ||
-           error_set(err, SWEEP_USAGE, "%s: %s refers to itself (%s) and has no primary key", origin,
-                     node->table.label, edge->constraint);
+    return catalog_key(node, err) ||
+           error_prefix(err, "%s: it refers to itself (%s)", origin, edge->constraint);
 }
 
 bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *edge,

@@ -21,9 +21,8 @@ static bool add_table(struct graph *g, size_t rule, struct error *err)
     node->label = node->table.label;
     node->rule = d;
     node->orphan = node;
-    node->key = catalog_key(plan, &node->table, &node->key_count);
-    if (node->key_count == 0)
-        return error_set(err, SWEEP_USAGE, "%s: table %s has no primary key", d->table.origin, node->table.label);
+    if (!catalog_key(node, err))
+        return error_prefix(err, "%s", d->table.origin);
     return rule_apply(plan, g->db, node, err);
 }
 

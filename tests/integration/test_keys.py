@@ -220,3 +220,13 @@ def test_table_without_a_primary_key_is_refused(db, pgsweep, policy_file):
     db.sql("CREATE TABLE t (id int UNIQUE, at timestamptz); INSERT INTO t VALUES (1, '2020-01-01')")
     result = pgsweep("test", "--policy-dir", policy_file(policy()))
     assert result.code == 2 and "primary key" in result.err and db.count("t") == 1
+
+
+@pytest.mark.parametrize("dependents", [[], [{"table": "c", "action": "delete"}]])
+def test_array_as_a_key_is_refused(db, pgsweep, policy_file, dependents):
+    """A chunk's keys are sent as arrays, and there are no arrays of arrays."""
+    init(pgsweep)
+    db.sql("CREATE TABLE t (id int[] PRIMARY KEY, at timestamptz); INSERT INTO t VALUES ('{1,2}', '2020-01-01');"
+           "CREATE TABLE c (t_id int[] REFERENCES t)")
+    result = pgsweep("test", "--policy-dir", policy_file(policy(dependents=dependents, unlisted="cascade")))
+    assert result.code == 2 and "public.t is an array" in result.err and db.count("t") == 1
