@@ -1,5 +1,6 @@
 # pgsweep: build, test, install. `make help` lists the targets.
 # Variables a packager sets: CC CFLAGS CPPFLAGS LDFLAGS prefix DESTDIR; a developer: BUILD SANITIZE=1.
+# V=1 shows the commands.
 
 VERSION := 0.1.0
 BUILD   ?= build
@@ -32,6 +33,10 @@ EMBEDDED := $(sort $(wildcard src/policies/*.yaml) $(wildcard src/sql/*.sql))
 OBJECTS  := $(SOURCES:src/%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
 BIN      := $(BUILD)/pgsweep
 
+ifndef V
+say = @echo '$(1) $(2)';
+endif
+
 .PHONY: all help
 all: $(BIN)
 
@@ -45,19 +50,19 @@ help:
 	@echo 'make clean      remove $(BUILD)'
 
 $(BIN): $(BUILD)/main.o $(OBJECTS)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # The policies and the SQL are files of their own, and part of the binary.
 $(BUILD)/embedded.c: tools/embed.awk $(EMBEDDED)
 	@mkdir -p $(@D)
-	awk -f tools/embed.awk $(EMBEDDED) </dev/null > $@.new && mv $@.new $@
+	$(call say,GEN,$@)awk -f tools/embed.awk $(EMBEDDED) </dev/null > $@.new && mv $@.new $@
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.c
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Unit tests: one program per tests/unit/test_*.c, linked with everything but main.
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -65,7 +70,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/te
 unit-tests: $(UNIT_TESTS)
 $(BUILD)/unit/%: tests/unit/%.c $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS) $(shell pkg-config --libs check)
+	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS) $(shell pkg-config --libs check)
 
 # Fuzz tests: one program per tests/fuzz/fuzz_*.c, with a driver of its own (see tests/fuzz/fuzz.h).
 FUZZ_TESTS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -73,7 +78,7 @@ FUZZ_TESTS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fu
 fuzz-tests: $(FUZZ_TESTS)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS)
+	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS)
 
 .PHONY: check demo bench lint clean install uninstall
 check:
