@@ -96,7 +96,9 @@ function forward(method, path, headers, body) {
     const request = http.request({ host: '127.0.0.1', port: upstreamPort, method, path, headers }, reply => {
       const parts = [];
       reply.on('data', part => parts.push(part));
-      reply.on('end', () => resolve({ status: reply.statusCode, headers: reply.headers, body: Buffer.concat(parts) }));
+      // What is said about the connection behind does not hold for the one in front.
+      const { connection, 'keep-alive': keepAlive, 'transfer-encoding': encoding, ...rest } = reply.headers;
+      reply.on('end', () => resolve({ status: reply.statusCode, headers: rest, body: Buffer.concat(parts) }));
     });
     request.on('error', reject);
     request.end(body);
