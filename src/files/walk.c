@@ -338,6 +338,7 @@ void walk_run(struct walk *w)
     if (!w->wipe && flock(base->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         tally_kept(w, FILES_KEPT_LOCKED);
         w->report->scanned++; /* the root counts only when it is in the way */
+        w->report->roots_locked++;
         base->lost = FILES_KEPT_LOCKED;
     } else if (w->dry_run) {
         flock(base->fd, LOCK_UN);

@@ -1,6 +1,7 @@
 """pgsweep tempfiles as its user sees it: roots, options, report, exit codes; no database."""
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -169,7 +170,8 @@ def test_T1_fractions_of_a_second_and_days_count(tempfiles, box):
     ("2026-01-02T05:34:05.25+02:30", 1767323045), ("2026-01-01 20:04:05-0700", 1767323045)])
 def test_T1_cutoff_in_its_forms(tempfiles, box, text, seconds):
     found = report(tempfiles, box, "--dry-run", "--cutoff", text)
-    assert found["cutoff"].startswith(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)))
+    fraction = ".250000" if "." in text else ".000000"
+    assert found["cutoff"] == time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + fraction + "+00"
 
 
 @pytest.mark.parametrize("text, message", [
@@ -229,6 +231,41 @@ def test_T1_max_runtime_and_pause(tempfiles, box):
     before = len(box.names())
     found = report(tempfiles, box, "--pause", "10 ms", "--chunk", "5")
     assert found["deleted"] == before and found["duration_ms"] >= before // 5 * 10
+
+
+LOCK = "import fcntl, os\nfcntl.flock(os.open({!r}, os.O_RDONLY), fcntl.{})"
+
+
+@pytest.mark.parametrize("kind", ["LOCK_EX", "LOCK_SH"])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_T3_O1_a_root_that_another_sweep_holds_is_told_with_its_holder(tempfiles, box, kind, dry):
+    box.file("old")
+    holder = box.holder(LOCK.format(str(box.root), kind))
+    message = f"another sweep holds the lock of {box.root} (python3, process {holder.pid})"
+    result = tempfiles("--root", box.root, *dry, code=75)
+    assert result.err == (f"pgsweep: error: {message}\n"
+                          "pgsweep: hint: Wait for it to finish; the next run takes what is left.\n")
+    assert result.out == "" and box.names() == ["old"]
+    found = report(tempfiles, box, *dry, code=75)
+    assert found["outcome"] == "error" and found["error"]["message"] == message and found["deleted"] == 0
+    holder.kill()
+    holder.wait()
+    assert report(tempfiles, box)["deleted"] == 1
+
+
+def test_T3_O1_one_root_of_several_is_held_the_others_are_swept(tempfiles, box, policy_file):
+    for name in "ab":
+        box.file(f"{name}/old")
+    policies = policy_file(f"kind: files\nretain: 1 day\nroots: [{box.root}/a, {box.root}/b, {box.root}/nowhere]\n", "mine")
+    holder = box.holder(LOCK.format(f"{box.root}/a", "LOCK_EX"))
+    found = report(tempfiles, box, "--policy-dir", policies, policy="mine", root=False, code=1)
+    assert found["left_locked"] == 1 and found["outcome"] == "partial" and box.names() == ["a", "a/old", "b"]
+    told = f"another sweep holds the lock of {box.root}/a (python3, process {holder.pid}): left to it"
+    assert told in found["remarks"]
+    quiet = tempfiles("--quiet", "--policy-dir", policies, policy="mine", code=1)
+    assert f"pgsweep: warning: {told}\n" in quiet.err
+    shutil.rmtree(box.root / "b")  # a root that does not exist is not one that was swept
+    assert told[:-len(": left to it")] in tempfiles("--policy-dir", policies, policy="mine", code=75).err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
