@@ -45,7 +45,6 @@ enum files_age_by { FILES_AGE_MTIME, FILES_AGE_ATIME, FILES_AGE_CTIME, FILES_AGE
     X(CHANGED, "changed", "was replaced by something else while it was looked at")                 \
     X(MOVED, "moved", "a directory that was moved away during its sweep")                          \
     X(NOT_EMPTY, "not_empty", "a directory in which something stays")                              \
-    X(TRASH, "trash", "the trash directory of pgsweep itself")                                     \
     X(UNFINISHED, "unfinished", "a limit, the deadline or a signal ended the sweep first")
 
 enum files_kept {

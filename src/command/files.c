@@ -184,9 +184,8 @@ static bool read_active(struct file_run *run, struct error *err)
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
-        if (!err->hint)
-            error_hint(err, "Without a database (no -d, no PG* variables) nothing is asked.");
-        return false;
+        return error_hint(err, "%s%sNothing was deleted. Without a database (no -d, no PG* variables) nothing is asked.",
+                          err->hint ? err->hint : "", err->hint ? " " : "");
     }
     talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
@@ -206,46 +205,6 @@ static void on_event(void *arg, const struct files_event *event)
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
 
-/* A tree that two roots share would be swept twice, and be counted twice by a dry run. */
-static bool check_overlap(const struct file_run *run, const struct setting *a, const struct setting *b,
-                          struct error *err)
-{
-    const char *outer = files_clean_root(run->report, a->value, err);
-    const char *inner = files_clean_root(run->report, b->value, err);
-    if (!outer || !inner)
-        return false;
-    size_t length = strlen(outer);
-    if (strncmp(inner, outer, length) != 0 || (inner[length] && inner[length] != '/'))
-        return true;
-    return error_set(err, SWEEP_USAGE, "%s: the root \"%s\" is inside the root \"%s\" (%s)", b->origin, inner,
-                     outer, a->origin);
-}
-
-/* All roots are looked at before the first file goes. */
-static bool check_roots(struct file_run *run, struct error *err)
-{
-    const struct policy *policy = run->policy;
-    char *roots = mem_strdup(run->report, "");
-    for (size_t i = 0; i < policy->root_count; i++) {
-        bool missing = false;
-        run->how.root = policy->roots[i].value;
-        if (!files_check_root(&run->how, &missing, err))
-            return error_prefix(err, "%s", policy->roots[i].origin);
-        roots = mem_check(talloc_asprintf_append(
-            roots, "%s%s", i ? ", " : "", text_escape(run->report, run->how.root, strlen(run->how.root))));
-        run->roots_found += !missing;
-        if (missing)
-            report_remark(run->report, "%s does not exist: nothing to do there",
-                          text_escape(run->report, run->how.root, strlen(run->how.root)));
-    }
-    run->report->file_roots = roots;
-    for (size_t i = 0; i < policy->root_count; i++)
-        for (size_t j = 0; j < policy->root_count; j++)
-            if (j != i && !check_overlap(run, &policy->roots[j], &policy->roots[i], err))
-                return false;
-    return true;
-}
-
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
@@ -261,7 +220,7 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
     run->how.errors_only = !run->options->verbose;
-    return check_roots(run, err) && read_active(run, err);
+    return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) && read_active(run, err);
 }
 
 /* "/tmp/nexrender (pgsweep, process 4711)" */

@@ -179,10 +179,11 @@ static bool refuse(struct removal *r, const struct entry *entry, const char *rea
                          " WHERE id = $1::pg_catalog.int8", 2, params, NULL, err);
 }
 
+/* What is the case now, and will not be for ever. */
 static bool is_busy(const struct files_report *report)
 {
     return report->kept[FILES_KEPT_OPEN] + report->kept[FILES_KEPT_LOCKED] + report->kept[FILES_KEPT_CHANGED] +
-           report->kept[FILES_KEPT_MOVED] > 0;
+           report->kept[FILES_KEPT_MOVED] + report->kept[FILES_KEPT_OTHER_FS] > 0;
 }
 
 /* Of all that went wrong in a directory, what came first. */
@@ -225,7 +226,7 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     case FILES_TREE_REFUSED:
         return REFUSED;
     case FILES_TREE_KEPT:
-        *reason = "something in it is in use";
+        *reason = report.kept[FILES_KEPT_OTHER_FS] > 0 ? "a file system is mounted in it" : "something in it is in use";
         return is_busy(&report) ? BUSY : KEPT;
     case FILES_TREE_MISSING: /* perhaps it is what a killed run left in the trash */
         *reason = place->error;

@@ -185,6 +185,21 @@ def test_J3_T2_a_directory_in_use_is_kept_until_it_is_not(jobs, pgsweep, box):
     assert sweep(pgsweep, box)["directories"]["removed"] == 1 and box.names() == []
 
 
+def test_J3_T2_a_file_system_mounted_inside_is_not_entered_and_waited_for(jobs, pgsweep, box):
+    need_root()
+    add(jobs, box, 1)
+    mount = box.dir("1/mounted")
+    box.mount("-t", "tmpfs", "none", mount)
+    box.file("1/mounted/precious")
+    found = sweep(pgsweep, box)
+    assert (found["directories"]["busy"], found["directories"]["kept"]) == (1, 0)
+    assert found["remarks"][0].endswith("stays queued: a file system is mounted in it")
+    assert box.names() == ["1", "1/mounted", "1/mounted/precious"]
+    subprocess.run(["umount", mount], check=True)
+    due(jobs)
+    assert sweep(pgsweep, box)["directories"]["removed"] == 1 and box.names() == []
+
+
 def test_O5_a_chunk_that_is_rolled_back_leaves_nothing_queued(jobs, pgsweep, box):
     add(jobs, box, 1, 2)
     jobs.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"

@@ -137,6 +137,9 @@ def test_T2_roots_that_overlap_are_refused(tempfiles, box, policy_file, second):
     result = tempfiles("--policy-dir", policies, policy="mine", code=2)
     assert re.search(r'mine\.yaml:[45]: the root ".*" is inside the root', result.err), result
     assert (box.root / "a/old").exists()
+    policies = policy_file('kind: files\nretain: 1 day\nroots: ["/x\\e[2J", "/x\\e[2J/y"]\n', "mine")
+    result = tempfiles("--policy-dir", policies, policy="mine", code=2)
+    assert r"/x\x1b[2J/y" in result.err and "\x1b" not in result.err
 
 
 def test_T1_retention_from_option_environment_and_policy(tempfiles, box):
@@ -207,8 +210,56 @@ def test_T2_protected_by_patterns_and_directories(tempfiles, box):
     assert box.names() == ["a.mp4", "safe", "safe/e", "safe/f", "safe/f/g", "x", "x/keep", "x/keep/c",
                            "z", "z/result.mov"]
     assert live["kept"]["protected"] == 4
+    assert f"the protected directory {box.root}/nowhere does not exist" in live["remarks"]
     result = tempfiles("--root", box.root / "safe", "--protect-dir", box.root, code=2)
     assert "protected" in result.err
+
+
+@pytest.mark.parametrize("option, value, message", [
+    ("--protect-dir", "pinned", 'the protected directory "pinned" is not an absolute path'),
+    ("--protect-dir", "", 'the protected directory "" is not an absolute path'),
+    ("--protect", "", 'the pattern "" matches nothing'), ("--protect", "/", 'the pattern "/" matches nothing'),
+    ("--protect", "{root}/pinned", 'begins with the root, and would match nothing'),
+    ("--protect", "{root}", 'begins with the root, and would match nothing')])
+def test_T2_a_protection_that_would_protect_nothing_is_refused(tempfiles, box, policy_file, option, value, message):
+    """Else the files that it was meant for would go, and nobody would have been told."""
+    box.file("pinned/f")
+    value = value.replace("{root}", str(box.root))
+    result = tempfiles("--root", box.root, option, value, code=2)
+    assert f"pgsweep: error: option {option}: " in result.err and message in result.err, result
+    key = "protect_dirs" if option == "--protect-dir" else "protect"
+    policies = policy_file(f"kind: files\nretain: 1 day\n{key}:\n  - '{value}'\n", "mine")
+    result = tempfiles("--root", box.root, "--policy-dir", policies, policy="mine", code=2)
+    assert "mine.yaml:4: " in result.err and message in result.err, result
+    assert box.names() == ["pinned", "pinned/f"]
+
+
+def test_T2_a_pattern_that_begins_with_the_root_is_told_what_to_write(tempfiles, box):
+    box.file("pinned/f")
+    result = tempfiles("--root", box.root, "--protect", f"{box.root}/pinned", code=2)
+    assert 'write "/pinned"' in result.err
+    assert report(tempfiles, box, "--protect", "/pinned")["kept"]["protected"] == 1
+
+
+def test_O2_what_a_killed_run_left_in_the_trash_counts_the_same_in_both_runs(tempfiles, box):
+    box.file(".pgsweep-trash/7/a")
+    box.file(".pgsweep-trash/7/b/c", age=0)
+    (box.root / ".pgsweep-trash").chmod(0o700)
+    box.file("old")
+    live = preview_and_run(tempfiles, box)
+    assert (live["files_deleted"], live["directories_deleted"], live["scanned"]) == (3, 2, 5)
+    assert box.names() == []
+
+
+def test_O2_the_numbers_of_the_text_add_up(tempfiles, box):
+    box.file("d/result.mp4")
+    box.file("d/young", age=1)
+    box.file("old")
+    os.mkfifo(box.root / "fifo")
+    out = tempfiles("--root", box.root).out
+    number = {word: int(n) for word, n in re.findall(r"^  (scanned|deleted|kept) +(\d+)", out, re.M)}
+    assert number == {"scanned": 5, "deleted": 1, "kept": 4}
+    assert "  1 fresh, 1 protected, 1 special (FIFO, socket, device), 1 not empty\n" in out
 
 
 def test_T1_max_rows_is_exact_and_the_next_run_goes_on(tempfiles, box):
@@ -226,7 +277,7 @@ def test_T1_max_runtime_and_pause(tempfiles, box):
     for i in range(40):
         box.file(f"f{i:02}")
     found = report(tempfiles, box, "--max-runtime", "500 ms", "--pause", "100 ms", "--chunk", "2")
-    assert found["limit"] == "max-runtime" and found["exit_code"] == 0
+    assert found["limit"] == "max-runtime" and found["exit_code"] == 0 and found["duration_ms"] < 1500
     assert 2 <= found["deleted"] < 40 and 400 <= found["duration_ms"] < 5000
     before = len(box.names())
     found = report(tempfiles, box, "--pause", "10 ms", "--chunk", "5")
@@ -321,6 +372,7 @@ def test_O4_metrics_of_files(tempfiles, box, tmp_path):
                  'bytes_freed{policy="tempfiles"} 4096', 'files_kept{policy="tempfiles",reason="fresh"} 1',
                  'exit_code{policy="tempfiles"} 0'):
         assert f"pgsweep_last_run_{line}\n" in text
+    assert "eligible" not in text  # files are not counted beforehand: 0 would be untrue
     success = re.search(r'^pgsweep_last_success_timestamp_seconds\{policy="tempfiles"\} (\d+)$', text, re.M)
     assert abs(int(success.group(1)) - time.time()) < 60
 
