@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -255,6 +256,34 @@ def test_J6_stopped_by_a_signal_the_rest_stays_queued(jobs, pgsweep, box, start_
     assert result.code == 143 and result.json()["directories"]["waiting"] == len(queue(jobs)), result
     assert sweep(pgsweep, box)["directories"]["waiting"] == 0
     assert box.names() == []
+
+
+def test_J3_T3_directories_go_while_another_sweep_is_at_work(jobs, pgsweep, box):
+    """pgsweep tempfiles takes what it finds in the trash along, and the trash itself: nothing is lost, nothing fails."""
+    for name in range(1, 601):
+        box.file(f"{name}/a")
+        box.file(f"{name}/deep/b", age=0)
+    box.file("young", age=0)
+    enqueue(jobs, box, *range(1, 601))
+    stop = threading.Event()
+    codes = []
+
+    def sweep_again_and_again():
+        while not stop.is_set():
+            codes.append(pgsweep("tempfiles", "--root", box.root, env={"PGHOST": None, "PGDATABASE": None}).code)
+
+    others = [threading.Thread(target=sweep_again_and_again) for _ in range(2)]
+    for other in others:
+        other.start()
+    found = sweep(pgsweep, box)
+    stop.set()
+    for other in others:
+        other.join()
+    assert set(codes) <= {0, 75} and found["directories"]["failed"] == 0
+    assert found["directories"]["removed"] + found["directories"]["busy"] == 600
+    due(jobs)
+    assert sweep(pgsweep, box)["directories"]["waiting"] == 0
+    assert box.names() == ["young"]
 
 
 def test_T3_as_a_user_who_may_not(jobs, pgsweep, box):

@@ -270,6 +270,11 @@ def test_T1_max_rows_is_exact_and_the_next_run_goes_on(tempfiles, box):
     assert live["deleted"] == 4 and live["limit"] == "max-rows" and live["outcome"] == "limit"
     assert "stopped at max-rows; the next run goes on" in tempfiles("--root", box.root, "--max-rows=1").out
     assert report(tempfiles, box)["deleted"] == 8 and box.names() == []
+    for i in range(3):
+        box.file(f"f{i}")
+    env = {"PGSWEEP_TEMPFILES_MAX_ROWS": "1", "PGSWEEP_TEMPFILES_MAX_RUNTIME": "1 h"}
+    assert report(tempfiles, box, env=env)["deleted"] == 1
+    assert report(tempfiles, box, "--max-rows", "5", env=env)["deleted"] == 2
     assert 'max_rows must be' in tempfiles("--max-rows", "-1", code=2).err
 
 
@@ -320,12 +325,14 @@ def test_T3_O1_one_root_of_several_is_held_the_others_are_swept(tempfiles, box, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_T3_signal_ends_it_in_order(tempfiles, box, number):
+@pytest.mark.parametrize("times", [1, 2])
+def test_T3_signal_ends_it_in_order(tempfiles, box, number, times):
     for i in range(50):
         box.file(f"f{i:02}")
     run = tempfiles.start("tempfiles", "--root", str(box.root), "--pause", "100 ms", "--chunk", "1", "--format=json")
     harness.wait_until(lambda: len(box.names()) < 49, what="first removals")
-    run.signal(number)
+    for _ in range(times):
+        run.signal(number)
     result = run.wait(10)
     assert result.code == 128 + number, result
     found = result.json()
