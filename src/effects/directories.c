@@ -80,23 +80,35 @@ static bool fetch(struct removal *r, struct error *err)
     return true;
 }
 
-/* Columns that may name a directory, and how to compare in their own type: so that an index is used. A
- * table or column that is gone names nothing. */
-static const char sources_sql[] =
-    "SELECT DISTINCT s.table_ident, s.column_ident,"
-    "       CASE WHEN a.atttypid IN ('text'::pg_catalog.regtype, 'varchar'::pg_catalog.regtype)"
-    "              THEN ' = ANY ($1::pg_catalog.text[])'"
-    "            WHEN a.atttypid IN ('int2'::pg_catalog.regtype, 'int4'::pg_catalog.regtype, 'int8'::pg_catalog.regtype)"
-    "              THEN ' = ANY (ARRAY(SELECT v::pg_catalog.int8 FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v"
-    "                    WHERE v ~ ''^-?[0-9]{1,18}$''))'"
-    "            WHEN a.atttypid = 'uuid'::pg_catalog.regtype"
-    "              THEN ' = ANY (ARRAY(SELECT v::pg_catalog.uuid FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v"
-    "                    WHERE v ~* ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$''))'"
-    "            ELSE '::pg_catalog.text = ANY ($1::pg_catalog.text[])' END"
-    "  FROM pgsweep.object_sources AS s"
-    "  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(s.table_ident)"
-    "   AND '\"' || pg_catalog.replace(a.attname::pg_catalog.text, '\"', '\"\"') || '\"' = s.column_ident AND a.attnum > 0 AND NOT a.attisdropped"
-    " WHERE s.kind = 'directory'";
+#define TEXTS "$1::pg_catalog.text[]"
+#define INTEGERS                                                                                                       \
+    "ARRAY(SELECT CASE WHEN v ~ '^-?[0-9]{1,19}$' THEN"                                                               \
+    "        CASE WHEN v::pg_catalog.numeric BETWEEN -9223372036854775808 AND 9223372036854775807"                     \
+    "             THEN v::pg_catalog.int8 END END FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)"
+#define UUIDS                                                                                                          \
+    "ARRAY(SELECT CASE WHEN v ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN v::pg_catalog.uuid END"            \
+    "        FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)"
+
+/* The names as values of a column's own type: so that its index is used. A name that is none is left out. */
+static const struct {
+    const char *type;
+    const char *names;
+} typed_names[] = {{"text", TEXTS},       {"character varying", TEXTS}, {"smallint", INTEGERS},
+                   {"integer", INTEGERS}, {"bigint", INTEGERS},         {"uuid", UUIDS}};
+
+/* The names that the column has, as text. Parameter: the names in question. */
+static char *survivors_sql(const void *ctx, const char *table, const char *column, const char *type)
+{
+    const char *cast = "::pg_catalog.text";
+    const char *names = TEXTS;
+    for (size_t i = 0; i < sizeof typed_names / sizeof *typed_names; i++)
+        if (strcmp(typed_names[i].type, type) == 0) {
+            cast = "";
+            names = typed_names[i].names;
+        }
+    return mem_printf(ctx, "SELECT DISTINCT %s::pg_catalog.text FROM %s WHERE %s%s = ANY (%s)", column, table, column,
+                      cast, names);
+}
 
 static int compare_text(const void *a, const void *b)
 {
@@ -111,16 +123,15 @@ static bool mark_in_use(struct removal *r, struct error *err)
     for (size_t i = 0; i < r->count; i++)
         names[i] = r->entries[i].name;
     const char *params[] = {db_array(r->ctx, names, r->count)};
-    if (!db_query(r->effects->db, r->ctx, sources_sql, 0, NULL, &sources, err))
+    if (!queue_sources(r->effects->db, r->ctx, "directory", &sources, err))
         return false;
     for (int s = 0; s < db_rows_count(sources); s++) {
+        const char *table = db_rows_get(sources, s, 0);
         const char *column = db_rows_get(sources, s, 1);
+        const char *sql = survivors_sql(r->ctx, table, column, db_rows_get(sources, s, 2));
         struct db_rows *rows;
-        char *sql = mem_printf(r->ctx, "SELECT DISTINCT %s::pg_catalog.text FROM %s WHERE %s%s", column,
-                               db_rows_get(sources, s, 0), column, db_rows_get(sources, s, 2));
         if (!db_query(r->effects->db, r->ctx, sql, 1, params, &rows, err))
-            return error_prefix(err, "looking whether %s.%s still names a directory",
-                                db_rows_get(sources, s, 0), column);
+            return error_prefix(err, "looking whether %s.%s still names a directory", table, column);
         size_t count = (size_t)db_rows_count(rows);
         const char **found = mem_array(r->ctx, const char *, count + 1);
         for (size_t i = 0; i < count; i++)
@@ -136,7 +147,7 @@ static bool mark_in_use(struct removal *r, struct error *err)
 /* The root of an entry; when it is met first, what a killed run left in its trash is finished. */
 static const struct place *find_place(struct removal *r, const char *root)
 {
-    struct files_options options = {.root = root};
+    struct files_options options = {.root = root, .in_use = true};
     struct files_report report = {0};
     struct error why = ERROR_INIT;
     for (size_t i = 0; i < r->place_count; i++)

@@ -156,15 +156,19 @@ def test_J3_root_and_column_of_a_policy(db, pgsweep, box, policy_file):
     assert result.code == 2 and 'has no column "uuid"' in result.err, result
 
 
-@pytest.mark.parametrize("kind", ["text", "int", "uuid", "varchar(40)", "numeric"])
+@pytest.mark.parametrize("kind", ["text", "int", "bigint", "uuid", "varchar(40)", "numeric"])
 def test_J3_a_directory_that_a_surviving_row_names_too_stays(db, pgsweep, box, policy_file, kind):
-    one, two = (1, 2) if kind in ("int", "numeric") else ("8a1c9a3e-0000-4000-8000-00000000000" + n for n in "12")
+    one, two = (1, 2) if kind in ("int", "numeric") else (2**63 - 1, -2**63) if kind == "bigint" else ("8a1c9a3e-0000-4000-8000-00000000000" + n for n in "12")
     db.sql(f"CREATE TABLE renders (id int PRIMARY KEY, \"The \"\"id\" {kind}, at timestamptz)")
     init(pgsweep)
     db.sql(f"INSERT INTO renders VALUES (1, %s, {OLD}), (2, %s, now()), (3, %s, {OLD})", one, one, two)
     directory(box, one)
     directory(box, two)
     policies = policy_file(policy("renders", files={"directory": 'The "id'}))
+    # Names that are no value of the column's type must not make the look fail.
+    for odd in ("99999999999999999999", "9223372036854775808", "-", "x"):
+        db.sql("INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root)"
+               " VALUES ('directory', 'test', 'r', 'x', %s, %s)", odd, str(box.root))
     found = sweep(pgsweep, box, "--policy-dir", policies, name="test")
     assert os.listdir(box.root) == [str(one)]
     assert found["directories"]["in_use"] == 1 and queue(db) == []
