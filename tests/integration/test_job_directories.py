@@ -128,6 +128,10 @@ def test_J3_without_its_root_on_this_host_nothing_is_queued(jobs, pgsweep, box):
     found = run(pgsweep, "jobs", env={"TEMP_DIR": f"{box.root}/nowhere"})
     assert found["deleted"] == 1 and found["directories"]["queued"] == 0 and queue(jobs) == []
     assert found["directory_root"] is None
+    assert found["remarks"] == [f"{box.root}/nowhere (environment variable TEMP_DIR) does not exist on this host:"
+                                " no working directories are removed"]
+    if not os.path.exists("/tmp/nexrender"):  # nobody asked for it
+        assert run(pgsweep, "jobs", "--dry-run", env={"TEMP_DIR": None})["remarks"] == []
 
 
 @pytest.mark.parametrize("root, message", [("relative", "not an absolute path"), ("/", "/"), ("{box}/link", "link")])
