@@ -45,7 +45,6 @@ enum files_age_by { FILES_AGE_MTIME, FILES_AGE_ATIME, FILES_AGE_CTIME, FILES_AGE
     X(CHANGED, "changed", "was replaced by something else while it was looked at")                 \
     X(MOVED, "moved", "a directory that was moved away during its sweep")                          \
     X(NOT_EMPTY, "not_empty", "a directory in which something stays")                              \
-    X(TRASH, "trash", "the trash directory of pgsweep itself")                                     \
     X(UNFINISHED, "unfinished", "a limit, the deadline or a signal ended the sweep first")
 
 enum files_kept {
@@ -101,6 +100,9 @@ struct files_options {
     bool dry_run;          /* same decisions, counts and bytes; nothing on disk changes. Where the
                             * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
                             * O_NOATIME, and reading it may set that directory's access time. */
+    bool keep_trash;       /* files_remove_tree leaves the empty trash directory to the next call: to make
+                            * and remove one takes longer than to remove a few files. In the end the
+                            * caller calls files_finish_trash. */
     int64_t max_deletions; /* 0: no limit; compared with the report, so it spans several calls */
     int64_t deadline_ms;   /* 0: none; an instant of clock_now_ms() */
     int64_t pause_every;   /* after so many removals ... (0: never; not in a dry run) */
@@ -134,6 +136,7 @@ struct files_report {
     } errors[FILES_ERRORS_MAX];  /* in order of first occurrence */
     size_t error_count;
     int64_t duration_ms;
+    int64_t roots_locked;        /* roots left alone because someone holds a flock on them */
     bool limit_reached;          /* max_deletions or deadline_ms ended it with work left */
     bool stopped;                /* a signal ended it */
 };
@@ -158,6 +161,10 @@ bool files_check_root(const struct files_options *options, bool *missing, struct
  * was. SIGIO is ignored during the call with in_use (a broken lease raises it). */
 bool files_sweep(const struct files_options *options, struct files_report *report,
                  struct error *err);
+
+/* Who holds the lock of a root that files_sweep found locked: "pgsweep, process 4711", owned by ctx. NULL:
+ * it cannot be told (any more). */
+char *files_lock_holder(const void *ctx, const char *root);
 
 enum files_tree_outcome {
     FILES_TREE_REMOVED, /* all of it is gone (dry run: would be) */

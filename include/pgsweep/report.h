@@ -36,9 +36,10 @@ struct report_objects {
 struct report_directories {
     int64_t queued;
     int64_t removed; /* or not there any more */
-    int64_t kept;    /* something in them is protected or in use, and stays */
+    int64_t kept;    /* something in them is protected, and stays */
     int64_t in_use;  /* a row that stays has the same directory */
     int64_t refused; /* not a name that may be acted on */
+    int64_t busy;    /* something in them is in use; will be tried again */
     int64_t failed;  /* will be tried again */
     int64_t dead;    /* tried often enough: a dead letter now */
     int64_t waiting; /* in the queue when the run ended */
@@ -73,7 +74,7 @@ struct report {
     int64_t failed;
     struct report_failure *failures;
     size_t failure_count;
-    int64_t left_locked; /* candidates that other sessions kept locked */
+    int64_t left_locked; /* candidates that other sessions kept locked; roots that other sweeps held */
     int64_t chunks;       /* transactions that were committed */
     int64_t retries;
     struct report_objects objects;
@@ -118,6 +119,10 @@ const char *report_counted(const struct report *report, size_t node, int64_t *su
  * the last success is carried over from the old file when this run was none. False, with SWEEP_USAGE,
  * when the file cannot be written. */
 bool report_write_metrics(const struct report *report, const char *path, struct error *err);
+
+/* Working directories that did not go as they should have. Not those in use or protected: that is as
+ * it should be. */
+int64_t report_directories_failed(const struct report *report);
 
 /* Sets outcome and exit code from what the report holds. */
 void report_close(struct report *report);

@@ -267,8 +267,8 @@ static void print_drains(const struct report *report, bool json)
         {"deleted", "deleted", o->deleted}, {"in_use", "still in use", o->in_use}, {"foreign", "foreign", o->foreign},
         {"failed", "failed", o->failed}, {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
     const struct count directories[] = {
-        {"removed", "removed", d->removed}, {"kept", "kept", d->kept}, {"in_use", "still in use", d->in_use},
-        {"refused", "refused", d->refused}, {"failed", "failed", d->failed}, {"dead", "given up", d->dead},
+        {"removed", "removed", d->removed}, {"kept", "kept", d->kept}, {"in_use", "still named by a row", d->in_use},
+        {"refused", "refused", d->refused}, {"busy", "in use", d->busy}, {"failed", "failed", d->failed}, {"dead", "given up", d->dead},
         {"waiting", "waiting", d->waiting}, {"bytes_freed", "bytes freed", d->bytes_freed}};
     size_t object_count = sizeof object_counts / sizeof *object_counts;
     size_t directory_count = sizeof directories / sizeof *directories;
@@ -300,7 +300,7 @@ static bool drain(void *ctx, struct db *db, const struct cli_options *options, c
         fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
     if (report->objects.failed + report->objects.dead > 0)
         return error_set(err, SWEEP_SOME_FAILED, "some objects could not be deleted");
-    if (report->directories.failed + report->directories.dead > 0)
+    if (report_directories_failed(report) > 0)
         return error_set(err, SWEEP_SOME_FAILED, "some working directories could not be removed");
     return true;
 }

@@ -8,6 +8,7 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/effects.h"
 #include "pgsweep/files.h"
+#include "pgsweep/instant.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
@@ -25,6 +26,8 @@ struct file_run {
     struct files_report sums;
     const char **active; /* sorted */
     size_t active_count;
+    size_t roots_found; /* roots that exist */
+    const char *locked; /* those that another sweep holds; NULL: none */
 };
 
 static const char **values_of(const void *ctx, const struct setting *settings, size_t count)
@@ -86,100 +89,31 @@ static bool apply_options(struct file_run *run, struct error *err)
                      options->age_by);
 }
 
-/* "", "Z", "+00", "-0330", "+02:00": what the clock time is ahead of UTC, in seconds. */
-static bool read_offset(const char *text, long *seconds)
-{
-    int hours = 0;
-    int minutes = 0;
-    int used = 0;
-    char sign = '+';
-    *seconds = 0;
-    text += strspn(text, " ");
-    if (!*text || !strcmp(text, "Z"))
-        return true;
-    if ((sscanf(text, "%c%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 || text[used]) &&
-        (sscanf(text, "%c%2d%2d%n", &sign, &hours, &minutes, &used) != 3 || text[used])) {
-        minutes = 0;
-        if (sscanf(text, "%c%2d%n", &sign, &hours, &used) != 2 || text[used])
-            return false;
-    }
-    *seconds = (hours * 60L + minutes) * 60 * (sign == '-' ? -1 : 1);
-    return (sign == '+' || sign == '-') && hours >= 0 && hours <= 15 && minutes >= 0 && minutes < 60;
-}
-
-/* A fraction of a second, if there is one; its end. */
-static const char *read_fraction(const char *text, long *nanoseconds)
-{
-    *nanoseconds = 0;
-    if (text[0] != '.' || text[1] < '0' || text[1] > '9')
-        return text;
-    for (long unit = 100000000; *++text >= '0' && *text <= '9'; unit /= 10)
-        *nanoseconds += (*text - '0') * unit;
-    return text;
-}
-
-/* A cutoff given by hand, in the forms that PostgreSQL and ISO 8601 share; UTC unless it has an offset. */
-static bool read_cutoff(const char *text, struct timespec *cutoff, struct error *err)
-{
-    static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
-                                        "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        struct tm tm = {.tm_mday = 1};
-        const char *end = strptime(text, forms[i], &tm);
-        long offset;
-        if (!end)
-            continue;
-        end = i < 2 ? read_fraction(end, &cutoff->tv_nsec) : end;
-        struct tm given = tm;
-        cutoff->tv_sec = timegm(&tm);
-        if (read_offset(end, &offset) && tm.tm_mday == given.tm_mday && tm.tm_mon == given.tm_mon) {
-            cutoff->tv_sec -= offset;
-            return true;
-        }
-        cutoff->tv_nsec = 0;
-    }
-    error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time", text);
-    return error_hint(err, "Write it as \"2026-11-14 03:00:00\" (UTC).");
-}
-
-static bool after(struct timespec a, struct timespec b)
-{
-    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
-}
-
-/* To the microsecond: given back as --cutoff it means the same instant. */
-static char *time_text(const void *ctx, struct timespec t)
-{
-    char text[64];
-    struct tm tm;
-    gmtime_r(&t.tv_sec, &tm);
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
-    return mem_printf(ctx, "%s.%06ld+00", text, t.tv_nsec / 1000);
-}
-
+/* A cutoff given by hand must not be younger than what the retention gives. */
 static bool set_cutoff(struct file_run *run, struct error *err)
 {
+    const char *given = run->options->cutoff;
+    struct timespec *cutoff = &run->how.cutoff;
     struct timespec now;
     struct timespec youngest;
     clock_gettime(CLOCK_REALTIME, &now);
     if (!interval_before(&run->policy->retain, "retain", now, &youngest, err))
         return false;
     youngest.tv_nsec -= youngest.tv_nsec % 1000; /* as it is printed */
-    run->how.cutoff = youngest;
-    run->report->started = time_text(run->report, now);
-    if (run->options->cutoff) {
-        if (!read_cutoff(run->options->cutoff, &run->how.cutoff, err))
-            return false;
-        if (after(run->how.cutoff, now))
-            return error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future",
-                             time_text(run->report, run->how.cutoff));
-        if (after(run->how.cutoff, youngest)) {
-            error_set(err, SWEEP_USAGE, "option --cutoff: %s is younger than the retention (%s) allows",
-                      time_text(run->report, run->how.cutoff), run->policy->retain.value);
-            return error_hint(err, "The youngest cutoff possible now is %s.", time_text(run->report, youngest));
-        }
+    *cutoff = youngest;
+    if (given && !instant_read(given, cutoff)) {
+        error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time", given);
+        return error_hint(err, "Write it as \"2026-11-14 03:00:00\" (UTC).");
     }
-    run->report->file_cutoff = time_text(run->report, run->how.cutoff);
+    run->report->started = instant_text(run->report, now);
+    run->report->file_cutoff = instant_text(run->report, *cutoff);
+    if (instant_is_after(*cutoff, now))
+        return error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future", run->report->file_cutoff);
+    if (instant_is_after(*cutoff, youngest)) {
+        error_set(err, SWEEP_USAGE, "option --cutoff: %s is younger than the retention (%s) allows",
+                  run->report->file_cutoff, run->policy->retain.value);
+        return error_hint(err, "The youngest cutoff possible now is %s.", instant_text(run->report, youngest));
+    }
     return true;
 }
 
@@ -250,9 +184,8 @@ static bool read_active(struct file_run *run, struct error *err)
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
-        if (!err->hint)
-            error_hint(err, "Without a database (no -d, no PG* variables) nothing is asked.");
-        return false;
+        return error_hint(err, "%s%sNothing was deleted. Without a database (no -d, no PG* variables) nothing is asked.",
+                          err->hint ? err->hint : "", err->hint ? " " : "");
     }
     talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
@@ -272,45 +205,6 @@ static void on_event(void *arg, const struct files_event *event)
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
 
-/* A tree that two roots share would be swept twice, and be counted twice by a dry run. */
-static bool check_overlap(const struct file_run *run, const struct setting *a, const struct setting *b,
-                          struct error *err)
-{
-    const char *outer = files_clean_root(run->report, a->value, err);
-    const char *inner = files_clean_root(run->report, b->value, err);
-    if (!outer || !inner)
-        return false;
-    size_t length = strlen(outer);
-    if (strncmp(inner, outer, length) != 0 || (inner[length] && inner[length] != '/'))
-        return true;
-    return error_set(err, SWEEP_USAGE, "%s: the root \"%s\" is inside the root \"%s\" (%s)", b->origin, inner,
-                     outer, a->origin);
-}
-
-/* All roots are looked at before the first file goes. */
-static bool check_roots(struct file_run *run, struct error *err)
-{
-    const struct policy *policy = run->policy;
-    char *roots = mem_strdup(run->report, "");
-    for (size_t i = 0; i < policy->root_count; i++) {
-        bool missing;
-        run->how.root = policy->roots[i].value;
-        if (!files_check_root(&run->how, &missing, err))
-            return error_prefix(err, "%s", policy->roots[i].origin);
-        roots = mem_check(talloc_asprintf_append(
-            roots, "%s%s", i ? ", " : "", text_escape(run->report, run->how.root, strlen(run->how.root))));
-        if (missing)
-            report_remark(run->report, "%s does not exist: nothing to do there",
-                          text_escape(run->report, run->how.root, strlen(run->how.root)));
-    }
-    run->report->file_roots = roots;
-    for (size_t i = 0; i < policy->root_count; i++)
-        for (size_t j = 0; j < policy->root_count; j++)
-            if (j != i && !check_overlap(run, &policy->roots[j], &policy->roots[i], err))
-                return false;
-    return true;
-}
-
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
@@ -326,17 +220,44 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
     run->how.errors_only = !run->options->verbose;
-    return check_roots(run, err) && read_active(run, err);
+    return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) && read_active(run, err);
+}
+
+/* "/tmp/nexrender (pgsweep, process 4711)" */
+static void note_locked(struct file_run *run, const char *root)
+{
+    struct report *report = run->report;
+    const char *holder = files_lock_holder(report, root);
+    run->locked = mem_printf(report, "%s%s%s%s%s%s", run->locked ? run->locked : "", run->locked ? ", " : "",
+                             text_escape(report, root, strlen(root)), holder ? " (" : "", holder ? holder : "",
+                             holder ? ")" : "");
+    report->left_locked++;
+}
+
+/* A root that another sweep holds is left to it; when there is no other root, nothing was done. */
+static bool tell_locked(const struct file_run *run, struct error *err)
+{
+    if (!run->locked)
+        return true;
+    if (run->report->left_locked < (int64_t)run->roots_found) {
+        report_remark(run->report, "another sweep holds the lock of %s: left to it", run->locked);
+        return true;
+    }
+    error_set(err, SWEEP_LOCKED, "another sweep holds the lock of %s", run->locked);
+    return error_hint(err, "Wait for it to finish; the next run takes what is left.");
 }
 
 static bool sweep(struct file_run *run, struct error *err)
 {
     for (size_t i = 0; i < run->policy->root_count; i++) {
+        int64_t locked = run->sums.roots_locked;
         run->how.root = run->policy->roots[i].value;
         if (!files_finish_trash(&run->how, &run->sums, err) || !files_sweep(&run->how, &run->sums, err))
             return false;
+        if (run->sums.roots_locked > locked)
+            note_locked(run, run->how.root);
     }
-    return true;
+    return tell_locked(run, err);
 }
 
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err)

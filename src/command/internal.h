@@ -4,6 +4,7 @@
 
 #include "pgsweep/command.h"
 #include "pgsweep/db.h"
+#include "pgsweep/files.h"
 #include "pgsweep/policy.h"
 #include "pgsweep/report.h"
 
@@ -15,6 +16,12 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
 /* The connection that the command line asks for. Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
                      struct db **db, struct error *err);
+
+/* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it was
+ * given, when one is unsafe or could not mean what was meant. *found: how many of the roots exist. Fills in
+ * report->file_roots, and remarks on what does not exist. */
+bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
+                         size_t *found, struct error *err);
 
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);

@@ -55,14 +55,20 @@ static bool read_budget(struct run *run, struct error *err)
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
-/* A root of working directories that will be refused is told before a row goes. */
+/* A root of working directories that will be refused is told before a row goes. One that is not there is
+ * none of this host's business, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
 {
     const struct plan *plan = run->plan;
-    const char *origin = run->policy->directory_root.origin;
-    struct files_options options = {.root = plan->directory_root};
-    return !plan->directory || files_check_root(&options, NULL, err) ||
-           error_prefix(err, "%s", origin ? origin : policy_temp_dir().origin);
+    const struct setting *given = &run->policy->directory_root;
+    const struct setting root = given->value ? *given : policy_temp_dir();
+    const struct files_options options = {.root = plan->directory_root};
+    if (plan->directory)
+        return files_check_root(&options, NULL, err) || error_prefix(err, "%s", root.origin);
+    if (plan->directory_root && strcmp(root.value, POLICY_TEMP_DIR) != 0)
+        report_remark(run->report, "%s (%s) does not exist on this host: no working directories are removed",
+                      text_escape(run->report, root.value, strlen(root.value)), root.origin);
+    return true;
 }
 
 static bool prepare(struct run *run, struct error *err)

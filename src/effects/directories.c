@@ -26,6 +26,12 @@ struct entry {
     bool in_use;
 };
 
+/* Entries that stay queued, and why. */
+struct entries {
+    const char **ids, **reasons;
+    size_t count;
+};
+
 struct removal {
     struct effects *effects;
     struct report *report;
@@ -37,9 +43,20 @@ struct removal {
     void *ctx; /* of the batch in hand */
     struct entry *entries;
     size_t count;
-    const char **done, **failed, **errors; /* ids, and what went wrong */
-    size_t done_count, failed_count;
+    const char **done; /* ids */
+    size_t done_count;
+    struct entries failed;
+    struct entries busy; /* in use now, which it will not be for ever */
 };
+
+/* What became of a directory. */
+enum fate { GONE, KEPT, STAYS_QUEUED, BUSY, FAILED, REFUSED };
+
+static struct entries entries_new(const struct removal *r)
+{
+    return (struct entries){.ids = mem_array(r->ctx, const char *, r->count + 1),
+                            .reasons = mem_array(r->ctx, const char *, r->count + 1)};
+}
 
 static bool fetch(struct removal *r, struct error *err)
 {
@@ -52,10 +69,10 @@ static bool fetch(struct removal *r, struct error *err)
     if (!db_query(r->effects->db, r->ctx, sql, 3, params, &rows, err))
         return false;
     r->count = (size_t)db_rows_count(rows);
-    r->done_count = r->failed_count = 0;
+    r->done_count = 0;
     r->done = mem_array(r->ctx, const char *, r->count + 1);
-    r->failed = mem_array(r->ctx, const char *, r->count + 1);
-    r->errors = mem_array(r->ctx, const char *, r->count + 1);
+    r->failed = entries_new(r);
+    r->busy = entries_new(r);
     r->entries = mem_array(r->ctx, struct entry, r->count + 1);
     for (size_t i = 0; i < r->count; i++)
         r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0), .name = db_rows_get(rows, (int)i, 1),
@@ -63,23 +80,35 @@ static bool fetch(struct removal *r, struct error *err)
     return true;
 }
 
-/* Columns that may name a directory, and how to compare in their own type: so that an index is used. A
- * table or column that is gone names nothing. */
-static const char sources_sql[] =
-    "SELECT DISTINCT s.table_ident, s.column_ident,"
-    "       CASE WHEN a.atttypid IN ('text'::pg_catalog.regtype, 'varchar'::pg_catalog.regtype)"
-    "              THEN ' = ANY ($1::pg_catalog.text[])'"
-    "            WHEN a.atttypid IN ('int2'::pg_catalog.regtype, 'int4'::pg_catalog.regtype, 'int8'::pg_catalog.regtype)"
-    "              THEN ' = ANY (ARRAY(SELECT v::pg_catalog.int8 FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v"
-    "                    WHERE v ~ ''^-?[0-9]{1,18}$''))'"
-    "            WHEN a.atttypid = 'uuid'::pg_catalog.regtype"
-    "              THEN ' = ANY (ARRAY(SELECT v::pg_catalog.uuid FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v"
-    "                    WHERE v ~* ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$''))'"
-    "            ELSE '::pg_catalog.text = ANY ($1::pg_catalog.text[])' END"
-    "  FROM pgsweep.object_sources AS s"
-    "  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(s.table_ident)"
-    "   AND '\"' || pg_catalog.replace(a.attname::pg_catalog.text, '\"', '\"\"') || '\"' = s.column_ident AND a.attnum > 0 AND NOT a.attisdropped"
-    " WHERE s.kind = 'directory'";
+#define TEXTS "$1::pg_catalog.text[]"
+#define INTEGERS                                                                                                       \
+    "ARRAY(SELECT CASE WHEN v ~ '^-?[0-9]{1,19}$' THEN"                                                               \
+    "        CASE WHEN v::pg_catalog.numeric BETWEEN -9223372036854775808 AND 9223372036854775807"                     \
+    "             THEN v::pg_catalog.int8 END END FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)"
+#define UUIDS                                                                                                          \
+    "ARRAY(SELECT CASE WHEN v ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN v::pg_catalog.uuid END"            \
+    "        FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)"
+
+/* The names as values of a column's own type: so that its index is used. A name that is none is left out. */
+static const struct {
+    const char *type;
+    const char *names;
+} typed_names[] = {{"text", TEXTS},       {"character varying", TEXTS}, {"smallint", INTEGERS},
+                   {"integer", INTEGERS}, {"bigint", INTEGERS},         {"uuid", UUIDS}};
+
+/* The names that the column has, as text. Parameter: the names in question. */
+static char *survivors_sql(const void *ctx, const char *table, const char *column, const char *type)
+{
+    const char *cast = "::pg_catalog.text";
+    const char *names = TEXTS;
+    for (size_t i = 0; i < sizeof typed_names / sizeof *typed_names; i++)
+        if (strcmp(typed_names[i].type, type) == 0) {
+            cast = "";
+            names = typed_names[i].names;
+        }
+    return mem_printf(ctx, "SELECT DISTINCT %s::pg_catalog.text FROM %s WHERE %s%s = ANY (%s)", column, table, column,
+                      cast, names);
+}
 
 static int compare_text(const void *a, const void *b)
 {
@@ -94,16 +123,15 @@ static bool mark_in_use(struct removal *r, struct error *err)
     for (size_t i = 0; i < r->count; i++)
         names[i] = r->entries[i].name;
     const char *params[] = {db_array(r->ctx, names, r->count)};
-    if (!db_query(r->effects->db, r->ctx, sources_sql, 0, NULL, &sources, err))
+    if (!queue_sources(r->effects->db, r->ctx, "directory", &sources, err))
         return false;
     for (int s = 0; s < db_rows_count(sources); s++) {
+        const char *table = db_rows_get(sources, s, 0);
         const char *column = db_rows_get(sources, s, 1);
+        const char *sql = survivors_sql(r->ctx, table, column, db_rows_get(sources, s, 2));
         struct db_rows *rows;
-        char *sql = mem_printf(r->ctx, "SELECT DISTINCT %s::pg_catalog.text FROM %s WHERE %s%s", column,
-                               db_rows_get(sources, s, 0), column, db_rows_get(sources, s, 2));
         if (!db_query(r->effects->db, r->ctx, sql, 1, params, &rows, err))
-            return error_prefix(err, "looking whether %s.%s still names a directory",
-                                db_rows_get(sources, s, 0), column);
+            return error_prefix(err, "looking whether %s.%s still names a directory", table, column);
         size_t count = (size_t)db_rows_count(rows);
         const char **found = mem_array(r->ctx, const char *, count + 1);
         for (size_t i = 0; i < count; i++)
@@ -119,7 +147,7 @@ static bool mark_in_use(struct removal *r, struct error *err)
 /* The root of an entry; when it is met first, what a killed run left in its trash is finished. */
 static const struct place *find_place(struct removal *r, const char *root)
 {
-    struct files_options options = {.root = root};
+    struct files_options options = {.root = root, .in_use = true};
     struct files_report report = {0};
     struct error why = ERROR_INIT;
     for (size_t i = 0; i < r->place_count; i++)
@@ -140,14 +168,15 @@ static const struct place *find_place(struct removal *r, const char *root)
     return place;
 }
 
-static void add_failed(struct removal *r, const struct entry *entry, const char *error)
+/* The first one of its kind is told, the others are counted. */
+static void add_entry(struct removal *r, struct entries *list, int64_t so_far, const struct entry *entry,
+                      const char *reason)
 {
-    char *name = text_escape(r->ctx, entry->name, strlen(entry->name));
-    if (r->report->directories.failed + (int64_t)r->failed_count == 0)
-        report_remark(r->report, "working directory %s/%s could not be removed and stays queued: %s",
-                      entry->root, name, error);
-    r->failed[r->failed_count] = entry->id;
-    r->errors[r->failed_count++] = mem_strdup(r->ctx, error);
+    if (so_far + (int64_t)list->count == 0)
+        report_remark(r->report, "working directory %s/%s could not be removed and stays queued: %s", entry->root,
+                      text_escape(r->ctx, entry->name, strlen(entry->name)), reason);
+    list->ids[list->count] = entry->id;
+    list->reasons[list->count++] = reason;
 }
 
 static bool refuse(struct removal *r, const struct entry *entry, const char *reason, struct error *err)
@@ -161,24 +190,70 @@ static bool refuse(struct removal *r, const struct entry *entry, const char *rea
                          " WHERE id = $1::pg_catalog.int8", 2, params, NULL, err);
 }
 
-/* Files that are in use now will not be for ever: the directory is tried again. */
+/* What is the case now, and will not be for ever. */
 static bool is_busy(const struct files_report *report)
 {
     return report->kept[FILES_KEPT_OPEN] + report->kept[FILES_KEPT_LOCKED] + report->kept[FILES_KEPT_CHANGED] +
-           report->kept[FILES_KEPT_MOVED] > 0;
+           report->kept[FILES_KEPT_MOVED] + report->kept[FILES_KEPT_OTHER_FS] > 0;
 }
 
-/* One directory. False only when the database failed. */
-static bool remove_one(struct removal *r, const struct entry *entry, struct error *err)
+/* Of all that went wrong in a directory, what came first. */
+struct first_error {
+    const void *ctx;
+    const char *text;
+};
+
+static void note_error(void *arg, const struct files_event *event)
 {
-    struct report_directories *sums = &r->report->directories;
-    struct files_options options = {.root = entry->root, .in_use = true};
+    struct first_error *first = arg;
+    if (event->kind == FILES_EVENT_ERROR && !first->text)
+        first->text = mem_printf(first->ctx, "cannot %s %s: %s", event->action, event->path, strerror(event->error));
+}
+
+/* Removes the directory as far as it may go. *reason: why it is FAILED, BUSY or REFUSED. */
+static enum fate remove_directory(struct removal *r, const struct place *place, const struct entry *entry,
+                                  const char **reason)
+{
+    struct first_error first = {.ctx = r->ctx};
+    struct files_options options = {.root = entry->root, .in_use = true, .keep_trash = true,
+                                    .on_event = note_error, .on_event_arg = &first, .errors_only = true};
     struct files_report report = {0};
     struct error why = ERROR_INIT;
     enum files_tree_outcome outcome = FILES_TREE_KEPT;
-    const char *reason = NULL;
+    bool looked = files_remove_tree(&options, entry->name, &outcome, reason, &report, &why);
+    r->report->directories.bytes_freed += report.bytes_freed;
+    if (!looked) {
+        *reason = mem_strdup(r->ctx, why.message);
+        error_clear(&why);
+        return FAILED;
+    }
+    if (report.failed > 0) {
+        *reason = first.text;
+        return FAILED;
+    }
+    if (report.stopped)
+        return STAYS_QUEUED; /* the next run goes on with it */
+    switch (outcome) {
+    case FILES_TREE_REFUSED:
+        return REFUSED;
+    case FILES_TREE_KEPT:
+        *reason = report.kept[FILES_KEPT_OTHER_FS] > 0 ? "a file system is mounted in it" : "something in it is in use";
+        return is_busy(&report) ? BUSY : KEPT;
+    case FILES_TREE_MISSING: /* perhaps it is what a killed run left in the trash */
+        *reason = place->error;
+        return place->error ? FAILED : GONE;
+    case FILES_TREE_REMOVED:
+    default:
+        return GONE;
+    }
+}
+
+/* One entry. False only when the database failed. */
+static bool settle_one(struct removal *r, const struct entry *entry, struct error *err)
+{
+    struct report_directories *sums = &r->report->directories;
     const struct place *place = find_place(r, entry->root);
-    bool ok = true;
+    const char *reason = NULL;
     if (place->missing)
         return true;
     if (entry->in_use) {
@@ -186,46 +261,62 @@ static bool remove_one(struct removal *r, const struct entry *entry, struct erro
         r->done[r->done_count++] = entry->id;
         return true;
     }
-    bool looked = files_remove_tree(&options, entry->name, &outcome, &reason, &report, &why);
-    sums->bytes_freed += report.bytes_freed;
-    if (!looked) {
-        add_failed(r, entry, why.message);
-    } else if (report.failed > 0) {
-        add_failed(r, entry, strerror(report.errors[0].code));
-    } else if (report.stopped) {
-        ; /* it stays queued, and the next run goes on with it */
-    } else if (outcome == FILES_TREE_REFUSED) {
-        ok = refuse(r, entry, reason, err);
-    } else if (outcome == FILES_TREE_KEPT && is_busy(&report)) {
-        add_failed(r, entry, "something in it is in use");
-    } else if (outcome == FILES_TREE_MISSING && place->error) {
-        add_failed(r, entry, place->error);
-    } else {
-        if (outcome == FILES_TREE_KEPT)
-            sums->kept++;
-        else
-            sums->removed++;
-        r->done[r->done_count++] = entry->id;
+    switch (remove_directory(r, place, entry, &reason)) {
+    case REFUSED:
+        return refuse(r, entry, reason, err);
+    case FAILED:
+        add_entry(r, &r->failed, sums->failed + sums->dead, entry, reason);
+        return true;
+    case BUSY:
+        add_entry(r, &r->busy, sums->busy, entry, reason);
+        return true;
+    case STAYS_QUEUED:
+        return true;
+    case KEPT:
+        sums->kept++;
+        break;
+    case GONE:
+        sums->removed++;
+        break;
     }
-    error_clear(&why);
-    return ok;
+    r->done[r->done_count++] = entry->id;
+    return true;
+}
+
+/* One more attempt for these; *waiting: those that are no dead letters yet. */
+static bool note_entries(struct removal *r, const struct entries *list, int64_t *waiting, struct error *err)
+{
+    int64_t dead = 0;
+    if (list->count > 0 &&
+        !queue_note_failed(r->effects, r->ctx, list->ids, list->reasons, NULL, list->count, &dead, err))
+        return false;
+    r->report->directories.dead += dead;
+    *waiting += (int64_t)list->count - dead;
+    return true;
 }
 
 /* Writes down what became of the batch: a directory that is gone and still queued does no harm. */
 static bool settle(struct removal *r, struct error *err)
 {
-    int64_t dead = 0;
+    struct report_directories *sums = &r->report->directories;
     const char *params[] = {db_array(r->ctx, r->done, r->done_count)};
-    if (r->done_count > 0 &&
-        !effects_query(r->effects, r->ctx, "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
-                       1, params, NULL, err))
-        return false;
-    if (r->failed_count > 0 &&
-        !queue_note_failed(r->effects, r->ctx, r->failed, r->errors, NULL, r->failed_count, &dead, err))
-        return false;
-    r->report->directories.dead += dead;
-    r->report->directories.failed += (int64_t)r->failed_count - dead;
-    return true;
+    return (r->done_count == 0 ||
+            effects_query(r->effects, r->ctx, "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
+                          1, params, NULL, err)) &&
+           note_entries(r, &r->failed, &sums->failed, err) && note_entries(r, &r->busy, &sums->busy, err);
+}
+
+/* The trash was kept from one directory to the next. What did not go from it is tried once more. */
+static void finish_places(struct removal *r)
+{
+    for (size_t i = 0; i < r->place_count; i++) {
+        struct files_options options = {.root = r->places[i].root, .in_use = true};
+        struct files_report report = {0};
+        struct error why = ERROR_INIT;
+        if (!r->places[i].missing && !files_finish_trash(&options, &report, &why))
+            error_clear(&why); /* told when the first directory met it */
+        r->report->directories.bytes_freed += report.bytes_freed;
+    }
 }
 
 static bool drain(struct effects *effects, struct report *report, const char *policy, struct error *err)
@@ -242,10 +333,11 @@ static bool drain(struct effects *effects, struct report *report, const char *po
             r.after = mem_strdup(r.outer, r.entries[r.count - 1].id);
         ok = ok && (r.count == 0 || mark_in_use(&r, err));
         for (size_t i = 0; ok && i < r.count && !stop_requested(); i++)
-            ok = remove_one(&r, &r.entries[i], err);
+            ok = settle_one(&r, &r.entries[i], err);
         ok = ok && settle(&r, err);
         talloc_free(r.ctx);
     }
+    finish_places(&r);
     talloc_free(r.outer);
     return ok;
 }

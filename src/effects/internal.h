@@ -25,7 +25,8 @@ struct queue_item {
     bool in_use; /* a row names it */
 };
 
-/* The columns that name objects ("object") or directories ("directory") and still exist: table, column. */
+/* The columns that name objects ("object") or directories ("directory") and still exist: table, column, the
+ * column's type ("bigint"). */
 bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_rows **rows, struct error *err);
 
 /* Sets in_use of the items whose object a row names, in whatever spelling. */

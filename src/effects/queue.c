@@ -44,7 +44,7 @@ bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_r
 {
     /* Tables and columns that are gone cannot name anything. */
     static const char sql[] =
-        "SELECT DISTINCT o.table_ident, o.column_ident FROM pgsweep.object_sources AS o"
+        "SELECT DISTINCT o.table_ident, o.column_ident, pg_catalog.format_type(a.atttypid, NULL) FROM pgsweep.object_sources AS o"
         "  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(o.table_ident)"
         "   AND a.attnum > 0 AND NOT a.attisdropped"
         "   AND o.column_ident = '\"' || pg_catalog.replace(a.attname, '\"', '\"\"') || '\"'"

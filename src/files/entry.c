@@ -127,6 +127,7 @@ void entry_count_removal(struct walk *w, struct frame *f)
         return;
     clock_sleep_ms(o->pause_ms);
     w->since_check = PLACE_CHECK_NOW; /* much may have happened meanwhile */
+    w->ticks = CLOCK_EVERY - 1;       /* and the deadline may be over */
 }
 
 static char type_letter(unsigned mode)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -10,7 +11,7 @@
 #include "pgsweep/clock.h"
 #include "walk.h"
 
-enum { OPEN_LEVELS = 16, CHECK_REMOVALS = PLACE_CHECK_NOW, CHECK_MS = 10 };
+enum { OPEN_LEVELS = 16, CHECK_MS = 10 };
 
 /* Compares the open levels pairwise: name and identity. Says nothing of levels further up. */
 static bool check_open_levels(const struct walk *w)
@@ -39,15 +40,12 @@ static int open_by_path(struct walk *w, const struct frame *f, bool path_only)
 {
     char path[PATH_MAX];
     struct statx stx;
-    size_t base = strlen(w->base_path);
-    if (base + 1 + f->path_length >= sizeof path) {
+    int length = snprintf(path, sizeof path, "%s%s%.*s", w->base_path, f->path_length > 0 ? "/" : "",
+                          (int)f->path_length, w->path);
+    if (length < 0 || (size_t)length >= sizeof path) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    memcpy(path, w->base_path, base);
-    path[base] = '/';
-    memcpy(path + base + 1, w->path, f->path_length);
-    path[base + (f->path_length ? 1 : 0) + f->path_length] = '\0';
     int fd = fsys_open_absolute(&w->sys, path, path_only);
     if (fd >= 0 && !(fsys_stat(fd, "", &stx) && fsys_same(fsys_id(&stx), f->id))) {
         close(fd);
@@ -80,7 +78,7 @@ bool place_is_kept(struct walk *w)
     if (w->since_check == 0)
         return true;
     /* A dry run does no harm at the new place: for its counts the removals are measure enough. */
-    if (w->since_check < CHECK_REMOVALS &&
+    if (w->since_check < PLACE_CHECK_NOW &&
         (w->dry_run || clock_now_ms() - w->checked_ms < CHECK_MS))
         return true;
     if (check_place(w))

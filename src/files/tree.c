@@ -163,7 +163,7 @@ static bool remove_found(const void *ctx, const struct files_options *o,
         wipe_in_trash(o, root, &trash, name, report);
     else
         wipe(o, root, root->fd, root->path, name, report);
-    close_trash(root, &trash, true);
+    close_trash(root, &trash, !o->keep_trash);
     return true;
 }
 

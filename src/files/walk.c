@@ -138,14 +138,16 @@ static struct verdict open_refused(int error)
     }
 }
 
+static bool is_below_root(const struct walk *w)
+{
+    return w->depth == 1 && w->base_path == w->root->path;
+}
+
 /* What the name alone decides, before anything is opened. */
 static enum files_kept judge_name(const struct walk *w, const char *name)
 {
     const struct files_options *o = w->options;
-    bool below_root = w->depth == 1 && w->base_path == w->root->path;
-    if (below_root && strcmp(name, FILES_TRASH_NAME) == 0)
-        return FILES_KEPT_TRASH;
-    if (below_root && o->is_active && o->is_active(o->is_active_arg, name))
+    if (is_below_root(w) && o->is_active && o->is_active(o->is_active_arg, name))
         return FILES_KEPT_ACTIVE_JOB;
     return entry_is_protected(w, name, NULL) ? FILES_KEPT_PROTECTED : FILES_NOT_KEPT;
 }
@@ -177,6 +179,8 @@ static struct verdict open_child(struct walk *w, const char *name, struct frame 
 static void enter(struct walk *w, const char *name)
 {
     struct frame child = {.fd = -1};
+    if (is_below_root(w) && strcmp(name, FILES_TRASH_NAME) == 0)
+        return; /* of our own making; files_finish_trash counts what is in it */
     w->report->scanned++;
     struct verdict v = {.kept = judge_name(w, name)};
     if (v.kept == FILES_NOT_KEPT)
@@ -338,6 +342,7 @@ void walk_run(struct walk *w)
     if (!w->wipe && flock(base->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         tally_kept(w, FILES_KEPT_LOCKED);
         w->report->scanned++; /* the root counts only when it is in the way */
+        w->report->roots_locked++;
         base->lost = FILES_KEPT_LOCKED;
     } else if (w->dry_run) {
         flock(base->fd, LOCK_UN);

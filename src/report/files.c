@@ -32,14 +32,31 @@ static void print_errors(const struct files_report *files, void *scratch, FILE *
     fputc('\n', out);
 }
 
-/* "active job", not "active_job", which is for machines. */
-static const char *kept_word(int reason)
+/* What a person reads; the words of files_kept_word are for machines. */
+static const char *const kept_words[FILES_KEPT_COUNT] = {
+    [FILES_KEPT_FRESH] = "fresh",
+    [FILES_KEPT_FUTURE] = "from the future",
+    [FILES_KEPT_NO_TIME] = "without that time",
+    [FILES_KEPT_OPEN] = "open",
+    [FILES_KEPT_LOCKED] = "locked",
+    [FILES_KEPT_PROTECTED] = "protected",
+    [FILES_KEPT_SPECIAL] = "special (FIFO, socket, device)",
+    [FILES_KEPT_OTHER_FS] = "on other file systems",
+    [FILES_KEPT_ACTIVE_JOB] = "of active jobs",
+    [FILES_KEPT_CHANGED] = "replaced meanwhile",
+    [FILES_KEPT_MOVED] = "moved away meanwhile",
+    [FILES_KEPT_NOT_EMPTY] = "not empty",
+    [FILES_KEPT_UNFINISHED] = "not finished"};
+
+/* With the directories that are not empty: so that scanned is the sum of what follows. */
+static void print_kept(const struct files_report *files, void *scratch, FILE *out)
 {
-    static const char *const words[FILES_KEPT_COUNT] = {
-        [FILES_KEPT_NO_TIME] = "without that time", [FILES_KEPT_OTHER_FS] = "on other file systems",
-        [FILES_KEPT_ACTIVE_JOB] = "of active jobs", [FILES_KEPT_NOT_EMPTY] = "not empty",
-        [FILES_KEPT_FUTURE] = "from the future"};
-    return words[reason] ? words[reason] : files_kept_word((enum files_kept)reason);
+    const char *separator = "  ";
+    fprintf(out, "  %-10s %12s", "kept",
+            text_count(scratch, files_kept(files) + files->kept[FILES_KEPT_NOT_EMPTY]));
+    for (int i = 0; i < FILES_KEPT_COUNT; i++)
+        print_part(kept_words[i], kept_words[i], files->kept[i], scratch, &separator, out);
+    fputc('\n', out);
 }
 
 void report_print_files(const struct report *report, FILE *out)
@@ -58,11 +75,7 @@ void report_print_files(const struct report *report, FILE *out)
     if (files_deleted(files) > 0)
         fprintf(out, "; %s", text_bytes(scratch, files->bytes_freed));
     fputc('\n', out);
-    fprintf(out, "  %-10s %12s", "kept", text_count(scratch, files_kept(files)));
-    separator = "  ";
-    for (int i = 0; i < FILES_KEPT_COUNT; i++)
-        print_part(kept_word(i), kept_word(i), files->kept[i], scratch, &separator, out);
-    fputc('\n', out);
+    print_kept(files, scratch, out);
     if (files->vanished > 0)
         fprintf(out, "  %-10s %12s  gone by themselves meanwhile\n", "vanished", text_count(scratch, files->vanished));
     print_errors(files, scratch, out);
@@ -71,7 +84,7 @@ void report_print_files(const struct report *report, FILE *out)
     if (report->limit)
         fprintf(out, "  stopped at %s; the next run goes on\n", report->limit);
     if (report->signal)
-        fprintf(out, "  stopped by signal %d\n", report->signal);
+        fprintf(out, "  stopped by signal %d; the next run goes on\n", report->signal);
     if (report->dry_run)
         fputs("  dry run: nothing was changed\n", out);
     else

@@ -99,6 +99,12 @@ void report_check_alerts(struct report *report)
                                      (long long)report->letter_depth, letters));
 }
 
+int64_t report_directories_failed(const struct report *report)
+{
+    const struct report_directories *d = &report->directories;
+    return d->failed + d->dead + d->refused;
+}
+
 void report_close(struct report *report)
 {
     if (report->error.message) {
@@ -106,7 +112,7 @@ void report_close(struct report *report)
         report->exit_code = (int)report->error.code;
     } else if (report->signal) {
         report->outcome = OUTCOME_STOPPED;
-    } else if (report->failed > 0 || report->left_locked > 0) {
+    } else if (report->failed > 0 || report->left_locked > 0 || report_directories_failed(report) > 0) {
         report->outcome = OUTCOME_PARTIAL;
         report->exit_code = SWEEP_SOME_FAILED;
     } else if (report->limit) {

@@ -197,10 +197,10 @@ static void print_directories(const struct report *report, void *scratch, FILE *
         const char *text;
         int64_t n;
     } parts[] = {{"removed", d->removed}, {"kept for protected files", d->kept},
-                 {"still named by a row", d->in_use}, {"refused", d->refused},
-                 {"failed, to be tried again", d->failed}, {"given up (dead letters)", d->dead},
+                 {"still named by a row", d->in_use}, {"refused (pgsweep objects list)", d->refused},
+                 {"in use, to be tried again", d->busy}, {"failed, to be tried again", d->failed}, {"given up (dead letters)", d->dead},
                  {"waiting in the queue", d->waiting}};
-    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->failed + d->dead + d->waiting == 0)
+    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->busy + d->failed + d->dead + d->waiting == 0)
         return;
     fprintf(out, "  working directories: %s queued", text_count(scratch, d->queued));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

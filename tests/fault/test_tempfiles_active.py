@@ -53,6 +53,16 @@ def test_T2_J4_directories_of_active_jobs_stay_those_of_finished_go(db, pgsweep,
     assert "7 of active jobs" in text
 
 
+def test_T2_the_database_may_be_given_by_option(db, pgsweep, box):
+    db.load("jobs")
+    active = job(db, "running")
+    directories(box, [active, "other"])
+    none = {name: None for name in db.env}
+    live = run(pgsweep, box, "-d", db.name, "-h", db.env["PGHOST"], "-p", db.env["PGPORT"], "-U", db.env["PGUSER"], env=none)
+    assert live["kept"]["active_job"] == 1 and os.listdir(box.root) == [str(active)]
+    assert run(pgsweep, box, env=none)["kept"]["active_job"] == 0 and os.listdir(box.root) == []
+
+
 def test_T2_text_ids_and_unknown_states(db, pgsweep, box):
     db.sql("CREATE TABLE jobs (id uuid PRIMARY KEY, status text, created_at timestamptz)")
     states = ["RUNNING", "a state of tomorrow", "", None, "Done", "FAILED"]
@@ -104,6 +114,8 @@ def test_T3_no_table_of_jobs_is_told(pgsweep, box):
     result = pgsweep("tempfiles", "--root", box.root)
     assert result.code == 2, result
     assert re.search(r'table "?jobs"?', result.err) and box.names()
+    # Somebody with PG* variables for another purpose must see the way out.
+    assert "Nothing was deleted. Without a database (no -d, no PG* variables) nothing is asked." in result.err
 
 
 def test_T3_unknown_policy_for_active_is_told(pgsweep, box, policy_file):

@@ -1,6 +1,7 @@
 """pgsweep tempfiles as its user sees it: roots, options, report, exit codes; no database."""
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -136,6 +137,9 @@ def test_T2_roots_that_overlap_are_refused(tempfiles, box, policy_file, second):
     result = tempfiles("--policy-dir", policies, policy="mine", code=2)
     assert re.search(r'mine\.yaml:[45]: the root ".*" is inside the root', result.err), result
     assert (box.root / "a/old").exists()
+    policies = policy_file('kind: files\nretain: 1 day\nroots: ["/x\\e[2J", "/x\\e[2J/y"]\n', "mine")
+    result = tempfiles("--policy-dir", policies, policy="mine", code=2)
+    assert r"/x\x1b[2J/y" in result.err and "\x1b" not in result.err
 
 
 def test_T1_retention_from_option_environment_and_policy(tempfiles, box):
@@ -169,7 +173,8 @@ def test_T1_fractions_of_a_second_and_days_count(tempfiles, box):
     ("2026-01-02T05:34:05.25+02:30", 1767323045), ("2026-01-01 20:04:05-0700", 1767323045)])
 def test_T1_cutoff_in_its_forms(tempfiles, box, text, seconds):
     found = report(tempfiles, box, "--dry-run", "--cutoff", text)
-    assert found["cutoff"].startswith(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)))
+    fraction = ".250000" if "." in text else ".000000"
+    assert found["cutoff"] == time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + fraction + "+00"
 
 
 @pytest.mark.parametrize("text, message", [
@@ -205,8 +210,56 @@ def test_T2_protected_by_patterns_and_directories(tempfiles, box):
     assert box.names() == ["a.mp4", "safe", "safe/e", "safe/f", "safe/f/g", "x", "x/keep", "x/keep/c",
                            "z", "z/result.mov"]
     assert live["kept"]["protected"] == 4
+    assert f"the protected directory {box.root}/nowhere does not exist" in live["remarks"]
     result = tempfiles("--root", box.root / "safe", "--protect-dir", box.root, code=2)
     assert "protected" in result.err
+
+
+@pytest.mark.parametrize("option, value, message", [
+    ("--protect-dir", "pinned", 'the protected directory "pinned" is not an absolute path'),
+    ("--protect-dir", "", 'the protected directory "" is not an absolute path'),
+    ("--protect", "", 'the pattern "" matches nothing'), ("--protect", "/", 'the pattern "/" matches nothing'),
+    ("--protect", "{root}/pinned", 'begins with the root, and would match nothing'),
+    ("--protect", "{root}", 'begins with the root, and would match nothing')])
+def test_T2_a_protection_that_would_protect_nothing_is_refused(tempfiles, box, policy_file, option, value, message):
+    """Else the files that it was meant for would go, and nobody would have been told."""
+    box.file("pinned/f")
+    value = value.replace("{root}", str(box.root))
+    result = tempfiles("--root", box.root, option, value, code=2)
+    assert f"pgsweep: error: option {option}: " in result.err and message in result.err, result
+    key = "protect_dirs" if option == "--protect-dir" else "protect"
+    policies = policy_file(f"kind: files\nretain: 1 day\n{key}:\n  - '{value}'\n", "mine")
+    result = tempfiles("--root", box.root, "--policy-dir", policies, policy="mine", code=2)
+    assert "mine.yaml:4: " in result.err and message in result.err, result
+    assert box.names() == ["pinned", "pinned/f"]
+
+
+def test_T2_a_pattern_that_begins_with_the_root_is_told_what_to_write(tempfiles, box):
+    box.file("pinned/f")
+    result = tempfiles("--root", box.root, "--protect", f"{box.root}/pinned", code=2)
+    assert 'write "/pinned"' in result.err
+    assert report(tempfiles, box, "--protect", "/pinned")["kept"]["protected"] == 1
+
+
+def test_O2_what_a_killed_run_left_in_the_trash_counts_the_same_in_both_runs(tempfiles, box):
+    box.file(".pgsweep-trash/7/a")
+    box.file(".pgsweep-trash/7/b/c", age=0)
+    (box.root / ".pgsweep-trash").chmod(0o700)
+    box.file("old")
+    live = preview_and_run(tempfiles, box)
+    assert (live["files_deleted"], live["directories_deleted"], live["scanned"]) == (3, 2, 5)
+    assert box.names() == []
+
+
+def test_O2_the_numbers_of_the_text_add_up(tempfiles, box):
+    box.file("d/result.mp4")
+    box.file("d/young", age=1)
+    box.file("old")
+    os.mkfifo(box.root / "fifo")
+    out = tempfiles("--root", box.root).out
+    number = {word: int(n) for word, n in re.findall(r"^  (scanned|deleted|kept) +(\d+)", out, re.M)}
+    assert number == {"scanned": 5, "deleted": 1, "kept": 4}
+    assert "  1 fresh, 1 protected, 1 special (FIFO, socket, device), 1 not empty\n" in out
 
 
 def test_T1_max_rows_is_exact_and_the_next_run_goes_on(tempfiles, box):
@@ -217,6 +270,11 @@ def test_T1_max_rows_is_exact_and_the_next_run_goes_on(tempfiles, box):
     assert live["deleted"] == 4 and live["limit"] == "max-rows" and live["outcome"] == "limit"
     assert "stopped at max-rows; the next run goes on" in tempfiles("--root", box.root, "--max-rows=1").out
     assert report(tempfiles, box)["deleted"] == 8 and box.names() == []
+    for i in range(3):
+        box.file(f"f{i}")
+    env = {"PGSWEEP_TEMPFILES_MAX_ROWS": "1", "PGSWEEP_TEMPFILES_MAX_RUNTIME": "1 h"}
+    assert report(tempfiles, box, env=env)["deleted"] == 1
+    assert report(tempfiles, box, "--max-rows", "5", env=env)["deleted"] == 2
     assert 'max_rows must be' in tempfiles("--max-rows", "-1", code=2).err
 
 
@@ -224,20 +282,57 @@ def test_T1_max_runtime_and_pause(tempfiles, box):
     for i in range(40):
         box.file(f"f{i:02}")
     found = report(tempfiles, box, "--max-runtime", "500 ms", "--pause", "100 ms", "--chunk", "2")
-    assert found["limit"] == "max-runtime" and found["exit_code"] == 0
+    assert found["limit"] == "max-runtime" and found["exit_code"] == 0 and found["duration_ms"] < 1500
     assert 2 <= found["deleted"] < 40 and 400 <= found["duration_ms"] < 5000
     before = len(box.names())
     found = report(tempfiles, box, "--pause", "10 ms", "--chunk", "5")
     assert found["deleted"] == before and found["duration_ms"] >= before // 5 * 10
 
 
+LOCK = "import fcntl, os\nfcntl.flock(os.open({!r}, os.O_RDONLY), fcntl.{})"
+
+
+@pytest.mark.parametrize("kind", ["LOCK_EX", "LOCK_SH"])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_T3_O1_a_root_that_another_sweep_holds_is_told_with_its_holder(tempfiles, box, kind, dry):
+    box.file("old")
+    holder = box.holder(LOCK.format(str(box.root), kind))
+    message = f"another sweep holds the lock of {box.root} (python3, process {holder.pid})"
+    result = tempfiles("--root", box.root, *dry, code=75)
+    assert result.err == (f"pgsweep: error: {message}\n"
+                          "pgsweep: hint: Wait for it to finish; the next run takes what is left.\n")
+    assert result.out == "" and box.names() == ["old"]
+    found = report(tempfiles, box, *dry, code=75)
+    assert found["outcome"] == "error" and found["error"]["message"] == message and found["deleted"] == 0
+    holder.kill()
+    holder.wait()
+    assert report(tempfiles, box)["deleted"] == 1
+
+
+def test_T3_O1_one_root_of_several_is_held_the_others_are_swept(tempfiles, box, policy_file):
+    for name in "ab":
+        box.file(f"{name}/old")
+    policies = policy_file(f"kind: files\nretain: 1 day\nroots: [{box.root}/a, {box.root}/b, {box.root}/nowhere]\n", "mine")
+    holder = box.holder(LOCK.format(f"{box.root}/a", "LOCK_EX"))
+    found = report(tempfiles, box, "--policy-dir", policies, policy="mine", root=False, code=1)
+    assert found["left_locked"] == 1 and found["outcome"] == "partial" and box.names() == ["a", "a/old", "b"]
+    told = f"another sweep holds the lock of {box.root}/a (python3, process {holder.pid}): left to it"
+    assert told in found["remarks"]
+    quiet = tempfiles("--quiet", "--policy-dir", policies, policy="mine", code=1)
+    assert f"pgsweep: warning: {told}\n" in quiet.err
+    shutil.rmtree(box.root / "b")  # a root that does not exist is not one that was swept
+    assert told[:-len(": left to it")] in tempfiles("--policy-dir", policies, policy="mine", code=75).err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_T3_signal_ends_it_in_order(tempfiles, box, number):
+@pytest.mark.parametrize("times", [1, 2])
+def test_T3_signal_ends_it_in_order(tempfiles, box, number, times):
     for i in range(50):
         box.file(f"f{i:02}")
     run = tempfiles.start("tempfiles", "--root", str(box.root), "--pause", "100 ms", "--chunk", "1", "--format=json")
     harness.wait_until(lambda: len(box.names()) < 49, what="first removals")
-    run.signal(number)
+    for _ in range(times):
+        run.signal(number)
     result = run.wait(10)
     assert result.code == 128 + number, result
     found = result.json()
@@ -284,6 +379,7 @@ def test_O4_metrics_of_files(tempfiles, box, tmp_path):
                  'bytes_freed{policy="tempfiles"} 4096', 'files_kept{policy="tempfiles",reason="fresh"} 1',
                  'exit_code{policy="tempfiles"} 0'):
         assert f"pgsweep_last_run_{line}\n" in text
+    assert "eligible" not in text  # files are not counted beforehand: 0 would be untrue
     success = re.search(r'^pgsweep_last_success_timestamp_seconds\{policy="tempfiles"\} (\d+)$', text, re.M)
     assert abs(int(success.group(1)) - time.time()) < 60
 

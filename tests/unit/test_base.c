@@ -10,6 +10,7 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/error.h"
+#include "pgsweep/instant.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
@@ -311,6 +312,48 @@ START_TEST(timestamp_is_iso_utc)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    const char *same; /* NULL: not a point in time */
+} instants[] = {
+    {"2026-01-02 03:04:05", "2026-01-02 03:04:05.000000+00"},
+    {"2026-01-02T03:04:05.25Z", "2026-01-02 03:04:05.250000+00"},
+    {"2026-01-02 03:04:05.1234567891+00", "2026-01-02 03:04:05.123456+00"},
+    {"2026-01-02 03:04", "2026-01-02 03:04:00.000000+00"},
+    {"2026-01-02T03:04 +02", "2026-01-02 01:04:00.000000+00"},
+    {"2026-01-02", "2026-01-02 00:00:00.000000+00"},
+    {"2026-01-01 20:04:05-0730", "2026-01-02 03:34:05.000000+00"},
+    {"2026-01-02 03:04:05+5", "2026-01-01 22:04:05.000000+00"},
+    {"2024-02-29 00:00 +05:45", "2024-02-28 18:15:00.000000+00"},
+    {"1969-12-31 23:59:59", "1969-12-31 23:59:59.000000+00"},
+    {"", NULL}, {"yesterday", NULL}, {"2026-02-30", NULL}, {"2025-02-29 00:00:00", NULL}, {"2026-01-02x", NULL},
+    {"2026-01-02 03:04:05.", NULL}, {"2026-01-02 03:04:05+16", NULL}, {"2026-01-02 03:04:05+02:", NULL},
+    {"2026-01-02 03:04:05+02:60", NULL}, {"2026-01-02 03:04:05+0200x", NULL}, {"2026-01-02 03:04:05 02", NULL},
+    {"2026-01-02 03:04:05+", NULL}, {"2026-13-01", NULL}, {"2026-01-02 25:00", NULL},
+};
+
+START_TEST(instants_are_read_whole_or_not_at_all)
+{
+    struct timespec t = {.tv_sec = 1, .tv_nsec = 234567};
+    void *scratch = talloc_new(NULL);
+    bool read = instant_read(instants[_i].text, &t);
+    ck_assert_msg(read == (instants[_i].same != NULL), "%s", instants[_i].text);
+    if (read)
+        ck_assert_str_eq(instant_text(scratch, t), instants[_i].same);
+    else
+        ck_assert(t.tv_sec == 1 && t.tv_nsec == 234567);
+    talloc_free(scratch);
+}
+END_TEST
+
+START_TEST(instants_have_an_order)
+{
+    struct timespec a = {.tv_sec = 5, .tv_nsec = 2}, b = {.tv_sec = 5, .tv_nsec = 3}, c = {.tv_sec = 6};
+    ck_assert(instant_is_after(b, a) && instant_is_after(c, b));
+    ck_assert(!instant_is_after(a, b) && !instant_is_after(b, c) && !instant_is_after(a, a));
+}
+END_TEST
+
 START_TEST(arrays_grow_zeroed_and_owned)
 {
     struct pair {
@@ -376,6 +419,8 @@ static Suite *base_suite(void)
     tcase_add_test(tests, sleep_ends_when_a_stop_is_requested);
     tcase_add_loop_test(tests, first_signal_cancels_only_what_is_worth_nothing_half_done, 0, 2);
     tcase_add_test(tests, timestamp_is_iso_utc);
+    tcase_add_loop_test(tests, instants_are_read_whole_or_not_at_all, 0, (int)(sizeof instants / sizeof *instants));
+    tcase_add_test(tests, instants_have_an_order);
     tcase_add_test(tests, arrays_grow_zeroed_and_owned);
     tcase_add_test(tests, embedded_files_are_found_by_path);
     suite_add_tcase(suite, tests);
