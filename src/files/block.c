@@ -62,11 +62,14 @@ static size_t add_listed(struct walk *w, struct frame *f, ssize_t size)
 static void fill_block(struct walk *w, struct frame *f)
 {
     size_t directory_bytes = 0;
+    const size_t share = w->links_lock ? 2 : 1; /* two threads have the memory of one */
     w->entry_count = 0;
     w->names_size = 0;
     if (!w->list_buffer)
         w->list_buffer = mem_array(w, char, LIST_BYTES);
-    while (w->entry_count < BLOCK_ENTRIES && w->names_size < BLOCK_BYTES) {
+    if (f->position != 0)
+        closer_drain(w); /* or the rest of the names may show what is removed but still open */
+    while (w->entry_count < BLOCK_ENTRIES / share && w->names_size < BLOCK_BYTES / share) {
         ssize_t n = fsys_list(f->fd, w->list_buffer, LIST_BYTES);
         if (n < 0 && errno == EINTR)
             continue;

@@ -150,12 +150,20 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
     struct verdict v = {.kept = FILES_NOT_KEPT};
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_CHECKED, top(w)->fd, name);
+    /* Through the other name another thread might take the file for one in use by us. */
+    if (stx->stx_nlink > 1)
+        walk_lock_links(w);
     if (o->in_use && S_ISREG(stx->stx_mode))
         v = inuse_test(w, name, stx, &held);
     if (v.kept == FILES_NOT_KEPT && !v.error)
         v.error = unlink_entry(w, name, stx);
-    if (held >= 0)
+    /* A file with another name must not be found open, by us, under that. */
+    if (held >= 0 && (w->dry_run || v.kept != FILES_NOT_KEPT || v.error || stx->stx_nlink > 1))
         close(held);
+    else if (held >= 0)
+        closer_close(w, held);
+    if (stx->stx_nlink > 1)
+        walk_unlock_links(w);
     /* Where a directory took the name, unlinkat says EISDIR. */
     if (v.error == EISDIR)
         v = (struct verdict){.kept = FILES_KEPT_CHANGED};
