@@ -1,6 +1,8 @@
 #!/bin/bash
 # Measures the file sweep against find -delete, rm -rf, systemd-tmpfiles and tmpreaper: 200,000 empty
-# files, flat and in 2,000 directories, all expired; rounds are interleaved, medians and ratios printed.
+# files, flat and in 2,000 directories, all expired. Rounds are interleaved. Printed are median seconds, and
+# the median of what each round's time is of that of find in the same round, so that a busy minute
+# touches both.
 #
 #   tests/bench/files.sh [rounds]     (default: ROUNDS, else 5)
 #   FILES=200000 DIRS=2000 SHAPES="flat tree" WORK=/dir   size and place
@@ -74,6 +76,9 @@ timed() { # prints seconds
     echo "$after - $before" | bc -l
 }
 
+# What the times of one tool are of those of another, round by round, as a median.
+ratio() { paste "$1" "$2" | awk '{print $1 / $2}' >"$work/ratios" && median "$work/ratios"; }
+
 median() { sort -g "$1" | awk '{v[NR]=$1} END {print (NR % 2) ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'; }
 
 tmpfiles_d() { printf 'e %s - - - mM:7d\n' "$root" >"$work/bench.conf"; systemd-tmpfiles --clean "$work/bench.conf"; }
@@ -107,8 +112,10 @@ for shape in $SHAPES; do
             sync
             find "$root" -mtime +7 >/dev/null # warm for all alike
             if [ "$tool" = find ]; then
-                for scan in $(printf 'find-scan\npgsweep-dry\n' | shuf); do
-                    run_tool "$scan" >>"$work/time.$scan"
+                for _ in 1 2 3; do
+                    for scan in $(printf 'find-scan\npgsweep-dry\n' | shuf); do
+                        run_tool "$scan" >>"$work/time.$scan"
+                    done
                 done
             fi
             run_tool "$tool" >>"$work/time.$tool"
@@ -118,16 +125,13 @@ for shape in $SHAPES; do
     done
     echo
     echo "$shape: $FILES files$([ "$shape" = flat ] || echo " in $DIRS directories"), $rounds rounds, median seconds"
-    base=$(median "$work/time.find")
     for tool in $tools; do
-        m=$(median "$work/time.$tool")
-        awk -v t="$tool" -v m="$m" -v b="$base" 'BEGIN {printf "  %-18s %8.3f   %.2f of find -delete\n", t, m, m / b}'
+        printf '  %-18s %8.3f   %.2f of find -delete\n' "$tool" "$(median "$work/time.$tool")" \
+            "$(ratio "$work/time.$tool" "$work/time.find")"
     done
-    if [ -s "$work/time.find-scan" ]; then
-        base=$(median "$work/time.find-scan")
-        m=$(median "$work/time.pgsweep-dry")
-        awk -v m="$m" -v b="$base" 'BEGIN {printf "  %-18s %8.3f\n  %-18s %8.3f   %.2f of find (no -delete)\n", "find scan", b, "pgsweep --dry-run", m, m / b}'
-    fi
+    printf '  %-18s %8.3f\n' "find scan" "$(median "$work/time.find-scan")"
+    printf '  %-18s %8.3f   %.2f of find (no -delete)\n' "pgsweep --dry-run" \
+        "$(median "$work/time.pgsweep-dry")" "$(ratio "$work/time.pgsweep-dry" "$work/time.find-scan")"
 done
 
 if [ "${BIG:-1}" != 0 ]; then
