@@ -100,6 +100,20 @@ def test_T2_a_file_with_two_names_is_not_in_use_by_the_sweep_itself(box):
     assert r.kept == {} and r.files == 2500 and box.names() == []
 
 
+def test_T2_two_threads_do_not_take_each_other_for_users_of_a_file(box):
+    """Names in directories that come right after one another, so that both get there at once."""
+    for i in range(40):
+        for j in range(50):
+            path = box.file(f"d{i:03}/f{j}", size=100)
+            if i % 2:
+                path.unlink()
+                os.link(box.root / f"d{i - 1:03}/f{j}", path)
+    box.age_dirs()
+    for _ in range(10):
+        r = box.sweep("--in-use", "--dry-run")
+        assert r.kept == {} and r.files == 2000
+
+
 @pytest.mark.parametrize("nofile", [24, 64, 1024])
 def test_T3_closing_later_needs_no_more_descriptors_than_there_are(box, nofile):
     for i in range(2000):
