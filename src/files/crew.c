@@ -1,18 +1,19 @@
-/* A dry run walks the directories right below the root with two threads. Each has a walk and a report
- * of its own and takes the next name when it is done with one; at the end the reports are added up, and
- * errors are told in the order of the names, so that nobody can tell that there were two. What removes
- * has one thread: there the order counts, and a second one saves little. */
+/* A dry run looks at what is right below the root with two threads: at the files of a long block, and
+ * at the directories with all that is in them. Each thread has a walk and a report of its own and takes
+ * the next share when it is done with one; at the end the reports are added up, and errors are told in
+ * the order of the shares, so that nobody can tell that there were two. What removes has one thread:
+ * there the order counts, and a second one saves little. */
 #define _GNU_SOURCE
 #include <string.h>
 
 #include "pgsweep/mem.h"
 #include "walk.h"
 
-enum { MEMBERS = 2 };
+enum { MEMBERS = 2, SHARE_FILES = 512 };
 
 /* The first error with its errno that a member met. */
 struct finding {
-    size_t turn; /* counts the names in their order */
+    size_t turn; /* counts the shares in their order */
     struct files_event event;
 };
 
@@ -27,8 +28,9 @@ struct member {
 };
 
 struct crew {
-    pthread_mutex_t names_lock;
-    struct frame *names; /* of the walk that gave its directories away */
+    struct walk *base; /* whose work is shared */
+    pthread_mutex_t shares_lock;
+    size_t files_taken;
     size_t turns;
     pthread_mutex_t links_lock;
     struct member members[MEMBERS];
@@ -43,32 +45,65 @@ static void keep_finding(void *arg, const struct files_event *event)
     m->findings[m->found++].event.path = mem_strdup(m->walk, event->path);
 }
 
-static const char *take_name(struct member *m)
+/* The next directory, or NULL. */
+static const char *take_directory(struct member *m)
 {
     struct crew *crew = m->crew;
+    struct frame *f = &crew->base->frames[0];
     const char *name = NULL;
-    pthread_mutex_lock(&crew->names_lock);
-    struct frame *f = crew->names;
+    pthread_mutex_lock(&crew->shares_lock);
     if (f->pending_at < f->pending_size) {
         name = f->pending + f->pending_at;
         f->pending_at += strlen(name) + 1;
         m->turn = ++crew->turns;
     }
-    pthread_mutex_unlock(&crew->names_lock);
+    pthread_mutex_unlock(&crew->shares_lock);
     return name;
 }
 
-static void *work(void *arg)
+/* The next names of the block, as the range from *from to below the number returned; 0: none. */
+static size_t take_files(struct member *m, size_t *from)
+{
+    struct crew *crew = m->crew;
+    size_t end = 0;
+    pthread_mutex_lock(&crew->shares_lock);
+    size_t left = crew->base->entry_count - crew->files_taken;
+    if (left > 0) {
+        *from = crew->files_taken;
+        end = *from + (left < SHARE_FILES ? left : SHARE_FILES);
+        crew->files_taken = end;
+        m->turn = ++crew->turns;
+    }
+    pthread_mutex_unlock(&crew->shares_lock);
+    return end;
+}
+
+static bool may_take(struct member *m)
+{
+    return m->walk->frames[0].lost == FILES_NOT_KEPT && entry_may_go_on(m->walk);
+}
+
+static void *walk_directories(void *arg)
 {
     struct member *m = arg;
-    struct walk *w = m->walk;
     const char *name;
-    while (w->frames[0].lost == FILES_NOT_KEPT && entry_may_go_on(w) &&
-           (name = take_name(m)) != NULL) {
-        walk_enter(w, name);
-        while (w->depth > 1)
-            walk_step(w);
+    while (may_take(m) && (name = take_directory(m)) != NULL) {
+        walk_enter(m->walk, name);
+        while (m->walk->depth > 1)
+            walk_step(m->walk);
     }
+    return NULL;
+}
+
+static void *examine_files(void *arg)
+{
+    struct member *m = arg;
+    const struct walk *base = m->crew->base;
+    size_t at = 0;
+    size_t end;
+    while (may_take(m) && (end = take_files(m, &at)) > 0)
+        for (; at < end; at++)
+            entry_sort_out(m->walk, base->names, &base->entries[at]);
     return NULL;
 }
 
@@ -130,21 +165,20 @@ static void part(struct member *m, struct walk *base)
     talloc_free(m->walk);
 }
 
-bool crew_may_walk(const struct walk *w)
+bool crew_may_share(const struct walk *w)
 {
     const struct files_options *o = w->options;
     bool in_order = o->max_deletions > 0 || (o->on_event && !o->errors_only) || o->on_step;
     return w->dry_run && !w->wipe && !w->links_lock && w->depth == 1 && !in_order;
 }
 
-void crew_walk(struct walk *base)
+static void share(struct walk *base, void *(*work)(void *))
 {
     struct crew *crew = mem_new(base, struct crew);
     pthread_t second;
-    pthread_mutex_init(&crew->names_lock, NULL);
+    pthread_mutex_init(&crew->shares_lock, NULL);
     pthread_mutex_init(&crew->links_lock, NULL);
-    crew->names = &base->frames[0];
-    walk_free_names(base);
+    crew->base = base;
     for (size_t i = 0; i < MEMBERS; i++)
         join_crew(crew, &crew->members[i], base);
     bool two = fsys_processors() > 1 && fsys_start_thread(&second, work, &crew->members[1]);
@@ -154,7 +188,18 @@ void crew_walk(struct walk *base)
     tell_errors(crew, base);
     for (size_t i = 0; i < MEMBERS; i++)
         part(&crew->members[i], base);
-    pthread_mutex_destroy(&crew->names_lock);
+    pthread_mutex_destroy(&crew->shares_lock);
     pthread_mutex_destroy(&crew->links_lock);
     talloc_free(crew);
+}
+
+void crew_walk_directories(struct walk *base)
+{
+    walk_free_names(base);
+    share(base, walk_directories);
+}
+
+void crew_examine_files(struct walk *base)
+{
+    share(base, examine_files);
 }

@@ -341,8 +341,8 @@ void walk_step(struct walk *w)
     struct frame *f = top(w);
     bool work_left = f->pending_at < f->pending_size || !f->finished;
     bool go_on = work_left && f->lost == FILES_NOT_KEPT && !w->ended && entry_may_go_on(w);
-    if (go_on && f->pending_at < f->pending_size && crew_may_walk(w)) {
-        crew_walk(w);
+    if (go_on && f->pending_at < f->pending_size && crew_may_share(w)) {
+        crew_walk_directories(w);
     } else if (go_on && f->pending_at < f->pending_size) {
         const char *name = f->pending + f->pending_at;
         f->pending_at += strlen(name) + 1;

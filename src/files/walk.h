@@ -124,9 +124,11 @@ void walk_unlock_links(struct walk *w);
 /* Gives back the memory of the last block. */
 void walk_free_names(struct walk *w);
 
-/* crew.c: may the directories that wait in frame 0 be walked by several threads; does so. */
-bool crew_may_walk(const struct walk *w);
-void crew_walk(struct walk *base);
+/* crew.c: may several threads share the work in the top frame? They walk the directories that are
+ * pending there, or sort out the entries of the block. */
+bool crew_may_share(const struct walk *w);
+void crew_walk_directories(struct walk *base);
+void crew_examine_files(struct walk *base);
 
 /* place.c: is the directory still where it was opened; a bounded number of descriptors. */
 enum { PLACE_CHECK_NOW = 64 }; /* walk.since_check that makes the next check due */
@@ -146,8 +148,9 @@ struct verdict {
 
 /* Did a signal or the deadline end the walk? */
 bool entry_may_go_on(struct walk *w);
-/* Examines name in the top frame and removes it when it is to go; true when it is a directory. */
-bool entry_examine(struct walk *w, const char *name);
+/* Examines an entry of the top frame (its name in names) and removes it when it is to go, unless it is
+ * a directory; that it is one, its type says afterwards. */
+void entry_sort_out(struct walk *w, const char *names, struct entry *e);
 bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
 enum files_kept entry_judge_time(struct walk *w, struct timespec t);
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx);

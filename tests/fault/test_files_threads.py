@@ -54,6 +54,35 @@ def test_T3_a_dry_run_with_two_threads_says_what_one_says_and_what_is_done(box, 
     assert done == expected
 
 
+@pytest.mark.parametrize("more", [[], ["--in-use"]], ids=["plain", "in-use"])
+def test_T3_a_long_directory_is_shared_by_two_threads_and_counted_once(box, more):
+    for i in range(6000):
+        path = box.file(f"f{i:04}", age=1 if i % 10 == 0 else 10, size=i % 3 * 5000)
+        if i % 7 == 0:
+            os.link(path, box.root / f"f{i:04}.link")
+        if i % 500 == 0:
+            box.dir(f"d{i}")
+    expected = alone(box, *more).counts()
+    assert expected["dirs"] == 12 and expected["kept"]["fresh"] > 600
+    for _ in range(3):
+        assert box.sweep("--dry-run", *more).counts() == expected
+    assert box.sweep(*more).counts() == expected
+
+
+def test_T3_errors_in_a_long_directory_are_told_in_their_order(box):
+    need_root()
+    box.root.chmod(0o1777)
+    for i in range(6000):
+        path = box.file(f"f{i:04}")
+        if i % 3 == 0:
+            os.chown(path, NOBODY, NOBODY)
+    expected = alone(box, user=NOBODY)
+    assert expected.errors == {"EPERM": 4000} and expected.files == 2000
+    for _ in range(10):
+        r = box.sweep("--dry-run", user=NOBODY)
+        assert r.counts() == expected.counts() and errors(r) == errors(expected)
+
+
 def test_T3_two_threads_tell_errors_in_the_order_of_the_names(box):
     need_root()
     for i in range(DIRECTORIES):
