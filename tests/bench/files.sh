@@ -8,7 +8,7 @@
 #   FILES=200000 DIRS=2000 SHAPES="flat tree" WORK=/dir   size and place
 #   SCALE=0.1             the same, as a share of that size
 #   BIG=0                 without the last part: 100,000 and 1,000,000 files flat, cost per file and peak
-#                         memory of the whole program
+#                         memory of the whole program beside find
 # On a fresh ext4 in a loop-mounted image where that is possible (root), else in a directory.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -134,14 +134,9 @@ for shape in $SHAPES; do
         "$(median "$work/time.pgsweep-dry")" "$(ratio "$work/time.pgsweep-dry" "$work/time.find-scan")"
 done
 
-if [ "${BIG:-1}" != 0 ]; then
-    echo
-    echo "flat, cost per file and peak memory of pgsweep"
-    for count in $(scaled 100000) $(scaled 1000000); do
-        make_files flat "$count"
-        sync
-        find "$root" -mtime +7 >/dev/null
-        seconds=$(timed /usr/bin/python3 -c 'import subprocess, sys, time
+# Runs a command and prints seconds; its peak memory goes into $work/rss (KiB).
+watched() {
+    timed /usr/bin/python3 -c 'import subprocess, sys, time
 process, peak = subprocess.Popen(sys.argv[2:]), "0"
 while process.poll() is None:
     try:
@@ -151,8 +146,23 @@ while process.poll() is None:
     peak = next((l.split()[1] for l in status.splitlines() if l.startswith("VmHWM")), peak)
     time.sleep(0.02)
 open(sys.argv[1], "w").write(peak)
-sys.exit(process.wait())' "$work/rss" "$PGSWEEP_BIN" careful --policy-dir "$work/policies" --root "$root" --quiet)
-        awk -v n="$count" -v s="$seconds" -v k="$(cat "$work/rss")" \
-            'BEGIN {printf "  %8d files %8.3f s   %.2f us per file   %.1f MiB peak\n", n, s, s / n * 1e6, k / 1024}'
+sys.exit(process.wait())' "$work/rss" "$@"
+}
+
+if [ "${BIG:-1}" != 0 ]; then
+    echo
+    echo "flat, cost per file and peak memory, pgsweep with the in-use test"
+    for count in $(scaled 100000) $(scaled 1000000); do
+        for tool in find pgsweep; do
+            command=(find "$root" -mindepth 1 -mtime +7 -delete)
+            [ $tool = find ] ||
+                command=("$PGSWEEP_BIN" careful --policy-dir "$work/policies" --root "$root" --quiet)
+            make_files flat "$count"
+            sync
+            find "$root" -mtime +7 >/dev/null
+            seconds=$(watched "${command[@]}")
+            awk -v t="$tool" -v n="$count" -v s="$seconds" -v k="$(cat "$work/rss")" 'BEGIN {
+                printf "  %-8s %8d files %8.3f s   %.2f us per file   %.1f MiB peak\n", t, n, s, s / n * 1e6, k / 1024}'
+        done
     done
 fi
