@@ -143,6 +143,16 @@ static int unlink_entry(struct walk *w, const char *name, const struct statx *st
     return unlinkat(f->fd, name, 0) == 0 ? 0 : errno;
 }
 
+/* Of a removed file the closing can wait, unless it has another name, under which the sweep would find
+ * it open. */
+static void let_go(struct walk *w, int held, bool several, bool removed)
+{
+    if (removed && !several)
+        closer_close(w, held);
+    else
+        close(held);
+}
+
 /* Everything from here to unlink_entry stays short: it is the window in which others can act. */
 static struct verdict remove_entry(struct walk *w, const char *name, const struct statx *stx)
 {
@@ -151,19 +161,17 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
     struct verdict v = {.kept = FILES_NOT_KEPT};
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_CHECKED, top(w)->fd, name);
-    /* Through the other name another thread might take the file for one in use by us. */
-    if (stx->stx_nlink > 1)
+    /* Through another name another thread would find it open, by us. */
+    bool several = stx->stx_nlink > 1;
+    if (several)
         walk_lock_links(w);
     if (o->in_use && S_ISREG(stx->stx_mode))
         v = inuse_test(w, name, stx, &held);
     if (v.kept == FILES_NOT_KEPT && !v.error)
         v.error = unlink_entry(w, name, stx);
-    /* A file with another name must not be found open, by us, under that. */
-    if (held >= 0 && (w->dry_run || v.kept != FILES_NOT_KEPT || v.error || stx->stx_nlink > 1))
-        close(held);
-    else if (held >= 0)
-        closer_close(w, held);
-    if (stx->stx_nlink > 1)
+    if (held >= 0)
+        let_go(w, held, several, !w->dry_run && v.kept == FILES_NOT_KEPT && !v.error);
+    if (several)
         walk_unlock_links(w);
     /* Where a directory took the name, unlinkat says EISDIR. */
     if (v.error == EISDIR)
