@@ -17,7 +17,7 @@ WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-pro
 ALL_CPPFLAGS := -Iinclude -DPGSWEEP_VERSION='"$(VERSION)"' -D_FORTIFY_SOURCE=2 \
         $(shell pkg-config --cflags $(PKGS) 2>/dev/null) \
         -isystem $(shell pkg-config --variable=includedir libpq 2>/dev/null)/internal $(CPPFLAGS)
-ALL_CFLAGS := -std=c11 -fPIE -fstack-protector-strong $(WARN) $(CFLAGS)
+ALL_CFLAGS := -std=c11 -pthread -fPIE -fstack-protector-strong $(WARN) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 ifdef SANITIZE

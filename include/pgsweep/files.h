@@ -92,7 +92,8 @@ struct files_options {
                                       * any spelling and through bind mounts; a missing one is ignored */
     size_t protect_dir_count;
     bool (*is_active)(void *arg, const char *name); /* NULL, or: is this the name of a directory
-                                                     * directly below the root of an active job? */
+                                                     * directly below the root of an active job?
+                                                     * A dry run asks from two threads at once. */
     void *is_active_arg;
     bool in_use;           /* spare files in use: a write lease where the caller owns the file or has
                             * CAP_LEASE (sees any opener), else only flock(2) locks are seen. A file
@@ -158,7 +159,10 @@ bool files_check_root(const struct files_options *options, bool *missing, struct
  * A directory on which someone holds a flock is left alone with all that is below it; while the sweep
  * works in a directory it holds an exclusive flock itself, as systemd-tmpfiles does. The mtime of a
  * directory that stays is put back after removals in it, so that the next run finds its age as it
- * was. SIGIO is ignored during the call with in_use (a broken lease raises it). */
+ * was (a process that is killed cannot do that). SIGIO is ignored during the call with in_use (a broken
+ * lease raises it). Where there is a second processor the call may use a thread beside the caller's: to look,
+ * in a dry run without max_deletions that tells errors only, and to close what was removed with in_use. All
+ * events come from the caller's thread, errors in the same order as without. */
 bool files_sweep(const struct files_options *options, struct files_report *report,
                  struct error *err);
 

@@ -1,14 +1,15 @@
-/* Signal flags, and nothing else. */
+/* Signal flags, and nothing else. Any thread may ask; handlers run in the first one. */
 #define _GNU_SOURCE
 #include "pgsweep/stop.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
 static volatile sig_atomic_t first_signal;
-static volatile sig_atomic_t signals_seen;
+static atomic_int signals_seen;
 static volatile sig_atomic_t cancel_early;
 static void (*volatile cancel_query)(void);
 
@@ -18,7 +19,7 @@ static void on_signal(int number)
     if (signals_seen == 0)
         first_signal = number;
     if (signals_seen < 100)
-        signals_seen = signals_seen + 1;
+        signals_seen++;
     if (cancel_query && (signals_seen > 1 || cancel_early))
         cancel_query();
     errno = saved;

@@ -14,7 +14,8 @@ enum {
     LIST_BYTES = 128 << 10,
     PENDING_BYTES = 4 << 20, /* sub-directories waiting on all levels; beyond, blocks are small */
     PENDING_LEAST = 16 << 10,
-    LOOK_SORT_FROM = 4096
+    LOOK_SORT_FROM = 4096,
+    SHARE_FROM = 4096 /* with fewer a second thread saves less than it costs */
 };
 
 static int by_inode(const void *a, const void *b)
@@ -62,11 +63,14 @@ static size_t add_listed(struct walk *w, struct frame *f, ssize_t size)
 static void fill_block(struct walk *w, struct frame *f)
 {
     size_t directory_bytes = 0;
+    const size_t share = w->links_lock ? 2 : 1; /* two threads have the memory of one */
     w->entry_count = 0;
     w->names_size = 0;
     if (!w->list_buffer)
         w->list_buffer = mem_array(w, char, LIST_BYTES);
-    while (w->entry_count < BLOCK_ENTRIES && w->names_size < BLOCK_BYTES) {
+    if (f->position != 0)
+        closer_drain(w); /* or the rest of the names may show what is removed but still open */
+    while (w->entry_count < BLOCK_ENTRIES / share && w->names_size < BLOCK_BYTES / share) {
         ssize_t n = fsys_list(f->fd, w->list_buffer, LIST_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
@@ -93,14 +97,19 @@ static void fill_block(struct walk *w, struct frame *f)
 
 /* The names of the block make way for those of the first sub-directory, so that the directories get
  * room of their own, exactly as much as they need. */
-static void keep_directories(struct walk *w, struct frame *f, size_t count)
+static void keep_directories(struct walk *w, struct frame *f, size_t examined)
 {
     size_t size = 0;
-    for (size_t i = 0; i < count; i++)
-        size += strlen(w->names + w->entries[i].name_at) + 1;
+    for (size_t i = 0; i < examined; i++)
+        if (w->entries[i].type == DT_DIR)
+            size += strlen(w->names + w->entries[i].name_at) + 1;
+    if (size == 0)
+        return;
     f->pending = mem_array(w, char, size);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < examined; i++) {
         const char *name = w->names + w->entries[i].name_at;
+        if (w->entries[i].type != DT_DIR)
+            continue;
         size_t length = strlen(name) + 1;
         memcpy(f->pending + f->pending_size, name, length);
         f->pending_size += length;
@@ -108,24 +117,33 @@ static void keep_directories(struct walk *w, struct frame *f, size_t count)
     w->pending_total += size;
 }
 
+/* Examines the block one by one, as long as nothing ends it; how many. */
+static size_t examine(struct walk *w, struct frame *f)
+{
+    for (size_t i = 0; i < w->entry_count; i++) {
+        entry_sort_out(w, w->names, &w->entries[i]);
+        if (w->ended || f->lost != FILES_NOT_KEPT) {
+            f->stays = true;
+            return i + 1;
+        }
+    }
+    return w->entry_count;
+}
+
 void block_read(struct walk *w)
 {
     struct frame *f = &w->frames[w->depth - 1];
     const struct files_options *o = w->options;
-    size_t directories = 0;
+    size_t examined = 0;
     fill_block(w, f);
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_LISTED, f->fd, NULL);
-    for (size_t i = 0; i < w->entry_count; i++) {
-        const struct entry *e = &w->entries[i];
-        if (e->type == DT_DIR || entry_examine(w, w->names + e->name_at))
-            w->entries[directories++] = *e;
-        if (w->ended || f->lost != FILES_NOT_KEPT) {
-            f->stays = true;
-            f->finished = f->finished && i + 1 == w->entry_count;
-            break;
-        }
+    if (w->entry_count >= SHARE_FROM && crew_may_share(w)) {
+        crew_examine_files(w);
+        examined = w->entry_count;
+    } else {
+        examined = examine(w, f);
     }
-    if (directories > 0)
-        keep_directories(w, f, directories);
+    f->finished = f->finished && examined == w->entry_count;
+    keep_directories(w, f, examined);
 }

@@ -1,5 +1,6 @@
 /* One object that is no directory: judging it and, right after, removing it. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -143,6 +144,16 @@ static int unlink_entry(struct walk *w, const char *name, const struct statx *st
     return unlinkat(f->fd, name, 0) == 0 ? 0 : errno;
 }
 
+/* Of a removed file the closing can wait, unless it has another name, under which the sweep would find
+ * it open. */
+static void let_go(struct walk *w, int held, bool several, bool removed)
+{
+    if (removed && !several)
+        closer_close(w, held);
+    else
+        close(held);
+}
+
 /* Everything from here to unlink_entry stays short: it is the window in which others can act. */
 static struct verdict remove_entry(struct walk *w, const char *name, const struct statx *stx)
 {
@@ -151,12 +162,18 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
     struct verdict v = {.kept = FILES_NOT_KEPT};
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_CHECKED, top(w)->fd, name);
+    /* Through another name another thread would find it open, by us. */
+    bool several = stx->stx_nlink > 1;
+    if (several)
+        walk_lock_links(w);
     if (o->in_use && S_ISREG(stx->stx_mode))
         v = inuse_test(w, name, stx, &held);
     if (v.kept == FILES_NOT_KEPT && !v.error)
         v.error = unlink_entry(w, name, stx);
     if (held >= 0)
-        close(held);
+        let_go(w, held, several, !w->dry_run && v.kept == FILES_NOT_KEPT && !v.error);
+    if (several)
+        walk_unlock_links(w);
     /* Where a directory took the name, unlinkat says EISDIR. */
     if (v.error == EISDIR)
         v = (struct verdict){.kept = FILES_KEPT_CHANGED};
@@ -195,7 +212,8 @@ bool entry_may_go_on(struct walk *w)
     return !w->ended;
 }
 
-bool entry_examine(struct walk *w, const char *name)
+/* True when it is a directory, of which nothing was counted. */
+static bool examine(struct walk *w, const char *name)
 {
     struct statx stx;
     if (!entry_may_go_on(w) || !place_is_kept(w)) {
@@ -221,4 +239,10 @@ bool entry_examine(struct walk *w, const char *name)
                                   : (struct verdict){.kept = FILES_KEPT_UNFINISHED};
     settle(w, name, &stx, v);
     return false;
+}
+
+void entry_sort_out(struct walk *w, const char *names, struct entry *e)
+{
+    if (e->type != DT_DIR && examine(w, names + e->name_at))
+        e->type = DT_DIR;
 }

@@ -2,6 +2,7 @@
 #ifndef FILES_FSYS_H
 #define FILES_FSYS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,5 +57,12 @@ ssize_t fsys_list(int fd, void *buffer, size_t size);
 bool fsys_has_fowner(void);
 
 struct timespec fsys_time(struct statx_timestamp t);
+
+/* The processors that this process may use. */
+int fsys_processors(void);
+
+/* Starts a thread in which no signal is delivered: the handlers are for the first one. False: the
+ * system has none to give. */
+bool fsys_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 #endif

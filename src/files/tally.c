@@ -40,30 +40,46 @@ void tally_kept(struct walk *w, enum files_kept reason)
     w->report->kept[reason]++;
 }
 
-/* Counts the errno; true when this report had not seen it. */
-static bool count_error(struct files_report *r, int error)
+bool tally_count_error(struct files_report *r, int error, int64_t count)
 {
     for (size_t i = 0; i < r->error_count; i++) {
         if (r->errors[i].code == error) {
-            r->errors[i].count++;
+            r->errors[i].count += count;
             return false;
         }
     }
     if (r->error_count == FILES_ERRORS_MAX) {
         /* The last slot collects the rest; its own first errno is no longer told apart. */
         r->errors[FILES_ERRORS_MAX - 1].code = 0;
-        r->errors[FILES_ERRORS_MAX - 1].count++;
+        r->errors[FILES_ERRORS_MAX - 1].count += count;
         return false;
     }
     r->errors[r->error_count].code = error;
-    r->errors[r->error_count++].count = 1;
-    return true;
+    r->errors[r->error_count++].count = count;
+    return error != 0;
+}
+
+void tally_add(struct files_report *sum, const struct files_report *part)
+{
+    sum->scanned += part->scanned;
+    sum->directories += part->directories;
+    sum->deleted_files += part->deleted_files;
+    sum->deleted_links += part->deleted_links;
+    sum->deleted_directories += part->deleted_directories;
+    sum->deleted_special += part->deleted_special;
+    sum->bytes_freed += part->bytes_freed;
+    for (int i = 0; i < FILES_KEPT_COUNT; i++)
+        sum->kept[i] += part->kept[i];
+    sum->vanished += part->vanished;
+    sum->failed += part->failed;
+    sum->limit_reached = sum->limit_reached || part->limit_reached;
+    sum->stopped = sum->stopped || part->stopped;
 }
 
 void tally_error(const struct files_options *options, struct files_report *report,
                  const char *path, char type, int error, const char *action)
 {
-    if (!count_error(report, error) || !options->on_event)
+    if (!tally_count_error(report, error, 1) || !options->on_event)
         return;
     char *shown = text_escape(NULL, path, strlen(path));
     struct files_event event = {.kind = FILES_EVENT_ERROR, .type = type, .path = shown,
@@ -75,7 +91,7 @@ void tally_error(const struct files_options *options, struct files_report *repor
 void tally_failed(struct walk *w, const char *name, char type, int error, const char *action)
 {
     w->report->failed++;
-    if (!count_error(w->report, error) || !w->options->on_event)
+    if (!tally_count_error(w->report, error, 1) || !w->options->on_event)
         return;
     char *path = shown_path(w, name);
     struct files_event event = {.kind = FILES_EVENT_ERROR, .type = type, .path = path,
@@ -92,16 +108,27 @@ static struct seen_links *find_links(struct seen_links *table, size_t room, uint
     return &table[at];
 }
 
-static void grow_links(struct walk *w)
+static void grow_links(struct links *links)
 {
-    size_t room = w->links_room ? w->links_room * 2 : 64;
-    struct seen_links *table = mem_array(w, struct seen_links, room);
-    for (size_t i = 0; i < w->links_room; i++)
-        if (w->links[i].count > 0)
-            *find_links(table, room, w->links[i].ino) = w->links[i];
-    talloc_free(w->links);
-    w->links = table;
-    w->links_room = room;
+    size_t room = links->room ? links->room * 2 : 64;
+    struct seen_links *table = mem_array(links, struct seen_links, room);
+    for (size_t i = 0; i < links->room; i++)
+        if (links->table[i].count > 0)
+            *find_links(table, room, links->table[i].ino) = links->table[i];
+    talloc_free(links->table);
+    links->table = table;
+    links->room = room;
+}
+
+/* Was that the last of so many links of a file? */
+static bool is_last_link(struct links *links, uint64_t ino, uint32_t count)
+{
+    if (links->used * 2 >= links->room)
+        grow_links(links);
+    struct seen_links *seen = find_links(links->table, links->room, ino);
+    links->used += seen->count == 0;
+    seen->ino = ino;
+    return ++seen->count == count;
 }
 
 /* In a live run the count of links falls as they go, and the last one frees the bytes. A dry run has
@@ -113,10 +140,8 @@ int64_t tally_bytes(struct walk *w, const struct statx *stx)
         return bytes;
     if (!w->dry_run)
         return 0;
-    if (w->links_used * 2 >= w->links_room)
-        grow_links(w);
-    struct seen_links *seen = find_links(w->links, w->links_room, stx->stx_ino);
-    w->links_used += seen->count == 0;
-    seen->ino = stx->stx_ino;
-    return ++seen->count == stx->stx_nlink ? bytes : 0;
+    walk_lock_links(w);
+    bool last = is_last_link(w->links, stx->stx_ino, stx->stx_nlink);
+    walk_unlock_links(w);
+    return last ? bytes : 0;
 }

@@ -77,6 +77,7 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
     clock_gettime(CLOCK_REALTIME, &w->now);
     w->path = mem_strdup(w, "");
     w->path_room = 1;
+    w->links = mem_new(w, struct links);
     add_patterns(w);
     mem_grow(w, &w->frames, &w->depth);
     struct frame *base = top(w);
@@ -93,6 +94,27 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
         report->directories++;
     }
     return w;
+}
+
+void walk_lock_links(struct walk *w)
+{
+    if (w->links_lock)
+        pthread_mutex_lock(w->links_lock);
+}
+
+void walk_unlock_links(struct walk *w)
+{
+    if (w->links_lock)
+        pthread_mutex_unlock(w->links_lock);
+}
+
+void walk_free_names(struct walk *w)
+{
+    talloc_free(w->names);
+    talloc_free(w->entries);
+    w->names = NULL;
+    w->entries = NULL;
+    w->names_room = w->entry_room = 0;
 }
 
 /* Makes name, in the top frame, the end of walk.path, for a frame that is about to be the top. */
@@ -176,7 +198,7 @@ static struct verdict open_child(struct walk *w, const char *name, struct frame 
     return v;
 }
 
-static void enter(struct walk *w, const char *name)
+void walk_enter(struct walk *w, const char *name)
 {
     struct frame child = {.fd = -1};
     if (is_below_root(w) && strcmp(name, FILES_TRASH_NAME) == 0)
@@ -207,6 +229,15 @@ static enum files_kept judge_again(struct walk *w, const struct frame *f, const 
     return entry_judge_time(w, fsys_time(stx->stx_mtime));
 }
 
+static int unlink_directory(struct walk *w, int dirfd, const char *name)
+{
+    int error = unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 0 : errno;
+    /* On some network file systems what is still open keeps its directory. */
+    if ((error == ENOTEMPTY || error == EEXIST) && closer_drain(w))
+        error = unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 0 : errno;
+    return error;
+}
+
 /* Removes the directory of the top frame, if it still is what the name in its parent means. */
 static struct verdict remove_directory(struct walk *w)
 {
@@ -231,9 +262,9 @@ static struct verdict remove_directory(struct walk *w)
         v.kept = FILES_KEPT_UNFINISHED;
     } else if (w->dry_run) {
         v.error = entry_predict(w, parent, &stx);
-    } else if (unlinkat(parent->fd, name, AT_REMOVEDIR) != 0) {
-        v.error = errno;
-        if (errno == ENOTEMPTY || errno == EEXIST) {
+    } else {
+        v.error = unlink_directory(w, parent->fd, name);
+        if (v.error == ENOTEMPTY || v.error == EEXIST) {
             v = (struct verdict){.kept = FILES_KEPT_NOT_EMPTY}; /* filled again meanwhile: */
             f->touched = false; /* then its new time is not of our making alone, and stays */
         }
@@ -309,15 +340,17 @@ static void leave(struct walk *w)
     pop(w);
 }
 
-static void step(struct walk *w)
+void walk_step(struct walk *w)
 {
     struct frame *f = top(w);
     bool work_left = f->pending_at < f->pending_size || !f->finished;
     bool go_on = work_left && f->lost == FILES_NOT_KEPT && !w->ended && entry_may_go_on(w);
-    if (go_on && f->pending_at < f->pending_size) {
+    if (go_on && f->pending_at < f->pending_size && crew_may_share(w)) {
+        crew_walk_directories(w);
+    } else if (go_on && f->pending_at < f->pending_size) {
         const char *name = f->pending + f->pending_at;
         f->pending_at += strlen(name) + 1;
-        enter(w, name);
+        walk_enter(w, name);
     } else if (go_on) {
         w->pending_total -= f->pending_size;
         talloc_free(f->pending);
@@ -348,7 +381,8 @@ void walk_run(struct walk *w)
         flock(base->fd, LOCK_UN);
     }
     while (w->depth > 0)
-        step(w);
+        walk_step(w);
+    closer_end(w);
     if (w->options->in_use)
         sigaction(SIGIO, &before, NULL);
     w->report->duration_ms += clock_now_ms() - start;

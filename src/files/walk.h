@@ -60,6 +60,12 @@ struct seen_links {
     uint32_t count;
 };
 
+struct links {
+    struct seen_links *table;
+    size_t used;
+    size_t room;
+};
+
 struct walk {
     const struct files_options *options;
     const struct files_root *root;
@@ -92,9 +98,10 @@ struct walk {
     unsigned since_check; /* removals since the place of the top frame was checked */
     int64_t checked_ms;
     unsigned ticks;
-    struct seen_links *links;
-    size_t links_used;
-    size_t links_room;
+    unsigned removals_held; /* removals of files held open, as far as closer.c counts them */
+    struct closer *closer;  /* NULL: they are closed at once */
+    struct links *links;
+    pthread_mutex_t *links_lock; /* NULL: no other thread walks */
 };
 
 /* Makes a walk whose frame 0 is the directory fd (borrowed; path base_path). With only_name, frame
@@ -105,6 +112,23 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
 
 /* Walks to the end, or until it has to stop. */
 void walk_run(struct walk *w);
+
+/* Its parts: enters the directory name of the top frame, unless it has to stay; goes one step on. */
+void walk_enter(struct walk *w, const char *name);
+void walk_step(struct walk *w);
+
+/* Around what is about a file with several links, because another thread may meet the other ones. */
+void walk_lock_links(struct walk *w);
+void walk_unlock_links(struct walk *w);
+
+/* Gives back the memory of the last block. */
+void walk_free_names(struct walk *w);
+
+/* crew.c: may several threads share the work in the top frame? They walk the directories that are
+ * pending there, or sort out the entries of the block. */
+bool crew_may_share(const struct walk *w);
+void crew_walk_directories(struct walk *base);
+void crew_examine_files(struct walk *base);
 
 /* place.c: is the directory still where it was opened; a bounded number of descriptors. */
 enum { PLACE_CHECK_NOW = 64 }; /* walk.since_check that makes the next check due */
@@ -124,8 +148,9 @@ struct verdict {
 
 /* Did a signal or the deadline end the walk? */
 bool entry_may_go_on(struct walk *w);
-/* Examines name in the top frame and removes it when it is to go; true when it is a directory. */
-bool entry_examine(struct walk *w, const char *name);
+/* Examines an entry of the top frame (its name in names) and removes it when it is to go, unless it is
+ * a directory; that it is one, its type says afterwards. */
+void entry_sort_out(struct walk *w, const char *names, struct entry *e);
 bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
 enum files_kept entry_judge_time(struct walk *w, struct timespec t);
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx);
@@ -140,12 +165,22 @@ void entry_count_removal(struct walk *w, struct frame *f);
  * descriptor to close after the removal, or -1. */
 struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, int *held);
 
+/* closer.c: closes a file that was removed, at some time before closer_end. */
+void closer_close(struct walk *w, int fd);
+/* Waits until all is closed; false when nothing was open. */
+bool closer_drain(struct walk *w);
+void closer_end(struct walk *w);
+
 /* tally.c: the report, the events. name NULL: the directory of the top frame. */
 void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes);
 void tally_kept(struct walk *w, enum files_kept reason);
 void tally_failed(struct walk *w, const char *name, char type, int error, const char *action);
 void tally_error(const struct files_options *options, struct files_report *report,
                  const char *path, char type, int error, const char *action);
+/* Counts the errno; true when this report had not seen it (0: one of those that found no slot). */
+bool tally_count_error(struct files_report *r, int error, int64_t count);
+/* Adds the numbers of a part, but for its errors by errno. */
+void tally_add(struct files_report *sum, const struct files_report *part);
 int64_t tally_bytes(struct walk *w, const struct statx *stx);
 
 #endif

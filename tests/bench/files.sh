@@ -1,12 +1,14 @@
 #!/bin/bash
 # Measures the file sweep against find -delete, rm -rf, systemd-tmpfiles and tmpreaper: 200,000 empty
-# files, flat and in 2,000 directories, all expired; rounds are interleaved, medians and ratios printed.
+# files, flat and in 2,000 directories, all expired. Rounds are interleaved. Printed are median seconds, and
+# the median of what each round's time is of that of find in the same round, so that a busy minute
+# touches both.
 #
 #   tests/bench/files.sh [rounds]     (default: ROUNDS, else 5)
 #   FILES=200000 DIRS=2000 SHAPES="flat tree" WORK=/dir   size and place
 #   SCALE=0.1             the same, as a share of that size
 #   BIG=0                 without the last part: 100,000 and 1,000,000 files flat, cost per file and peak
-#                         memory of the whole program
+#                         memory of the whole program beside find
 # On a fresh ext4 in a loop-mounted image where that is possible (root), else in a directory.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -74,6 +76,9 @@ timed() { # prints seconds
     echo "$after - $before" | bc -l
 }
 
+# What the times of one tool are of those of another, round by round, as a median.
+ratio() { paste "$1" "$2" | awk '{print $1 / $2}' >"$work/ratios" && median "$work/ratios"; }
+
 median() { sort -g "$1" | awk '{v[NR]=$1} END {print (NR % 2) ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'; }
 
 tmpfiles_d() { printf 'e %s - - - mM:7d\n' "$root" >"$work/bench.conf"; systemd-tmpfiles --clean "$work/bench.conf"; }
@@ -107,8 +112,10 @@ for shape in $SHAPES; do
             sync
             find "$root" -mtime +7 >/dev/null # warm for all alike
             if [ "$tool" = find ]; then
-                for scan in $(printf 'find-scan\npgsweep-dry\n' | shuf); do
-                    run_tool "$scan" >>"$work/time.$scan"
+                for _ in 1 2 3; do
+                    for scan in $(printf 'find-scan\npgsweep-dry\n' | shuf); do
+                        run_tool "$scan" >>"$work/time.$scan"
+                    done
                 done
             fi
             run_tool "$tool" >>"$work/time.$tool"
@@ -118,26 +125,18 @@ for shape in $SHAPES; do
     done
     echo
     echo "$shape: $FILES files$([ "$shape" = flat ] || echo " in $DIRS directories"), $rounds rounds, median seconds"
-    base=$(median "$work/time.find")
     for tool in $tools; do
-        m=$(median "$work/time.$tool")
-        awk -v t="$tool" -v m="$m" -v b="$base" 'BEGIN {printf "  %-18s %8.3f   %.2f of find -delete\n", t, m, m / b}'
+        printf '  %-18s %8.3f   %.2f of find -delete\n' "$tool" "$(median "$work/time.$tool")" \
+            "$(ratio "$work/time.$tool" "$work/time.find")"
     done
-    if [ -s "$work/time.find-scan" ]; then
-        base=$(median "$work/time.find-scan")
-        m=$(median "$work/time.pgsweep-dry")
-        awk -v m="$m" -v b="$base" 'BEGIN {printf "  %-18s %8.3f\n  %-18s %8.3f   %.2f of find (no -delete)\n", "find scan", b, "pgsweep --dry-run", m, m / b}'
-    fi
+    printf '  %-18s %8.3f\n' "find scan" "$(median "$work/time.find-scan")"
+    printf '  %-18s %8.3f   %.2f of find (no -delete)\n' "pgsweep --dry-run" \
+        "$(median "$work/time.pgsweep-dry")" "$(ratio "$work/time.pgsweep-dry" "$work/time.find-scan")"
 done
 
-if [ "${BIG:-1}" != 0 ]; then
-    echo
-    echo "flat, cost per file and peak memory of pgsweep"
-    for count in $(scaled 100000) $(scaled 1000000); do
-        make_files flat "$count"
-        sync
-        find "$root" -mtime +7 >/dev/null
-        seconds=$(timed /usr/bin/python3 -c 'import subprocess, sys, time
+# Runs a command and prints seconds; its peak memory goes into $work/rss (KiB).
+watched() {
+    timed /usr/bin/python3 -c 'import subprocess, sys, time
 process, peak = subprocess.Popen(sys.argv[2:]), "0"
 while process.poll() is None:
     try:
@@ -147,8 +146,23 @@ while process.poll() is None:
     peak = next((l.split()[1] for l in status.splitlines() if l.startswith("VmHWM")), peak)
     time.sleep(0.02)
 open(sys.argv[1], "w").write(peak)
-sys.exit(process.wait())' "$work/rss" "$PGSWEEP_BIN" careful --policy-dir "$work/policies" --root "$root" --quiet)
-        awk -v n="$count" -v s="$seconds" -v k="$(cat "$work/rss")" \
-            'BEGIN {printf "  %8d files %8.3f s   %.2f us per file   %.1f MiB peak\n", n, s, s / n * 1e6, k / 1024}'
+sys.exit(process.wait())' "$work/rss" "$@"
+}
+
+if [ "${BIG:-1}" != 0 ]; then
+    echo
+    echo "flat, cost per file and peak memory, pgsweep with the in-use test"
+    for count in $(scaled 100000) $(scaled 1000000); do
+        for tool in find pgsweep; do
+            command=(find "$root" -mindepth 1 -mtime +7 -delete)
+            [ $tool = find ] ||
+                command=("$PGSWEEP_BIN" careful --policy-dir "$work/policies" --root "$root" --quiet)
+            make_files flat "$count"
+            sync
+            find "$root" -mtime +7 >/dev/null
+            seconds=$(watched "${command[@]}")
+            awk -v t="$tool" -v n="$count" -v s="$seconds" -v k="$(cat "$work/rss")" 'BEGIN {
+                printf "  %-8s %8d files %8.3f s   %.2f us per file   %.1f MiB peak\n", t, n, s, s / n * 1e6, k / 1024}'
+        done
     done
 fi

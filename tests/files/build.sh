@@ -4,7 +4,7 @@
 set -eu
 out=$1
 cd "$(dirname "$0")/../.."
-flags="-std=c11 -Iinclude ${CFLAGS:--O2 -g}"
+flags="-std=c11 -pthread -Iinclude ${CFLAGS:--O2 -g}"
 if [ -n "${SANITIZE:-}" ]; then
     flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 fi

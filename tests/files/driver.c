@@ -239,6 +239,7 @@ int main(int argc, char **argv)
     if (d.verbose || d.on_deleted || getenv("EVENTS"))
         d.options.on_event = on_event;
     d.options.on_event_arg = &d;
+    d.options.errors_only = !d.verbose && !d.on_deleted;
     if (d.on_listed || d.on_checked || d.on_held)
         d.options.on_step = on_step;
     d.options.on_step_arg = &d;
