@@ -232,3 +232,10 @@ def test_O4_metrics_of_directories(jobs, pgsweep, box, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert 'pgsweep_last_run_directories_removed{policy="jobs"} 1\n' in text
     assert 'pgsweep_directories_waiting{policy="jobs"} 0\n' in text
+    assert 'pgsweep_last_run_directories_failed{policy="jobs"} 0\n' in text
+    add(jobs, 2)
+    box.file("2")
+    sweep(pgsweep, box, "--metrics-file", path, code=1)
+    text = path.read_text(encoding="utf-8")
+    assert 'pgsweep_last_run_directories_failed{policy="jobs"} 1\n' in text
+    assert 'pgsweep_last_run_exit_code{policy="jobs"} 1\n' in text
