@@ -26,7 +26,7 @@ struct entry {
     bool in_use;
 };
 
-/* Entries that stay queued, and why. */
+/* Entries that were not done with, and why. */
 struct entries {
     const char **ids, **reasons;
     size_t count;
@@ -47,10 +47,11 @@ struct removal {
     size_t done_count;
     struct entries failed;
     struct entries busy; /* in use now, which it will not be for ever */
+    struct entries refused;
 };
 
 /* What became of a directory. */
-enum fate { GONE, KEPT, STAYS_QUEUED, BUSY, FAILED, REFUSED };
+enum fate { GONE, KEPT, NAMED /* by a row that stays */, STAYS_QUEUED, BUSY, FAILED, REFUSED };
 
 static struct entries entries_new(const struct removal *r)
 {
@@ -61,7 +62,7 @@ static struct entries entries_new(const struct removal *r)
 static bool fetch(struct removal *r, struct error *err)
 {
     static const char sql[] =
-        "SELECT id, value, root FROM pgsweep.object_queue WHERE kind = 'directory' AND state = 'queued'"
+        "SELECT id, value, coalesce(root, '') FROM pgsweep.object_queue WHERE kind = 'directory' AND state = 'queued'"
         "   AND next_attempt <= pg_catalog.now() AND ($1::pg_catalog.text IS NULL OR policy = $1)"
         "   AND id > $2::pg_catalog.int8 ORDER BY id LIMIT $3::pg_catalog.int8";
     const char *params[] = {r->policy, r->after, mem_printf(r->ctx, "%d", BATCH)};
@@ -73,6 +74,7 @@ static bool fetch(struct removal *r, struct error *err)
     r->done = mem_array(r->ctx, const char *, r->count + 1);
     r->failed = entries_new(r);
     r->busy = entries_new(r);
+    r->refused = entries_new(r);
     r->entries = mem_array(r->ctx, struct entry, r->count + 1);
     for (size_t i = 0; i < r->count; i++)
         r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0), .name = db_rows_get(rows, (int)i, 1),
@@ -144,59 +146,6 @@ static bool mark_in_use(struct removal *r, struct error *err)
     return true;
 }
 
-/* The root of an entry; when it is met first, what a killed run left in its trash is finished. */
-static const struct place *find_place(struct removal *r, const char *root)
-{
-    struct files_options options = {.root = root, .in_use = true};
-    struct files_report report = {0};
-    struct error why = ERROR_INIT;
-    for (size_t i = 0; i < r->place_count; i++)
-        if (strcmp(r->places[i].root, root) == 0)
-            return &r->places[i];
-    size_t i = mem_grow(r->outer, &r->places, &r->place_count);
-    struct place *place = &r->places[i];
-    *place = (struct place){.root = mem_strdup(r->outer, root)};
-    place->missing = access(root, F_OK) != 0 && errno == ENOENT;
-    if (place->missing)
-        report_remark(r->report, "%s does not exist on this host: its working directories stay queued", root);
-    else if (!files_finish_trash(&options, &report, &why))
-        place->error = mem_strdup(r->outer, why.message);
-    else if (report.failed > 0)
-        place->error = strerror(report.errors[0].code);
-    r->report->directories.bytes_freed += report.bytes_freed;
-    error_clear(&why);
-    return place;
-}
-
-/* The first one of its kind is told, the others are counted. */
-static void add_entry(struct removal *r, struct entries *list, int64_t so_far, const struct entry *entry,
-                      const char *reason)
-{
-    if (so_far + (int64_t)list->count == 0)
-        report_remark(r->report, "working directory %s/%s could not be removed and stays queued: %s", entry->root,
-                      text_escape(r->ctx, entry->name, strlen(entry->name)), reason);
-    list->ids[list->count] = entry->id;
-    list->reasons[list->count++] = reason;
-}
-
-static bool refuse(struct removal *r, const struct entry *entry, const char *reason, struct error *err)
-{
-    const char *params[] = {entry->id, reason};
-    if (r->report->directories.refused++ < TOLD)
-        report_remark(r->report, "working directory \"%s\" is not removed: %s",
-                      text_escape(r->ctx, entry->name, strlen(entry->name)), reason);
-    return effects_query(r->effects, r->ctx,
-                         "UPDATE pgsweep.object_queue SET state = 'foreign', last_error = $2"
-                         " WHERE id = $1::pg_catalog.int8", 2, params, NULL, err);
-}
-
-/* What is the case now, and will not be for ever. */
-static bool is_busy(const struct files_report *report)
-{
-    return report->kept[FILES_KEPT_OPEN] + report->kept[FILES_KEPT_LOCKED] + report->kept[FILES_KEPT_CHANGED] +
-           report->kept[FILES_KEPT_MOVED] + report->kept[FILES_KEPT_OTHER_FS] > 0;
-}
-
 /* Of all that went wrong in a directory, what came first. */
 struct first_error {
     const void *ctx;
@@ -208,6 +157,65 @@ static void note_error(void *arg, const struct files_event *event)
     struct first_error *first = arg;
     if (event->kind == FILES_EVENT_ERROR && !first->text)
         first->text = mem_printf(first->ctx, "cannot %s %s: %s", event->action, event->path, strerror(event->error));
+}
+
+/* The root of an entry; when it is met first, what a killed run left in its trash is finished. */
+static const struct place *find_place(struct removal *r, const char *root)
+{
+    struct first_error first = {.ctx = r->outer};
+    struct files_options options = {.root = root, .in_use = true, .on_event = note_error, .on_event_arg = &first,
+                                    .errors_only = true};
+    struct files_report report = {0};
+    struct error why = ERROR_INIT;
+    for (size_t i = 0; i < r->place_count; i++)
+        if (strcmp(r->places[i].root, root) == 0)
+            return &r->places[i];
+    size_t i = mem_grow(r->outer, &r->places, &r->place_count);
+    struct place *place = &r->places[i];
+    *place = (struct place){.root = mem_strdup(r->outer, root)};
+    place->missing = access(root, F_OK) != 0 && errno == ENOENT;
+    if (place->missing)
+        report_remark(r->report, "%s does not exist on this host: its working directories stay queued",
+                      text_escape(r->outer, root, strlen(root)));
+    else if (!files_finish_trash(&options, &report, &why))
+        place->error = mem_strdup(r->outer, why.message);
+    else
+        place->error = first.text;
+    r->report->directories.bytes_freed += report.bytes_freed;
+    error_clear(&why);
+    return place;
+}
+
+static void add_entry(struct entries *list, const struct entry *entry, const char *reason)
+{
+    list->ids[list->count] = entry->id;
+    list->reasons[list->count++] = reason;
+}
+
+/* The first one of its kind is told, the others are counted: so_far, and those of this batch. */
+static void stays_queued(struct removal *r, struct entries *list, int64_t so_far, const struct entry *entry,
+                         const char *reason)
+{
+    if (so_far + (int64_t)list->count == 0)
+        report_remark(r->report, "working directory %s/%s could not be removed and stays queued: %s",
+                      text_escape(r->ctx, entry->root, strlen(entry->root)),
+                      text_escape(r->ctx, entry->name, strlen(entry->name)), reason);
+    add_entry(list, entry, reason);
+}
+
+static void refuse(struct removal *r, const struct entry *entry, const char *reason)
+{
+    if (r->report->directories.refused++ < TOLD)
+        report_remark(r->report, "working directory \"%s\" is not removed: %s",
+                      text_escape(r->ctx, entry->name, strlen(entry->name)), reason);
+    add_entry(&r->refused, entry, reason);
+}
+
+/* What is the case now, and will not be for ever. */
+static bool is_busy(const struct files_report *report)
+{
+    return report->kept[FILES_KEPT_OPEN] + report->kept[FILES_KEPT_LOCKED] + report->kept[FILES_KEPT_CHANGED] +
+           report->kept[FILES_KEPT_MOVED] + report->kept[FILES_KEPT_OTHER_FS] > 0;
 }
 
 /* Removes the directory as far as it may go. *reason: why it is FAILED, BUSY or REFUSED. */
@@ -248,30 +256,27 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     }
 }
 
-/* One entry. False only when the database failed. */
-static bool settle_one(struct removal *r, const struct entry *entry, struct error *err)
+static void settle_one(struct removal *r, const struct entry *entry)
 {
     struct report_directories *sums = &r->report->directories;
     const struct place *place = find_place(r, entry->root);
     const char *reason = NULL;
-    if (place->missing)
-        return true;
-    if (entry->in_use) {
-        sums->in_use++;
-        r->done[r->done_count++] = entry->id;
-        return true;
-    }
-    switch (remove_directory(r, place, entry, &reason)) {
-    case REFUSED:
-        return refuse(r, entry, reason, err);
-    case FAILED:
-        add_entry(r, &r->failed, sums->failed + sums->dead, entry, reason);
-        return true;
-    case BUSY:
-        add_entry(r, &r->busy, sums->busy, entry, reason);
-        return true;
+    enum fate fate = place->missing ? STAYS_QUEUED : entry->in_use ? NAMED : remove_directory(r, place, entry, &reason);
+    switch (fate) {
     case STAYS_QUEUED:
-        return true;
+        return;
+    case REFUSED:
+        refuse(r, entry, reason);
+        return;
+    case FAILED:
+        stays_queued(r, &r->failed, sums->failed + sums->dead, entry, reason);
+        return;
+    case BUSY:
+        stays_queued(r, &r->busy, sums->busy, entry, reason);
+        return;
+    case NAMED:
+        sums->in_use++;
+        break;
     case KEPT:
         sums->kept++;
         break;
@@ -280,7 +285,6 @@ static bool settle_one(struct removal *r, const struct entry *entry, struct erro
         break;
     }
     r->done[r->done_count++] = entry->id;
-    return true;
 }
 
 /* One more attempt for these; *waiting: those that are no dead letters yet. */
@@ -303,6 +307,7 @@ static bool settle(struct removal *r, struct error *err)
     return (r->done_count == 0 ||
             effects_query(r->effects, r->ctx, "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
                           1, params, NULL, err)) &&
+           queue_mark_foreign(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count, err) &&
            note_entries(r, &r->failed, &sums->failed, err) && note_entries(r, &r->busy, &sums->busy, err);
 }
 
@@ -333,7 +338,7 @@ static bool drain(struct effects *effects, struct report *report, const char *po
             r.after = mem_strdup(r.outer, r.entries[r.count - 1].id);
         ok = ok && (r.count == 0 || mark_in_use(&r, err));
         for (size_t i = 0; ok && i < r.count && !stop_requested(); i++)
-            ok = settle_one(&r, &r.entries[i], err);
+            settle_one(&r, &r.entries[i]);
         ok = ok && settle(&r, err);
         talloc_free(r.ctx);
     }

@@ -96,17 +96,6 @@ static void tell_foreign(struct drain *d, const struct queue_item *item)
         report_remark(d->report, "object \"%s\" is not deleted: %s", shown(d->ctx, item->value), item->where.reason);
 }
 
-static bool mark_foreign(struct drain *d, const struct entries *foreign, struct error *err)
-{
-    static const char sql[] =
-        "UPDATE pgsweep.object_queue AS q SET state = 'foreign', last_error = f.reason"
-        " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, reason)"
-        " WHERE q.id = f.id";
-    const char *params[] = {db_array(d->ctx, foreign->ids, foreign->count),
-                            db_array(d->ctx, foreign->texts, foreign->count)};
-    return foreign->count == 0 || effects_query(d->effects, d->ctx, sql, 2, params, NULL, err);
-}
-
 /* Notes the failures; those that were tried often enough become dead letters. */
 static bool note_failed(struct drain *d, const struct entries *failed, struct error *err)
 {
@@ -184,7 +173,7 @@ static bool settle_batch(struct drain *d, bool *progress, struct error *err)
     }
     ask_store(d, asked, n, &done, &failed);
     *progress = done.count + foreign.count > 0;
-    return mark_foreign(d, &foreign, err) && remove_done(d, &done, err) && note_failed(d, &failed, err);
+    return queue_mark_foreign(d->effects, d->ctx, foreign.ids, foreign.texts, foreign.count, err) && remove_done(d, &done, err) && note_failed(d, &failed, err);
 }
 
 static bool drain_batch(struct drain *d, const char *policy, bool *progress, struct error *err)

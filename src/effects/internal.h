@@ -42,6 +42,10 @@ enum { QUEUE_ATTEMPTS = 10 };
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
                        const char *const *errors, const char *const *places, size_t count, int64_t *dead, struct error *err);
 
+/* These entries are none to act on, and why: they leave the queue's round, and stay for a person to look at. */
+bool queue_mark_foreign(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,
+                        size_t count, struct error *err);
+
 /* Calls drain, if entries of the kind are due and no other session is at it; then counts the ones left. */
 typedef bool queue_drainer(struct effects *effects, struct report *report, const char *policy,
                            struct error *err);

@@ -88,6 +88,17 @@ bool queue_note_failed(struct effects *effects, const void *ctx, const char *con
     return true;
 }
 
+bool queue_mark_foreign(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,
+                        size_t count, struct error *err)
+{
+    static const char sql[] =
+        "UPDATE pgsweep.object_queue AS q SET state = 'foreign', last_error = f.reason"
+        " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, reason)"
+        " WHERE q.id = f.id";
+    const char *params[] = {db_array(ctx, ids, count), db_array(ctx, reasons, count)};
+    return count == 0 || effects_query(effects, ctx, sql, 2, params, NULL, err);
+}
+
 /* How many entries wait, and how many of them are due. */
 static bool count_waiting(struct effects *effects, const void *ctx, const char *kind, const char *policy,
                           int64_t *waiting, int64_t *due, struct error *err)

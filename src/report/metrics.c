@@ -114,6 +114,8 @@ static void write_all(FILE *out, const struct report *report, long long success)
                (double)report->objects.waiting);
     metric(out, report, "pgsweep_last_run_directories_removed", "Working directories that it removed.",
            (double)report->directories.removed);
+    metric(out, report, "pgsweep_last_run_directories_failed", "Working directories that could not go or were refused.",
+           (double)report_directories_failed(report));
     metric(out, report, "pgsweep_directories_waiting", "Working directories in the queue.",
            (double)report->directories.waiting);
     if (report->letter_depth >= 0)

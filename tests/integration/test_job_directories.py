@@ -110,6 +110,15 @@ def test_J3_a_name_that_leads_elsewhere_is_refused_and_told(text_jobs, pgsweep, 
     assert "foreign" in listed and "\x1b" not in listed
 
 
+def test_J3_J7_many_refused_names_cost_one_statement(text_jobs, pgsweep, box, server_log):
+    text_jobs.sql(f"INSERT INTO jobs SELECT 'a/' || i, 'done', {OLD} FROM generate_series(1, 300) AS i")
+    found = sweep(pgsweep, box, code=1)
+    assert found["directories"]["refused"] == 300
+    assert len([text for text in found["remarks"] if "not removed" in text]) == 5
+    assert {(row[3], row[4]) for row in queue(text_jobs)} == {("foreign", 0)}
+    assert len(server_log.matching("SET state = 'foreign'")) == 1
+
+
 @pytest.mark.parametrize("target", ["outside", "root/other"])
 def test_J3_a_symbolic_link_is_never_followed(jobs, pgsweep, box, target):
     box.file("precious", base=box.outside)
@@ -223,3 +232,10 @@ def test_O4_metrics_of_directories(jobs, pgsweep, box, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert 'pgsweep_last_run_directories_removed{policy="jobs"} 1\n' in text
     assert 'pgsweep_directories_waiting{policy="jobs"} 0\n' in text
+    assert 'pgsweep_last_run_directories_failed{policy="jobs"} 0\n' in text
+    add(jobs, 2)
+    box.file("2")
+    sweep(pgsweep, box, "--metrics-file", path, code=1)
+    text = path.read_text(encoding="utf-8")
+    assert 'pgsweep_last_run_directories_failed{policy="jobs"} 1\n' in text
+    assert 'pgsweep_last_run_exit_code{policy="jobs"} 1\n' in text
