@@ -17,6 +17,7 @@ const struct cli_option cli_options_table[] = {
     {"chunk", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(chunk), "rows per transaction (files per pause), or \"auto\"", "How fast", 0},
     {"max-rows", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_rows), "stop after this many candidates (or files)", "How fast", 0},
     {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast", 0},
+    {"max-failed", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_failed), "stop when this many in a row fail, and none goes (default 1000)", "How fast", 0},
     {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast", 0},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast", 0},
     {"format", 0, "FORMAT", COMMAND_SWEEP | COMMAND_DLQ | COMMAND_OBJECTS, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed", 0},

@@ -239,7 +239,7 @@ static bool read_active(struct file_run *run, struct error *err)
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
-    jobs_options.max_runtime = jobs_options.pause = NULL;
+    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = NULL;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
     if (!command_load_policy(run->report, &jobs_options, &jobs, err))
         return error_prefix(err, "%s: active", run->policy->active.origin);
