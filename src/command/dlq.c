@@ -17,6 +17,8 @@ struct verb {
     const char *sql;   /* $1: a policy's name or NULL; with ids: an array of them */
     bool ids;
     const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
+    const char *all;   /* for machines: the same rows with all columns; NULL: as sql */
+    bool upright;      /* for people: a line for each column */
 };
 
 /* A number of a report: for machines, for people. */
@@ -29,14 +31,16 @@ struct count {
 #define LETTER_COLUMNS                                                                             \
     "id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts, sqlstate, error, " \
     "first_at::pg_catalog.timestamptz(0) AS first, last_at::pg_catalog.timestamptz(0) AS last, run_id"
+#define OPEN_LETTERS                                                                               \
+    " FROM pgsweep.dead_letters WHERE state IN ('waiting', 'parked')"                              \
+    " AND ($1::pg_catalog.text IS NULL OR policy = $1) ORDER BY policy, id"
 
 static const struct verb dlq_verbs[] = {
     {"list", "SELECT id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts,"
-             " sqlstate, error, last_at::pg_catalog.timestamptz(0) AS last FROM pgsweep.dead_letters"
-             " WHERE state IN ('waiting', 'parked') AND ($1::pg_catalog.text IS NULL OR policy = $1)"
-             " ORDER BY policy, id", false, NULL},
+             " sqlstate, error, last_at::pg_catalog.timestamptz(0) AS last" OPEN_LETTERS, false, NULL,
+             "SELECT " LETTER_COLUMNS OPEN_LETTERS, false},
     {"show", "SELECT " LETTER_COLUMNS " FROM pgsweep.dead_letters"
-             " WHERE id = ANY ($1::pg_catalog.int8[]) ORDER BY id", true, NULL},
+             " WHERE id = ANY ($1::pg_catalog.int8[]) ORDER BY id", true, NULL, NULL, true},
     /* An object's letter goes back into the queue; a row's waits for the next run. */
     {"retry", "WITH back AS (DELETE FROM pgsweep.dead_letters WHERE id = ANY ($1::pg_catalog.int8[])"
               "  AND kind <> 'row' RETURNING policy, kind, key, root, run_id, id),"
@@ -44,19 +48,19 @@ static const struct verb dlq_verbs[] = {
               "  SELECT kind, policy, run_id, 'dlq retry', key[1], root FROM back),"
               " rows AS (UPDATE pgsweep.dead_letters SET state = 'waiting', attempts = 0"
               "  WHERE id = ANY ($1::pg_catalog.int8[]) AND kind = 'row' RETURNING id)"
-              " SELECT id FROM back UNION ALL SELECT id FROM rows", true, "will be tried again"},
+              " SELECT id FROM back UNION ALL SELECT id FROM rows", true, "will be tried again", NULL, false},
     {"discard", "UPDATE pgsweep.dead_letters SET state = 'discarded', last_at = pg_catalog.now()"
-                " WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING id", true, "discarded"},
-    {NULL, NULL, false, NULL},
+                " WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING id", true, "discarded", NULL, false},
+    {NULL, NULL, false, NULL, NULL, false},
 };
 
 static const struct verb object_verbs[] = {
     {"list", "SELECT id, policy, kind, source, CASE WHEN root IS NULL THEN value ELSE root || '/' || value END AS value,"
              " state, attempts,"
              " next_attempt::pg_catalog.timestamptz(0) AS next_attempt, last_error"
-             " FROM pgsweep.object_queue WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id", false, NULL},
-    {"drain", NULL, false, NULL},
-    {NULL, NULL, false, NULL},
+             " FROM pgsweep.object_queue WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id", false, NULL, NULL, false},
+    {"drain", NULL, false, NULL, NULL, false},
+    {NULL, NULL, false, NULL, NULL, false},
 };
 
 static const struct verb *find_verb(const struct verb *verbs, const char *command,
@@ -166,27 +170,47 @@ static void print_table(void *ctx, const struct db_rows *rows, const char *const
     }
 }
 
-/* All of the letters must be there before anything is done with one of them. */
-static bool check_ids(void *ctx, struct db *db, const char *ids, struct error *err)
+/* "error     must stay": a line for each column, an empty one between rows. */
+static void print_upright(void *ctx, const struct db_rows *rows, const char *const *names, int columns)
+{
+    for (int r = 0; r < db_rows_count(rows); r++) {
+        if (r > 0)
+            putchar('\n');
+        for (int c = 0; c < columns; c++) {
+            const char *value = db_rows_get(rows, r, c);
+            printf("%-10s%s\n", names[c], value ? text_escape(ctx, value, strlen(value)) : "");
+        }
+    }
+}
+
+/* All of the letters must be there, and to be changed still be open, before anything is done with one. */
+static bool check_ids(void *ctx, struct db *db, const struct verb *verb, const char *ids, struct error *err)
 {
     static const char sql[] =
-        "SELECT i FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i"
-        " WHERE NOT EXISTS (SELECT FROM pgsweep.dead_letters AS l WHERE l.id = i) LIMIT 1";
-    struct db_rows *missing;
-    if (!db_query(db, ctx, sql, 1, &ids, &missing, err))
+        "SELECT i, l.id IS NULL FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i"
+        " LEFT JOIN pgsweep.dead_letters AS l ON l.id = i"
+        " WHERE l.id IS NULL OR ($2::pg_catalog.bool AND l.state = 'closed') LIMIT 1";
+    const char *params[] = {ids, verb->done ? "true" : "false"};
+    struct db_rows *wrong;
+    if (!db_query(db, ctx, sql, 2, params, &wrong, err))
         return false;
-    if (db_rows_count(missing) == 0)
+    if (db_rows_count(wrong) == 0)
         return true;
-    error_set(err, SWEEP_USAGE, "there is no dead letter with the id %s", db_rows_get(missing, 0, 0));
-    return error_hint(err, "Nothing was changed. \"pgsweep dlq list\" lists them.");
+    if (db_rows_bool(wrong, 0, 1))
+        error_set(err, SWEEP_USAGE, "there is no dead letter with the id %s", db_rows_get(wrong, 0, 0));
+    else
+        error_set(err, SWEEP_USAGE, "dead letter %s is closed: its row is gone, or not to be deleted any more",
+                  db_rows_get(wrong, 0, 0));
+    return error_hint(err, "Nothing was changed. \"pgsweep dlq list\" lists the open ones.");
 }
 
 static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const struct cli_options *options,
                      const char *param, struct error *err)
 {
     const char *params[] = {param};
+    const char *sql = options->json && verb->all ? verb->all : verb->sql;
     struct db_rows *rows;
-    if ((verb->ids && !check_ids(ctx, db, param, err)) || !db_query(db, ctx, verb->sql, 1, params, &rows, err))
+    if ((verb->ids && !check_ids(ctx, db, verb, param, err)) || !db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     int n = db_rows_count(rows);
     if (verb->done) {
@@ -204,6 +228,8 @@ static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const st
         print_json(rows, names, columns);
     else if (n == 0)
         puts("nothing");
+    else if (verb->upright)
+        print_upright(ctx, rows, names, columns);
     else
         print_table(ctx, rows, names, columns);
     return true;

@@ -94,13 +94,18 @@ static void row_failed(struct sweep *sweep, struct chunk *chunk, const struct ro
     chunk->failures[i] = failure_new(chunk->ctx, sweep->plan, row->key, why);
 }
 
+static bool is_committed(const struct row *row)
+{
+    return first_failed(row) < 0 && db_committed(&row->steps[row->count - 1]);
+}
+
 /* What became of a row whose transaction is over. False when the run cannot go on. */
 static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, struct error *err)
 {
     const struct db_step *commit = &row->steps[row->count - 1];
     int step = first_failed(row);
     row->again = false;
-    if (step < 0 && db_committed(commit)) {
+    if (is_committed(row)) {
         row_committed(sweep, chunk, row);
         return true;
     }
@@ -146,8 +151,13 @@ static bool send_rows(struct sweep *sweep, struct chunk *chunk, struct row *rows
     }
     chunk->commit_sent = true;
     bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, NULL, &chunk->error);
-    if (db_is_lost(sweep->db))
+    if (db_is_lost(sweep->db)) {
+        /* What was answered before is known, and goes into the log; the run's record tells of the rest. */
+        for (size_t i = 0; i < count; i++)
+            if (rows[i].again && is_committed(&rows[i]))
+                row_committed(sweep, chunk, &rows[i]);
         return false;
+    }
     chunk->commit_sent = false;
     if (!ok)
         error_clear(&chunk->error); /* it is some row's: each is judged by itself */

@@ -133,9 +133,7 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
         return error_prefix(err, "the dead letter of %s %s could not be written", table, text);
     /* One that failed in an earlier run too tells nothing about the others. */
     sweep->failed_in_a_row += letter.attempts == 1;
-    if (letter.parked)
-        report_remark(report, "%s %s failed %d times and is parked: pgsweep dlq", table, text,
-                      LETTER_RETRIES + 1);
+    sweep->parked += letter.parked;
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
         report_log(report, "failed %s %s: %s", table, text,

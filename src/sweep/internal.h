@@ -98,6 +98,7 @@ struct sweep {
     bool proven;          /* since then others went: it is the candidate */
     struct failure suspects[SUSPECTS_MAX]; /* candidates that cost it, and nothing has gone since */
     size_t suspect_count;
+    int64_t parked;       /* candidates that failed for the last time */
     int lost_rows;        /* candidates that were set aside because they cost it */
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */

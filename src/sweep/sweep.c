@@ -401,6 +401,9 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     ok = ok && check_limit(sweep, err);
     if (!ok && stop_requested())
         report->signal = stop_signal();
+    if (sweep->parked > 0)
+        report_remark(report, "%lld rows have failed %d times and are parked for a person (pgsweep dlq list %s)",
+                      (long long)sweep->parked, LETTER_RETRIES + 1, report->policy->name);
     if (ok)
         drain(sweep, true);
     else if (db_is_lost(db))
