@@ -24,6 +24,7 @@ const struct cli_option cli_options_table[] = {
     {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT | COMMAND_OBJECTS, OPTION(quiet), "print nothing but errors", "What is printed", 0},
     {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key or file with its time, on standard error", "What is printed", 0},
     {"echo", 'e', NULL, DATABASE, OPTION(echo), "print the SQL that is sent, on standard error", "What is printed", 0},
+    {"log-file", 0, "FILE", COMMAND_SWEEP, OPTION(log_file), "append that log to this file instead (also with --quiet)", "What is printed", 0},
     {"metrics-file", 0, "FILE", COMMAND_SWEEP, OPTION(metrics_file), "write Prometheus metrics to this file, atomically", "What is printed", 0},
     {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it", "State schema", 0},
     {"role", 0, "ROLE", COMMAND_INIT, OPTION(role), "grant the use of the state schema to this role", "State schema", 0},

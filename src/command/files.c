@@ -268,7 +268,7 @@ static void on_event(void *arg, const struct files_event *event)
     if (event->kind == FILES_EVENT_ERROR)
         fprintf(stderr, "pgsweep: warning: cannot %s %s: %s\n", event->action, event->path,
                 strerror(event->error));
-    else if (event->kind == FILES_EVENT_DELETED && run->options->verbose)
+    else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
 
@@ -325,7 +325,7 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
-    run->how.errors_only = !run->options->verbose;
+    run->how.errors_only = !command_logs_each(run->options);
     return check_roots(run, err) && read_active(run, err);
 }
 
@@ -348,7 +348,7 @@ int command_sweep_files(const struct cli_options *options, struct policy *policy
     run.report->run_id = run_new_id(run.report);
     run.report->files = &run.sums;
     stop_install();
-    bool ok = prepare(&run, err) && sweep(&run, err);
+    bool ok = command_open_log(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
     run.report->failed = run.sums.failed;
     if (run.sums.limit_reached)
         run.report->limit = run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions

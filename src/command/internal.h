@@ -16,6 +16,12 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
                      struct db **db, struct error *err);
 
+/* Opens the log that the options ask for. */
+bool command_open_log(const struct cli_options *options, struct report *report, struct error *err);
+
+/* True when each deleted row or file is to be logged. */
+bool command_logs_each(const struct cli_options *options);
+
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
 

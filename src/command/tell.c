@@ -50,11 +50,32 @@ static void warn(const struct report *report)
         fprintf(stderr, "pgsweep: warning: policy %s, run %s: %s\n", policy, report->run_id, report->remarks[i]);
 }
 
+bool command_open_log(const struct cli_options *options, struct report *report, struct error *err)
+{
+    return !options->log_file || report_open_log(report, options->log_file, err);
+}
+
+bool command_logs_each(const struct cli_options *options)
+{
+    return options->verbose || options->log_file;
+}
+
+/* A log with holes does not undo the run, but is no success either. */
+static void close_log(const struct cli_options *options, struct report *report)
+{
+    if (report_close_log(report))
+        return;
+    fprintf(stderr, "pgsweep: error: the log could not be written to %s\n", options->log_file);
+    if (report->exit_code == SWEEP_OK)
+        report->exit_code = SWEEP_SOME_FAILED;
+}
+
 int command_tell(const struct cli_options *options, struct report *report, bool ok,
                  const struct error *err)
 {
     copy_error(report, ok, err);
     report_close(report);
+    close_log(options, report);
     if (options->metrics_file && !options->dry_run)
         write_metrics(report, options->metrics_file);
     for (size_t i = 0; i < report->alert_count; i++)
