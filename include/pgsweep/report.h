@@ -101,7 +101,7 @@ void report_set_plan(struct report *report, const struct plan *plan);
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
 
-/* Adds a remark. */
+/* Adds a remark, unless it has been made already. */
 void report_remark(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -49,12 +49,12 @@ const struct cli_command_entry cli_commands_table[] = {
     {"show", COMMAND_SHOW, "POLICY", "print a policy, as it is in effect, as YAML",
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR."},
-    {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID... | discard ID...",
+    {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID|POLICY | discard ID",
      "Rows, objects and directories that could not go. A row that failed is tried again by later runs, three times; then\n"
      "its letter is parked: it takes no part in runs any more until a person decides.\n"
      "  list [POLICY]   the letters that wait or are parked\n"
      "  show ID         one letter with everything known\n"
-     "  retry ID...     let the next run try again, with a fresh count\n"
+     "  retry ID...     let the next run try again, with a fresh count; retry POLICY: all of its letters\n"
      "  discard ID...   leave the row (or object) where it is, for good"},
     {"objects", COMMAND_OBJECTS, "VERB", "stored objects and directories: list | drain [POLICY]",
      "The queue of stored objects and working directories whose rows are gone.\n"

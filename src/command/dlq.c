@@ -14,7 +14,7 @@
 /* A verb, the SQL behind it, and whether it takes ids. */
 struct verb {
     const char *name;
-    const char *sql;   /* $1: a policy's name or NULL; with ids: an array of them */
+    const char *sql;   /* $1: a policy's name or NULL; with ids: an array of them, or those of a policy */
     bool ids;
     const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
     const char *all;   /* for machines: the same rows with all columns; NULL: as sql */
@@ -82,13 +82,20 @@ static const struct verb *find_verb(const struct verb *verbs, const char *comman
     return NULL;
 }
 
+/* "dlq retry POLICY": all of its letters. */
+static bool names_policy(const struct verb *verb, const struct cli_options *options)
+{
+    return verb->ids && verb->done && strcmp(verb->name, "retry") == 0 && options->operand_count == 1 &&
+           policy_name_valid(options->operands[0]);
+}
+
 /* The one parameter: a policy's name, or an array of ids. */
 static bool read_operands(const void *ctx, const struct verb *verb, const struct cli_options *options,
                           const char **param, struct error *err)
 {
     int n = options->operand_count;
     *param = NULL;
-    if (!verb->ids) {
+    if (!verb->ids || names_policy(verb, options)) {
         if (n > 1)
             return error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", options->operands[1]);
         *param = n == 1 ? options->operands[0] : NULL;
@@ -204,13 +211,30 @@ static bool check_ids(void *ctx, struct db *db, const struct verb *verb, const c
     return error_hint(err, "Nothing was changed. \"pgsweep dlq list\" lists the open ones.");
 }
 
+/* The ids of all open letters of a policy, as an array. */
+static bool find_ids(void *ctx, struct db *db, const char *policy, const char **ids, struct error *err)
+{
+    static const char sql[] =
+        "SELECT pg_catalog.array_agg(id) FROM pgsweep.dead_letters WHERE policy = $1 AND state IN ('waiting', 'parked')";
+    struct db_rows *rows;
+    if (!db_query(db, ctx, sql, 1, &policy, &rows, err))
+        return false;
+    *ids = db_rows_get(rows, 0, 0);
+    if (*ids)
+        return true;
+    error_set(err, SWEEP_USAGE, "\"%s\" is neither a policy with open dead letters nor the id of one", policy);
+    return error_hint(err, "\"pgsweep dlq list\" lists them.");
+}
+
 static bool run_verb(void *ctx, struct db *db, const struct verb *verb, const struct cli_options *options,
                      const char *param, struct error *err)
 {
     const char *params[] = {param};
     const char *sql = options->json && verb->all ? verb->all : verb->sql;
     struct db_rows *rows;
-    if ((verb->ids && !check_ids(ctx, db, verb, param, err)) || !db_query(db, ctx, sql, 1, params, &rows, err))
+    if (names_policy(verb, options) && !find_ids(ctx, db, param, &params[0], err))
+        return false;
+    if ((verb->ids && !check_ids(ctx, db, verb, params[0], err)) || !db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     int n = db_rows_count(rows);
     if (verb->done) {

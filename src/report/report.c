@@ -53,9 +53,15 @@ void report_remark(struct report *report, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    size_t i = mem_grow(report, &report->remarks, &report->remark_count);
-    report->remarks[i] = mem_check(talloc_vasprintf(report, format, args));
+    char *text = mem_check(talloc_vasprintf(report, format, args));
     va_end(args);
+    for (size_t i = 0; i < report->remark_count; i++)
+        if (strcmp(report->remarks[i], text) == 0) {
+            talloc_free(text);
+            return;
+        }
+    size_t i = mem_grow(report, &report->remarks, &report->remark_count);
+    report->remarks[i] = text;
 }
 
 int64_t report_processed(const struct report *report)

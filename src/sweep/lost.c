@@ -109,7 +109,7 @@ static bool give_up(struct sweep *sweep, struct error *lost, struct error *err, 
     err->code = SWEEP_UNREACHABLE;
     error_prefix(err, "the connection was lost %s", what);
     return error_hint(err, "It could be made again each time: the log of the server says why it was lost. %s",
-                      sweep->suspect_count > 0 ? "No dead letter was written for it."
+                      sweep->suspect_count > 0 ? "No dead letter was written."
                                                : "What was committed before stays; the next run goes on.");
 }
 

@@ -258,6 +258,22 @@ def test_M5_an_id_that_does_not_exist_changes_nothing(plain, verb):
     assert plain.letters("state, attempts") == [("waiting", 1)] * 2
 
 
+def test_M5_retry_of_all_letters_of_a_policy(plain):
+    for moc in range(1, 5):
+        plain.add(moc)
+    plain.refuse(*range(1, 5))
+    park(plain)
+    plain.db.sql("UPDATE pgsweep.dead_letters SET state = 'discarded' WHERE key = '{2}'; UPDATE pgsweep.dead_letters"
+                 " SET policy = 'other' WHERE key = '{3}'")
+    result = plain.runner("dlq", "retry", "mocs")
+    assert result.code == 0 and result.out == "2 will be tried again\n"
+    assert plain.letters() == [(["1"], "waiting", 0), (["2"], "discarded", 4), (["3"], "parked", 4), (["4"], "waiting", 0)]
+    result = plain.runner("dlq", "retry", "jobs")
+    assert result.code == 2 and '"jobs" is neither a policy with open dead letters' in result.err
+    assert plain.runner("dlq", "discard", "mocs").code == 2
+    assert [row[1] for row in plain.letters()] == ["waiting", "discarded", "parked", "waiting"]
+
+
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 def test_M5_a_closed_letter_stays_closed(plain, verb):
     """Discarded, it would spare a row of the same key that may come later."""
