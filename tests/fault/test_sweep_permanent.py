@@ -197,3 +197,34 @@ def test_M5_how_many_may_fail_is_configurable(make_world, by):
     assert world.run().json()["failed"] == 4
     for wrong in ("0", "-1", "many"):
         assert world.run(f"--max-failed={wrong}").code == 2
+
+
+# Writing the letter
+
+
+@pytest.mark.parametrize("fault", [{"action": "drop_before"}, {"action": "drop_after"}, {"action": "drop_mid"},
+                                   {"action": "fatal", "sqlstate": "57P01"}, {"action": "error", "sqlstate": "40001"}],
+                         ids=lambda fault: fault["action"])
+def test_M5_a_fault_while_a_letter_is_written(any_world, proxy, fault):
+    """It is written all the same, and counts one attempt; what went with the chunk is counted once."""
+    world = any_world.through(proxy)
+    world.refuse([13])
+    rule = proxy.rule("INSERT INTO pgsweep.dead_letters", **fault)
+    report = world.check(world.run(), left=[13], code=1, failed=1)
+    assert rule.fired == 1 and world.letters() == [(13, "waiting", 1)]
+    assert failed_keys(report) == [13] and report["outcome"] == "partial"
+
+
+def test_M5_J6_a_letter_that_cannot_be_written_ends_the_run(any_world):
+    """No candidate that failed may be without one."""
+    world = any_world
+    world.refuse([20])
+    world.db.sql("CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'quota exceeded'; END$$;"
+                 "CREATE TRIGGER full BEFORE INSERT ON pgsweep.dead_letters FOR EACH ROW EXECUTE FUNCTION full()"
+                 .replace("full", "no_more"))
+    result = world.run()
+    assert result.code == 1, result
+    assert "the dead letter of public.items (id)=(20) could not be written: quota exceeded" in result.err
+    assert 20 in world.left() and world.gone() == world.recorded() == result.json()["deleted"]
+    assert world.db.column("SELECT outcome FROM pgsweep.runs") == ["error"]
+    world.check_data()
