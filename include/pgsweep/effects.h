@@ -108,10 +108,11 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
 
-/* A candidate could not go: one more attempt for its dead letter; parked is set when that was the last.
- * key: the values of the plan's key columns. */
+/* A candidate could not go: one more attempt for its dead letter (of this run: one, however often it is
+ * noted). attempts: of all runs; parked: that was the last. key: the values of the plan's key columns. On the
+ * server's disk when it returns true. */
 bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
-                 const struct error *why, bool *parked, struct error *err);
+                 const struct error *why, int64_t *attempts, bool *parked, struct error *err);
 
 /* Closes letters of the policy whose row is gone or no candidate any more. */
 bool letter_close_settled(struct effects *effects, const struct plan *plan, struct error *err);

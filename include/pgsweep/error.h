@@ -22,6 +22,9 @@ struct error {
 
 #define ERROR_INIT {0}
 
+/* An empty one on the heap, owned by ctx and cleared with it. */
+struct error *error_new(const void *ctx);
+
 /* Sets code and message, and drops any earlier content. Always returns false, so that a failing
  * function can end with "return error_set(...)". */
 bool error_set(struct error *err, enum exit_code code, const char *format, ...)

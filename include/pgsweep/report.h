@@ -88,6 +88,7 @@ struct report {
     const char *limit;   /* which limit stopped the run; NULL: none */
     int signal;          /* that stopped the run; 0: none */
     struct error error;  /* that ended the run */
+    FILE *log;            /* where log lines go; NULL: standard error */
     const char **remarks; /* what happened on the way and a person should know */
     size_t remark_count;
 };
@@ -101,7 +102,7 @@ void report_set_plan(struct report *report, const struct plan *plan);
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
 
-/* Adds a remark. */
+/* Adds a remark, unless it has been made already. */
 void report_remark(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -159,7 +160,13 @@ void progress_show(struct progress *progress, const struct report *report);
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);
 
-/* A log line on standard error: time, run id, policy, text. */
+/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened. */
+bool report_open_log(struct report *report, const char *path, struct error *err);
+
+/* Closes it, if there is one. False when not all of it could be written. */
+bool report_close_log(struct report *report);
+
+/* A log line: time, run id, policy, text. */
 void report_log(const struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

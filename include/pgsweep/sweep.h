@@ -20,13 +20,14 @@ struct sweep_budget {
     int64_t max_rows;       /* candidates; 0: no limit */
     int64_t max_runtime_ms; /* 0: no limit */
     int64_t pause_ms;       /* between chunks */
+    int64_t max_failed;     /* candidates that fail in a row, before the run ends */
     int retries;            /* tries of one chunk, or of a reconnection, after transient errors */
     bool verbose;           /* log each deleted key */
 };
 
 /* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent UPDATE
  * of the same rows is held up for that long at most; longer chunks gain little speed. */
-enum { SWEEP_CHUNK_MS = 20, SWEEP_RETRIES = 8 };
+enum { SWEEP_CHUNK_MS = 20, SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
 
 /* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error ends
  * it. The lock must be held and the run's record begun. Fills the report; false, with err set, when

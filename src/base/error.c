@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pgsweep/mem.h"
+
 __attribute__((format(printf, 1, 0))) static char *format_text(const char *format, va_list args)
 {
     char *text = NULL;
@@ -15,6 +17,19 @@ __attribute__((format(printf, 1, 0))) static char *format_text(const char *forma
     while (len > 0 && text[len - 1] == '\n')
         text[--len] = '\0';
     return text;
+}
+
+static int free_error(struct error *err)
+{
+    error_clear(err);
+    return 0;
+}
+
+struct error *error_new(const void *ctx)
+{
+    struct error *err = mem_new(ctx, struct error);
+    talloc_set_destructor(err, free_error);
+    return err;
 }
 
 bool error_set(struct error *err, enum exit_code code, const char *format, ...)

@@ -17,12 +17,14 @@ const struct cli_option cli_options_table[] = {
     {"chunk", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(chunk), "rows per transaction (files per pause), or \"auto\"", "How fast", 0},
     {"max-rows", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_rows), "stop after this many candidates (or files)", "How fast", 0},
     {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast", 0},
+    {"max-failed", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_failed), "stop when this many in a row fail, and none goes (default 1000)", "How fast", 0},
     {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast", 0},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast", 0},
     {"format", 0, "FORMAT", COMMAND_SWEEP | COMMAND_DLQ | COMMAND_OBJECTS, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed", 0},
     {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT | COMMAND_OBJECTS, OPTION(quiet), "print nothing but errors", "What is printed", 0},
     {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key or file with its time, on standard error", "What is printed", 0},
     {"echo", 'e', NULL, DATABASE, OPTION(echo), "print the SQL that is sent, on standard error", "What is printed", 0},
+    {"log-file", 0, "FILE", COMMAND_SWEEP, OPTION(log_file), "append that log to this file instead (also with --quiet)", "What is printed", 0},
     {"metrics-file", 0, "FILE", COMMAND_SWEEP, OPTION(metrics_file), "write Prometheus metrics to this file, atomically", "What is printed", 0},
     {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it", "State schema", 0},
     {"role", 0, "ROLE", COMMAND_INIT, OPTION(role), "grant the use of the state schema to this role", "State schema", 0},
@@ -47,12 +49,12 @@ const struct cli_command_entry cli_commands_table[] = {
     {"show", COMMAND_SHOW, "POLICY", "print a policy, as it is in effect, as YAML",
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR."},
-    {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID... | discard ID...",
+    {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID|POLICY | discard ID",
      "Rows, objects and directories that could not go. A row that failed is tried again by later runs, three times; then\n"
      "its letter is parked: it takes no part in runs any more until a person decides.\n"
      "  list [POLICY]   the letters that wait or are parked\n"
      "  show ID         one letter with everything known\n"
-     "  retry ID...     let the next run try again, with a fresh count\n"
+     "  retry ID...     let the next run try again, with a fresh count; retry POLICY: all of its letters\n"
      "  discard ID...   leave the row (or object) where it is, for good"},
     {"objects", COMMAND_OBJECTS, "VERB", "stored objects and directories: list | drain | retry [ID...] | discard ID...",
      "The queue of stored objects and working directories whose rows are gone.\n"

@@ -32,6 +32,7 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"chunk", options->chunk, "option --chunk"},
         {"max_rows", options->max_rows, "option --max-rows"},
         {"max_runtime", options->max_runtime, "option --max-runtime"},
+        {"max_failed", options->max_failed, "option --max-failed"},
         {"pause", options->pause, "option --pause"},
     };
     if (!policy_load(ctx, options->policy, options->policy_dir, policy, err))

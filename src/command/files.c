@@ -173,7 +173,7 @@ static bool read_active(struct file_run *run, struct error *err)
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
-    jobs_options.max_runtime = jobs_options.pause = NULL;
+    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = NULL;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
     if (!command_load_policy(run->report, &jobs_options, &jobs, err))
         return error_prefix(err, "%s: active", run->policy->active.origin);
@@ -201,7 +201,7 @@ static void on_event(void *arg, const struct files_event *event)
     if (event->kind == FILES_EVENT_ERROR)
         fprintf(stderr, "pgsweep: warning: cannot %s %s: %s\n", event->action, event->path,
                 strerror(event->error));
-    else if (event->kind == FILES_EVENT_DELETED && run->options->verbose)
+    else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
 
@@ -219,7 +219,7 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
-    run->how.errors_only = !run->options->verbose;
+    run->how.errors_only = !command_logs_each(run->options);
     return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) && read_active(run, err);
 }
 
@@ -269,7 +269,7 @@ int command_sweep_files(const struct cli_options *options, struct policy *policy
     run.report->run_id = run_new_id(run.report);
     run.report->files = &run.sums;
     stop_install();
-    bool ok = prepare(&run, err) && sweep(&run, err);
+    bool ok = command_open_log(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
     run.report->failed = run.sums.failed;
     if (run.sums.limit_reached)
         run.report->limit = run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions

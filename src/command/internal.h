@@ -23,6 +23,22 @@ bool command_connect(const void *ctx, const struct cli_options *options, const c
 bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
                          size_t *found, struct error *err);
 
+/* Opens the log that the options ask for. */
+bool command_open_log(const struct cli_options *options, struct report *report, struct error *err);
+
+/* True when each deleted row or file is to be logged. */
+bool command_logs_each(const struct cli_options *options);
+
+/* Prints rows of the state schema: as JSON, or for people as a table or, upright, a line for each column. */
+void rows_print(void *ctx, const struct db_rows *rows, bool json, bool upright);
+
+/* {"ids": [...]}: the first column of the rows. */
+void rows_print_ids(const struct db_rows *rows);
+
+/* pgsweep objects drain [POLICY]. */
+bool command_drain(void *ctx, struct db *db, const struct cli_options *options, const char *policy,
+                   struct error *err);
+
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
 

@@ -45,7 +45,8 @@ static bool read_budget(struct run *run, struct error *err)
     int64_t n = SWEEP_RETRIES;
     budget->chunk_rows = strcmp(policy->chunk.value, "auto") == 0 ? 0 : atoll(policy->chunk.value);
     budget->max_rows = policy->max_rows.value ? atoll(policy->max_rows.value) : 0;
-    budget->verbose = run->options->verbose;
+    budget->max_failed = policy->max_failed.value ? atoll(policy->max_failed.value) : SWEEP_MAX_FAILED;
+    budget->verbose = command_logs_each(run->options);
     if (run->options->retries && !text_to_count(run->options->retries, 1000, &n))
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
@@ -204,7 +205,8 @@ int command_sweep(const struct cli_options *options, struct error *err)
         run.report = report_new(ctx, run.policy, options->dry_run);
         run.report->run_id = run_new_id(run.report);
         stop_install();
-        bool ok = prepare(&run, err) && (options->dry_run ? count(&run, err) : sweep(&run, err));
+        bool ok = command_open_log(options, run.report, err) && prepare(&run, err) &&
+                  (options->dry_run ? count(&run, err) : sweep(&run, err));
         if (!ok)
             explain_lock(err);
         run.report->duration_ms = clock_now_ms() - started_ms;

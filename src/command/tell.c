@@ -1,8 +1,10 @@
 /* The end of a run: what is printed, where, and with which exit code. */
 #include <stdio.h>
+#include <string.h>
 
 #include "internal.h"
 #include "pgsweep/report.h"
+#include "pgsweep/text.h"
 
 static void copy_error(struct report *report, bool ok, const struct error *err)
 {
@@ -29,19 +31,58 @@ static void write_metrics(struct report *report, const char *path)
     error_clear(&problem);
 }
 
+/* Without the report on standard output, what a person should know is told on standard error: cron mails it. */
+static void warn(const struct report *report)
+{
+    const char *policy = report->policy->name;
+    if (report->failed > 0 && report->failure_count == 0)
+        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %lld files or directories could not be removed\n", policy,
+                report->run_id, (long long)report->failed);
+    if (report->failure_count > 0)
+        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %lld rows could not be deleted (pgsweep dlq list %s); "
+                        "the first: %s: %s\n", policy, report->run_id, (long long)report->failed, policy,
+                report->failures[0].key,
+                text_escape(report, report->failures[0].message, strlen(report->failures[0].message)));
+    if (report->left_locked > 0)
+        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %lld rows that other sessions keep locked are left for "
+                        "the next run\n", policy, report->run_id, (long long)report->left_locked);
+    for (size_t i = 0; i < report->remark_count; i++)
+        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %s\n", policy, report->run_id, report->remarks[i]);
+}
+
+bool command_open_log(const struct cli_options *options, struct report *report, struct error *err)
+{
+    return !options->log_file || report_open_log(report, options->log_file, err);
+}
+
+bool command_logs_each(const struct cli_options *options)
+{
+    return options->verbose || options->log_file;
+}
+
+/* A log with holes does not undo the run, but is no success either. */
+static void close_log(const struct cli_options *options, struct report *report)
+{
+    if (report_close_log(report))
+        return;
+    fprintf(stderr, "pgsweep: error: the log could not be written to %s\n", options->log_file);
+    if (report->exit_code == SWEEP_OK)
+        report->exit_code = SWEEP_SOME_FAILED;
+}
+
 int command_tell(const struct cli_options *options, struct report *report, bool ok,
                  const struct error *err)
 {
     copy_error(report, ok, err);
     report_close(report);
+    close_log(options, report);
     if (options->metrics_file && !options->dry_run)
         write_metrics(report, options->metrics_file);
     for (size_t i = 0; i < report->alert_count; i++)
         fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
                 report->alerts[i]);
-    /* Without the report on standard output, what a person should know is told here. */
-    for (size_t i = 0; options->quiet && !options->json && i < report->remark_count; i++)
-        fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
+    if (options->quiet && !options->json)
+        warn(report);
     if (options->json)
         report_print(report, REPORT_JSON, stdout);
     else if (!options->quiet && (ok || report->chunks > 0))

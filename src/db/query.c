@@ -222,16 +222,9 @@ static PGresult *next_result(struct db *db)
     return result;
 }
 
-static int free_step_error(struct error *err)
-{
-    error_clear(err);
-    return 0;
-}
-
 static struct error *step_error(const struct db *db, const void *ctx, const PGresult *result)
 {
-    struct error *err = mem_new(ctx, struct error);
-    talloc_set_destructor(err, free_step_error);
+    struct error *err = error_new(ctx);
     db_result_error(db, result, err);
     return err;
 }

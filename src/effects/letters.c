@@ -6,28 +6,37 @@
 #include "pgsweep/mem.h"
 
 bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
-                 const struct error *why, bool *parked, struct error *err)
+                 const struct error *why, int64_t *attempts, bool *parked, struct error *err)
 {
-    static const char sql[] =
-        "INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id, state)"
-        " VALUES ($1, $2::pg_catalog.text[], $3, nullif($4, ''), $5,"
-        "         CASE WHEN 1 > $6::pg_catalog.int4 THEN 'parked' ELSE 'waiting' END)"
+    static const struct db_statement wait = {
+        "letter_waits", "SELECT pg_catalog.set_config('synchronous_commit', $1, true)"};
+    static const struct db_statement note = {
+        "letter_note",
+        "INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id)"
+        " VALUES ($1, $2::pg_catalog.text[], $3, nullif($4, ''), $5)"
         " ON CONFLICT (policy, kind, key) DO UPDATE SET"
-        "   attempts = CASE WHEN l.state = 'closed' THEN 1 ELSE l.attempts + 1 END,"
+        "   attempts = CASE WHEN l.state = 'closed' THEN 1 WHEN l.run_id = excluded.run_id THEN l.attempts"
+        "                   ELSE l.attempts + 1 END,"
         "   first_at = CASE WHEN l.state = 'closed' THEN pg_catalog.now() ELSE l.first_at END,"
-        "   state = CASE WHEN l.state <> 'closed' AND l.attempts + 1 > $6::pg_catalog.int4"
-        "                THEN 'parked' ELSE 'waiting' END,"
+        "   state = CASE WHEN l.state = 'closed' THEN 'waiting'"
+        "                WHEN l.state = 'waiting' AND l.run_id <> excluded.run_id"
+        "                     AND l.attempts >= $6::pg_catalog.int4 THEN 'parked' ELSE l.state END,"
         "   error = excluded.error, sqlstate = excluded.sqlstate, run_id = excluded.run_id,"
         "   last_at = pg_catalog.now()"
-        " RETURNING l.state = 'parked'";
+        " RETURNING l.attempts, l.state = 'parked'"};
     void *scratch = talloc_new(report);
+    const char *on[] = {db_synchronous_commit(effects->db)};
     const char *params[] = {report->policy->name, db_array(scratch, key, report->plan->key_count),
                             why->message ? why->message : "unknown error", why->sqlstate,
                             report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES)};
-    struct db_rows *rows;
-    bool ok = effects_query(effects, scratch, sql, 6, params, &rows, err);
-    if (ok)
-        *parked = db_rows_bool(rows, 0, 0);
+    /* The two are one transaction, up to the synchronisation point. */
+    struct db_step steps[] = {{.statement = &wait, .nparams = 1, .params = on},
+                              {.statement = &note, .nparams = 6, .params = params, .sync = true}};
+    bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
+    if (ok) {
+        *attempts = db_rows_int(steps[1].rows, 0, 0);
+        *parked = db_rows_bool(steps[1].rows, 0, 1);
+    }
     talloc_free(scratch);
     return ok;
 }

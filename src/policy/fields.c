@@ -49,10 +49,22 @@ static const struct field dependent_fields[] = {
     {.key = NULL},
 };
 
+#define MAX_ROWS_FIELD {.key = "max_rows", .kind = FIELD_COUNT, AT(policy, max_rows)}
+#define MAX_RUNTIME_FIELD {.key = "max_runtime", .kind = FIELD_INTERVAL, AT(policy, max_runtime)}
+#define PAUSE_FIELD {.key = "pause", .kind = FIELD_INTERVAL, AT(policy, pause)}
+
 static const struct field limit_fields[] = {
-    {.key = "max_rows", .kind = FIELD_COUNT, AT(policy, max_rows)},
-    {.key = "max_runtime", .kind = FIELD_INTERVAL, AT(policy, max_runtime)},
-    {.key = "pause", .kind = FIELD_INTERVAL, AT(policy, pause)},
+    MAX_ROWS_FIELD,
+    MAX_RUNTIME_FIELD,
+    {.key = "max_failed", .kind = FIELD_COUNT, AT(policy, max_failed)},
+    PAUSE_FIELD,
+    {.key = NULL},
+};
+
+static const struct field file_limit_fields[] = {
+    MAX_ROWS_FIELD,
+    MAX_RUNTIME_FIELD,
+    PAUSE_FIELD,
     {.key = NULL},
 };
 
@@ -72,7 +84,7 @@ static const struct field directory_fields[] = {
 #define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description)}
 #define RETAIN_FIELD {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true}
 #define CHUNK_FIELD {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)}
-#define LIMITS_FIELD {.key = "limits", .kind = FIELD_GROUP, .fields = limit_fields}
+#define LIMITS_FIELD(inner) {.key = "limits", .kind = FIELD_GROUP, .fields = (inner)}
 #define ALERTS_FIELD {.key = "alerts", .kind = FIELD_GROUP, .fields = alert_fields}
 
 static const struct field row_fields[] = {
@@ -99,7 +111,7 @@ static const struct field row_fields[] = {
      .words = policy_transaction_names},
     {.key = "files", .kind = FIELD_GROUP, .fields = directory_fields},
     CHUNK_FIELD,
-    LIMITS_FIELD,
+    LIMITS_FIELD(limit_fields),
     ALERTS_FIELD,
     {.key = NULL},
 };
@@ -117,7 +129,7 @@ static const struct field file_fields[] = {
      .count_offset = offsetof(struct policy, protect_dir_count)},
     {.key = "active", .kind = FIELD_TEXT, AT(policy, active)},
     CHUNK_FIELD,
-    LIMITS_FIELD,
+    LIMITS_FIELD(file_limit_fields),
     ALERTS_FIELD,
     {.key = NULL},
 };

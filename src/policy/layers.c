@@ -92,6 +92,9 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
                      struct error *err)
 {
     const struct field *field = field_find(policy->kind, key);
+    if (!field && field_find(policy->kind == KIND_FILES ? KIND_ROWS : KIND_FILES, key))
+        return error_set(err, SWEEP_USAGE, "%s: a policy of kind %s has no %s", origin,
+                         policy_kind_names[policy->kind], key);
     if (!field)
         return error_set(err, SWEEP_INTERNAL, "no policy key \"%s\"", key);
     struct setting setting = {mem_strdup(policy, value), mem_strdup(policy, origin)};
@@ -104,7 +107,7 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
 /* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". */
 static bool from_environment(struct policy *policy, struct error *err)
 {
-    static const char *const keys[] = {"retain", "chunk", "max_rows", "max_runtime", "pause"};
+    static const char *const keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause"};
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++) {
         char *variable = mem_printf(policy, "PGSWEEP_%s_%s", policy->name, keys[i]);

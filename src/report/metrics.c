@@ -39,7 +39,7 @@ static void head(FILE *out, const char *name, const char *help)
 static void metric(FILE *out, const struct report *report, const char *name, const char *help, double value)
 {
     head(out, name, help);
-    fprintf(out, "%s{policy=\"%s\"} %.17g\n", name, report->policy->name, value);
+    fprintf(out, "%s{policy=\"%s\"} %.15g\n", name, report->policy->name, value);
 }
 
 /* A label value: backslash, quote and newline are escaped (Prometheus text format). */

@@ -1,4 +1,5 @@
 /* Filling and closing a report. How it is told is in the other files of this room. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ const char *const report_format_names[] = {"text", "json", NULL};
 
 static int report_destructor(struct report *report)
 {
+    report_close_log(report);
     error_clear(&report->error);
     return 0;
 }
@@ -51,9 +53,15 @@ void report_remark(struct report *report, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    size_t i = mem_grow(report, &report->remarks, &report->remark_count);
-    report->remarks[i] = mem_check(talloc_vasprintf(report, format, args));
+    char *text = mem_check(talloc_vasprintf(report, format, args));
     va_end(args);
+    for (size_t i = 0; i < report->remark_count; i++)
+        if (strcmp(report->remarks[i], text) == 0) {
+            talloc_free(text);
+            return;
+        }
+    size_t i = mem_grow(report, &report->remarks, &report->remark_count);
+    report->remarks[i] = text;
 }
 
 int64_t report_processed(const struct report *report)
@@ -126,16 +134,39 @@ void report_close(struct report *report)
         report->exit_code = SWEEP_SIGNAL_BASE + report->signal;
 }
 
+bool report_open_log(struct report *report, const char *path, struct error *err)
+{
+    report->log = fopen(path, "ae");
+    if (!report->log) {
+        error_set(err, SWEEP_USAGE, "the log file %s cannot be opened: %s", path, strerror(errno));
+        return error_hint(err, "Nothing was touched. The directory must exist, and the user that runs pgsweep must be "
+                               "allowed to write to the file.");
+    }
+    setvbuf(report->log, NULL, _IOLBF, BUFSIZ); /* line by line, so that a kill loses none */
+    return true;
+}
+
+bool report_close_log(struct report *report)
+{
+    FILE *log = report->log;
+    report->log = NULL;
+    if (!log)
+        return true;
+    bool ok = ferror(log) == 0;
+    return fclose(log) == 0 && ok;
+}
+
 void report_log(const struct report *report, const char *format, ...)
 {
     char now[32];
     va_list args;
-    fprintf(stderr, "%s %s %s: ", clock_timestamp(now), report->run_id ? report->run_id : "-",
+    FILE *out = report->log ? report->log : stderr;
+    fprintf(out, "%s %s %s: ", clock_timestamp(now), report->run_id ? report->run_id : "-",
             report->policy->name);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vfprintf(out, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    fputc('\n', out);
 }
 
 void report_print(const struct report *report, enum report_format format, FILE *out)

@@ -130,7 +130,7 @@ static bool work_and_commit(struct locked *l)
 enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     struct locked l = {.sweep = sweep, .chunk = chunk};
-    chunk->asked = pace_rows(sweep);
+    chunk->asked = pace_rows(sweep, 0);
     if (!lock_candidates(&l))
         return CHUNK_ERROR;
     int n = db_rows_count(l.locked);
@@ -150,4 +150,23 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
         return CHUNK_DONE;
     }
     return work_and_commit(&l) ? CHUNK_DONE : CHUNK_ERROR;
+}
+
+enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk)
+{
+    struct locked l = {.sweep = sweep, .chunk = chunk};
+    struct db_step begin = {.statement = &db_begin};
+    size_t keys = sweep->plan->key_count;
+    l.keys = mem_array(chunk->ctx, const char *, keys);
+    for (size_t k = 0; k < keys; k++)
+        l.keys[k] = db_array(chunk->ctx, NULL, 0);
+    bool ok = effects_batch(sweep->effects, chunk->ctx, &begin, 1, NULL, &chunk->error) && work_and_commit(&l);
+    if (!ok && db_is_lost(sweep->db))
+        return CHUNK_ERROR;
+    if (!ok) {
+        /* Whatever else is wrong with it, the connection has outlived it. */
+        db_rollback(sweep->db);
+        error_clear(&chunk->error);
+    }
+    return CHUNK_DONE;
 }

@@ -60,7 +60,7 @@ static void note_bound(struct sweep *sweep, const struct db_rows *rows, int64_t 
 static bool find_bound(struct sweep *sweep, struct chunk *chunk)
 {
     struct db_rows *rows;
-    int64_t asked = pace_rows(sweep);
+    int64_t asked = pace_rows(sweep, 0);
     struct db_step step = bound_step(sweep, chunk->ctx, &sweep->cursor, asked);
     if (!db_execute(sweep->db, chunk->ctx, step.statement, step.nparams, step.params, &rows,
                     &chunk->error))
@@ -88,9 +88,7 @@ static void take_deleted(struct sweep *sweep, struct chunk *chunk, const struct 
 static int end_steps(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int64_t *next)
 {
     int n = 0;
-    /* max_rows may leave less for the next chunk than the usual size. */
-    int64_t left = sweep->budget->max_rows - sweep->taken - chunk->asked;
-    *next = sweep->budget->max_rows > 0 && left < sweep->rows ? left : sweep->rows;
+    *next = pace_rows(sweep, chunk->asked);
     steps[n++] = (struct db_step){.statement = &db_commit, .sync = true};
     if (!chunk->last && *next > 0)
         steps[n++] = bound_step(sweep, chunk->ctx, &chunk->end, *next);

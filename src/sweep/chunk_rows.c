@@ -3,11 +3,8 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
-
-enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 5000 };
 
 /* A candidate of the chunk and what became of it. */
 struct row {
@@ -90,13 +87,25 @@ static int first_failed(const struct row *row)
     return -1;
 }
 
+/* The row cannot go: it is set aside once the rest of the chunk is in the report. */
+static void row_failed(struct sweep *sweep, struct chunk *chunk, const struct row *row, struct error *why)
+{
+    size_t i = mem_grow(chunk->ctx, &chunk->failures, &chunk->failure_count);
+    chunk->failures[i] = failure_new(chunk->ctx, sweep->plan, row->key, why);
+}
+
+static bool is_committed(const struct row *row)
+{
+    return first_failed(row) < 0 && db_committed(&row->steps[row->count - 1]);
+}
+
 /* What became of a row whose transaction is over. False when the run cannot go on. */
 static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, struct error *err)
 {
     const struct db_step *commit = &row->steps[row->count - 1];
     int step = first_failed(row);
     row->again = false;
-    if (step < 0 && db_committed(commit)) {
+    if (is_committed(row)) {
         row_committed(sweep, chunk, row);
         return true;
     }
@@ -115,11 +124,12 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         work_explain(sweep, step - row->work, 1, &copy);
     enum db_failure class = db_failure_class(sweep->db, &copy);
     bool ok = true;
-    if (class == DB_FAILURE_TRANSIENT && chunk->row_tries < sweep->budget->retries)
+    if (class == DB_FAILURE_TRANSIENT && chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {
         row->again = true;
-    else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT)
-        ok = sweep_set_aside(sweep, row->key, &copy, err);
-    else if (class != DB_FAILURE_CANCELLED) {
+    } else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT) {
+        sweep->impatient = sweep->impatient || class == DB_FAILURE_TRANSIENT;
+        row_failed(sweep, chunk, row, &copy);
+    } else if (class != DB_FAILURE_CANCELLED) {
         error_move(err, &copy);
         ok = false;
     }
@@ -141,8 +151,13 @@ static bool send_rows(struct sweep *sweep, struct chunk *chunk, struct row *rows
     }
     chunk->commit_sent = true;
     bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, NULL, &chunk->error);
-    if (db_is_lost(sweep->db))
+    if (db_is_lost(sweep->db)) {
+        /* What was answered before is known, and goes into the log; the run's record tells of the rest. */
+        for (size_t i = 0; i < count; i++)
+            if (rows[i].again && is_committed(&rows[i]))
+                row_committed(sweep, chunk, &rows[i]);
         return false;
+    }
     chunk->commit_sent = false;
     if (!ok)
         error_clear(&chunk->error); /* it is some row's: each is judged by itself */
@@ -164,7 +179,7 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     const struct plan *plan = sweep->plan;
     struct db_rows *found;
-    chunk->asked = pace_rows(sweep);
+    chunk->asked = pace_rows(sweep, 0);
     if (!list(sweep, chunk, &found))
         return CHUNK_ERROR;
     int n = db_rows_count(found);
@@ -177,12 +192,15 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
         if (!sweep_failed_before(sweep, key))
             rows[count++] = (struct row){.key = key, .again = true};
     }
+    chunk->keys = mem_array(chunk->ctx, const char **, count + 1);
+    for (; chunk->key_count < count; chunk->key_count++)
+        chunk->keys[chunk->key_count] = rows[chunk->key_count].key;
+    chunk->end = cursor_from_row(chunk->ctx, found, n - 1, 0, plan->cursor_count);
     for (; any_again(rows, count); chunk->row_tries++) {
         if (chunk->row_tries > 0) {
             if (stop_requested())
                 break;
-            sweep->report->retries++;
-            clock_sleep_ms(clock_backoff_ms(chunk->row_tries, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+            sweep_back_off(sweep, chunk->row_tries);
         }
         if (!send_rows(sweep, chunk, rows, count)) {
             /* What was committed before the failure stands. */
@@ -190,7 +208,6 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
             return CHUNK_ERROR;
         }
     }
-    chunk->end = cursor_from_row(chunk->ctx, found, n - 1, 0, plan->cursor_count);
     chunk->last = n < chunk->asked;
     chunk->candidates = chunk->added[0] + chunk->spared;
     return CHUNK_DONE;

@@ -1,4 +1,4 @@
-/* What follows from a failed chunk: again, smaller, set aside, reconnect, or the end. */
+/* What follows from a failed chunk: again, smaller, set aside, or the end. A lost connection: lost.c. */
 #include <string.h>
 
 #include "internal.h"
@@ -7,12 +7,19 @@
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 
-enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000, LOCK_WAIT_MS = 30000 };
+enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
 
-static void wait_before(struct sweep *sweep, int attempt)
+void sweep_back_off(struct sweep *sweep, int attempt)
 {
     sweep->report->retries++;
     clock_sleep_ms(clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+}
+
+int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
+{
+    /* What ran into the statement's timeout took so long that it is not done over and over again. */
+    bool slow = strcmp(why->sqlstate, "57014") == 0;
+    return sweep->impatient || slow ? 1 : sweep->budget->retries;
 }
 
 static bool give_up(struct chunk *chunk, struct error *err)
@@ -23,8 +30,7 @@ static bool give_up(struct chunk *chunk, struct error *err)
     return false;
 }
 
-/* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
-static const char **failing_key(struct sweep *sweep, const struct chunk *chunk)
+const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk)
 {
     const struct plan *plan = sweep->plan;
     if (chunk->key_count == 1)
@@ -38,6 +44,21 @@ static const char **failing_key(struct sweep *sweep, const struct chunk *chunk)
             if (plan->cursor[i] == plan->key[k])
                 values[k] = chunk->end.values[i];
     return values;
+}
+
+static const char **copy_key(const void *ctx, const struct plan *plan, const char *const *key)
+{
+    const char **copy = mem_array(ctx, const char *, plan->key_count);
+    for (size_t k = 0; k < plan->key_count; k++)
+        copy[k] = mem_strdup(ctx, key[k]);
+    return copy;
+}
+
+struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key, struct error *why)
+{
+    struct failure failure = {copy_key(ctx, plan, key), error_new(ctx)};
+    error_move(failure.why, why);
+    return failure;
 }
 
 bool sweep_failed_before(const struct sweep *sweep, const char *const *key)
@@ -57,48 +78,89 @@ static void remember_failed(struct sweep *sweep, const char *const *key)
     if (sweep->failed_count >= SWEEP_FAILED_KEYS_MAX)
         return;
     size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
-    sweep->failed[i] = mem_array(sweep->report, const char *, sweep->plan->key_count);
-    for (size_t k = 0; k < sweep->plan->key_count; k++)
-        sweep->failed[i][k] = mem_strdup(sweep->report, key[k]);
+    sweep->failed[i] = copy_key(sweep->report, sweep->plan, key);
 }
 
-bool sweep_set_aside(struct sweep *sweep, const char *const *key, const struct error *why,
-                     struct error *err)
+bool sweep_all_fail(const struct sweep *sweep)
+{
+    return sweep->failed_in_a_row >= sweep->budget->max_failed;
+}
+
+bool sweep_insist(struct sweep *sweep, sweep_act *act, void *arg, struct error *err)
+{
+    bool done = false, ok = true;
+    sweep->tries = 0;
+    while (ok && !done) {
+        struct chunk *none = chunk_new(sweep);
+        done = act(sweep, arg, &none->error);
+        if (!done)
+            ok = sweep_failed(sweep, none, err);
+        chunk_free(none);
+        if (stop_requested())
+            break;
+    }
+    sweep->tries = 0;
+    return ok;
+}
+
+/* A dead letter to write, and what became of it. */
+struct letter {
+    const struct failure *failure;
+    int64_t attempts;
+    bool parked;
+};
+
+static bool write_letter(struct sweep *sweep, void *arg, struct error *err)
+{
+    struct letter *letter = arg;
+    return letter_note(sweep->effects, sweep->report, letter->failure->key, letter->failure->why,
+                       &letter->attempts, &letter->parked, err);
+}
+
+bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct error *err)
 {
     struct report *report = sweep->report;
     const char *table = sweep->plan->nodes[0]->table.label;
-    char *text = key_text(report, sweep->plan, key);
-    bool parked = false;
-    report_add_failure(report, text, why);
-    remember_failed(sweep, key);
+    struct letter letter = {.failure = failure};
+    /* After a crash of the server the sweep may come by again. */
+    if (sweep_failed_before(sweep, failure->key))
+        return true;
+    char *text = key_text(report, sweep->plan, failure->key);
+    report_add_failure(report, text, failure->why);
+    remember_failed(sweep, failure->key);
     sweep->taken++;
-    if (!letter_note(sweep->effects, report, key, why, &parked, err))
+    if (!sweep_insist(sweep, write_letter, &letter, err))
         return error_prefix(err, "the dead letter of %s %s could not be written", table, text);
-    if (parked)
-        report_remark(report, "%s %s failed %d times and is parked: pgsweep dlq", table, text,
-                      LETTER_RETRIES + 1);
+    /* One that failed in an earlier run too tells nothing about the others. */
+    sweep->failed_in_a_row += letter.attempts == 1;
+    sweep->parked += letter.parked;
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
         report_log(report, "failed %s %s: %s", table, text,
-                   text_escape(report, why->message, strlen(why->message)));
+                   text_escape(report, failure->why->message, strlen(failure->why->message)));
     }
     return true;
+}
+
+void sweep_skip(struct sweep *sweep, const struct chunk *chunk)
+{
+    cursor_reset(&sweep->cursor);
+    sweep->cursor = cursor_copy(sweep->report, &chunk->end);
+    sweep->high_known = false;
+    sweep->tries = 0;
+    sweep->losses = 0;
+    if (sweep->singly > 0)
+        sweep->singly--;
 }
 
 /* A single candidate cannot go: it is reported, and the sweep goes on behind it. */
 static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    const char **key = failing_key(sweep, chunk);
-    if (!key)
+    struct failure failure = {sweep_failing_key(sweep, chunk), &chunk->error};
+    if (!failure.key)
         return give_up(chunk, err);
-    if (!sweep_set_aside(sweep, key, &chunk->error, err))
-        return false;
-    cursor_reset(&sweep->cursor);
-    sweep->cursor = cursor_copy(sweep->report, &chunk->end);
-    sweep->high_known = false;
-    sweep->tries = 0;
-    sweep->impatient = false;
-    return true;
+    sweep_skip(sweep, chunk); /* first: writing the letter may find that the sweep has to begin again */
+    return sweep_set_aside(sweep, &failure, err);
 }
 
 /* A candidate of this chunk cannot go: look for it by halving. */
@@ -126,102 +188,12 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
         sweep->high_known = false;
         return true;
     }
-    if (++sweep->tries > (sweep->impatient ? 1 : sweep->budget->retries)) {
+    if (++sweep->tries > sweep_tries_allowed(sweep, &chunk->error)) {
         sweep->impatient = true;
         return isolate(sweep, chunk, err);
     }
-    wait_before(sweep, sweep->tries);
+    sweep_back_off(sweep, sweep->tries);
     return true;
-}
-
-/* The server crashed and took the last commits with it: what the record says is what is gone, and the
- * sweep begins again, for rows behind the cursor have come back. */
-static void rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *deleted)
-{
-    struct report *report = sweep->report;
-    report_remark(report, "the server lost the last %lld transactions in a crash; their rows were swept again",
-                  (long long)(report->chunks - chunks));
-    report->chunks = chunks;
-    memcpy(report->deleted, deleted, sweep->plan->node_count * sizeof *deleted);
-    sweep->taken = deleted[0] + report->failed + report->spared_late;
-    sweep->rewound = true;
-    sweep->pending = 0;
-    cursor_reset(&sweep->cursor);
-}
-
-/* Did the chunk whose COMMIT was sent take effect? Its number in the run's record says so. */
-static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    struct report *report = sweep->report;
-    int64_t chunks = 0;
-    int64_t *deleted = mem_array(chunk->ctx, int64_t, sweep->plan->node_count);
-    if (!run_read_back(sweep->effects, report, &chunks, deleted, err))
-        return false;
-    if (chunks == report->chunks)
-        return true;
-    if (chunks < report->chunks) {
-        rewind_to(sweep, chunks, deleted);
-        return true;
-    }
-    chunk->transactions = chunks - report->chunks;
-    for (size_t i = 0; i < sweep->plan->node_count; i++)
-        chunk->added[i] = deleted[i] - report->deleted[i];
-    report_remark(report, "the connection was lost at the commit of transaction %lld; it had taken effect",
-                  (long long)chunks);
-    if (sweep->plan->by_row)
-        chunk->end = (struct cursor){NULL, 0}; /* some of its rows may be left: list them again from the same place */
-    chunk->candidates = chunk->added[0] + chunk->spared;
-    chunk_committed(sweep, chunk);
-    return true;
-}
-
-static bool reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    struct report *report = sweep->report;
-    struct error lost = ERROR_INIT;
-    if (stop_requested() && !chunk->commit_sent) {
-        /* Nothing to find out: the loop sees the signal and ends. */
-        if (sweep->pending > 0)
-            report_remark(report, "the connection was lost before the last %lld transactions were known to be "
-                          "on disk", (long long)sweep->pending);
-        return true;
-    }
-    error_move(&lost, &chunk->error);
-    if (++sweep->tries > sweep->budget->retries) {
-        /* The connection itself can be made; it is this chunk that costs it, again and again. */
-        error_move(err, &lost);
-        err->code = SWEEP_UNREACHABLE;
-        return error_prefix(err, "the connection was lost %d times at the same chunk", sweep->tries);
-    }
-    for (int attempt = 1; attempt <= sweep->budget->retries && !stop_forced(); attempt++) {
-        wait_before(sweep, attempt);
-        error_clear(err);
-        if (!db_reconnect(sweep->db, err) ||
-            !run_lock_again(sweep->db, report->policy->name, report->run_id, LOCK_WAIT_MS, err)) {
-            /* Somebody else holds the lock by now, or the server refuses us for good. */
-            if (err->code == SWEEP_LOCKED || (err->code != SWEEP_UNREACHABLE && !db_is_lost(sweep->db)))
-                break;
-            continue;
-        }
-        sweep->high_known = false;
-        if (find_out(sweep, chunk, err)) {
-            /* What the record says is to stay so. If even this fails, the next chunk will notice. */
-            (void)sweep_settle(sweep, &lost);
-            error_clear(&lost);
-            error_clear(err);
-            return true;
-        }
-        if (!db_is_lost(sweep->db))
-            break;
-    }
-    if (!err->message)
-        error_move(err, &lost);
-    else if (err->code == SWEEP_UNREACHABLE || db_is_lost(sweep->db)) {
-        err->code = SWEEP_UNREACHABLE;
-        error_prefix(err, "the connection was lost and could not be made again");
-    }
-    error_clear(&lost);
-    return false;
 }
 
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
@@ -242,7 +214,7 @@ bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
     case DB_FAILURE_TRANSIENT:
         return again(sweep, chunk, err);
     case DB_FAILURE_CONNECTION:
-        return reconnect(sweep, chunk, err);
+        return sweep_reconnect(sweep, chunk, err);
     case DB_FAILURE_ROW:
         return isolate(sweep, chunk, err);
     default:

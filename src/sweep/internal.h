@@ -52,6 +52,15 @@ struct work {
     size_t counted; /* steps before this one change rows; the assertion and the record follow */
 };
 
+/* A candidate that cannot go, and why. */
+struct failure {
+    const char *const *key;
+    struct error *why;
+};
+
+/* When more candidates than this cost the connection, and nothing goes between them, the fault is not theirs. */
+enum { SUSPECTS_MAX = 5 };
+
 struct sweep {
     struct db *db;
     struct effects *effects;
@@ -67,6 +76,7 @@ struct sweep {
     bool exact;      /* range: chunks must be cut between two rows */
     bool near;       /* a round trip costs next to nothing */
     bool rewound;    /* commits were undone by a crash of the server: the sweep began again */
+    int rewinds;     /* how often */
     int64_t *durable; /* rows by node index that are known to be gone for good */
     int64_t settled_ms; /* when that was found out */
     int64_t pending; /* transactions that are not known to be on disk yet */
@@ -79,9 +89,18 @@ struct sweep {
     bool skipped;     /* rows may have been passed over because they were locked */
     int pass;
     int tries;            /* of the chunk in hand */
-    bool impatient;       /* waiting did not help: looking for the culprit, do not wait long again */
+    bool impatient;       /* waiting did not help: until something goes, do not wait long again */
+    int64_t failed_in_a_row; /* candidates that failed for the first time, since one went */
     const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
     size_t failed_count;
+    int losses;           /* how often the chunk in hand has cost the connection */
+    int64_t singly;       /* so many candidates are taken one by one, for one of them costs it */
+    bool control_due;     /* a candidate cost it: is it the candidate, or would anything? */
+    bool proven;          /* since then others went: it is the candidate */
+    struct failure suspects[SUSPECTS_MAX]; /* candidates that cost it, and nothing has gone since */
+    size_t suspect_count;
+    int64_t parked;       /* candidates that failed for the last time */
+    int lost_rows;        /* candidates that were set aside because they cost it */
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
     int64_t taken; /* candidates dealt with, for max_rows */
@@ -110,6 +129,8 @@ struct chunk {
     int64_t candidates;  /* what it counts against max_rows */
     const char ***keys;  /* key values of single candidates, for the log and for failures */
     size_t key_count;
+    struct failure *failures; /* single rows: those that cannot go */
+    size_t failure_count;
     int row_tries;       /* single rows: how often some were sent again after transient errors */
     struct error error;
 };
@@ -143,12 +164,32 @@ enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk);
 enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk);
 enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk);
 
+/* The transaction of a chunk, on no candidate at all: does it cost the connection too? */
+enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk);
+
 /* True when this candidate could not go earlier in this run. */
 bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
 
-/* One candidate cannot go: reports it and notes its dead letter. False when not even that works. */
-bool sweep_set_aside(struct sweep *sweep, const char *const *key, const struct error *why,
-                     struct error *err);
+/* A candidate that cannot go, with a copy of its key, and the reason, which moves there; owned by ctx. */
+struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key, struct error *why);
+
+/* One candidate cannot go: reports it and notes its dead letter, once in a run. False when not even that
+ * works. The chunk in hand must be in the report, or not have taken effect. */
+bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct error *err);
+
+/* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
+const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk);
+
+/* Goes on behind the one candidate of the chunk. */
+void sweep_skip(struct sweep *sweep, const struct chunk *chunk);
+
+/* True when so many candidates failed in a row that the run has to end. */
+bool sweep_all_fail(const struct sweep *sweep);
+
+/* Does act until it works, as long as what follows from its failures allows it. act must be one that may
+ * be done twice. False, with err set, when it failed for good; true also when a signal ended it. */
+typedef bool sweep_act(struct sweep *sweep, void *arg, struct error *err);
+bool sweep_insist(struct sweep *sweep, sweep_act *act, void *arg, struct error *err);
 
 /* Copies values of a result row, from column first on, as a cursor owned by ctx. */
 struct cursor cursor_from_row(const void *ctx, const struct db_rows *rows, int row, int first,
@@ -167,17 +208,33 @@ const char **key_from_row(const void *ctx, const struct plan *plan, const struct
 /* "(id)=(42)" from the key's values. */
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values);
 
+struct chunk *chunk_new(struct sweep *sweep);
+void chunk_free(struct chunk *chunk);
+
 /* Puts a committed chunk into the report and the log, and moves the cursor. */
 void chunk_committed(struct sweep *sweep, struct chunk *chunk);
 
 /* Decides what follows from a failed chunk: retry, smaller, set aside, reconnect, or give up (false). */
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
+/* The same when the connection is lost (src/sweep/lost.c). */
+bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err);
+
+/* Sets aside the candidates that have been found to cost the connection. */
+bool sweep_confirm(struct sweep *sweep, struct error *err);
+
+/* How often a transient error is worth another try now. */
+int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);
+
+/* Waits before the next attempt, longer each time, and counts it. */
+void sweep_back_off(struct sweep *sweep, int attempt);
+
 /* Size of the next chunk after one that took elapsed_ms. */
 void pace_adjust(struct sweep *sweep, int64_t elapsed_ms);
 void pace_start(struct sweep *sweep);
 
-/* The number of candidates that the next chunk may take, within max_rows. */
-int64_t pace_rows(const struct sweep *sweep);
+/* The number of candidates that the next chunk may take, within max_rows, when a chunk of ahead is still
+ * to come before it. */
+int64_t pace_rows(const struct sweep *sweep, int64_t ahead);
 
 #endif

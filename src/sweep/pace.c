@@ -10,10 +10,11 @@ void pace_start(struct sweep *sweep)
     sweep->rows = budget->chunk_rows > 0 ? budget->chunk_rows : START_ROWS;
 }
 
-int64_t pace_rows(const struct sweep *sweep)
+int64_t pace_rows(const struct sweep *sweep, int64_t ahead)
 {
-    int64_t left = sweep->budget->max_rows - sweep->taken;
-    return sweep->budget->max_rows > 0 && left < sweep->rows ? left : sweep->rows;
+    int64_t left = sweep->budget->max_rows - sweep->taken - ahead;
+    int64_t rows = sweep->singly > ahead ? 1 : sweep->rows;
+    return sweep->budget->max_rows > 0 && left < rows ? left : rows;
 }
 
 void pace_adjust(struct sweep *sweep, int64_t elapsed_ms)

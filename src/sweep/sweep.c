@@ -86,12 +86,25 @@ static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
                    key_text(chunk->ctx, sweep->plan, chunk->keys[i]));
 }
 
+/* All that the report has as gone is on the server's disk. */
+static void note_durable(struct sweep *sweep)
+{
+    sweep->pending = 0;
+    sweep->settled_ms = clock_now_ms();
+    memcpy(sweep->durable, sweep->report->deleted, sweep->plan->node_count * sizeof *sweep->durable);
+}
+
 void chunk_committed(struct sweep *sweep, struct chunk *chunk)
 {
     struct report *report = sweep->report;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         report->deleted[i] += chunk->added[i];
     chunk->committed = true;
+    if (chunk->added[0] > 0) {
+        sweep->failed_in_a_row = 0;
+        sweep->impatient = false;
+        sweep->proven = sweep->suspect_count > 0;
+    }
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
     report->objects.queued += chunk->queued;
@@ -99,8 +112,11 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->undrained += chunk->queued + chunk->directories;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
+    sweep->losses = 0;
     sweep->skip_locked = false;
     sweep->pending += chunk->transactions;
+    if (chunk->transactions > 0 && !db_is_async(sweep->db))
+        note_durable(sweep); /* it has waited for the disk, and so have all before it */
     if (chunk->end.columns > 0) {
         cursor_reset(&sweep->cursor);
         sweep->cursor = cursor_copy(report, &chunk->end);
@@ -113,9 +129,7 @@ bool sweep_settle(struct sweep *sweep, struct error *err)
 {
     if (sweep->pending > 0 && !run_make_durable(sweep->effects, sweep->report, err))
         return false;
-    sweep->pending = 0;
-    sweep->settled_ms = clock_now_ms();
-    memcpy(sweep->durable, sweep->report->deleted, sweep->plan->node_count * sizeof *sweep->durable);
+    note_durable(sweep);
     return true;
 }
 
@@ -133,7 +147,7 @@ static void settle_in_time(struct sweep *sweep)
 static void tell_durable(struct sweep *sweep)
 {
     struct report *report = sweep->report;
-    if (sweep->pending == 0 || sweep->budget->pause_ms > 0)
+    if (sweep->pending == 0)
         return;
     report_remark(report, "%lld rows more were deleted, but the server was lost before they were known to be on "
                   "its disk: they may have come back", (long long)(report->deleted[0] - sweep->durable[0]));
@@ -183,10 +197,16 @@ static bool may_go_on(struct sweep *sweep)
         report->limit = "max-runtime";
         return false;
     }
+    if (sweep_all_fail(sweep)) {
+        report->limit = "max-failed";
+        report_remark(report, "%lld candidates in a row failed and not one went: something may be wrong with all of "
+                      "them; the rest was not tried", (long long)sweep->failed_in_a_row);
+        return false;
+    }
     return true;
 }
 
-static struct chunk *chunk_new(struct sweep *sweep)
+struct chunk *chunk_new(struct sweep *sweep)
 {
     void *ctx = talloc_new(sweep->report);
     struct chunk *chunk = mem_new(ctx, struct chunk);
@@ -195,10 +215,35 @@ static struct chunk *chunk_new(struct sweep *sweep)
     return chunk;
 }
 
-static void chunk_free(struct chunk *chunk)
+void chunk_free(struct chunk *chunk)
 {
     error_clear(&chunk->error);
     talloc_free(chunk->ctx);
+}
+
+static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
+{
+    if (sweep->control_due)
+        return control_chunk(sweep, chunk);
+    if (sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1)
+        return range_chunk(sweep, chunk);
+    return sweep->plan->by_row ? rows_chunk(sweep, chunk) : locked_chunk(sweep, chunk);
+}
+
+/* A chunk has taken effect; its rows that could not go are set aside. */
+static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms, struct error *err)
+{
+    bool ok = true;
+    chunk_committed(sweep, chunk);
+    if (sweep->control_due)
+        sweep->control_due = false;
+    else if (sweep->singly > 0)
+        sweep->singly--;
+    else
+        pace_adjust(sweep, took_ms);
+    for (size_t i = 0; ok && i < chunk->failure_count && !sweep_all_fail(sweep); i++)
+        ok = sweep_set_aside(sweep, &chunk->failures[i], err);
+    return ok;
 }
 
 /* One chunk. *end: nothing is left in this pass. */
@@ -206,17 +251,13 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
     int64_t before = clock_now_ms();
-    bool range = sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1;
-    enum chunk_outcome outcome = range                ? range_chunk(sweep, chunk)
-                                 : sweep->plan->by_row ? rows_chunk(sweep, chunk)
-                                                       : locked_chunk(sweep, chunk);
+    enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        chunk_committed(sweep, chunk);
-        pace_adjust(sweep, clock_now_ms() - before);
+        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err);
         *end = chunk->last;
     } else {
         *end = true;
@@ -229,10 +270,18 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
     bool end = false;
     sweep->pass++;
+    sweep->singly = 0;
     cursor_reset(&sweep->cursor);
     while (!end && may_go_on(sweep)) {
         if (!sweep_chunk(sweep, &end, err))
             return false;
+        if ((end || sweep->proven) && !sweep_confirm(sweep, err))
+            return false;
+        if (sweep->rewound) {
+            /* The cursor stands at the beginning again. */
+            sweep->rewound = false;
+            end = false;
+        }
         drain(sweep, false);
         settle_in_time(sweep);
         if (!end && sweep->budget->pause_ms > 0)
@@ -241,22 +290,21 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
     return true;
 }
 
+static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
+{
+    int64_t *remaining = arg;
+    stop_cancel_early(true);
+    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
+                                                        remaining, err);
+    stop_cancel_early(false);
+    return ok || stop_requested();
+}
+
 /* Candidates that are still there, apart from those that failed. */
 static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
 {
     int64_t remaining = 0;
-    bool counted = false, ok = true;
-    sweep->tries = 0;
-    while (ok && !counted && !stop_requested()) {
-        struct chunk *none = chunk_new(sweep);
-        stop_cancel_early(true);
-        counted = plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
-                                       &remaining, &none->error);
-        stop_cancel_early(false);
-        if (!counted)
-            ok = sweep_failed(sweep, none, err);
-        chunk_free(none);
-    }
+    bool ok = sweep_insist(sweep, count_remaining, &remaining, err);
     if (stop_requested())
         sweep->report->signal = stop_signal();
     *left = remaining > sweep->report->failed ? remaining - sweep->report->failed : 0;
@@ -299,20 +347,10 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     return ok;
 }
 
-/* The end of the passes: nothing is told as gone before it is known to stay gone. */
-static bool settle_all(struct sweep *sweep, struct error *err)
+static bool settle(struct sweep *sweep, void *arg, struct error *err)
 {
-    bool ok = true;
-    while (ok && !sweep->rewound) {
-        struct chunk *none = chunk_new(sweep);
-        bool settled = sweep_settle(sweep, &none->error);
-        if (!settled)
-            ok = sweep_failed(sweep, none, err);
-        chunk_free(none);
-        if (settled || (ok && stop_requested()))
-            break;
-    }
-    return ok;
+    (void)arg;
+    return sweep_settle(sweep, err);
 }
 
 /* Round trips are cheap when the server is on this machine or next to it. */
@@ -357,11 +395,15 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     pace_start(sweep);
     bool ok;
     do
-        ok = sweep_passes(sweep, err) && settle_all(sweep, err);
+        /* Nothing is told as gone before it is known to stay gone. */
+        ok = sweep_passes(sweep, err) && sweep_insist(sweep, settle, NULL, err);
     while (ok && sweep->rewound && !stop_requested());
     ok = ok && check_limit(sweep, err);
     if (!ok && stop_requested())
         report->signal = stop_signal();
+    if (sweep->parked > 0)
+        report_remark(report, "%lld rows have failed %d times and are parked for a person (pgsweep dlq list %s)",
+                      (long long)sweep->parked, LETTER_RETRIES + 1, report->policy->name);
     if (ok)
         drain(sweep, true);
     else if (db_is_lost(db))

@@ -1,6 +1,7 @@
 """A table of old and new items, with or without parts that hang on them, and what must hold of it.
 
-The strategy is the planner's: without parts it sweeps ranges, with parts it locks first.
+The strategy is the planner's: without parts it sweeps ranges, with parts it locks first; "rows" is the latter with
+a transaction for each item.
 """
 import re
 
@@ -21,11 +22,12 @@ DEPENDENTS = "guards:\n  - { name: held, unless: EXISTS (SELECT FROM parts p WHE
 
 
 class World:
-    """20 (old) expired items, 5 fresh ones from 1001 on; two parts of each with strategy "locked"."""
+    """20 (old) expired items, 5 fresh ones from 1001 on; two parts of each unless the strategy is "range"."""
 
     def __init__(self, db, pgsweep, policy_file, strategy, old=20, extra="", fresh=5):
         self.db, self.strategy, self.runner = db, strategy, pgsweep
-        self.locked = strategy == "locked"
+        self.locked = strategy != "range"
+        extra += "transaction: row\n" if strategy == "rows" else ""
         self.old, self.fresh = old, fresh
         self.directory = policy_file(POLICY + extra + (DEPENDENTS if self.locked else ""), strategy)
         self.env = {"PGSWEEP_TEST_DISTANCE": "far"}  # as through a network: the fewest round trips
@@ -106,21 +108,26 @@ class World:
                               " application_name LIKE 'pgsweep/%%' AND state LIKE 'idle in tr%%'",
                               self.db.name)
 
+    def on_delete(self, items, body, name="refuse", when="BEFORE DELETE"):
+        """A trigger of this name for these items, with this body in PL/pgSQL."""
+        self.db.sql(f"""
+            CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body}; RETURN OLD; END$$;
+            CREATE {"CONSTRAINT" if "DEFERRED" in when else ""} TRIGGER {name} {when.replace("DELETE", "DELETE ON items", 1)}
+                FOR EACH ROW WHEN (OLD.id = ANY ('{{{",".join(map(str, items))}}}')) EXECUTE FUNCTION {name}()""")
+
+    def allow(self, name="refuse"):
+        self.db.sql(f"DROP TRIGGER {name} ON items")
+
     def hang_on(self, item):
         """Deleting this item takes for ever."""
-        self.db.sql(f"""
-            CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS
-                $$BEGIN PERFORM pg_sleep(600); RETURN OLD; END$$;
-            CREATE TRIGGER hang BEFORE DELETE ON items FOR EACH ROW WHEN (OLD.id = {item})
-                EXECUTE FUNCTION hang()""")
+        self.on_delete([item], "PERFORM pg_sleep(600)", "hang")
 
-    def refuse(self, items, message="must stay"):
+    def refuse(self, items, message="must stay", sqlstate="P0001"):
         """Deleting one of these items is an error."""
-        self.db.sql(f"""
-            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                $$BEGIN RAISE EXCEPTION '{message}'; END$$;
-            CREATE TRIGGER refuse BEFORE DELETE ON items FOR EACH ROW
-                WHEN (OLD.id = ANY ('{{{",".join(map(str, items))}}}')) EXECUTE FUNCTION refuse()""")
+        self.on_delete(items, f"RAISE EXCEPTION '{message}' USING ERRCODE = '{sqlstate}'")
+
+    def letters(self, columns="key[1]::int, state, attempts"):
+        return self.db.sql(f"SELECT {columns} FROM pgsweep.dead_letters ORDER BY key[1]::int")
 
 
 def failed_keys(report):

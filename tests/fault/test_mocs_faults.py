@@ -1,5 +1,6 @@
 """The policy "mocs" among others who use its tables, and when connection or process are lost."""
 import random
+import re
 import threading
 import time
 
@@ -285,3 +286,24 @@ def test_O5_writers_meanwhile(mocs, db):
     assert set(mocs.images()) == set(db.column("SELECT gallery_image_id FROM moc_gallery_images"))
     assert linked == set(db.column("SELECT gallery_image_id FROM moc_gallery_images WHERE moc_id = 999"))
     assert result.json()["deleted"] == 200 - len(restored)
+
+
+@pytest.mark.parametrize("distance", ["near", "far"])
+def test_M5_M6_a_moc_that_costs_the_connection_is_set_aside_and_each_other_is_logged(mocs, distance):
+    mocs.add(*range(1, 13), images=[1])
+    before = mocs.state()
+    mocs.db.sql("CREATE FUNCTION fall() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+                " PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10); RETURN OLD; END$$;"
+                "CREATE TRIGGER fall BEFORE DELETE ON moc_instructions FOR EACH ROW WHEN (OLD.id = 5)"
+                " EXECUTE FUNCTION fall()")
+    result = mocs.pgsweep("mocs", "--verbose", "--format=json", env={"PGSWEEP_TEST_DISTANCE": distance})
+    report = result.json()
+    assert result.code == 1 and mocs.left() == [5] and mocs.images() == [1], result
+    mocs.check_whole()
+    assert mocs.recorded() == mocs.gone(before) == {k: v for k, v in rows(report).items() if v}
+    assert mocs.db.sql("SELECT key, state, attempts, run_id FROM pgsweep.dead_letters") == \
+        [(["5"], "waiting", 1, report["run_id"])]
+    logged = re.findall(rf"^\S+ {report['run_id']} mocs: deleted public\.moc_instructions \(id\)=\((\d+)\) with ",
+                        result.err, re.M)
+    assert sorted(map(int, logged)) == [i for i in range(1, 13) if i != 5]
+    assert mocs.db.count("pgsweep.object_queue") == report["objects"]["queued"] == 11 * 3

@@ -237,7 +237,11 @@ def test_M5_list_and_show(plain):
     assert listed[0]["attempts"] == 1 and listed[0]["error"] == "line 1\nline 2"
     shown = plain.runner("dlq", "show", second, "--format=json").json()
     assert [(e["id"], e["key"], e["sqlstate"]) for e in shown] == [(second, "2", "P0042")]
-    assert shown[0]["run_id"] == plain.db.value("SELECT run_id FROM pgsweep.runs")
+    run_id = plain.db.value("SELECT run_id FROM pgsweep.runs")
+    assert shown[0]["run_id"] == listed[0]["run_id"] == run_id
+    upright = plain.runner("dlq", "show", first, second).out
+    assert len(upright.split("\n\n")) == 2 and f"\nrun_id    {run_id}\n" in upright
+    assert "\nerror     line 1\\nline 2\n" in upright
     assert plain.runner("dlq", "list", "jobs", "--format=json").json() == []
 
 
@@ -252,6 +256,35 @@ def test_M5_an_id_that_does_not_exist_changes_nothing(plain, verb):
         assert result.code == 2 and "id" in result.err, result
     assert plain.runner("dlq", verb).code == 2
     assert plain.letters("state, attempts") == [("waiting", 1)] * 2
+
+
+def test_M5_retry_of_all_letters_of_a_policy(plain):
+    for moc in range(1, 5):
+        plain.add(moc)
+    plain.refuse(*range(1, 5))
+    park(plain)
+    plain.db.sql("UPDATE pgsweep.dead_letters SET state = 'discarded' WHERE key = '{2}'; UPDATE pgsweep.dead_letters"
+                 " SET policy = 'other' WHERE key = '{3}'")
+    result = plain.runner("dlq", "retry", "mocs")
+    assert result.code == 0 and result.out == "2 will be tried again\n"
+    assert plain.letters() == [(["1"], "waiting", 0), (["2"], "discarded", 4), (["3"], "parked", 4), (["4"], "waiting", 0)]
+    result = plain.runner("dlq", "retry", "jobs")
+    assert result.code == 2 and '"jobs" is neither a policy with open dead letters' in result.err
+    assert plain.runner("dlq", "discard", "mocs").code == 2
+    assert [row[1] for row in plain.letters()] == ["waiting", "discarded", "parked", "waiting"]
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_M5_a_closed_letter_stays_closed(plain, verb):
+    """Discarded, it would spare a row of the same key that may come later."""
+    first, second = two_letters(plain)
+    plain.db.sql("UPDATE moc_instructions SET deleted_at = NULL WHERE id = 1")
+    plain.run(code=6)
+    assert plain.letters("state") == [("closed",), ("waiting",)]
+    result = plain.runner("dlq", verb, second, first)
+    assert result.code == 2 and f"dead letter {first} is closed" in result.err and "hint" in result.err
+    assert plain.letters("state") == [("closed",), ("waiting",)]
+    assert "state     closed" in plain.runner("dlq", "show", first).out
 
 
 @pytest.mark.parametrize("verb", ["show", "retry", "discard"])

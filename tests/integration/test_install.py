@@ -29,7 +29,7 @@ def test_install_and_uninstall(tmp_path):
                          stdout=subprocess.PIPE, text=True).stdout
     assert out.startswith("pgsweep ")
     unit = (place / "opt/x/lib/systemd/system/pgsweep@.service").read_text(encoding="utf-8")
-    assert "\nExecStart=/opt/x/bin/pgsweep %i\n" in unit
+    assert "\nExecStart=/opt/x/bin/pgsweep %i $PGSWEEP_OPTIONS\n" in unit
     crontab = (place / "opt/x/share/doc/pgsweep/crontab").read_text(encoding="utf-8")
     assert "@bindir@" not in unit + crontab and " /opt/x/bin/pgsweep jobs" in crontab
 

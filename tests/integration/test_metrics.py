@@ -281,6 +281,47 @@ def test_M6_one_run_id_everywhere(plain):
     assert "\x1b" not in report["result"].err
 
 
+def test_M6_a_log_file_has_each_moc_of_each_run_and_mails_stay_empty(plain, tmp_path):
+    log = tmp_path / "mocs.log"
+    ids = []
+    for first in (1, 4):
+        for moc in range(first, first + 3):
+            plain.add(moc, ["a", "b"], bricks=3)
+        if first == 4:
+            plain.refuse(5)
+        result = plain.runner("mocs", "--quiet", "--log-file", log)
+        assert result.out == "" and "deleted" not in result.err.replace("could not be deleted", "")
+        assert result.code == (6 if first == 4 else 0)
+        ids.append(plain.db.value("SELECT run_id FROM pgsweep.runs ORDER BY started DESC LIMIT 1"))
+    lines = log.read_text().splitlines()
+    found = [re.fullmatch(r"(\d{4}-\S+Z) (\S+) mocs: (deleted|failed) public\.moc_instructions \(id\)=\((\d)\)(.*)", line)
+             for line in lines]
+    assert all(found), lines
+    assert sorted((m[2], m[3], m[4]) for m in found) == sorted(
+        [(ids[0], "deleted", i) for i in "123"] + [(ids[1], "deleted", i) for i in "46"] + [(ids[1], "failed", "5")])
+    assert all("moc_files 2" in m[5] and "moc_parts 3" in m[5] for m in found if m[3] == "deleted")
+
+
+@pytest.mark.parametrize("path, code", [("/nowhere/x.log", 2), ("/", 2), ("/dev/full", 1)])
+def test_M6_O1_a_log_that_cannot_be_written_is_an_error(plain, path, code):
+    """One that cannot be opened: before anything is touched. A full disk: the work stands."""
+    plain.add(1)
+    result = plain.runner("mocs", "--log-file", path)
+    assert result.code == code and "pgsweep: error: the log" in result.err and path in result.err, result
+    assert plain.left() == ([1] if code == 2 else [])
+
+
+def test_A3_M5_a_quiet_run_tells_what_could_not_be_deleted(plain):
+    for moc in range(1, 21):
+        plain.add(moc)
+    plain.refuse(3, message="no\nway \x1b[31m")
+    result = plain.runner("mocs", "--quiet")
+    assert result.code == 1 and result.out == ""
+    run_id = plain.db.value("SELECT run_id FROM pgsweep.runs")
+    assert f"pgsweep: warning: policy mocs, run {run_id}: 1 rows could not be deleted (pgsweep dlq list mocs); the first:" \
+           " (id)=(3): no\\nway" in result.err and "\x1b" not in result.err
+
+
 def test_O4_quiet_says_nothing_when_all_is_well(mocs):
     mocs.add(1, ["a"])
     result = mocs.runner("mocs", "--quiet", env=mocs.env)

@@ -33,7 +33,7 @@ def run_command(pgsweep, command, policy, db):
     assert words[0].endswith("/pgsweep")
     result = pgsweep(*words[1:])
     assert result.code == 0, result
-    assert result.err == ""
+    assert result.err == "" or "--verbose" in words
     assert db.count({"jobs": "jobs", "anonymous": '"user"'}[policy]) == 1
     assert db.value("SELECT outcome FROM pgsweep.runs WHERE policy = %s", policy) == "done"
     return result
@@ -69,11 +69,14 @@ def test_J1_A5_timer_is_daily_and_catches_up(policy, hour):
     assert len(set(days)) == 2, out
 
 
+@pytest.mark.parametrize("options", ["", " --verbose"])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_O3_command_of_the_unit_works(pgsweep, db, policy):
+def test_O3_command_of_the_unit_works(pgsweep, db, policy, options):
     text = installed(ROOT / "systemd" / "pgsweep@.service", "/usr/bin")
     command = re.search(r"^ExecStart=(.*)$", text, re.M).group(1).replace("%i", policy)
-    run_command(pgsweep, command, policy, db)
+    assert command.endswith(" $PGSWEEP_OPTIONS")  # systemd makes words of it, or none
+    result = run_command(pgsweep, command.replace(" $PGSWEEP_OPTIONS", options), policy, db)
+    assert (" deleted public." in result.err) == bool(options)
 
 
 @pytest.mark.parametrize("policy, hour", POLICIES.items())

@@ -74,6 +74,7 @@ static const struct {
     {BASE "in_use: maybe\n", "p.yaml:3: in_use must be one of keep, delete", NULL},
     {BASE "active: [jobs]\n", "p.yaml:3: active must be a single value", NULL},
     {BASE "limits: {pause: 5}\n", "p.yaml:3: pause \"5\" has a number without a unit", NULL},
+    {BASE "limits: {max_failed: 5}\n", "p.yaml:3: unknown key \"max_failed\" in limits", NULL},
     {ROWS "roots: [/a]\n", "p.yaml:4: unknown key \"roots\"", NULL},
     {ROWS "age_by: mtime\n", "p.yaml:4: unknown key \"age_by\"", NULL},
     {ROWS "files: {root: /a}\n", "p.yaml:4: \"files\" needs \"directory\"", NULL},

@@ -1,0 +1,78 @@
+/* pgsweep objects drain: what the queue holds goes now, without a sweep. */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "internal.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/report.h"
+
+/* A number of a report: for machines, for people. */
+struct count {
+    const char *key;
+    const char *text;
+    int64_t value;
+};
+
+/* One line: "objects: 3 deleted, 1 waiting". */
+static void print_drained(const char *what, const struct count *counts, size_t n)
+{
+    printf("%s:", what);
+    for (size_t i = 0; i < n; i++)
+        printf("%s %lld %s", i ? "," : "", (long long)counts[i].value, counts[i].text);
+    putchar('\n');
+}
+
+static json_t *drained_json(const struct count *counts, size_t n)
+{
+    json_t *entry = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(entry, counts[i].key, json_integer(counts[i].value));
+    return entry;
+}
+
+static void print_drains(const struct report *report, bool json)
+{
+    const struct report_objects *o = &report->objects;
+    const struct report_directories *d = &report->directories;
+    const struct count object_counts[] = {
+        {"deleted", "deleted", o->deleted}, {"in_use", "still in use", o->in_use}, {"foreign", "foreign", o->foreign},
+        {"failed", "failed", o->failed}, {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
+    const struct count directories[] = {
+        {"removed", "removed", d->removed}, {"kept", "kept", d->kept}, {"in_use", "still named by a row", d->in_use},
+        {"refused", "refused", d->refused}, {"busy", "in use", d->busy}, {"failed", "failed", d->failed}, {"dead", "given up", d->dead},
+        {"waiting", "waiting", d->waiting}, {"bytes_freed", "bytes freed", d->bytes_freed}};
+    size_t object_count = sizeof object_counts / sizeof *object_counts;
+    size_t directory_count = sizeof directories / sizeof *directories;
+    if (json) {
+        json_t *doc = drained_json(object_counts, object_count);
+        json_object_set_new(doc, "directories", drained_json(directories, directory_count));
+        json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        putchar('\n');
+        json_decref(doc);
+        return;
+    }
+    print_drained("objects", object_counts, object_count);
+    print_drained("directories", directories, directory_count);
+    if (o->waiting + d->waiting > 0)
+        puts("What waits has its time (\"pgsweep objects list\"); \"pgsweep objects retry\" makes it now.");
+}
+
+bool command_drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,
+                   struct error *err)
+{
+    struct policy nobody = {.name = name ? name : "objects"};
+    struct report *report = report_new(ctx, &nobody, false);
+    struct effects *effects = effects_open(ctx, db, false);
+    if (!queue_drain(effects, report, name, err) || !queue_drain_directories(effects, report, name, err))
+        return false;
+    if (options->json || !options->quiet)
+        print_drains(report, options->json);
+    for (size_t i = 0; i < report->remark_count; i++)
+        fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
+    if (report->objects.failed + report->objects.dead > 0)
+        return error_set(err, SWEEP_SOME_FAILED, "some objects could not be deleted");
+    if (report_directories_failed(report) > 0)
+        return error_set(err, SWEEP_SOME_FAILED, "some working directories could not be removed");
+    return true;
+}
