@@ -128,6 +128,17 @@ static bool suspect(struct sweep *sweep, struct chunk *chunk, struct error *lost
     return true;
 }
 
+/* So many candidates each cost the connection that the run does not look for more. */
+static bool end_of_patience(struct sweep *sweep, struct error *lost, struct error *err)
+{
+    error_move(err, lost);
+    err->code = SWEEP_UNREACHABLE;
+    error_prefix(err, "%d candidates each cost the connection to the server, and one more does; the run ends, so that "
+                 "the server has peace", sweep->lost_rows);
+    return error_hint(err, "They are dead letters (pgsweep dlq list %s). The log of the server says why the "
+                      "connection was lost; the next run goes on.", sweep->report->policy->name);
+}
+
 /* The chunk in hand has cost the connection, which is there again. */
 static bool judge_loss(struct sweep *sweep, struct chunk *chunk, struct error *lost, struct error *err)
 {
@@ -139,6 +150,8 @@ static bool judge_loss(struct sweep *sweep, struct chunk *chunk, struct error *l
     if (!known || (chunk->asked <= 1 && !sweep_failing_key(sweep, chunk)))
         return sweep->losses <= sweep->budget->retries ||
                give_up(sweep, lost, err, "again and again, before it came to a candidate");
+    if (sweep->lost_rows >= LOST_ROWS_MAX)
+        return end_of_patience(sweep, lost, err);
     sweep->losses = 0;
     if (sweep->singly > 0 && chunk->asked <= 1)
         return suspect(sweep, chunk, lost, err);
@@ -164,17 +177,6 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
     return ok;
 }
 
-/* So many candidates each cost the connection that the run does not look for more. */
-static bool end_of_patience(struct sweep *sweep, struct error *err)
-{
-    if (sweep->lost_rows < LOST_ROWS_MAX)
-        return true;
-    error_set(err, SWEEP_UNREACHABLE, "%d candidates each cost the connection to the server; the run ends, so that "
-              "the server has peace", sweep->lost_rows);
-    return error_hint(err, "They are dead letters (pgsweep dlq list %s). The log of the server says why the "
-                      "connection was lost; the next run goes on.", sweep->report->policy->name);
-}
-
 bool sweep_confirm(struct sweep *sweep, struct error *err)
 {
     for (size_t i = 0; i < sweep->suspect_count; i++) {
@@ -185,5 +187,5 @@ bool sweep_confirm(struct sweep *sweep, struct error *err)
     }
     sweep->suspect_count = 0;
     sweep->proven = false;
-    return end_of_patience(sweep, err);
+    return true;
 }

@@ -272,10 +272,10 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
     sweep->pass++;
     sweep->singly = 0;
     cursor_reset(&sweep->cursor);
-    while (!end && may_go_on(sweep)) {
+    while (!end && ((sweep->control_due && !stop_requested()) || may_go_on(sweep))) {
         if (!sweep_chunk(sweep, &end, err))
             return false;
-        if ((end || sweep->proven) && !sweep_confirm(sweep, err))
+        if (sweep->proven && !sweep_confirm(sweep, err))
             return false;
         if (sweep->rewound) {
             /* The cursor stands at the beginning again. */
@@ -287,7 +287,8 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
         if (!end && sweep->budget->pause_ms > 0)
             clock_sleep_ms(sweep->budget->pause_ms);
     }
-    return true;
+    /* Nothing goes behind the last suspects: that the control went through has to do. */
+    return stop_requested() || sweep->control_due || sweep_confirm(sweep, err);
 }
 
 static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)

@@ -87,7 +87,7 @@ def test_O1_when_every_deletion_costs_it_few_items_are_not_to_blame_either(make_
 
 
 def test_M5_O1_many_items_that_cost_the_connection_end_the_run(make_world, distance):
-    """Ten of them, and the server has peace; what can go meanwhile has gone, and nothing is lost."""
+    """Ten of them and another one, and the server has peace; what can go before has gone, and nothing is lost."""
     world = make_world("locked", old=30)
     world.env = {"PGSWEEP_TEST_DISTANCE": distance}
     bad = range(1, 31, 2)
@@ -107,11 +107,13 @@ def test_M5_an_item_that_fails_beside_one_that_costs_the_connection(world):
     assert failed_keys(report) == [5, 13, 14] and [row[0] for row in world.letters()] == [5, 13, 14]
 
 
-def test_J6_a_limit_holds_while_one_is_looked_for(world):
-    world.on_delete([20], TERMINATE)
+@pytest.mark.parametrize("item", [20, 16], ids=["first", "last"])
+def test_J6_a_limit_holds_while_one_is_looked_for(world, item):
+    world.on_delete([item], TERMINATE)
     report = world.run("--max-rows=5").json()
     assert report["deleted"] == 4 and report["failed"] == 1 and report["limit"] == "max-rows"
-    assert world.left() == [*range(1, 16), 20] and world.letters() == [(20, "waiting", 1)]
+    assert world.left() == sorted([*range(1, 16), item]) and world.letters() == [(item, "waiting", 1)]
+    assert report["exit_code"] == 1
 
 
 @pytest.fixture
