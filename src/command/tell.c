@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 #include "pgsweep/text.h"
 
@@ -31,23 +32,30 @@ static void write_metrics(struct report *report, const char *path)
     error_clear(&problem);
 }
 
-/* Without the report on standard output, what a person should know is told on standard error: cron mails it. */
-static void warn(const struct report *report)
+static void warn(const struct report *report, const char *text)
 {
-    const char *policy = report->policy->name;
+    fprintf(stderr, "pgsweep: warning: policy %s, run %s: %s\n", report->policy->name, report->run_id, text);
+}
+
+/* Without the report on standard output, what a person should know is told on standard error: cron mails it. */
+static void warn_of_all(const struct report *report)
+{
+    void *scratch = talloc_new(report);
+    const struct report_failure *first = report->failures;
+    bool rows = report->policy->kind == KIND_ROWS;
+    const char *failed = text_count(scratch, report->failed);
     if (report->failed > 0 && report->failure_count == 0)
-        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %lld files or directories could not be removed\n", policy,
-                report->run_id, (long long)report->failed);
+        warn(report, mem_printf(scratch, "files or directories that could not be removed: %s", failed));
     if (report->failure_count > 0)
-        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %lld rows could not be deleted (pgsweep dlq list %s); "
-                        "the first: %s: %s\n", policy, report->run_id, (long long)report->failed, policy,
-                report->failures[0].key,
-                text_escape(report, report->failures[0].message, strlen(report->failures[0].message)));
-    if (report->left_locked > 0)
-        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %lld rows that other sessions keep locked are left for "
-                        "the next run\n", policy, report->run_id, (long long)report->left_locked);
+        warn(report, mem_printf(scratch, "rows that could not be deleted: %s (pgsweep dlq list %s); the first, %s: %s",
+                                failed, report->policy->name, first->key,
+                                text_escape(scratch, first->message, strlen(first->message))));
+    if (rows && report->left_locked > 0)
+        warn(report, mem_printf(scratch, "rows that other sessions keep locked, left for the next run: %s",
+                                text_count(scratch, report->left_locked)));
     for (size_t i = 0; i < report->remark_count; i++)
-        fprintf(stderr, "pgsweep: warning: policy %s, run %s: %s\n", policy, report->run_id, report->remarks[i]);
+        warn(report, report->remarks[i]);
+    talloc_free(scratch);
 }
 
 bool command_open_log(const struct cli_options *options, struct report *report, struct error *err)
@@ -82,7 +90,7 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
         fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
                 report->alerts[i]);
     if (options->quiet && !options->json)
-        warn(report);
+        warn_of_all(report);
     if (options->json)
         report_print(report, REPORT_JSON, stdout);
     else if (!options->quiet && (ok || report->chunks > 0))

@@ -318,7 +318,7 @@ def test_A3_M5_a_quiet_run_tells_what_could_not_be_deleted(plain):
     result = plain.runner("mocs", "--quiet")
     assert result.code == 1 and result.out == ""
     run_id = plain.db.value("SELECT run_id FROM pgsweep.runs")
-    assert f"pgsweep: warning: policy mocs, run {run_id}: 1 rows could not be deleted (pgsweep dlq list mocs); the first:" \
+    assert f"pgsweep: warning: policy mocs, run {run_id}: rows that could not be deleted: 1 (pgsweep dlq list mocs); the first," \
            " (id)=(3): no\\nway" in result.err and "\x1b" not in result.err
 
 
