@@ -117,11 +117,17 @@ static void keep_directories(struct walk *w, struct frame *f, size_t examined)
     w->pending_total += size;
 }
 
+void block_sort_out(struct walk *w, const char *names, struct entry *e)
+{
+    if (e->type != DT_DIR && entry_examine(w, names + e->name_at))
+        e->type = DT_DIR;
+}
+
 /* Examines the block one by one, as long as nothing ends it; how many. */
 static size_t examine(struct walk *w, struct frame *f)
 {
     for (size_t i = 0; i < w->entry_count; i++) {
-        entry_sort_out(w, w->names, &w->entries[i]);
+        block_sort_out(w, w->names, &w->entries[i]);
         if (w->ended || f->lost != FILES_NOT_KEPT) {
             f->stays = true;
             return i + 1;

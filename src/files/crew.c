@@ -103,7 +103,7 @@ static void *examine_files(void *arg)
     size_t end;
     while (may_take(m) && (end = take_files(m, &at)) > 0)
         for (; at < end; at++)
-            entry_sort_out(m->walk, base->names, &base->entries[at]);
+            block_sort_out(m->walk, base->names, &base->entries[at]);
     return NULL;
 }
 

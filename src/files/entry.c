@@ -1,6 +1,5 @@
 /* One object that is no directory: judging it and, right after, removing it. */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -212,8 +211,7 @@ bool entry_may_go_on(struct walk *w)
     return !w->ended;
 }
 
-/* True when it is a directory, of which nothing was counted. */
-static bool examine(struct walk *w, const char *name)
+bool entry_examine(struct walk *w, const char *name)
 {
     struct statx stx;
     if (!entry_may_go_on(w) || !place_is_kept(w)) {
@@ -239,10 +237,4 @@ static bool examine(struct walk *w, const char *name)
                                   : (struct verdict){.kept = FILES_KEPT_UNFINISHED};
     settle(w, name, &stx, v);
     return false;
-}
-
-void entry_sort_out(struct walk *w, const char *names, struct entry *e)
-{
-    if (e->type != DT_DIR && examine(w, names + e->name_at))
-        e->type = DT_DIR;
 }

@@ -139,6 +139,9 @@ bool place_reopen_parent(struct walk *w);
 /* block.c: reads the next block of names of the top frame, examines what is no directory, and
  * leaves the directories pending. */
 void block_read(struct walk *w);
+/* Examines one entry of a block, whose name is in names; its type says afterwards if it is a
+ * directory. */
+void block_sort_out(struct walk *w, const char *names, struct entry *e);
 
 /* entry.c */
 struct verdict {
@@ -148,9 +151,8 @@ struct verdict {
 
 /* Did a signal or the deadline end the walk? */
 bool entry_may_go_on(struct walk *w);
-/* Examines an entry of the top frame (its name in names) and removes it when it is to go, unless it is
- * a directory; that it is one, its type says afterwards. */
-void entry_sort_out(struct walk *w, const char *names, struct entry *e);
+/* Examines name in the top frame and removes it when it is to go; true when it is a directory. */
+bool entry_examine(struct walk *w, const char *name);
 bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
 enum files_kept entry_judge_time(struct walk *w, struct timespec t);
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx);
