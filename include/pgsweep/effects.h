@@ -52,7 +52,7 @@ char *run_new_id(const void *ctx);
  * report. Call with the lock held. */
 bool run_note_unfinished(struct effects *effects, struct report *report, struct error *err);
 
-/* Inserts the run's record. Sets report->started. */
+/* Inserts the run's record. Sets report->started and recorded. */
 bool run_begin(struct effects *effects, struct report *report, struct error *err);
 
 /* How statements of one transaction pass numbers on to its last one, the run's record, without a round

@@ -66,6 +66,7 @@ struct report {
     bool dry_run;
     enum report_outcome outcome;
     int exit_code;
+    bool recorded;       /* the run has a record in pgsweep.runs */
     const char *started; /* the database's clock, timestamp with time zone */
     int64_t duration_ms;
     struct plan_counts counts;

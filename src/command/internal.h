@@ -42,9 +42,8 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
 
-/* Ends a run: closes the report (ok: it came to its end; else err says why not), prints it, its alerts
- * and its metrics as the options say, and returns the exit code. */
-int command_tell(const struct cli_options *options, struct report *report, bool ok,
-                 const struct error *err);
+/* Ends a run: closes the report (ok: it came to its end; else err says why not, and gets the run's id in front),
+ * prints it, its alerts and its metrics as the options say, and returns the exit code. */
+int command_tell(const struct cli_options *options, struct report *report, bool ok, struct error *err);
 
 #endif

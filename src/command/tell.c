@@ -79,9 +79,11 @@ static void close_log(const struct cli_options *options, struct report *report)
 }
 
 int command_tell(const struct cli_options *options, struct report *report, bool ok,
-                 const struct error *err)
+                 struct error *err)
 {
     copy_error(report, ok, err);
+    if (!ok && report->recorded)
+        error_prefix(err, "policy %s, run %s", report->policy->name, report->run_id);
     report_close(report);
     close_log(options, report);
     if (options->metrics_file && !options->dry_run)

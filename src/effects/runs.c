@@ -100,8 +100,10 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
         deleted_json(scratch, report)};
     struct db_rows *rows;
     bool ok = effects_query(effects, scratch, sql, 12, params, &rows, err);
-    if (ok)
+    if (ok) {
         report->started = mem_strdup(report, db_rows_get(rows, 0, 0));
+        report->recorded = true;
+    }
     talloc_free(scratch);
     return ok;
 }

@@ -6,74 +6,12 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
-#include "pgsweep/text.h"
 
 /* After the first pass, rows that were locked are tried again, this many times. */
 enum { PASSES = 3, PASS_PAUSE_MS = 500 };
 
 /* What is left is counted up to here: more is "very many" to anybody. */
 enum { LEFT_MAX = 1000000 };
-
-struct cursor cursor_from_row(const void *ctx, const struct db_rows *rows, int row, int first,
-                              size_t columns)
-{
-    struct cursor cursor = {mem_array(ctx, const char *, columns), columns};
-    for (size_t i = 0; i < columns; i++)
-        cursor.values[i] = mem_strdup(cursor.values, db_rows_get(rows, row, first + (int)i));
-    return cursor;
-}
-
-struct cursor cursor_copy(const void *ctx, const struct cursor *from)
-{
-    struct cursor cursor = {NULL, from->columns};
-    if (from->columns == 0)
-        return cursor;
-    cursor.values = mem_array(ctx, const char *, from->columns);
-    for (size_t i = 0; i < from->columns; i++)
-        cursor.values[i] = mem_strdup(cursor.values, from->values[i]);
-    return cursor;
-}
-
-enum bound_by cursor_bound(const struct cursor *cursor, const struct plan *plan)
-{
-    return cursor->columns == 0 ? BY_NOTHING : cursor->columns == plan->cursor_count ? BY_ALL : BY_AGE;
-}
-
-int cursor_add(const char **params, int n, const struct cursor *cursor)
-{
-    for (size_t i = 0; i < cursor->columns; i++)
-        params[n++] = cursor->values[i];
-    return n;
-}
-
-void cursor_reset(struct cursor *cursor)
-{
-    talloc_free(cursor->values);
-    *cursor = (struct cursor){NULL, 0};
-}
-
-const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
-                          int first)
-{
-    const char **values = mem_array(ctx, const char *, plan->key_count);
-    for (size_t k = 0; k < plan->key_count; k++)
-        values[k] = db_rows_get(rows, row, first + (int)k);
-    return values;
-}
-
-char *key_text(const void *ctx, const struct plan *plan, const char *const *values)
-{
-    char *text = mem_strdup(ctx, "(");
-    for (size_t k = 0; k < plan->key_count; k++)
-        text = mem_check(talloc_asprintf_append(text, "%s%s", k ? ", " : "", plan->key[k]->name));
-    text = mem_check(talloc_strdup_append(text, ")=("));
-    for (size_t k = 0; k < plan->key_count; k++) {
-        char *shown = text_escape(ctx, values[k], strlen(values[k]));
-        text = mem_check(talloc_asprintf_append(text, "%s%s", k ? ", " : "", shown));
-        talloc_free(shown);
-    }
-    return mem_check(talloc_strdup_append(text, ")"));
-}
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 {

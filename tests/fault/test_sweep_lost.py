@@ -65,7 +65,8 @@ def test_O1_when_each_item_costs_the_connection_the_run_ends_without_a_letter(wo
     result = world.run(chunk=8)
     report = result.json()
     assert result.code == 3 and report["outcome"] == "error" and report["failed"] == report["deleted"] == 0
-    assert "pgsweep: error: the connection was lost over each of" in result.err and "hint" in result.err, result
+    assert f"pgsweep: error: policy {world.strategy}, run {report['run_id']}: the connection was lost over each of 6" \
+           " candidates in a row" in result.err and "hint" in result.err, result
     assert world.letters() == [] and world.gone() == world.recorded() == 0
     assert world.db.column("SELECT outcome FROM pgsweep.runs") == ["error"]
     world.check_data()
