@@ -190,8 +190,11 @@ static bool drain_all(struct drain *d, const char *policy, struct error *err)
     bool progress = true;
     /* A batch of which nothing left the queue: it is empty, or the store is in trouble, and later runs try again. */
     while (ok && progress && !stop_requested()) {
+        const struct report_objects before = d->report->objects;
         d->ctx = talloc_new(d->report);
         ok = drain_batch(d, policy, &progress, err);
+        if (!ok)
+            d->report->objects = before; /* it is still queued, and counts when it leaves the queue */
         talloc_free(d->ctx);
     }
     return ok;

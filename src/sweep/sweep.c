@@ -95,21 +95,28 @@ static void tell_durable(struct sweep *sweep)
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
 enum { DRAIN_EVERY = 10000 };
 
-/* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. */
+static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
+{
+    struct report *report = sweep->report;
+    const char *policy = report->policy->name;
+    (void)arg;
+    return sweep_settle(sweep, err) &&
+           (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, err)) &&
+           (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
+}
+
+/* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. On the way a
+ * lost connection is the next chunk's trouble; at the end it is made again. */
 static void drain(struct sweep *sweep, bool end)
 {
     struct error err = ERROR_INIT;
-    const char *policy = sweep->report->policy->name;
     const struct report_objects before = sweep->report->objects;
-    if (!end && (sweep->undrained < DRAIN_EVERY || sweep->store_fails))
+    if ((!sweep->plan->has_objects && !sweep->plan->directory) ||
+        (!end && (sweep->undrained < DRAIN_EVERY || sweep->store_fails)))
         return;
     sweep->undrained = 0;
-    if ((sweep->plan->has_objects || sweep->plan->directory) && !sweep_settle(sweep, &err)) {
-        error_clear(&err); /* the next chunk meets the same trouble, and deals with it */
-        return;
-    }
-    if ((sweep->plan->has_objects && !queue_drain(sweep->effects, sweep->report, policy, &err)) ||
-        (sweep->plan->directory && !queue_drain_directories(sweep->effects, sweep->report, policy, &err)))
+    bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
+    if (!ok && (end || !db_is_lost(sweep->db)))
         report_remark(sweep->report, "the queue could not be drained: %s", err.message);
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
