@@ -10,6 +10,7 @@ Standard library only. As a pytest fixture:
     server.put("media", "a/b.png"); server.environment(); server.fault("slowdown", count=2); server.log()
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -27,13 +28,15 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def install():
-    """npm ci, when what is installed is not what the lock file says."""
+    """npm ci, when what is installed is not what the lock file says; one process at a time."""
     done = os.path.join(HERE, "node_modules", ".package-lock.json")
     lock = os.path.join(HERE, "package-lock.json")
-    if os.path.exists(done) and os.path.getmtime(done) >= os.path.getmtime(lock):
-        return
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-                   cwd=HERE, check=True, stdin=subprocess.DEVNULL)
+    with open(lock, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.path.exists(done) and os.path.getmtime(done) >= os.path.getmtime(lock):
+            return
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
+                       cwd=HERE, check=True, stdin=subprocess.DEVNULL)
 
 
 class S3Server:
