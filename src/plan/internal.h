@@ -108,7 +108,7 @@ enum leaf {
     LEAF_CORRELATED,  /* the row t of the query around */
 };
 
-/* One of the rows in hand; a candidate that is foreseen to go; the same in the middle of a transaction. */
+/* One of the rows in hand; asked in the middle of a transaction; a candidate that is foreseen to go, then or before. */
 bool leaf_is_in_hand(enum leaf leaf);
 bool leaf_is_mid(enum leaf leaf);
 bool leaf_is_predicted(enum leaf leaf);

@@ -218,6 +218,17 @@ def test_M3_retry_of_one(mocs, s3):
     assert mocs.drain()["deleted"] == 1 and mocs.keys() == mocs.queue() == ["b"]
 
 
+def test_M3_retry_of_a_policy(mocs, s3):
+    mocs.add(1, ["a", "b"])
+    s3.down()
+    mocs.run()
+    s3.reset()
+    nobody = mocs.runner("objects", "retry", "jobs")
+    assert nobody.code == 2 and "no policy of that name" in nobody.err and mocs.queue("attempts") == [1, 1]
+    assert mocs.runner("objects", "retry", "mocs").out.startswith("2 due now")
+    assert mocs.drain()["deleted"] == 2 and mocs.keys() == mocs.queue() == []
+
+
 def test_O5_a_bucket_that_is_configured_later(mocs, s3):
     mocs.add(1, ["s3://media/a"], put=False)
     s3.put(BUCKET, "a")
