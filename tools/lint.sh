@@ -24,7 +24,7 @@ declare -A may=(
     [main]='base db policy plan store files report effects sweep cli command'
 )
 # Headers of the base room; any other header NAME.h or NAME_part.h belongs to the room NAME.
-base_headers=' buffer clock embedded error exit_codes instant mem stop text '
+base_headers=' buffer clock embedded error exit_codes instant mem stop template text '
 # What only one room may include: the server and the object store are reached from one place each.
 declare -A only_from=([libpq-fe.h]=db [libpq-events.h]=db [curl/curl.h]=store)
 file_lines=500

@@ -11,6 +11,9 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char RUNS[] = "sql/runs.sql";
 
 char *run_new_id(const void *ctx)
 {
@@ -64,13 +67,9 @@ static char *number(const void *ctx, int64_t n)
 
 bool run_note_unfinished(struct effects *effects, struct report *report, struct error *err)
 {
-    static const char sql[] =
-        "UPDATE pgsweep.runs SET outcome = 'interrupted', finished = coalesce(last_chunk, started)"
-        " WHERE policy = $1 AND outcome = 'running'"
-        " RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.text";
     const char *params[] = {report->policy->name};
     struct db_rows *rows;
-    if (!effects_query(effects, report, sql, 1, params, &rows, err))
+    if (!effects_query(effects, report, template_fill(report, RUNS, "note_unfinished", NULL), 1, params, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++)
         report_remark(report, "run %s, started %s on %s, did not finish; it had deleted %s; this run goes on from there",
@@ -117,10 +116,13 @@ static void append_number(PQExpBuffer out, int node)
 
 void run_append_counted(PQExpBuffer out, int node, const char *rows)
 {
-    appendPQExpBuffer(out, "WITH gone AS (%s) SELECT pg_catalog.count(*),"
-                           " pg_catalog.set_config('pgsweep.n%d', (", rows, node);
-    append_number(out, node);
-    appendPQExpBufferStr(out, " + pg_catalog.count(*))::pg_catalog.text, true) FROM gone");
+    void *scratch = talloc_new(NULL);
+    PQExpBuffer so_far = createPQExpBuffer();
+    append_number(so_far, node);
+    appendPQExpBufferStr(out, template_fill(scratch, RUNS, "counted",
+                                            TEMPLATE_SLOTS({"rows", rows}, {"node", mem_printf(scratch, "%d", node)},
+                                                           {"number", buffer_take(scratch, so_far)})));
+    talloc_free(scratch);
 }
 
 void run_append_assertion(PQExpBuffer out, int node)

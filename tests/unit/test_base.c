@@ -13,6 +13,7 @@
 #include "pgsweep/instant.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
 static void *ctx;
@@ -394,6 +395,42 @@ START_TEST(embedded_files_are_found_by_path)
 }
 END_TEST
 
+START_TEST(templates_fill_their_slots)
+{
+    ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
+                                   TEMPLATE_SLOTS({"rows", "DELETE FROM a\nRETURNING 1"}, {"node", "7"}, {"number", "n"})),
+                     "WITH gone AS (\n    DELETE FROM a\n    RETURNING 1\n)\n"
+                     "SELECT pg_catalog.count(*),\n"
+                     "       pg_catalog.set_config('pgsweep.n7',\n"
+                     "                             (n OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)\n"
+                     "  FROM gone");
+    /* A line with a slot that has no value is left out. */
+    ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
+                                   TEMPLATE_SLOTS({"rows", "SELECT"}, {"node", NULL}, {"number", NULL})),
+                     "WITH gone AS (\n    SELECT\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
+    ck_assert_str_eq(template_why(ctx, "sql/runs.sql", "counted"),
+                     "Counts the rows of one step, and adds them to the number of its table in this transaction.");
+}
+END_TEST
+
+START_TEST(template_that_is_not_there_ends_the_process)
+{
+    template_fill(NULL, "sql/runs.sql", "count", NULL);
+}
+END_TEST
+
+START_TEST(template_without_a_value_for_a_slot_ends_the_process)
+{
+    template_fill(NULL, "sql/runs.sql", "counted", TEMPLATE_SLOTS({"node", "7"}, {"number", "n"}));
+}
+END_TEST
+
+START_TEST(template_without_the_slot_ends_the_process)
+{
+    template_fill(NULL, "sql/runs.sql", "note_unfinished", TEMPLATE_SLOTS({"node", "7"}));
+}
+END_TEST
+
 static Suite *base_suite(void)
 {
     Suite *suite = suite_create("base");
@@ -423,10 +460,14 @@ static Suite *base_suite(void)
     tcase_add_test(tests, instants_have_an_order);
     tcase_add_test(tests, arrays_grow_zeroed_and_owned);
     tcase_add_test(tests, embedded_files_are_found_by_path);
+    tcase_add_test(tests, templates_fill_their_slots);
     suite_add_tcase(suite, tests);
     /* Without the fixture: what it allocated would be reported as a leak of the early exit. */
     TCase *ends = tcase_create("ends");
     tcase_add_exit_test(ends, out_of_memory_ends_the_process, SWEEP_INTERNAL);
+    tcase_add_exit_test(ends, template_that_is_not_there_ends_the_process, SWEEP_INTERNAL);
+    tcase_add_exit_test(ends, template_without_a_value_for_a_slot_ends_the_process, SWEEP_INTERNAL);
+    tcase_add_exit_test(ends, template_without_the_slot_ends_the_process, SWEEP_INTERNAL);
     suite_add_tcase(suite, ends);
     return suite;
 }
