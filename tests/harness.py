@@ -327,6 +327,11 @@ class Runner:
                 running.kill()
 
 
+def one_line(text):
+    """SQL without its layout: tests look for what a statement says, however it is broken into lines."""
+    return re.sub(r"(?<=\() | (?=\))", "", " ".join(text.split()))
+
+
 class ServerLog:
     """What reached the server since the test began (or since mark())."""
 
@@ -358,10 +363,10 @@ class ServerLog:
         return found
 
     def statements(self, application="pgsweep"):
-        """The SQL of each statement that was executed, in order."""
+        """The SQL of each statement that was executed, in order, each in one line."""
         pattern = re.compile(r"LOG:\s+(?:statement|execute [^:]*): (.*)", re.S)
         matches = (pattern.match(message) for _, message in self.records(application))
-        return [match.group(1) for match in matches if match]
+        return [one_line(match.group(1)) for match in matches if match]
 
     def matching(self, regex, application="pgsweep"):
         """The statements that match a regular expression (case-insensitive)."""

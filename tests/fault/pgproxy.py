@@ -482,6 +482,8 @@ class PgProxy:
 
     def seen(self, connection, kind, sql):
         """Logs SQL and returns the first rule that acts on it; every rule counts its hits."""
+        # In one line, as the rules are written, however the statement is laid out.
+        sql = re.sub(r"(?<=\() | (?=\))", "", " ".join(sql.split()))
         with self.lock:
             self.log.append(Seen(connection, kind, sql))
             on = "parse" if kind == "parse" else "execute"
