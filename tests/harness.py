@@ -327,11 +327,6 @@ class Runner:
                 running.kill()
 
 
-def one_line(text):
-    """SQL without its layout: tests look for what a statement says, however it is broken into lines."""
-    return re.sub(r"(?<=\() | (?=\))", "", " ".join(text.split()))
-
-
 class ServerLog:
     """What reached the server since the test began (or since mark())."""
 
@@ -363,10 +358,10 @@ class ServerLog:
         return found
 
     def statements(self, application="pgsweep"):
-        """The SQL of each statement that was executed, in order, each in one line."""
+        """The SQL of each statement that was executed, in order; a line that begins in brackets follows them at once."""
         pattern = re.compile(r"LOG:\s+(?:statement|execute [^:]*): (.*)", re.S)
         matches = (pattern.match(message) for _, message in self.records(application))
-        return [one_line(match.group(1)) for match in matches if match]
+        return [re.sub(r"\(\s+", "(", match.group(1)) for match in matches if match]
 
     def matching(self, regex, application="pgsweep"):
         """The statements that match a regular expression (case-insensitive)."""

@@ -34,7 +34,7 @@ SELECT pg_catalog.set_config(s.name, s.value, false)
            ('search_path', $1::pg_catalog.text, 0),
            ('application_name', $2::pg_catalog.text, 0),
            ('synchronous_commit', $6::pg_catalog.text, 0),
-           -- How long anything may take; what is left to a limit of the session ends the run in its pauses.
+           -- How long anything may take. What would end the session in a pause of the run is switched off.
            ('lock_timeout', $3::pg_catalog.text, 0),
            ('statement_timeout', $4::pg_catalog.text, 0),
            ('idle_in_transaction_session_timeout', $5::pg_catalog.text, 0),
