@@ -102,11 +102,23 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
     return true;
 }
 
+/* One column pair, compared as the constraint compares it. */
+static void append_pair(PQExpBuffer out, const struct plan_edge *edge, size_t i, const char *alias, const char *other)
+{
+    if (!edge->operators[i])
+        appendPQExpBuffer(out, "%s.%s = %s.%s", other, edge->referred[i], alias, edge->columns[i]);
+    else
+        appendPQExpBuffer(out, "%s.%s%s %s %s.%s%s%s", other, edge->referred[i], edge->referred_casts[i],
+                          edge->operators[i], alias, edge->columns[i], edge->column_casts[i], edge->collations[i]);
+}
+
 void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
 {
-    for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(out, "%s%s.%s = %s.%s", i ? " AND " : "", alias, edge->columns[i], other,
-                          edge->referred[i]);
+    for (size_t i = 0; i < edge->width; i++) {
+        if (i > 0)
+            appendPQExpBufferStr(out, " AND ");
+        append_pair(out, edge, i, alias, other);
+    }
     reach_append_not_empty(out, edge, alias);
 }
 
