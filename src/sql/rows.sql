@@ -105,7 +105,8 @@ SELECT b.*
  WHERE EXISTS (
        SELECT FROM {table} AS u
         WHERE {match}
-          AND {not_going})
+          AND {not_going}
+       )
 
 --- unkept
 -- The shared rows that lose their last reference.
