@@ -358,10 +358,10 @@ class ServerLog:
         return found
 
     def statements(self, application="pgsweep"):
-        """The SQL of each statement that was executed, in order."""
+        """The SQL of each statement that was executed, in order; a line that begins in brackets follows them at once."""
         pattern = re.compile(r"LOG:\s+(?:statement|execute [^:]*): (.*)", re.S)
         matches = (pattern.match(message) for _, message in self.records(application))
-        return [match.group(1) for match in matches if match]
+        return [re.sub(r"\(\s+", "(", match.group(1)) for match in matches if match]
 
     def matching(self, regex, application="pgsweep"):
         """The statements that match a regular expression (case-insensitive)."""

@@ -22,7 +22,7 @@ bool effects_batch(struct effects *effects, const void *ctx, struct db_step *ste
                    int *failed, struct error *err);
 
 /* The version of the state schema that this program needs. */
-enum { STATE_VERSION = 1 };
+enum { STATE_VERSION = 2 };
 
 /* Checks that the state schema is there, new enough, and usable by the role; SWEEP_USAGE with the way
  * out ("pgsweep init", the GRANT) when not. */
@@ -36,6 +36,10 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role);
 
 /* The advisory lock of a policy: its key in this database. */
 int64_t run_lock_key(const char *policy);
+
+/* The application_name of a run, "pgsweep/POLICY/RUN-ID", owned by ctx. The server cuts it after 63 bytes: a policy's
+ * name is shortened to what leaves the run's id whole, since a run finds its own lost session by it. */
+char *run_application_name(const void *ctx, const char *policy, const char *run_id);
 
 /* Takes the lock; when another session holds it, SWEEP_LOCKED with who that is. */
 bool run_lock(struct db *db, const char *policy, struct error *err);
@@ -94,6 +98,12 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
  * directories, else NULL). */
 enum { QUEUE_PARAMS = 5 };
 void queue_append_insert(PQExpBuffer out, const char *select, int first);
+
+/* The key of the dead letter of an entry of the queue, as SQL over its columns: the whole value, and what else
+ * tells it from others of the same value. */
+#define QUEUE_LETTER_KEY \
+    "CASE WHEN root IS NOT NULL THEN ARRAY[value, root]" \
+    "     WHEN endpoint IS NOT NULL THEN ARRAY[value, bucket, endpoint] ELSE ARRAY[value] END"
 
 /* Writes down which columns name objects and directories, for the look before an object is deleted. */
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);
