@@ -22,7 +22,7 @@ bool effects_batch(struct effects *effects, const void *ctx, struct db_step *ste
                    int *failed, struct error *err);
 
 /* The version of the state schema that this program needs. */
-enum { STATE_VERSION = 1 };
+enum { STATE_VERSION = 2 };
 
 /* Checks that the state schema is there, new enough, and usable by the role; SWEEP_USAGE with the way
  * out ("pgsweep init", the GRANT) when not. */
@@ -92,6 +92,12 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
  * directories, else NULL). */
 enum { QUEUE_PARAMS = 5 };
 void queue_append_insert(PQExpBuffer out, const char *select, int first);
+
+/* The key of the dead letter of an entry of the queue, as SQL over its columns: the whole value, and what else
+ * tells it from others of the same value. */
+#define QUEUE_LETTER_KEY \
+    "CASE WHEN root IS NOT NULL THEN ARRAY[value, root]" \
+    "     WHEN endpoint IS NOT NULL THEN ARRAY[value, bucket, endpoint] ELSE ARRAY[value] END"
 
 /* Writes down which columns name objects and directories, for the look before an object is deleted. */
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);

@@ -39,6 +39,7 @@ struct plan_edge {
     struct plan_node *parent; /* the table referred to */
     struct plan_node *child;  /* the referring table; NULL when the policy does not delete from it */
     const char *table;        /* the referring table, quoted with its schema */
+    const char *table_oid;    /* of it */
     const char *constraint;   /* its name, or where the policy states the reference */
     char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
     bool stated;     /* by the policy: an empty text refers to nothing */
@@ -46,11 +47,17 @@ struct plan_edge {
     const char **columns;  /* quoted, in the referring table */
     const char **referred; /* quoted, in the parent's table */
     const char **names;    /* columns, not quoted */
+    /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast collation". */
+    const char **operators;      /* OPERATOR(schema.=): left the referred column, right the referencing one */
+    const char **referred_casts; /* ::schema.type, or empty */
+    const char **column_casts;   /* the same for the referencing column */
+    const char **collations;     /* COLLATE schema.name where the columns' collations differ, else empty */
+    bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)" means the same */
     bool *not_null;
     bool *text; /* the column holds text, which may be empty */
     size_t width;
-    bool indexed;   /* the referring side */
-    int64_t pages;  /* size of the referring table */
+    bool indexed;   /* the referring side, in every partition */
+    int64_t pages;  /* size of the referring table, or of its partitions that lack an index */
 };
 
 /* column = value in rows that stay; the value is a parameter. */
@@ -132,7 +139,7 @@ struct plan {
     bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
-    struct catalog_answer *answers; /* what the catalog was asked */
+    struct catalog *catalog;  /* what the catalog was asked */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
