@@ -37,6 +37,10 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role);
 /* The advisory lock of a policy: its key in this database. */
 int64_t run_lock_key(const char *policy);
 
+/* The application_name of a run, "pgsweep/POLICY/RUN-ID", owned by ctx. The server cuts it after 63 bytes: a policy's
+ * name is shortened to what leaves the run's id whole, since a run finds its own lost session by it. */
+char *run_application_name(const void *ctx, const char *policy, const char *run_id);
+
 /* Takes the lock; when another session holds it, SWEEP_LOCKED with who that is. */
 bool run_lock(struct db *db, const char *policy, struct error *err);
 

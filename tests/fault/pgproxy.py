@@ -486,6 +486,7 @@ class PgProxy:
 
     def seen(self, connection, kind, sql):
         """Logs SQL and returns the first rule that acts on it; every rule counts its hits."""
+        sql = re.sub(r"\(\s+", "(", sql)
         with self.lock:
             self.log.append(Seen(connection, kind, sql))
             on = "parse" if kind == "parse" else "execute"
