@@ -150,8 +150,18 @@ void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_n
 /* Rows are deleted from the node's table. */
 bool order_is_deleted(const struct plan_node *node);
 
+/* Finds out which tables of the plan are partitions or children of others. */
+bool order_relate(struct plan *plan, struct db *db, struct error *err);
+
+/* A row of one may be a row of the other: the same table, or a partition and its parent. */
+bool order_same_rows(const struct plan *plan, const struct plan_table *a, const struct plan_table *b);
+
 /* Compares deleted nodes by when a transaction comes to them. */
 int order_compare(const struct plan_node *a, const struct plan_node *b);
+
+/* "has younger TABLE", as a condition on a candidate t: something below it, along the references that the policy deletes
+ * along within its own table, is no candidate. Appends nothing where there are no such references. */
+void below_append_guard(PQExpBuffer out, const struct plan *plan);
 
 /* "a.x = b.y AND ...": the row alias refers through the edge to the row other, and not by an empty text. */
 void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other);
