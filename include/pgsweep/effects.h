@@ -22,7 +22,7 @@ bool effects_batch(struct effects *effects, const void *ctx, struct db_step *ste
                    int *failed, struct error *err);
 
 /* The version of the state schema that this program needs. */
-enum { STATE_VERSION = 1 };
+enum { STATE_VERSION = 2 };
 
 /* Checks that the state schema is there, new enough, and usable by the role; SWEEP_USAGE with the way
  * out ("pgsweep init", the GRANT) when not. */
@@ -107,6 +107,13 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
  * protected stays; a name that could lead out of its root is refused and reported. */
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
+
+/* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
+ * nothing. On the server's disk when it returns true. May be called again. */
+bool spared_record(struct effects *effects, const struct plan *plan, struct error *err);
+
+/* Removes what runs of the policy wrote down, this one and earlier ones. Call with the lock held. */
+bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err);
 
 /* A candidate could not go: one more attempt for its dead letter (of this run: one, however often it is
  * noted). attempts: of all runs; parked: that was the last. key: the values of the plan's key columns. On the

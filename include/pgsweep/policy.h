@@ -195,6 +195,19 @@ struct condition_facts {
 bool condition_check(const void *ctx, const struct setting *condition, struct condition_facts *facts,
                      struct error *err);
 
+/* The names and operators in a text of SQL, also in what EXPLAIN prints. */
+struct condition_words {
+    const char **calls; /* names that an opening bracket follows */
+    size_t call_count;
+    const char **words; /* all names */
+    size_t word_count;
+    const char **operators;
+    size_t operator_count;
+};
+
+/* Fills words, owned by ctx. False when the text cannot be read to its end. */
+bool condition_words(const void *ctx, const char *text, struct condition_words *words);
+
 /* Appends the condition in brackets, with :cutoff replaced by cutoff (an SQL expression). The text
  * must have passed condition_check. */
 void condition_append(PQExpBuffer out, const char *text, const char *cutoff);

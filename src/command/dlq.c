@@ -79,7 +79,7 @@ static const struct verb object_verbs[] = {
             "         coalesce(last_error, ''), run_id FROM gone, LATERAL (SELECT"
             "         CASE WHEN root IS NOT NULL THEN ARRAY[value, root] ELSE ARRAY["
             "         CASE WHEN pg_catalog.octet_length(value) > 2000 THEN pg_catalog.left(value, 500) ELSE value END] END) AS k(key)"
-            "  ON CONFLICT (policy, kind, key) DO UPDATE SET state = 'discarded', last_at = pg_catalog.now())"
+            "  ON CONFLICT (policy, kind, digest) DO UPDATE SET state = 'discarded', last_at = pg_catalog.now())"
             " SELECT id FROM gone"},
     {.name = NULL},
 };

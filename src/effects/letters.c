@@ -14,7 +14,7 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
         "letter_note",
         "INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id)"
         " VALUES ($1, $2::pg_catalog.text[], $3, nullif($4, ''), $5)"
-        " ON CONFLICT (policy, kind, key) DO UPDATE SET"
+        " ON CONFLICT (policy, kind, digest) DO UPDATE SET"
         "   attempts = CASE WHEN l.state = 'closed' THEN 1 WHEN l.run_id = excluded.run_id THEN l.attempts"
         "                   ELSE l.attempts + 1 END,"
         "   first_at = CASE WHEN l.state = 'closed' THEN pg_catalog.now() ELSE l.first_at END,"

@@ -73,7 +73,7 @@ bool queue_note_failed(struct effects *effects, const void *ctx, const char *con
         " SELECT DISTINCT ON (policy, kind, value, root) policy, kind,"
         "        CASE WHEN root IS NULL THEN ARRAY[value] ELSE ARRAY[value, root] END, root, 'parked', attempts,"
         "        coalesce(last_error, ''), run_id FROM gone"
-        " ON CONFLICT (policy, kind, key) DO UPDATE SET state = 'parked', attempts = excluded.attempts,"
+        " ON CONFLICT (policy, kind, digest) DO UPDATE SET state = 'parked', attempts = excluded.attempts,"
         " error = excluded.error, last_at = pg_catalog.now()";
     const char **nothing = mem_array(ctx, const char *, count + 1);
     const char *params[] = {db_array(ctx, ids, count), db_array(ctx, errors, count),

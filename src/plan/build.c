@@ -149,7 +149,7 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
     bool ok = catalog_read_ahead(plan, db, err) && build_root(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
-              conditions_build(plan, db, err) && build_directory(plan, err) && build_walk(plan, db, err);
+              conditions_build(plan, db, request, err) && build_directory(plan, err) && build_walk(plan, db, err);
     if (!ok) {
         talloc_free(plan);
         return false;

@@ -90,7 +90,25 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
                  struct error *err);
 
 /* Checks where, guards and keep actions against the schema and puts their SQL into the plan. */
-bool conditions_build(struct plan *plan, struct db *db, struct error *err);
+bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err);
+
+/* What a condition of the policy reads, as far as PostgreSQL tells. */
+struct reads {
+    bool beyond;   /* not known to read the row t only */
+    bool anything; /* it may read any table, */
+    const char **tables; /* else these: their oids */
+    size_t count;
+};
+
+/* Asks PostgreSQL, in a READ ONLY transaction, how it understands the condition, which sql expresses and facts describe. What it
+ * cannot say is taken for the worst. False: the connection is lost, or the catalog cannot be read. */
+bool reads_ask(struct plan *plan, struct db *db, const char *sql, const struct condition_facts *facts,
+               struct reads *reads, struct error *err);
+
+/* Finds out which conditions the run's own deletions may make spare less, and notes it in where and guards. where (NULL: there is
+ * none) and guards (one for each of the policy's) tell what they read. run_id: as in the request. */
+bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
+                   const char *run_id, struct error *err);
 
 /* Reads the database's clock and sets cutoff and cutoff_value. */
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err);

@@ -1,4 +1,4 @@
--- The state schema of pgsweep, version 1. Run by "pgsweep init"; may be run again at any time.
+-- The state schema of pgsweep, version 2. Run by "pgsweep init"; may be run again at any time.
 -- A dry run needs none of it.
 
 CREATE SCHEMA IF NOT EXISTS pgsweep;
@@ -80,11 +80,31 @@ CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     sqlstate text,
     run_id   text NOT NULL,
     first_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    last_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    UNIQUE (policy, kind, key)
+    last_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
 
-INSERT INTO pgsweep.state (version) VALUES (1)
+-- A key may be longer than an index entry can be, so it is found by its digest.
+CREATE OR REPLACE FUNCTION pgsweep.key_digest(key text[]) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS 'SELECT pg_catalog.sha256(pg_catalog.convert_to($1::pg_catalog.text, pg_catalog.getdatabaseencoding()))';
+COMMENT ON FUNCTION pgsweep.key_digest(text[]) IS 'SHA-256 of a key, given as the texts of its columns.';
+
+ALTER TABLE pgsweep.dead_letters ADD COLUMN IF NOT EXISTS digest bytea NOT NULL
+    GENERATED ALWAYS AS (pgsweep.key_digest(key)) STORED;
+ALTER TABLE pgsweep.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
+CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_digest ON pgsweep.dead_letters (policy, kind, digest);
+-- Every chunk asks whether there are such letters.
+CREATE INDEX IF NOT EXISTS dead_letters_obeyed ON pgsweep.dead_letters (policy)
+    WHERE kind = 'row' AND state IN ('parked', 'discarded');
+
+CREATE TABLE IF NOT EXISTS pgsweep.spared (
+    run_id text NOT NULL,
+    digest bytea NOT NULL,
+    PRIMARY KEY (run_id, digest)
+);
+COMMENT ON TABLE pgsweep.spared IS 'While a run is on: digests of the keys that it spares, where its own deletions could make them candidates.';
+
+INSERT INTO pgsweep.state (version) VALUES (2)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()
      WHERE pgsweep.state.version < excluded.version;
