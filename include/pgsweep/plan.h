@@ -137,6 +137,8 @@ struct plan {
     bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
+    const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
+    const char *cutoff_date;  /* and its date there */
     struct catalog_answer *answers; /* what the catalog was asked */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;

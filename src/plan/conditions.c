@@ -27,22 +27,26 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
     return false;
 }
 
-/* Sets *sql (owned by the plan) and notes whether the condition reads more than the row t. */
+char *condition_probe(const struct plan *plan, const char *sql, bool boolean)
+{
+    return mem_printf(plan, "SELECT FROM %s AS t WHERE %s%s", plan->nodes[0]->table.ident, sql,
+                      boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
+}
+
+/* Sets *sql (owned by the plan) and says what its tokens tell about the condition. */
 static bool build_one(struct plan *plan, struct db *db, const char *what,
                       const struct setting *condition, bool boolean, const char **sql,
                       struct condition_facts *facts, struct error *err)
 {
-    char *cutoff = mem_printf(plan, "$1::%s", plan->age->type);
     if (!condition_check(plan, condition, facts, err))
         return false;
     PQExpBuffer text = createPQExpBuffer();
-    condition_append(text, condition->value, cutoff);
+    bool ok = cutoff_append_condition(text, plan, db, what, condition, boolean, err);
     *sql = buffer_take(plan, text);
-    /* Where it is going to stand: an aggregate, say, is no condition. */
-    char *probe = mem_printf(plan, "SELECT FROM %s AS t WHERE t.%s < %s AND %s%s",
-                             plan->nodes[0]->table.ident, plan->age->ident, cutoff, *sql,
-                             boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
-    bool ok = db_check(db, probe, err);
+    if (!ok)
+        return false;
+    char *probe = condition_probe(plan, *sql, boolean);
+    ok = db_check(db, probe, err);
     talloc_free(probe);
     return ok || explain(plan, db, what, condition, err);
 }

@@ -10,8 +10,8 @@ static const char CONDITIONS[] = "sql/conditions.sql";
 /* The tables in question, and what each is a partition or child of. */
 struct families {
     const struct plan *plan;
-    struct db_rows *rows; /* member, ancestor */
-    bool triggers;        /* some table that is acted on has a trigger that may change anything */
+    struct db_rows *rows;     /* member, ancestor */
+    struct db_rows *triggers; /* tables that triggers of those that are acted on may change; a row with NULL: any */
 };
 
 /* A row of one may be a row of the other: they have an ancestor (or themselves) in common. */
@@ -39,6 +39,17 @@ static bool is_on_path(const struct plan_node *from, const struct plan_node *nod
     return false;
 }
 
+/* A trigger may change rows of the table. */
+static bool is_triggered(const struct families *f, const char *oid)
+{
+    for (int i = 0; i < db_rows_count(f->triggers); i++) {
+        const char *changed = db_rows_get(f->triggers, i, 0);
+        if (!changed || are_kin(f, oid, changed))
+            return true;
+    }
+    return false;
+}
+
 /* Rows of the table are deleted or changed by a node that is not on the path (NULL: by any). */
 static bool is_acted_on(const struct families *f, const char *oid, const struct plan_node *path)
 {
@@ -53,21 +64,28 @@ static bool is_acted_on(const struct families *f, const char *oid, const struct 
 
 static bool reads_are_freeable(const struct families *f, const struct reads *reads)
 {
-    bool freeable = reads->anything || f->triggers;
+    bool freeable = reads->anything || is_triggered(f, f->plan->nodes[0]->table.oid);
     for (size_t i = 0; i < reads->count && !freeable; i++)
-        freeable = is_acted_on(f, reads->tables[i], NULL);
+        freeable = is_acted_on(f, reads->tables[i], NULL) || is_triggered(f, reads->tables[i]);
     return freeable;
 }
 
 /* A row that refers to t over others keeps it until it, or one of those between, goes by another way. */
 static bool path_is_freeable(const struct families *f, const struct plan_node *from)
 {
-    bool freeable = f->triggers;
-    for (size_t i = 1; i < f->plan->node_count && !freeable; i++) {
+    bool freeable = false;
+    for (size_t i = 0; i < f->plan->node_count && !freeable; i++) {
         const struct plan_node *node = f->plan->nodes[i];
-        freeable = is_on_path(from, node) && is_acted_on(f, node->table.oid, from);
+        freeable = is_on_path(from, node) && (is_triggered(f, node->table.oid) ||
+                                              (i > 0 && is_acted_on(f, node->table.oid, from)));
     }
     return freeable;
+}
+
+static void add(const void *ctx, const char ***oids, size_t *count, const char *oid)
+{
+    size_t i = mem_grow(ctx, oids, count);
+    (*oids)[i] = oid;
 }
 
 static bool ask_families(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
@@ -76,12 +94,15 @@ static bool ask_families(struct plan *plan, struct db *db, const struct reads *w
     const char **oids = NULL;
     size_t count = 0;
     for (size_t i = 0; i < plan->node_count; i++)
-        oids[mem_grow(plan, &oids, &count)] = plan->nodes[i]->table.oid;
+        add(plan, &oids, &count, plan->nodes[i]->table.oid);
     for (size_t g = 0; g <= plan->policy->guard_count; g++) {
         const struct reads *reads = g > 0 ? &guards[g - 1] : where;
         for (size_t i = 0; reads && i < reads->count; i++)
-            oids[mem_grow(plan, &oids, &count)] = reads->tables[i];
+            add(plan, &oids, &count, reads->tables[i]);
     }
+    for (int i = 0; i < db_rows_count(f->triggers); i++)
+        if (db_rows_get(f->triggers, i, 0))
+            add(plan, &oids, &count, db_rows_get(f->triggers, i, 0));
     const char *params[] = {db_array(plan, oids, count)};
     return db_query(db, plan, template_fill(plan, CONDITIONS, "families", NULL), 1, params, &f->rows, err);
 }
@@ -90,19 +111,15 @@ static bool ask_triggers(struct plan *plan, struct db *db, struct families *f, s
 {
     const char **gone = NULL, **updated = NULL;
     size_t gone_count = 0, updated_count = 0;
-    struct db_rows *rows;
     for (size_t i = 0; i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];
         if (node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS)
-            gone[mem_grow(plan, &gone, &gone_count)] = node->table.oid;
+            add(plan, &gone, &gone_count, node->table.oid);
         else if (plan_acts(node))
-            updated[mem_grow(plan, &updated, &updated_count)] = node->table.oid;
+            add(plan, &updated, &updated_count, node->table.oid);
     }
     const char *params[] = {db_array(plan, gone, gone_count), db_array(plan, updated, updated_count)};
-    if (!db_query(db, plan, template_fill(plan, CONDITIONS, "triggers", NULL), 2, params, &rows, err))
-        return false;
-    f->triggers = db_rows_bool(rows, 0, 0);
-    return true;
+    return db_query(db, plan, template_fill(plan, CONDITIONS, "triggers", NULL), 2, params, &f->triggers, err);
 }
 
 bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
@@ -112,7 +129,7 @@ bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, 
     bool any = false;
     if ((!where && plan->guard_count == 0) || !run_id)
         return true;
-    if (!ask_families(plan, db, where, guards, &f, err) || !ask_triggers(plan, db, &f, err))
+    if (!ask_triggers(plan, db, &f, err) || !ask_families(plan, db, where, guards, &f, err))
         return false;
     plan->where_freeable = where && reads_are_freeable(&f, where);
     any = plan->where_freeable;

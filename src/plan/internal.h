@@ -4,6 +4,9 @@
 
 #include "pgsweep/plan.h"
 
+/* Oids of the types that an age column may have; they never change (pg_type.dat). */
+enum { TYPE_DATE = 1082, TYPE_TIMESTAMP = 1114, TYPE_TIMESTAMPTZ = 1184 };
+
 /* Asks for all that the policy names, in three round trips; the functions below find the answers there. */
 bool catalog_read_ahead(struct plan *plan, struct db *db, struct error *err);
 
@@ -88,6 +91,15 @@ bool catalog_key(struct plan_node *node, struct error *err);
 /* Finds what refers to the root, directly or not, and makes nodes and edges of it. */
 bool graph_build(struct plan *plan, struct db *db, const struct plan_request *request,
                  struct error *err);
+
+/* Appends the condition with each :cutoff as a value of the type that PostgreSQL expects there: the instant, or the local time or
+ * date of time_zone. boolean: it is a condition, not a label. what names it in messages. SWEEP_USAGE where the type cannot
+ * be told and matters. */
+bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db *db, const char *what,
+                             const struct setting *condition, bool boolean, struct error *err);
+
+/* "SELECT ..." with an expression in the place where it is going to stand: an aggregate, say, is no condition. Owned by plan. */
+char *condition_probe(const struct plan *plan, const char *sql, bool boolean);
 
 /* Checks where, guards and keep actions against the schema and puts their SQL into the plan. */
 bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err);

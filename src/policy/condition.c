@@ -276,15 +276,26 @@ bool condition_check(const void *ctx, const struct setting *condition, struct co
     return r.wrong ? broken(condition, r.wrong, err) : true;
 }
 
-void condition_append(PQExpBuffer out, const char *text, const char *cutoff)
+size_t condition_cutoffs(const char *text)
+{
+    struct scanner s = {.p = text};
+    size_t count = 0;
+    for (enum token token; (token = next_token(&s)) != T_END && token != T_BROKEN;)
+        count += token == T_CUTOFF;
+    return count;
+}
+
+void condition_append(PQExpBuffer out, const char *text, const char *const *cutoffs, size_t count)
 {
     struct scanner s = {.p = text};
     const char *done = text;
+    size_t use = 0;
     appendPQExpBufferChar(out, '(');
     for (enum token token; (token = next_token(&s)) != T_END && token != T_BROKEN;) {
         if (token == T_CUTOFF) {
             appendBinaryPQExpBuffer(out, done, (size_t)(s.start - done));
-            appendPQExpBufferStr(out, cutoff);
+            appendPQExpBufferStr(out, cutoffs[use + 1 < count ? use : count - 1]);
+            use++;
             done = s.p;
         }
     }

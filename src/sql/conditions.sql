@@ -95,8 +95,9 @@ SELECT member, ancestor
   FROM up
 
 --- triggers
--- Is there a trigger or rule that may change any row of any table when rows go ($1: oids of tables) or are updated ($2)?
--- Foreign keys are no matter here: they are in the plan.
+-- Which tables may a trigger or rule change when rows go ($1: oids of tables) or are updated ($2)? Those whose names stand in the
+-- source of its function or of one that it calls; where the source does not tell, any. Foreign keys are no matter here: they are in
+-- the plan. C functions do not count: the common ones change the row itself.
 WITH RECURSIVE down AS (
     SELECT o AS oid, true AS goes
       FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS o
@@ -107,16 +108,42 @@ WITH RECURSIVE down AS (
     SELECT i.inhrelid, down.goes
       FROM down
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) down.oid
+), called AS (
+    SELECT g.tgfoid AS oid
+      FROM down
+      JOIN pg_catalog.pg_trigger AS g ON g.tgrelid OPERATOR(pg_catalog.=) down.oid
+     WHERE NOT g.tgisinternal
+       AND g.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])
+       AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) CASE WHEN down.goes THEN 8 ELSE 16 END)
+           OPERATOR(pg_catalog.<>) 0
+     UNION
+    SELECT other.oid
+      FROM called
+      JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) called.oid
+      JOIN pg_catalog.pg_proc AS other
+           ON other.pronamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace
+          AND pg_catalog.lower(other.proname::pg_catalog.text) OPERATOR(pg_catalog.=)
+              ANY (pg_catalog.regexp_split_to_array(pg_catalog.lower(p.prosrc), '[^a-z0-9_$\u0080-\uffff]+'))
+), source AS (
+    SELECT pg_catalog.regexp_split_to_array(pg_catalog.lower(p.prosrc), '[^a-z0-9_$\u0080-\uffff]+') AS words,
+           l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['sql', 'plpgsql']::pg_catalog.name[])
+           OR p.prosrc OPERATOR(pg_catalog.=) '' OR p.prosrc OPERATOR(pg_catalog.~*) '\mexecute\M' AS opaque
+      FROM called
+      JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) called.oid
+      JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) p.prolang
+     WHERE l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['internal', 'c']::pg_catalog.name[])
 )
-SELECT EXISTS (SELECT FROM down
-                 JOIN pg_catalog.pg_trigger AS g ON g.tgrelid OPERATOR(pg_catalog.=) down.oid
-                 JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid
-                 JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) p.prolang
-                WHERE NOT g.tgisinternal
-                  AND g.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])
-                  AND l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['internal', 'c']::pg_catalog.name[])
-                  AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) CASE WHEN down.goes THEN 8 ELSE 16 END)
-                      OPERATOR(pg_catalog.<>) 0)
-    OR EXISTS (SELECT FROM down
-                 JOIN pg_catalog.pg_rewrite AS r ON r.ev_class OPERATOR(pg_catalog.=) down.oid
-                WHERE r.ev_type OPERATOR(pg_catalog.=) CASE WHEN down.goes THEN '4' ELSE '2' END::pg_catalog."char")
+SELECT NULL::pg_catalog.oid AS oid
+  FROM source
+ WHERE opaque
+ UNION
+SELECT NULL
+  FROM down
+  JOIN pg_catalog.pg_rewrite AS r ON r.ev_class OPERATOR(pg_catalog.=) down.oid
+ WHERE r.ev_type OPERATOR(pg_catalog.=) CASE WHEN down.goes THEN '4' ELSE '2' END::pg_catalog."char"
+ UNION
+SELECT CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog."char"[]) THEN c.oid END
+  FROM source
+  JOIN pg_catalog.pg_class AS c ON pg_catalog.lower(c.relname::pg_catalog.text) OPERATOR(pg_catalog.=) ANY (source.words)
+ WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v', 'f']::pg_catalog."char"[])
+   AND c.relnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace
