@@ -78,6 +78,8 @@ const char *db_where(const struct db *db);    /* "database X on host:port", for 
 struct db_statement {
     const char *name; /* unique within the process, for the server's log */
     const char *sql;  /* parameters as $1, $2... with explicit casts */
+    const char *why;  /* what it is for, in a sentence, for people; may be NULL */
+    const char *parameters; /* "$1 cutoff, $2 how many rows", for people; may be NULL */
 };
 
 /* Rows of one result. Freed with talloc_free, or with their context. */

@@ -39,6 +39,7 @@ struct plan_edge {
     struct plan_node *parent; /* the table referred to */
     struct plan_node *child;  /* the referring table; NULL when the policy does not delete from it */
     const char *table;        /* the referring table, quoted with its schema */
+    const char *table_oid;    /* of it */
     const char *constraint;   /* its name, or where the policy states the reference */
     char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
     bool stated;     /* by the policy: an empty text refers to nothing */
@@ -46,11 +47,17 @@ struct plan_edge {
     const char **columns;  /* quoted, in the referring table */
     const char **referred; /* quoted, in the parent's table */
     const char **names;    /* columns, not quoted */
+    /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast collation". */
+    const char **operators;      /* OPERATOR(schema.=): left the referred column, right the referencing one */
+    const char **referred_casts; /* ::schema.type, or empty */
+    const char **column_casts;   /* the same for the referencing column */
+    const char **collations;     /* COLLATE schema.name where the columns' collations differ, else empty */
+    bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)" means the same */
     bool *not_null;
     bool *text; /* the column holds text, which may be empty */
     size_t width;
-    bool indexed;   /* the referring side */
-    int64_t pages;  /* size of the referring table */
+    bool indexed;   /* the referring side, in every partition */
+    int64_t pages;  /* size of the referring table, or of its partitions that lack an index */
 };
 
 /* column = value in rows that stay; the value is a parameter. */
@@ -84,7 +91,8 @@ struct plan_node {
     size_t link_count;
     struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
     size_t use_count;
-    struct plan_edge *self;    /* references of this table's rows to each other */
+    struct plan_edge *self;    /* references of this table's rows to each other: of a shared table all; of the root those
+                                * that are deleted along (a row goes only where everything below it is a candidate too) */
     size_t self_count;
     int turn;                  /* of a shared table: its place in plan->shared, from 1 */
     const struct plan_column **key; /* its primary key; of the root, shared tables and recursive nodes */
@@ -99,6 +107,12 @@ struct plan_guard {
     const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
     const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
     bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
+    bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
+};
+
+/* A table that is a partition or child of another, at any depth: oids as text. */
+struct plan_inheritance {
+    const char *child, *parent;
 };
 
 enum plan_strategy { STRATEGY_RANGE, STRATEGY_LOCKED };
@@ -126,6 +140,8 @@ struct plan {
     bool by_row;       /* one transaction for each candidate */
     const struct plan_column *directory; /* names a row's working directory; NULL: none */
     const char *directory_root;          /* absolute; NULL when directory is */
+    struct plan_inheritance *inheritance; /* among the plan's tables */
+    size_t inheritance_count;
     bool has_objects;  /* some table names stored objects */
     bool looks_beyond; /* a condition or guard is not known to read the candidate's own row only */
     bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it */
@@ -139,7 +155,7 @@ struct plan {
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
-    struct catalog_answer *answers; /* what the catalog was asked */
+    struct catalog *catalog;  /* what the catalog was asked */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
@@ -183,6 +199,14 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
 
 /* The condition that a root row t is one of the keys in the array parameters from number first on. */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
+
+/* The policy deletes along references of the root's rows to each other. */
+bool plan_has_below(const struct plan *plan);
+
+/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows below them, locked in the order of the
+ * key. Parameters: the key arrays. What another session adds below while this waits for locks is found by sending it
+ * again with its own answer: repeat until the number of rows is the same twice; then nothing can be added. */
+void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* How many statements act on the rows of node: one for each edge, or one for all that a recursive node reaches.
  * plan_step_edge: the edge of statement number i, NULL for that one. */
@@ -241,12 +265,23 @@ struct plan_spared {
     int64_t rows;
 };
 
+/* Shared rows that lose a reference and stay, by the references that keep them: one may be kept by several. */
+struct plan_kept {
+    int node;       /* the shared table: index of its node */
+    const char *by; /* the referencing table, quoted with its schema */
+    const char *constraint;
+    int64_t rows;
+};
+
 struct plan_counts {
     int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
     int64_t eligible;  /* candidates that would go */
     int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
+    int64_t *kept_by_node;  /* of a shared table: rows that lose a reference and stay; dry run only */
+    struct plan_kept *kept; /* by node, most rows first; only references that keep any */
+    size_t kept_count;
 };
 
 /* Counts in one READ ONLY transaction, that is one snapshot. dependents: also the rows that hang on

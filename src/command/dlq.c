@@ -49,8 +49,8 @@ static const struct verb dlq_verbs[] = {
     {.name = "retry", .operands = IDS_OR_POLICY, .done = "will be tried again",
      .sql = "WITH back AS (DELETE FROM pgsweep.dead_letters WHERE id = ANY ($1::pg_catalog.int8[])"
             "  AND kind <> 'row' RETURNING policy, kind, key, root, run_id, id),"
-            " queued AS (INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root)"
-            "  SELECT kind, policy, run_id, 'dlq retry', key[1], root FROM back),"
+            " queued AS (INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root, bucket, endpoint)"
+            "  SELECT kind, policy, run_id, 'dlq retry', key[1], root, CASE WHEN kind = 'object' THEN key[2] END, key[3] FROM back),"
             " rows AS (UPDATE pgsweep.dead_letters SET state = 'waiting', attempts = 0"
             "  WHERE id = ANY ($1::pg_catalog.int8[]) AND kind = 'row' RETURNING id)"
             " SELECT id FROM back UNION ALL SELECT id FROM rows"},
@@ -71,15 +71,13 @@ static const struct verb object_verbs[] = {
      .done = "due now; the next run or \"pgsweep objects drain\" tries again",
      .sql = "UPDATE pgsweep.object_queue SET state = 'queued', attempts = 0, next_attempt = pg_catalog.now()"
             " WHERE $1::pg_catalog.int8[] IS NULL OR id = ANY ($1::pg_catalog.int8[]) RETURNING id"},
-    /* It stays known, as a letter that nobody tries again. A URL may be longer than an index can hold. */
+    /* It stays known, as a letter that nobody tries again. */
     {.name = "discard", .operands = IDS, .done = "discarded",
      .sql = "WITH gone AS (DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING *),"
             " kept AS (INSERT INTO pgsweep.dead_letters (policy, kind, key, root, state, attempts, error, run_id)"
             "  SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, 'discarded', attempts,"
-            "         coalesce(last_error, ''), run_id FROM gone, LATERAL (SELECT"
-            "         CASE WHEN root IS NOT NULL THEN ARRAY[value, root] ELSE ARRAY["
-            "         CASE WHEN pg_catalog.octet_length(value) > 2000 THEN pg_catalog.left(value, 500) ELSE value END] END) AS k(key)"
-            "  ON CONFLICT (policy, kind, digest) DO UPDATE SET state = 'discarded', last_at = pg_catalog.now())"
+            "         coalesce(last_error, ''), run_id FROM gone, LATERAL (SELECT " QUEUE_LETTER_KEY ") AS k(key)"
+            "  ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE SET state = 'discarded', last_at = pg_catalog.now())"
             " SELECT id FROM gone"},
     {.name = NULL},
 };

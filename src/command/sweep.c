@@ -12,6 +12,7 @@
 #include "pgsweep/report.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/sweep.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
 enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEOUT_MS = 60 * 1000 };
@@ -34,7 +35,7 @@ static bool read_runtime(struct run *run, struct error *err)
     if (!plan_interval_ms(run->db, setting, "max_runtime", &run->budget.max_runtime_ms, err))
         return false;
     return run->budget.max_runtime_ms > 0 ||
-           error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" is not longer than nothing", setting->origin,
+           error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" must be a positive interval", setting->origin,
                      setting->value);
 }
 
@@ -79,13 +80,13 @@ static bool prepare(struct run *run, struct error *err)
                                          .cutoff = run->options->cutoff,
                                          .allow_missing_index = run->options->allow_missing_index,
                                          .run_id = run->options->dry_run ? NULL : run->report->run_id};
-    char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
+    char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
     struct db_rows *rows;
     if (!command_connect(run->report, run->options, name, &run->db, err) ||
         !db_set_limits(run->db, &limits, err) || !read_budget(run, err))
         return false;
-    if (!db_query(run->db, run->report,
-                  "SELECT pg_catalog.now(), pg_catalog.pg_is_in_recovery()", 0, NULL, &rows, err))
+    if (!db_query(run->db, run->report, template_fill(run->report, "sql/session.sql", "server_state", NULL), 0, NULL,
+                  &rows, err))
         return false;
     run->report->started = db_rows_get(rows, 0, 0);
     if (request.live && db_rows_bool(rows, 0, 1)) {

@@ -9,10 +9,15 @@
 #include "pgsweep/text.h"
 
 const struct db_statement db_begin = {
-    "begin", "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"};
+    .name = "begin",
+    .sql = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+    .why = "Begins a transaction in which every statement sees what is committed when it starts."};
 const struct db_statement db_begin_read_only = {
-    "begin_read_only", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"};
-const struct db_statement db_commit = {"commit", "COMMIT"};
+    .name = "begin_read_only",
+    .sql = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    .why = "Begins a transaction that cannot write and sees one state of the database throughout."};
+const struct db_statement db_commit = {
+    .name = "commit", .sql = "COMMIT", .why = "Ends the transaction; pgsweep checks that the server answers COMMIT."};
 
 static int rows_destructor(struct db_rows *rows)
 {

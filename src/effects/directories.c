@@ -292,7 +292,7 @@ static bool note_entries(struct removal *r, const struct entries *list, int64_t 
 {
     int64_t dead = 0;
     if (list->count > 0 &&
-        !queue_note_failed(r->effects, r->ctx, list->ids, list->reasons, NULL, list->count, &dead, err))
+        !queue_note_failed(r->effects, r->ctx, list->ids, list->reasons, list->count, &dead, err))
         return false;
     r->report->directories.dead += dead;
     *waiting += (int64_t)list->count - dead;

@@ -102,7 +102,7 @@ static bool note_failed(struct drain *d, const struct entries *failed, struct er
     int64_t gone = 0;
     if (failed->count == 0)
         return true;
-    if (!queue_note_failed(d->effects, d->ctx, failed->ids, failed->texts, failed->places, failed->count, &gone, err))
+    if (!queue_note_failed(d->effects, d->ctx, failed->ids, failed->texts, failed->count, &gone, err))
         return false;
     d->report->objects.dead += gone;
     d->report->objects.failed += (int64_t)failed->count - gone;

@@ -8,7 +8,12 @@
 struct effects {
     struct db *db;
     bool dry_run;
+    struct db_statement commit_waits; /* see run_make_durable */
+    struct db_statement touch;
 };
+
+/* Sets the statements that are sent again and again (src/effects/runs.c). */
+void run_statements(struct effects *effects);
 
 /* False, with SWEEP_INTERNAL, in a dry run. */
 bool effects_allowed(const struct effects *effects, struct error *err);
@@ -37,10 +42,9 @@ bool survivors_mark(struct effects *effects, const void *ctx, const struct store
 enum { QUEUE_ATTEMPTS = 10 };
 
 /* One more attempt failed for these entries of the queue: they wait longer and longer, and those that
- * were tried often enough become dead letters (*dead). places (may be NULL): what stands in a letter for a
- * value that is too long for an index. */
+ * were tried often enough become dead letters (*dead). */
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
-                       const char *const *errors, const char *const *places, size_t count, int64_t *dead, struct error *err);
+                       const char *const *errors, size_t count, int64_t *dead, struct error *err);
 
 /* These entries are none to act on, and why: they leave the queue's round, and stay for a person to look at. */
 bool queue_mark_foreign(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,

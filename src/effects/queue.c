@@ -53,36 +53,27 @@ bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_r
 }
 
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
-                       const char *const *errors, const char *const *places, size_t count,
-                       int64_t *dead, struct error *err)
+                       const char *const *errors, size_t count, int64_t *dead, struct error *err)
 {
     static const char again_sql[] =
         "UPDATE pgsweep.object_queue AS q SET attempts = q.attempts + 1, last_error = f.error,"
         " next_attempt = pg_catalog.now() + least(interval '1 min' * 2.0 ^ least(q.attempts, 20), interval '1 day')"
         " FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)"
         " WHERE q.id = f.id";
-    /* A directory's letter has its root in the key: the same name may be below several roots. */
     static const char dead_sql[] =
-        /* A URL may be longer than what an index can hold; the place that it names is not. */
-        "WITH gone AS (DELETE FROM pgsweep.object_queue AS q USING ROWS FROM ("
-        "   pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, place)"
-        "  WHERE q.id = f.id AND q.attempts >= $3::pg_catalog.int4 RETURNING q.policy, q.kind,"
-        "  CASE WHEN pg_catalog.octet_length(q.value) > 2000 THEN coalesce(f.place, pg_catalog.left(q.value, 500))"
-        "       ELSE q.value END AS value, q.root, q.last_error, q.attempts, q.run_id)"
+        "WITH gone AS (DELETE FROM pgsweep.object_queue AS q WHERE q.id = ANY ($1::pg_catalog.int8[])"
+        "  AND q.attempts >= $2::pg_catalog.int4 RETURNING *)"
         " INSERT INTO pgsweep.dead_letters (policy, kind, key, root, state, attempts, error, run_id)"
-        " SELECT DISTINCT ON (policy, kind, value, root) policy, kind,"
-        "        CASE WHEN root IS NULL THEN ARRAY[value] ELSE ARRAY[value, root] END, root, 'parked', attempts,"
-        "        coalesce(last_error, ''), run_id FROM gone"
-        " ON CONFLICT (policy, kind, digest) DO UPDATE SET state = 'parked', attempts = excluded.attempts,"
-        " error = excluded.error, last_at = pg_catalog.now()";
-    const char **nothing = mem_array(ctx, const char *, count + 1);
-    const char *params[] = {db_array(ctx, ids, count), db_array(ctx, errors, count),
-                            mem_printf(ctx, "%d", QUEUE_ATTEMPTS)};
+        " SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, 'parked', attempts,"
+        "        coalesce(last_error, ''), run_id FROM gone, LATERAL (SELECT " QUEUE_LETTER_KEY ") AS k(key)"
+        " ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE SET state = 'parked',"
+        " attempts = excluded.attempts, error = excluded.error, last_at = pg_catalog.now()";
+    const char *params[] = {db_array(ctx, ids, count), db_array(ctx, errors, count)};
     struct db_rows *rows;
     if (!effects_query(effects, ctx, again_sql, 2, params, NULL, err))
         return false;
-    params[1] = db_array(ctx, places ? places : nothing, count);
-    if (!effects_query(effects, ctx, dead_sql, 3, params, &rows, err))
+    params[1] = mem_printf(ctx, "%d", QUEUE_ATTEMPTS);
+    if (!effects_query(effects, ctx, dead_sql, 2, params, &rows, err))
         return false;
     *dead = db_rows_affected(rows);
     return true;

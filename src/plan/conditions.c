@@ -136,6 +136,20 @@ static bool build_letters(struct plan *plan, struct db *db, bool live, struct er
     return true;
 }
 
+/* A row goes together with all that is below it. What the run's own deletions make free there stays all the same. */
+static void build_below(struct plan *plan)
+{
+    if (!plan_has_below(plan))
+        return;
+    PQExpBuffer sql = createPQExpBuffer();
+    below_append_guard(sql, plan);
+    size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+    plan->guards[g] = (struct plan_guard){.below = true, .freeable = plan->spared_run != NULL};
+    plan->guards[g].name = mem_printf(plan, "has %s below it that stay", plan->nodes[0]->table.name);
+    plan->guards[g].sql = buffer_take(plan, sql);
+    plan->looks_beyond = true;
+}
+
 bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err)
 {
     const struct policy *policy = plan->policy;
@@ -152,6 +166,9 @@ bool conditions_build(struct plan *plan, struct db *db, const struct plan_reques
             return false;
     }
     build_implied(plan, db);
-    return freeable_note(plan, db, policy->where.value ? &where : NULL, reads, request->run_id, err) &&
-           build_letters(plan, db, request->live, err);
+    if (!freeable_note(plan, db, policy->where.value ? &where : NULL, reads, request->run_id, err) ||
+        !build_letters(plan, db, request->live, err))
+        return false;
+    build_below(plan);
+    return true;
 }

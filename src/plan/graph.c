@@ -53,8 +53,8 @@ static bool resolve_listed(struct graph *g, struct error *err)
 static void refuse(struct graph *g, const struct reference *ref, bool by_constraint)
 {
     const struct plan_edge *edge = &ref->edge;
-    bool self = strcmp(ref->table_oid, edge->parent->table.oid) == 0;
-    bool root = strcmp(ref->table_oid, g->plan->nodes[0]->table.oid) == 0; /* a younger one stays */
+    bool self = strcmp(ref->edge.table_oid, edge->parent->table.oid) == 0;
+    bool root = strcmp(ref->edge.table_oid, g->plan->nodes[0]->table.oid) == 0; /* a younger one stays */
     const char *action = edge->on_delete == 'c' && !root ? "delete" : rule_can_detach(edge) ? "detach" : "keep";
     g->detail = talloc_asprintf_append(
         g->detail, "%s%s refers to %s (constraint %s, ON DELETE %s)", *g->detail ? "\n" : "",
@@ -129,8 +129,8 @@ static struct plan_node *make_node(struct graph *g, const struct reference *ref,
 bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
 {
     struct plan *plan = g->plan;
-    int rule = rule_for(g, ref->table_oid, ref->edge.constraint);
-    bool root = strcmp(ref->table_oid, plan->nodes[0]->table.oid) == 0;
+    int rule = rule_for(g, ref->edge.table_oid, ref->edge.constraint);
+    bool root = strcmp(ref->edge.table_oid, plan->nodes[0]->table.oid) == 0;
     bool cascade = plan->policy->unlisted == UNLISTED_CASCADE && ref->edge.on_delete == 'c' && !root;
     const struct policy_dependent *which = rule < 0 ? NULL : &plan->policy->dependents[rule];
     /* What the policy does not state needs no decision where it is the policy that states the reference. */
@@ -139,7 +139,7 @@ bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
             refuse(g, ref, root);
         return true;
     }
-    struct plan_node *node = find_node(plan, ref->table_oid, which, ref->edge.parent->orphan);
+    struct plan_node *node = find_node(plan, ref->edge.table_oid, which, ref->edge.parent->orphan);
     if (!node || (node->index == 0 && which))
         node = make_node(g, ref, rule, err);
     if (!node)

@@ -102,6 +102,17 @@ static bool check_index(struct plan *plan, const struct plan_node *node, const s
     return error_hint(err, "%s Or run with --allow-missing-index.", create);
 }
 
+/* Not refused: the rows of a shared table are few beside those that link to them. */
+static void note_shared(struct plan *plan, const struct plan_node *orphan)
+{
+    for (size_t e = 0; e < orphan->use_count + orphan->self_count; e++) {
+        const struct plan_edge *edge = e < orphan->use_count ? &orphan->uses[e] : &orphan->self[e - orphan->use_count];
+        if (!edge->indexed)
+            plan_note(plan, "no index on %s (%s): finding out whether a row of %s is still used reads the whole table",
+                      edge->table, edge->columns[0], orphan->table.label);
+    }
+}
+
 static bool check_indexes(struct plan *plan, const struct plan_request *request, struct error *err)
 {
     for (size_t i = 1; i < plan->node_count; i++)
@@ -109,11 +120,14 @@ static bool check_indexes(struct plan *plan, const struct plan_request *request,
             if (!plan->nodes[i]->edges[e].indexed &&
                 !check_index(plan, plan->nodes[i], &plan->nodes[i]->edges[e], request, err))
                 return false;
+    for (size_t i = 1; i < plan->node_count; i++)
+        note_shared(plan, plan->nodes[i]);
     return true;
 }
 
 bool graph_check(struct graph *g, const struct plan_request *request, struct error *err)
 {
     return check_refusals(g, err) && check_unused(g, err) && order_build(g->plan, err) &&
-           check_updates(g->plan, g->db, err) && check_indexes(g->plan, request, err);
+           check_updates(g->plan, g->db, err) && references_read_indexes(g->plan, g->db, err) &&
+           check_indexes(g->plan, request, err);
 }

@@ -7,12 +7,29 @@
 /* Oids of the types that an age column may have; they never change (pg_type.dat). */
 enum { TYPE_DATE = 1082, TYPE_TIMESTAMP = 1114, TYPE_TIMESTAMPTZ = 1184 };
 
-/* Asks for all that the policy names, in three round trips; the functions below find the answers there. */
-bool catalog_read_ahead(struct plan *plan, struct db *db, struct error *err);
+/* Asks for all foreign keys, and for the tables that the policy names; the functions below find the answers there. */
+bool catalog_open(struct plan *plan, struct db *db, struct error *err);
 
-/* Runs the embedded query of that name, unless the same was asked before. rows belong to the plan. */
-bool catalog_ask(struct plan *plan, struct db *db, const char *name, int nparams, const char *const *params,
-                 struct db_rows **rows, struct error *err);
+/* Asks for these tables and their columns at once, so that catalog_table finds them. */
+bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err);
+
+/* Rows of an answer: from first up to, not including, end. */
+struct catalog_range {
+    const struct db_rows *rows;
+    int first, end;
+};
+
+/* Answers to the templates of the same names in sql/catalog.sql and sql/references.sql. catalog_find: row is -1 where
+ * there is no such table. catalog_stated: the columns of the policy's reference of that number. */
+bool catalog_find(struct plan *plan, struct db *db, const char *name, const struct db_rows **rows, int *row,
+                  struct error *err);
+bool catalog_columns(struct plan *plan, struct db *db, const char *oid, struct catalog_range *range, struct error *err);
+bool catalog_stated(struct plan *plan, struct db *db, size_t reference, struct catalog_range *range, struct error *err);
+const struct db_rows *catalog_foreign_keys(const struct plan *plan);
+
+/* A reference to the table referred concerns rows of the table oid: it is that table, one of its partitions or
+ * children, or the whole that it is a partition of. */
+bool catalog_concerns(const struct plan *plan, const char *oid, const char *referred);
 
 /* The table of that name, with its columns. *found is false when there is none. */
 bool catalog_table(struct plan *plan, struct db *db, const char *name, struct plan_table *table,
@@ -27,13 +44,15 @@ bool catalog_no_table(struct db *db, const struct setting *name, struct error *e
 /* A reference as the catalog or the policy tells it, before anybody decided what to do about it. */
 struct reference {
     struct plan_edge edge;
-    const char *table_oid; /* of the referring table */
 };
 
 /* All references to the table of parent: foreign keys (also to its partitions and children), then the
  * ones that the policy states. */
 bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
                      struct reference **references, size_t *count, struct error *err);
+
+/* Finds out whether indexes serve the references of the plan, on the side that refers. */
+bool references_read_indexes(struct plan *plan, struct db *db, struct error *err);
 
 /* That the tables of the references which the policy states are there. */
 bool references_check(struct plan *plan, struct db *db, struct error *err);
@@ -161,8 +180,21 @@ void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_n
 /* Rows are deleted from the node's table. */
 bool order_is_deleted(const struct plan_node *node);
 
+/* Finds out which tables of the plan are partitions or children of others. */
+bool order_relate(struct plan *plan, struct db *db, struct error *err);
+
+/* A row of one may be a row of the other: the same table, or a partition and its parent. */
+bool order_same_rows(const struct plan *plan, const struct plan_table *a, const struct plan_table *b);
+
 /* Compares deleted nodes by when a transaction comes to them. */
 int order_compare(const struct plan_node *a, const struct plan_node *b);
+
+/* plan_append_candidate without the guard of dead letters, or without that of the rows below. */
+void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below);
+
+/* "has younger TABLE", as a condition on a candidate t: something below it, along the references that the policy deletes
+ * along within its own table, is no candidate. Appends nothing where there are no such references. */
+void below_append_guard(PQExpBuffer out, const struct plan *plan);
 
 /* "a.x = b.y AND ...": the row alias refers through the edge to the row other, and not by an empty text. */
 void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other);

@@ -42,7 +42,7 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
                         enum leaf leaf)
 {
     char from[24];
-    bool exists = leaf_is_mid(leaf);
+    bool exists = leaf_is_mid(leaf) || !link->plain;
     snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
     if (link->child->index == 0 && leaf == LEAF_CORRELATED) {
         reach_append_match(out, link, from, alias);

@@ -46,14 +46,14 @@ void plan_append_digest(PQExpBuffer out, const struct plan *plan)
     appendPQExpBufferStr(out, "]::pg_catalog.text, pg_catalog.getdatabaseencoding()))");
 }
 
-static void append_predicate(PQExpBuffer out, const struct plan *plan, bool letters)
+void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below)
 {
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql)
         appendPQExpBuffer(out, " AND %s", plan->where_sql);
     /* IS FALSE: a guard that cannot be decided spares. */
     for (size_t i = 0; i < plan->guard_count; i++)
-        if (letters || !plan->guards[i].letters)
+        if ((letters || !plan->guards[i].letters) && (below || !plan->guards[i].below))
             appendPQExpBuffer(out, " AND %s IS FALSE", plan->guards[i].sql);
     if (!plan->spared_run)
         return;
@@ -85,12 +85,12 @@ void plan_append_held(PQExpBuffer out, const struct plan *plan)
 
 void plan_append_candidate(PQExpBuffer out, const struct plan *plan)
 {
-    append_predicate(out, plan, true);
+    candidate_append(out, plan, true, true);
 }
 
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan)
 {
-    append_predicate(out, plan, false);
+    candidate_append(out, plan, false, true);
 }
 
 /* SELECT * FROM the key arrays in the parameters from first on, in the order given. */
@@ -139,8 +139,9 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
 void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
 {
     for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(out, "%s%s.%s = %s.%s", i ? " AND " : "", alias, edge->columns[i], other,
-                          edge->referred[i]);
+        appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? " AND " : "", other, edge->referred[i],
+                          edge->referred_casts[i], edge->operators[i], alias, edge->columns[i], edge->column_casts[i],
+                          *edge->collations[i] ? " " : "", edge->collations[i]);
     reach_append_not_empty(out, edge, alias);
 }
 
@@ -198,7 +199,7 @@ static void append_last(PQExpBuffer out, const struct plan *plan, const struct p
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
                            const char *parent, enum leaf leaf)
 {
-    bool exists = leaf_is_mid(leaf);
+    bool exists = leaf_is_mid(leaf) || !edge->plain;
     if (!exists)
         reach_append_list(out, alias, edge->columns, edge->width, true);
     appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
@@ -232,7 +233,7 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
         reach_append_match(out, edge, alias, "t");
         return;
     }
-    if (root && leaf_is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
+    if (root && edge->plain && leaf_is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
         reach_append_list(out, alias, edge->columns, edge->width, true);
         if (edge->width == 1) {
             appendPQExpBuffer(out, " = ANY ($%d::%s[])", first_key(leaf), plan->key[0]->type);

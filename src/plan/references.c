@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
 static struct reference *add_reference(struct plan *plan, struct reference **list, size_t *count,
                                        size_t width)
@@ -16,7 +16,25 @@ static struct reference *add_reference(struct plan *plan, struct reference **lis
     edge->referred = mem_array(plan, const char *, width);
     edge->not_null = mem_array(plan, bool, width);
     edge->text = mem_array(plan, bool, width);
+    edge->operators = mem_array(plan, const char *, width);
+    edge->referred_casts = mem_array(plan, const char *, width);
+    edge->column_casts = mem_array(plan, const char *, width);
+    edge->collations = mem_array(plan, const char *, width);
+    edge->plain = true;
     return &(*list)[i];
+}
+
+/* What the template "comparison" tells of pair i, from column first on. */
+static void take_comparison(struct plan_edge *edge, size_t i, const struct db_rows *rows, int row, int first)
+{
+    const char *operator = db_rows_get(rows, row, first);
+    const char *collation = db_rows_get(rows, row, first + 3);
+    /* Types that have no "=" in common: check_types tells. */
+    edge->operators[i] = operator ? operator : "OPERATOR(pg_catalog.=)";
+    edge->referred_casts[i] = operator ? db_rows_get(rows, row, first + 1) : "";
+    edge->column_casts[i] = operator ? db_rows_get(rows, row, first + 2) : "";
+    edge->collations[i] = collation ? collation : "";
+    edge->plain = edge->plain && db_rows_bool(rows, row, first + 4);
 }
 
 /* One row for each column pair; rows of one constraint follow each other. Returns the next row. */
@@ -27,6 +45,8 @@ static int take_foreign_key(struct plan *plan, struct db *db, const struct db_ro
     const char *oid = db_rows_get(rows, row, 0);
     while (end < db_rows_count(rows) && strcmp(db_rows_get(rows, end, 0), oid) == 0)
         end++;
+    if (!catalog_concerns(plan, parent->table.oid, db_rows_get(rows, row, 8)))
+        return end;
     struct reference *ref = add_reference(plan, list, count, (size_t)(end - row));
     struct plan_edge *edge = &ref->edge;
     edge->parent = parent;
@@ -38,25 +58,23 @@ static int take_foreign_key(struct plan *plan, struct db *db, const struct db_ro
         edge->columns[i] = db_quote_ident(db, plan, edge->names[i]);
         edge->referred[i] = db_quote_ident(db, plan, db_rows_get(rows, r, 6));
         edge->not_null[i] = db_rows_bool(rows, r, 7);
+        take_comparison(edge, i, rows, r, 9);
     }
-    edge->indexed = db_rows_bool(rows, row, 8);
-    edge->pages = db_rows_int(rows, row, 9);
     edge->table = db_rows_get(rows, row, 4);
-    ref->table_oid = db_rows_get(rows, row, 3);
+    ref->edge.table_oid = db_rows_get(rows, row, 3);
     return end;
 }
 
-static bool check_stated(const struct policy_reference *from, const struct db_rows *rows,
-                         struct error *err)
+static bool check_stated(const struct policy_reference *from, struct catalog_range range, struct error *err)
 {
-    for (int r = 0; r < db_rows_count(rows); r++) {
-        const char *origin = from->columns[r].origin;
-        if (!db_rows_bool(rows, r, 5))
+    for (int r = range.first; r < range.end; r++) {
+        const char *origin = from->columns[r - range.first].origin;
+        if (!db_rows_bool(range.rows, r, 6))
             return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", origin,
-                             from->table.value, db_rows_get(rows, r, 3));
-        if (!db_rows_bool(rows, r, 6))
+                             from->table.value, db_rows_get(range.rows, r, 4));
+        if (!db_rows_bool(range.rows, r, 7))
             return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", origin,
-                             from->refers_to.value, db_rows_get(rows, r, 4));
+                             from->refers_to.value, db_rows_get(range.rows, r, 5));
     }
     return true;
 }
@@ -66,54 +84,51 @@ static bool check_types(struct plan *plan, struct db *db, const struct plan_edge
 {
     PQExpBuffer sql = createPQExpBuffer();
     appendPQExpBuffer(sql, "SELECT FROM %s AS a, %s AS b WHERE ", edge->table, edge->parent->table.ident);
-    for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(sql, "%sa.%s = b.%s", i ? " AND " : "", edge->columns[i], edge->referred[i]);
+    reach_append_match(sql, edge, "a", "b");
     char *text = buffer_take(plan, sql);
     bool ok = db_check(db, text, err);
     talloc_free(text);
     return ok || error_prefix(err, "%s: the columns of the reference", edge->constraint);
 }
 
-static bool take_stated(struct plan *plan, struct db *db, const struct policy_reference *from,
-                        struct plan_node *parent, struct reference **list, size_t *count,
-                        struct error *err)
+static void fill_stated(struct plan *plan, struct db *db, const char *origin, struct catalog_range range,
+                        struct reference *ref)
 {
-    size_t n = from->column_count;
-    const char **columns = mem_array(plan, const char *, n + 1);
-    const char **referred = mem_array(plan, const char *, n + 1);
-    struct db_rows *rows;
-    for (size_t i = 0; i < n; i++) {
-        columns[i] = from->columns[i].column;
-        referred[i] = from->columns[i].value ? from->columns[i].value : "";
-    }
-    const char *params[] = {from->table.value, from->refers_to.value, db_array(plan, columns, n),
-                            db_array(plan, referred, n)};
-    if (!catalog_ask(plan, db, "sql/catalog_stated_reference.sql", 4, params, &rows, err))
-        return error_prefix(err, "%s", from->table.origin);
-    /* A table that this schema lacks is looked at where the policy lists it. */
-    if (db_rows_count(rows) == 0 || strcmp(db_rows_get(rows, 0, 1), parent->table.oid) != 0)
-        return true;
-    if (!check_stated(from, rows, err))
-        return false;
-    struct reference *ref = add_reference(plan, list, count, n);
+    const struct db_rows *rows = range.rows;
     struct plan_edge *edge = &ref->edge;
-    edge->parent = parent;
-    edge->constraint = from->table.origin;
+    edge->constraint = origin;
     edge->on_delete = 'a';
     edge->stated = true;
-    for (size_t i = 0; i < n; i++) {
-        edge->names[i] = columns[i];
-        edge->columns[i] = db_quote_ident(db, plan, columns[i]);
-        edge->referred[i] = db_quote_ident(db, plan, referred[i]);
-        edge->not_null[i] = db_rows_bool(rows, (int)i, 7);
-        edge->text[i] = db_rows_bool(rows, (int)i, 8);
+    for (size_t i = 0; i < edge->width; i++) {
+        int r = range.first + (int)i;
+        edge->names[i] = db_rows_get(rows, r, 4);
+        edge->columns[i] = db_quote_ident(db, plan, edge->names[i]);
+        edge->referred[i] = db_quote_ident(db, plan, db_rows_get(rows, r, 5));
+        edge->not_null[i] = db_rows_bool(rows, r, 8);
+        edge->text[i] = db_rows_bool(rows, r, 9);
+        take_comparison(edge, i, rows, r, 11);
     }
-    edge->indexed = db_rows_bool(rows, 0, 9);
-    edge->shared = !db_rows_bool(rows, 0, 10);
-    edge->pages = db_rows_int(rows, 0, 11);
-    edge->table = db_rows_get(rows, 0, 2);
-    ref->table_oid = db_rows_get(rows, 0, 0);
-    return check_types(plan, db, edge, err);
+    edge->shared = !db_rows_bool(rows, range.first, 10);
+    edge->table = db_rows_get(rows, range.first, 3);
+    ref->edge.table_oid = db_rows_get(rows, range.first, 1);
+}
+
+static bool take_stated(struct plan *plan, struct db *db, size_t reference, struct plan_node *parent,
+                        struct reference **list, size_t *count, struct error *err)
+{
+    const struct policy_reference *from = &plan->policy->references[reference];
+    struct catalog_range range;
+    if (!catalog_stated(plan, db, reference, &range, err))
+        return false;
+    /* A table that this schema lacks is looked at where the policy lists it. */
+    if (range.first == range.end || strcmp(db_rows_get(range.rows, range.first, 2), parent->table.oid) != 0)
+        return true;
+    if (!check_stated(from, range, err))
+        return false;
+    struct reference *ref = add_reference(plan, list, count, (size_t)(range.end - range.first));
+    ref->edge.parent = parent;
+    fill_stated(plan, db, from->table.origin, range, ref);
+    return check_types(plan, db, &ref->edge, err);
 }
 
 /* A table may be missing only where the policy says so of the dependent. */
@@ -134,10 +149,11 @@ bool references_check(struct plan *plan, struct db *db, struct error *err)
         if (from->column_count == 0)
             return error_set(err, SWEEP_USAGE, "%s: \"columns\" of the reference is empty", from->table.origin);
         for (int t = 0; t < 2; t++) {
-            struct db_rows *rows;
-            if (!catalog_ask(plan, db, "sql/catalog_table.sql", 1, &tables[t]->value, &rows, err))
+            const struct db_rows *rows;
+            int row;
+            if (!catalog_find(plan, db, tables[t]->value, &rows, &row, err))
                 return error_prefix(err, "%s", tables[t]->origin);
-            if (db_rows_count(rows) == 0 && !may_lack(policy, tables[t]->value))
+            if (row < 0 && !may_lack(policy, tables[t]->value))
                 return catalog_no_table(db, tables[t], err);
         }
     }
@@ -147,16 +163,67 @@ bool references_check(struct plan *plan, struct db *db, struct error *err)
 bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
                      struct reference **references, size_t *count, struct error *err)
 {
-    struct db_rows *rows;
-    const char *params[] = {parent->table.oid};
+    const struct db_rows *rows = catalog_foreign_keys(plan);
     *references = NULL;
     *count = 0;
-    if (!catalog_ask(plan, db, "sql/catalog_foreign_keys.sql", 1, params, &rows, err))
-        return false;
     for (int row = 0; row < db_rows_count(rows);)
         row = take_foreign_key(plan, db, rows, row, parent, references, count);
     for (size_t i = 0; i < plan->policy->reference_count; i++)
-        if (!take_stated(plan, db, &plan->policy->references[i], parent, references, count, err))
+        if (!take_stated(plan, db, i, parent, references, count, err))
             return false;
+    return true;
+}
+
+static void add_reference_columns(struct plan *plan, const struct plan_edge *edge, size_t number, const char **lists[3],
+                                  size_t counts[3])
+{
+    for (size_t c = 0; c < edge->width; c++) {
+        const char *values[] = {mem_printf(plan, "%zu", number), edge->table_oid, edge->names[c]};
+        for (int v = 0; v < 3; v++) {
+            size_t at = mem_grow(plan, &lists[v], &counts[v]);
+            lists[v][at] = values[v];
+        }
+    }
+}
+
+/* The references of all nodes, in one list. */
+static size_t list_edges(struct plan *plan, struct plan_edge ***edges)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        struct plan_node *node = plan->nodes[i];
+        struct plan_edge *lists[] = {node->edges, node->links, node->uses, node->self};
+        size_t counts[] = {node->edge_count, node->link_count, node->use_count, node->self_count};
+        for (int l = 0; l < 4; l++)
+            for (size_t e = 0; e < counts[l]; e++) {
+                size_t at = mem_grow(plan, edges, &count);
+                (*edges)[at] = &lists[l][e];
+            }
+    }
+    return count;
+}
+
+bool references_read_indexes(struct plan *plan, struct db *db, struct error *err)
+{
+    struct plan_edge **edges = NULL;
+    struct db_rows *rows;
+    const char **lists[3] = {0};
+    const char *params[3];
+    size_t counts[3] = {0};
+    size_t count = list_edges(plan, &edges);
+    for (size_t i = 0; i < count; i++) {
+        edges[i]->indexed = true; /* a table without partitions has nothing to read */
+        add_reference_columns(plan, edges[i], i, lists, counts);
+    }
+    for (int v = 0; v < 3; v++)
+        params[v] = db_array(plan, lists[v], counts[v]);
+    char *sql = template_fill(plan, "sql/references.sql", "indexes", NULL);
+    if (count > 0 && !db_query(db, plan, sql, 3, params, &rows, err))
+        return false;
+    for (int row = 0; count > 0 && row < db_rows_count(rows); row++) {
+        struct plan_edge *edge = edges[db_rows_int(rows, row, 0)];
+        edge->indexed = db_rows_bool(rows, row, 1);
+        edge->pages = db_rows_int(rows, row, 2);
+    }
     return true;
 }

@@ -40,8 +40,8 @@ static bool is_covered(const struct plan *plan, const char *oid)
  * keeps them until then; so does what a rule keeps. */
 static bool hangs(const struct graph *g, const struct reference *ref)
 {
-    int rule = rule_for(g, ref->table_oid, ref->edge.constraint);
-    if (rule < 0 || is_covered(g->plan, ref->table_oid))
+    int rule = rule_for(g, ref->edge.table_oid, ref->edge.constraint);
+    if (rule < 0 || is_covered(g->plan, ref->edge.table_oid))
         return false;
     enum policy_action action = g->plan->policy->dependents[rule].action;
     return action != ACTION_KEEP && action != ACTION_IGNORE;
@@ -78,21 +78,18 @@ static struct plan_edge *add_edge(struct plan *plan, struct plan_edge **list, si
 static void take_pending(struct plan *plan, const struct reference *ref)
 {
     struct plan_node *orphan = ref->edge.parent;
-    if (strcmp(ref->table_oid, orphan->table.oid) == 0) {
+    if (strcmp(ref->edge.table_oid, orphan->table.oid) == 0) {
         add_edge(plan, &orphan->self, &orphan->self_count, &ref->edge)->child = orphan;
     } else {
         struct plan_edge *use = add_edge(plan, &orphan->uses, &orphan->use_count, &ref->edge);
         for (size_t i = 0; i < plan->node_count; i++) {
             struct plan_node *node = plan->nodes[i];
-            if (!order_is_deleted(node) || strcmp(node->table.oid, ref->table_oid) != 0)
+            if (!order_is_deleted(node) || strcmp(node->table.oid, ref->edge.table_oid) != 0)
                 continue;
             use->child = node;
             add_edge(plan, &orphan->links, &orphan->link_count, &ref->edge)->child = node;
         }
     }
-    if (!ref->edge.indexed)
-        plan_note(plan, "no index on %s (%s): finding out whether a row of %s is still used reads the whole table",
-                  ref->edge.table, ref->edge.columns[0], orphan->table.label);
 }
 
 static bool deletes_from(const struct plan *plan, const char *oid)

@@ -18,7 +18,7 @@ SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsw
         FROM pgsweep.dead_letters AS l
        WHERE l.policy OPERATOR(pg_catalog.=) {policy}
          AND l.kind OPERATOR(pg_catalog.=) 'row'
-         AND l.digest OPERATOR(pg_catalog.=) {digest}
+         AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) {digest}
          AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL)
 
 --- look

@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS pgsweep.object_queue (
     source       text NOT NULL,
     value        text NOT NULL,
     root         text,
+    endpoint     text,
+    bucket       text,
     state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'foreign')),
     attempts     integer NOT NULL DEFAULT 0,
     created      timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -57,16 +59,53 @@ CREATE TABLE IF NOT EXISTS pgsweep.object_queue (
 );
 COMMENT ON TABLE pgsweep.object_queue IS 'Stored objects and directories whose rows are gone, entered in the transaction that deleted them, until they are gone too.';
 
+-- Since version 2.
+ALTER TABLE pgsweep.object_queue
+    ADD COLUMN IF NOT EXISTS endpoint text,
+    ADD COLUMN IF NOT EXISTS bucket   text;
+COMMENT ON COLUMN pgsweep.object_queue.endpoint IS 'The store that was configured when the entry was queued, without credentials. NULL: none was; the next run of the policy that has one decides.';
+COMMENT ON COLUMN pgsweep.object_queue.bucket IS 'The bucket of a value that names none itself.';
+
 CREATE INDEX IF NOT EXISTS object_queue_next ON pgsweep.object_queue (kind, state, next_attempt, id);
 
 CREATE TABLE IF NOT EXISTS pgsweep.object_sources (
+    id           bigint GENERATED ALWAYS AS IDENTITY,
     policy       text NOT NULL,
     kind         text NOT NULL DEFAULT 'object' CHECK (kind IN ('object', 'directory')),
     table_ident  text NOT NULL,
     column_ident text NOT NULL,
-    PRIMARY KEY (policy, kind, table_ident, column_ident)
+    path         text NOT NULL DEFAULT '',
+    table_oid    oid,
+    attnum       smallint,
+    endpoint     text,
+    bucket       text
 );
+-- Since version 2.
+ALTER TABLE pgsweep.object_sources
+    ADD COLUMN IF NOT EXISTS id        bigint GENERATED ALWAYS AS IDENTITY,
+    ADD COLUMN IF NOT EXISTS path      text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS table_oid oid,
+    ADD COLUMN IF NOT EXISTS attnum    smallint,
+    ADD COLUMN IF NOT EXISTS endpoint  text,
+    ADD COLUMN IF NOT EXISTS bucket    text,
+    DROP CONSTRAINT IF EXISTS object_sources_pkey;
+CREATE UNIQUE INDEX IF NOT EXISTS object_sources_id ON pgsweep.object_sources (id);
+CREATE UNIQUE INDEX IF NOT EXISTS object_sources_named
+    ON pgsweep.object_sources (policy, kind, table_ident, column_ident, path);
+UPDATE pgsweep.object_sources AS o
+   SET table_oid = a.attrelid,
+       attnum = a.attnum
+  FROM pg_catalog.pg_attribute AS a
+  JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE o.table_oid IS NULL
+   AND a.attnum > 0
+   AND NOT a.attisdropped
+   AND o.table_ident = '"' || pg_catalog.replace(n.nspname, '"', '""') || '"."' || pg_catalog.replace(c.relname, '"', '""') || '"'
+   AND o.column_ident = '"' || pg_catalog.replace(a.attname, '"', '""') || '"';
 COMMENT ON TABLE pgsweep.object_sources IS 'Columns that name stored objects or directories: looked at again before one is deleted.';
+COMMENT ON COLUMN pgsweep.object_sources.attnum IS 'With table_oid: finds the column again after it or its table was renamed. A table that is not there any more is looked for by its name.';
+COMMENT ON COLUMN pgsweep.object_sources.bucket IS 'With endpoint: where a bare key of this column lives.';
 
 CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -82,18 +121,15 @@ CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     first_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     last_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
-
--- A key may be longer than an index entry can be, so it is found by its digest.
+-- Since version 2: a key may be longer than an entry of an index can be.
 CREATE OR REPLACE FUNCTION pgsweep.key_digest(key text[]) RETURNS bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS 'SELECT pg_catalog.sha256(pg_catalog.convert_to($1::pg_catalog.text, pg_catalog.getdatabaseencoding()))';
-COMMENT ON FUNCTION pgsweep.key_digest(text[]) IS 'SHA-256 of a key, given as the texts of its columns.';
-
-ALTER TABLE pgsweep.dead_letters ADD COLUMN IF NOT EXISTS digest bytea NOT NULL
-    GENERATED ALWAYS AS (pgsweep.key_digest(key)) STORED;
+    AS $$SELECT pg_catalog.sha256(pg_catalog.convert_to(key::pg_catalog.text, pg_catalog.getdatabaseencoding()))$$;
 ALTER TABLE pgsweep.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
-CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_digest ON pgsweep.dead_letters (policy, kind, digest);
+CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_key ON pgsweep.dead_letters (policy, kind, pgsweep.key_digest(key));
+COMMENT ON COLUMN pgsweep.dead_letters.key IS 'Of a row: the values of its primary key. Of a directory: its name and root. Of an object: its value; then bucket and endpoint, where they are known.';
+COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
+
 -- Every chunk asks whether there are such letters.
 CREATE INDEX IF NOT EXISTS dead_letters_obeyed ON pgsweep.dead_letters (policy)
     WHERE kind = 'row' AND state IN ('parked', 'discarded');

@@ -331,6 +331,11 @@ static bool measure_distance(struct sweep *sweep, struct error *err)
     return true;
 }
 
+bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
+{
+    return budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+}
+
 bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err)
@@ -344,7 +349,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     sweep->durable = mem_array(report, int64_t, plan->node_count);
     if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err))
         return false;
-    sweep->exact = budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+    sweep->exact = sweep_is_exact(plan, budget);
     if (!plan->has_objects)
         report->objects.waiting = 0;
     statements_build(sweep);

@@ -71,7 +71,7 @@ def untouched(db):
     (["jobs", "--retain", "5 bananas"], ["option --retain", "bananas"]),
     (["jobs", "--chunk", "0"], ["option --chunk"]),
     (["jobs", "--max-rows", "-1"], ["option --max-rows"]),
-    (["jobs", "--max-runtime", "0 s"], ["option --max-runtime", "longer than nothing"]),
+    (["jobs", "--max-runtime", "0 s"], ["option --max-runtime", "positive interval"]),
     (["jobs", "--max-runtime", "5 bananas"], ["option --max-runtime"]),
     (["jobs", "--retries", "many"], ["option --retries"]),
     (["jobs", "--cutoff", "yesterdayish"], ["option --cutoff"]),

@@ -125,7 +125,7 @@ def test_M2_one_transaction_for_each_moc_and_the_order_inside(mocs, pgsweep, ser
             transactions.append(inside)
             inside = None
         else:
-            word = re.match(r'WITH gone AS \((UPDATE|DELETE FROM) "public"."(\w+)"', text)
+            word = re.match(r'WITH gone AS \(\s*(UPDATE|DELETE FROM) "public"."(\w+)"', text)
             if word:
                 assert inside is not None, text
                 inside.append(" ".join(word.groups()))
