@@ -41,7 +41,11 @@ bool spared_record(struct effects *effects, const struct plan *plan, struct erro
 bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err)
 {
     void *scratch = talloc_new(plan);
-    bool ok = patiently(effects, scratch, template_fill(scratch, SPARED, "forget", NULL), plan->policy->name, err);
+    const char *params[] = {plan->policy->name};
+    struct db_rows *rows;
+    bool ok = db_query(effects->db, scratch, template_fill(scratch, SPARED, "anything", NULL), 1, params, &rows, err) &&
+              (!db_rows_bool(rows, 0, 0) ||
+               patiently(effects, scratch, template_fill(scratch, SPARED, "forget", NULL), params[0], err));
     talloc_free(scratch);
     return ok;
 }

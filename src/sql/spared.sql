@@ -9,6 +9,12 @@ SELECT {run_id}, {digest}
  WHERE {held}
 ON CONFLICT DO NOTHING
 
+--- anything
+-- Has a run of the policy written anything down? $1: policy.
+SELECT EXISTS (SELECT FROM pgsweep.spared AS s
+                 JOIN pgsweep.runs AS r ON r.run_id OPERATOR(pg_catalog.=) s.run_id
+                WHERE r.policy OPERATOR(pg_catalog.=) $1::pg_catalog.text)
+
 --- forget
 -- Removes what this run wrote down, and what earlier runs of the policy left that never finished: the lock of the policy is
 -- held, so none of them can still be on. $1: policy.
