@@ -108,6 +108,10 @@ void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const cha
         appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? " AND " : "", other, edge->referred[i],
                           edge->referred_casts[i], edge->operators[i], alias, edge->columns[i], edge->column_casts[i],
                           *edge->collations[i] ? " " : "", edge->collations[i]);
+    if (edge->scope)
+        appendPQExpBuffer(out, " AND %s.tableoid OPERATOR(pg_catalog.=) ANY (%s)", alias, edge->scope);
+    if (edge->referred_scope)
+        appendPQExpBuffer(out, " AND %s.tableoid OPERATOR(pg_catalog.=) ANY (%s)", other, edge->referred_scope);
     reach_append_not_empty(out, edge, alias);
 }
 
