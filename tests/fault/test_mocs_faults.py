@@ -164,7 +164,7 @@ LOST = {"40001": {"action": "error", "sqlstate": "40001"}, "57P01": {"action": "
 
 @pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize("place", [LISTED, "'candidates '", BRICKS, COLLECT, ROOT_DELETE,
-                                   "^UPDATE pgsweep.runs SET chunks", "^COMMIT"])
+                                   "^UPDATE pgsweep.runs AS r SET chunks", "^COMMIT"])
 def test_O5_a_fault_in_the_middle_of_a_pipelined_chunk(mocs, proxy, pgsweep_env, place, fault):
     mocs.add(*range(1, 7), images=[1, 2]).link(3, 3)
     mocs.link(4, 4, 5)
