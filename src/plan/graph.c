@@ -170,7 +170,7 @@ static bool visit(struct graph *g, struct plan_node *parent, struct error *err)
 /* The tables that refer to those of a level of the graph are looked up together. */
 static bool look_ahead(struct graph *g, size_t first, size_t end, struct error *err)
 {
-    struct names names = {0};
+    struct name_set names = {0};
     struct reference *refs;
     size_t count;
     if (g->plan->policy->unlisted != UNLISTED_CASCADE)
@@ -181,7 +181,7 @@ static bool look_ahead(struct graph *g, size_t first, size_t end, struct error *
         if (!references_read(g, g->plan->nodes[i], &refs, &count, err))
             return false;
         for (size_t r = 0; r < count; r++)
-            names_add(g->plan, &names, refs[r].edge.table);
+            name_set_add(g->plan, &names, refs[r].edge.table);
     }
     return catalog_expect(g->plan, g->db, names.list, names.count, err);
 }

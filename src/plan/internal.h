@@ -39,19 +39,19 @@ const struct plan_column *catalog_column(const struct plan_table *table, const c
 bool catalog_no_table(struct db *db, const struct setting *name, struct error *err);
 
 /* A set of names or oids, in the order in which they came. */
-struct names {
+struct name_set {
     const char **list;
     size_t count;
 };
-void names_add(const void *ctx, struct names *names, const char *name);
-bool names_have(const struct names *names, const char *name);
+void name_set_add(const void *ctx, struct name_set *names, const char *name);
+bool name_set_has(const struct name_set *names, const char *name);
 
 /* A reference as the catalog or the policy tells it, before anybody decided what to do about it. */
 struct reference {
     struct plan_edge edge;
-    struct names constraints;     /* their names: several where partitions have keys of their own */
-    struct names leaves;          /* the partitions that have the key, where it is theirs and not their whole's */
-    struct names referred_leaves; /* the partitions that are referred to, where it is not the parent as a whole */
+    struct name_set constraints;     /* their names: several where partitions have keys of their own */
+    struct name_set leaves;          /* the partitions that have the key, where it is theirs and not their whole's */
+    struct name_set referred_leaves; /* the partitions that are referred to, where it is not the parent as a whole */
 };
 
 struct graph;
@@ -68,11 +68,11 @@ struct table_name {
 bool partition_parent(const struct plan *plan, const char *oid, struct table_name *parent);
 
 /* whole: the table and all that it is a partition of; parts: its partitions and children, at any depth. */
-void partition_family(struct plan *plan, const char *oid, struct names *whole, struct names *parts);
+void partition_family(struct plan *plan, const char *oid, struct name_set *whole, struct name_set *parts);
 
 /* The oids (and labels, unless NULL) of the partitions of a table that hold rows; of a partition that has none: itself.
  * Nothing for a table that is neither. */
-void partition_leaves(struct plan *plan, const char *oid, struct names *leaves, struct names *labels);
+void partition_leaves(struct plan *plan, const char *oid, struct name_set *leaves, struct name_set *labels);
 
 /* Makes one reference of two that partitions have each for themselves; false when they are not alike. */
 bool partition_merge(struct plan *plan, struct reference *into, const struct reference *from);

@@ -8,15 +8,15 @@
 /* Columns of the template "inheritance". */
 enum { CHILD, PARENT, IS_PARTITION, CHILD_KIND, CHILD_LABEL, PARENT_LABEL };
 
-void names_add(const void *ctx, struct names *names, const char *name)
+void name_set_add(const void *ctx, struct name_set *names, const char *name)
 {
-    if (names_have(names, name))
+    if (name_set_has(names, name))
         return;
     size_t i = mem_grow(ctx, &names->list, &names->count);
     names->list[i] = name;
 }
 
-bool names_have(const struct names *names, const char *name)
+bool name_set_has(const struct name_set *names, const char *name)
 {
     for (size_t i = 0; i < names->count; i++)
         if (strcmp(names->list[i], name) == 0)
@@ -25,12 +25,12 @@ bool names_have(const struct names *names, const char *name)
 }
 
 /* Partitions and children, at any depth. */
-static void add_below(struct plan *plan, const char *oid, struct names *family)
+static void add_below(struct plan *plan, const char *oid, struct name_set *family)
 {
     const struct db_rows *rows = catalog_inheritance(plan);
     for (int row = 0; row < db_rows_count(rows); row++)
         if (strcmp(db_rows_get(rows, row, PARENT), oid) == 0) {
-            names_add(plan, family, db_rows_get(rows, row, CHILD));
+            name_set_add(plan, family, db_rows_get(rows, row, CHILD));
             add_below(plan, db_rows_get(rows, row, CHILD), family);
         }
 }
@@ -46,16 +46,16 @@ bool partition_parent(const struct plan *plan, const char *oid, struct table_nam
     return false;
 }
 
-void partition_family(struct plan *plan, const char *oid, struct names *whole, struct names *parts)
+void partition_family(struct plan *plan, const char *oid, struct name_set *whole, struct name_set *parts)
 {
     struct table_name table = {oid, NULL};
-    names_add(plan, whole, oid);
+    name_set_add(plan, whole, oid);
     while (partition_parent(plan, table.oid, &table))
-        names_add(plan, whole, table.oid);
+        name_set_add(plan, whole, table.oid);
     add_below(plan, oid, parts);
 }
 
-void partition_leaves(struct plan *plan, const char *oid, struct names *leaves, struct names *labels)
+void partition_leaves(struct plan *plan, const char *oid, struct name_set *leaves, struct name_set *labels)
 {
     const struct db_rows *rows = catalog_inheritance(plan);
     for (int row = 0; row < db_rows_count(rows); row++) {
@@ -64,9 +64,9 @@ void partition_leaves(struct plan *plan, const char *oid, struct names *leaves, 
         if (!db_rows_bool(rows, row, IS_PARTITION) || (!own && !below))
             continue;
         if (strcmp(db_rows_get(rows, row, CHILD_KIND), "p") != 0) {
-            names_add(plan, leaves, child);
+            name_set_add(plan, leaves, child);
             if (labels)
-                names_add(plan, labels, db_rows_get(rows, row, CHILD_LABEL));
+                name_set_add(plan, labels, db_rows_get(rows, row, CHILD_LABEL));
         } else if (below) {
             partition_leaves(plan, child, leaves, labels);
         }
@@ -91,21 +91,21 @@ bool partition_merge(struct plan *plan, struct reference *into, const struct ref
     for (size_t i = 0; same && i < a->width; i++)
         same = strcmp(a->operators[i], b->operators[i]) == 0 && strcmp(a->collations[i], b->collations[i]) == 0;
     for (size_t i = 0; same && i < from->referred_leaves.count; i++)
-        same = names_have(&into->referred_leaves, from->referred_leaves.list[i]);
+        same = name_set_has(&into->referred_leaves, from->referred_leaves.list[i]);
     if (!same)
         return false;
     for (size_t i = 0; i < a->width; i++)
         a->not_null[i] = a->not_null[i] || b->not_null[i];
     for (size_t i = 0; i < from->leaves.count; i++)
-        names_add(plan, &into->leaves, from->leaves.list[i]);
+        name_set_add(plan, &into->leaves, from->leaves.list[i]);
     for (size_t i = 0; i < from->constraints.count; i++)
-        names_add(plan, &into->constraints, from->constraints.list[i]);
+        name_set_add(plan, &into->constraints, from->constraints.list[i]);
     a->plain = a->plain && b->plain;
     return true;
 }
 
 /* '{1,2}'::pg_catalog.oid[] */
-static const char *scope(struct plan *plan, const struct names *leaves)
+static const char *scope(struct plan *plan, const struct name_set *leaves)
 {
     char *array = db_array(plan, leaves->list, leaves->count);
     for (char *in = array, *out = array; (*out = *in); in++)
@@ -115,7 +115,7 @@ static const char *scope(struct plan *plan, const struct names *leaves)
 
 void partition_scope(struct plan *plan, struct reference *ref)
 {
-    struct names all = {0};
+    struct name_set all = {0};
     struct plan_edge *edge = &ref->edge;
     partition_leaves(plan, edge->table_oid, &all, NULL);
     if (ref->leaves.count > 0 && ref->leaves.count < all.count)
@@ -138,18 +138,18 @@ static void note_uncovered(struct plan *plan, const struct reference *refs, size
 {
     const struct plan_edge *edge = &refs[which].edge;
     struct table_name top = top_of(plan, edge);
-    struct names covered = {0}, leaves = {0}, labels = {0};
+    struct name_set covered = {0}, leaves = {0}, labels = {0};
     for (size_t i = 0; i < count; i++) {
         if (!same_columns(&refs[i].edge, edge) || strcmp(top_of(plan, &refs[i].edge).oid, top.oid) != 0)
             continue;
         if (i < which || refs[i].leaves.count == 0)
             return; /* told already; or a key of all partitions is there besides */
         for (size_t l = 0; l < refs[i].leaves.count; l++)
-            names_add(plan, &covered, refs[i].leaves.list[l]);
+            name_set_add(plan, &covered, refs[i].leaves.list[l]);
     }
     partition_leaves(plan, top.oid, &leaves, &labels);
     for (size_t i = 0; i < leaves.count; i++)
-        if (!names_have(&covered, leaves.list[i]))
+        if (!name_set_has(&covered, leaves.list[i]))
             plan_note(plan, "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its rows that "
                       "refer to deleted rows stay, and refer to nothing", labels.list[i], edge->columns[0],
                       edge->parent->table.label, top.label);

@@ -54,7 +54,7 @@ static void take_foreign_key(struct plan *plan, struct db *db, const struct db_r
     edge->on_delete = db_rows_get(rows, row, 2)[0];
     edge->table = db_rows_get(rows, row, 4);
     edge->table_oid = db_rows_get(rows, row, 3);
-    names_add(plan, &ref->constraints, edge->constraint);
+    name_set_add(plan, &ref->constraints, edge->constraint);
     for (size_t i = 0; i < edge->width; i++) {
         int r = row + (int)i;
         edge->names[i] = db_rows_get(rows, r, 5);
@@ -92,15 +92,15 @@ static void place(const struct graph *g, struct reference *ref)
 static void read_foreign_keys(struct graph *g, struct plan_node *parent, struct reference **list, size_t *count)
 {
     const struct db_rows *rows = catalog_foreign_keys(g->plan);
-    struct names whole = {0}, parts = {0};
+    struct name_set whole = {0}, parts = {0};
     int end;
     partition_family(g->plan, parent->table.oid, &whole, &parts);
     for (int row = 0; row < db_rows_count(rows); row = end) {
         const char *referred = db_rows_get(rows, row, 8);
-        bool part = names_have(&parts, referred);
+        bool part = name_set_has(&parts, referred);
         bool merged = false;
         end = next_constraint(rows, row);
-        if (!part && !names_have(&whole, referred))
+        if (!part && !name_set_has(&whole, referred))
             continue;
         struct reference *ref = add_reference(g->plan, list, count, (size_t)(end - row));
         ref->edge.parent = parent;
@@ -146,7 +146,7 @@ static void fill_stated(struct plan *plan, struct db *db, const char *origin, st
     const struct db_rows *rows = range.rows;
     struct plan_edge *edge = &ref->edge;
     edge->constraint = origin;
-    names_add(plan, &ref->constraints, origin);
+    name_set_add(plan, &ref->constraints, origin);
     edge->on_delete = 'a';
     edge->stated = true;
     for (size_t i = 0; i < edge->width; i++) {

@@ -29,7 +29,7 @@ int rule_for(const struct graph *g, const struct reference *ref)
             continue;
         if (!d->constraint.value)
             general = (int)i;
-        else if (names_have(&ref->constraints, d->constraint.value))
+        else if (name_set_has(&ref->constraints, d->constraint.value))
             return (int)i;
     }
     return general;

@@ -45,28 +45,28 @@ static size_t list_keys(struct plan *plan, struct key **keys)
 }
 
 /* The tables that the policy deletes from, and those that it may once the cascades to them are listed too. */
-static void list_deleted(struct graph *g, const struct key *keys, size_t count, struct names *deleted)
+static void list_deleted(struct graph *g, const struct key *keys, size_t count, struct name_set *deleted)
 {
     struct plan *plan = g->plan;
     for (size_t i = 0; i < plan->node_count; i++)
         if (order_is_deleted(plan->nodes[i]))
-            names_add(plan, deleted, top_of(plan, plan->nodes[i]->table.oid));
+            name_set_add(plan, deleted, top_of(plan, plan->nodes[i]->table.oid));
     for (size_t before = 0; before < deleted->count;) {
         before = deleted->count;
         for (size_t k = 0; k < count; k++)
-            if (keys[k].cascades && names_have(deleted, keys[k].to))
-                names_add(plan, deleted, keys[k].from);
+            if (keys[k].cascades && name_set_has(deleted, keys[k].to))
+                name_set_add(plan, deleted, keys[k].from);
     }
 }
 
 /* A rule for the table as a whole would decide about other keys of it, too. */
-static bool needs_constraint(struct graph *g, const struct key *keys, size_t count, const struct names *deleted,
+static bool needs_constraint(struct graph *g, const struct key *keys, size_t count, const struct name_set *deleted,
                              const struct reference *ref)
 {
     const char *table = top_of(g->plan, ref->edge.table_oid);
     const char *first = NULL;
     for (size_t k = 0; k < count; k++) {
-        if (strcmp(keys[k].from, table) != 0 || !names_have(deleted, keys[k].to))
+        if (strcmp(keys[k].from, table) != 0 || !name_set_has(deleted, keys[k].to))
             continue;
         const char *key = mem_printf(g->plan, "%s\n%s", keys[k].to, keys[k].columns);
         if (first && strcmp(first, key) != 0)
@@ -121,7 +121,7 @@ bool graph_check_undecided(struct graph *g, struct error *err)
 {
     const struct policy *policy = g->plan->policy;
     struct key *keys = NULL;
-    struct names deleted = {0};
+    struct name_set deleted = {0};
     PQExpBuffer detail = createPQExpBuffer(), lines = createPQExpBuffer();
     size_t count = g->undecided_count > 0 ? list_keys(g->plan, &keys) : 0;
     list_deleted(g, keys, count, &deleted);
