@@ -242,6 +242,10 @@ void below_append_guard(PQExpBuffer out, const struct plan *plan);
 /* "a.x = b.y AND ...": the row alias refers through the edge to the row other, and not by an empty text. */
 void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other);
 
+/* The same, where one of the two aliases, set, is not the table but a set of its rows (see rowset.h). */
+void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other,
+                            const char *set);
+
 /* " AND ...": the reference of the row alias is no empty text, which refers to nothing where the policy states it. */
 void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const char *alias);
 
