@@ -290,6 +290,14 @@ struct plan_counts {
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 struct plan_counts *counts, struct error *err);
 
+/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+ * rows is not estimated. A negative number: the planner gave none. */
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
+                   struct error *err);
+
+/* Whether there are statistics of the node's table; an estimate without them is a guess. */
+bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
+
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
                           struct error *err);

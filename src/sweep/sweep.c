@@ -280,7 +280,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
     /* Locked by somebody, kept by a trigger, changed meanwhile: look which. */
-    bool missing = report->deleted[0] + report->failed + report->spared_late < report->counts.eligible;
+    bool missing = report->counts.eligible < 0 || report->deleted[0] + report->failed + report->spared_late < report->counts.eligible;
     while (ok && (sweep->skipped || missing) && !report->signal && !report->limit &&
            report->failed <= SWEEP_FAILED_KEYS_MAX) {
         ok = count_left(sweep, &left, err);
