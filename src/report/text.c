@@ -129,6 +129,24 @@ static void print_remarks(const struct report *report, FILE *out)
         fprintf(out, "  note: %s\n", report->remarks[i]);
 }
 
+/* Shared rows that lose a reference and stay, with the references that keep them. */
+static void print_kept(const struct report *report, void *scratch, FILE *out)
+{
+    const struct plan_counts *counts = &report->counts;
+    for (size_t i = 0; counts->kept_by_node && i < report->plan->node_count; i++) {
+        char *by = mem_strdup(scratch, "");
+        if (counts->kept_by_node[i] <= 0)
+            continue;
+        for (size_t k = 0; k < counts->kept_count; k++)
+            if (counts->kept[k].node == (int)i)
+                by = mem_check(talloc_asprintf_append(by, "%sby %s (%s) %s", *by ? ", " : "; ", counts->kept[k].by,
+                                                      counts->kept[k].constraint,
+                                                      text_count(scratch, counts->kept[k].rows)));
+        fprintf(out, "  kept %s: %s%s\n", report->plan->nodes[i]->table.label,
+                text_count(scratch, counts->kept_by_node[i]), by);
+    }
+}
+
 void report_print_tree(const struct report *report, FILE *out)
 {
     const struct plan *plan = report->plan;
@@ -142,6 +160,7 @@ void report_print_tree(const struct report *report, FILE *out)
     if (at_most || goal < report->counts.eligible)
         fprintf(out, "  a live run stops after %s of them (max_rows)\n", text_count(scratch, goal));
     print_spared(report, scratch, out);
+    print_kept(report, scratch, out);
     if (plan->directory)
         fprintf(out, "  working directories: %s/<%s>\n", plan->directory_root, plan->directory->name);
     fprintf(out, "  strategy: %s (%s), along %s (%s)\n",
