@@ -104,6 +104,8 @@ static void add_plan(json_t *doc, const struct report *report)
     json_object_set_new(doc, "count_limit", text(report->count_limit));
     json_object_set_new(doc, "total", counted(report->counts.total));
     json_object_set_new(doc, "eligible", counted(report->counts.eligible));
+    if (report->counted == COUNTED_ROUGHLY)
+        json_object_set_new(doc, "old_enough", counted(report->counts.old_enough));
     json_object_set_new(doc, "directory_root", plan->directory ? text(plan->directory_root) : json_null());
     json_object_set_new(doc, "tables", tables(report));
     json_object_set_new(doc, "spared", report->counted == COUNTED_EXACTLY ? spared(report) : json_null());

@@ -73,7 +73,7 @@ def test_M5_a_run_without_a_total_says_so(db, pgsweep, policy_file, tmp_path):
     metrics = tmp_path / "metrics"
     result = pgsweep("test", "--policy-dir", directory, "--count-timeout=50 ms", "--max-rows=20", "--metrics-file", metrics)
     assert result.code == 0 and db.count("t", "id <= 1000") == 30, result
-    assert "stopped after 50 ms (count_timeout)" in result.out and "eligible not counted, deleted 20" in result.out, result
+    assert "took longer than 50 ms (count_timeout)" in result.out and "eligible not counted, deleted 20" in result.out, result
     assert "eligible rows are left was not counted" in result.out, result
     # What is not known is left out of the metrics.
     assert "eligible" not in metrics.read_text() and "pgsweep_last_run_processed" in metrics.read_text()
@@ -137,6 +137,7 @@ def test_O2_an_estimate_reads_no_table_and_is_marked(db, pgsweep, policy_file, s
     assert report["count"] == "estimate" and report["spared"] is None and report["remarks"] == []
     exact = db.count("t", "at < now() - interval '4 hours'")
     assert exact / 2 <= report["eligible"] <= exact * 2 and rows(report)["public.t"] == report["eligible"]
+    assert exact / 1.5 <= report["old_enough"] <= exact * 1.5
     assert rows(report)["public.child"] is not None and report["total"] >= report["eligible"]
     reading = [text for text in server_log.matching(r'"public"\."(t|child)"', "pgsweep/test/")
                if not text.startswith("EXPLAIN")]
