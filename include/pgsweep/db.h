@@ -114,6 +114,9 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
 /* Has the server parse and analyse one statement without running or keeping it: finds its errors. */
 bool db_check(struct db *db, const char *sql, struct error *err);
 
+/* The same, and says which types (oids) the server takes its parameters $1... to have: into types, up to count. */
+bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);
+
 /* Runs a script of several statements without parameters (our own text only, never a policy's). */
 bool db_script(struct db *db, const char *sql, struct error *err);
 

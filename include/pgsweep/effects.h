@@ -116,6 +116,13 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
 
+/* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
+ * nothing. On the server's disk when it returns true. May be called again. */
+bool spared_record(struct effects *effects, const struct plan *plan, struct error *err);
+
+/* Removes what runs of the policy wrote down, this one and earlier ones. Call with the lock held. */
+bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err);
+
 /* A candidate could not go: one more attempt for its dead letter (of this run: one, however often it is
  * noted). attempts: of all runs; parked: that was the last. key: the values of the plan's key columns. On the
  * server's disk when it returns true. */

@@ -104,6 +104,9 @@ struct plan_guard {
     const char *sql; /* in brackets; $1 is the cutoff */
     const char *by;  /* SQL text expression or NULL */
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
+    const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
+    const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
+    bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
     bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
 };
 
@@ -140,7 +143,9 @@ struct plan {
     struct plan_inheritance *inheritance; /* among the plan's tables */
     size_t inheritance_count;
     bool has_objects;  /* some table names stored objects */
-    bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
+    bool looks_beyond; /* a condition or guard is not known to read the candidate's own row only */
+    bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it */
+    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no condition is freeable */
     enum plan_strategy strategy;
     const char *strategy_reason;
     enum plan_walk walk;
@@ -148,6 +153,8 @@ struct plan {
     bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
+    const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
+    const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
@@ -158,6 +165,7 @@ struct plan_request {
     bool live;                /* the plan is going to be carried out: privileges are checked for that */
     const char *cutoff;       /* --cutoff, or NULL */
     bool allow_missing_index; /* run although a large referring table has no index on its reference */
+    const char *run_id;       /* of a live run; NULL: no row is spared because a run wrote it down */
 };
 
 /* Compiles the policy. Errors: SWEEP_USAGE for what does not fit the schema or the role, with the
@@ -172,6 +180,13 @@ void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
 
 /* The same but for the guard that spares parked dead letters. */
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
+
+/* The condition that a root row t is old enough and held back by a freeable condition: what a run writes down before its
+ * first chunk, for its own deletions may make such a row a candidate. For plans with spared_run only; $1 is the cutoff. */
+void plan_append_held(PQExpBuffer out, const struct plan *plan);
+
+/* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of its columns. */
+void plan_append_digest(PQExpBuffer out, const struct plan *plan);
 
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
@@ -273,6 +288,14 @@ struct plan_counts {
  * the candidates. Owned by ctx. */
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 struct plan_counts *counts, struct error *err);
+
+/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+ * rows is not estimated. A negative number: the planner gave none. */
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
+                   struct error *err);
+
+/* Whether there are statistics of the node's table; an estimate without them is a guess. */
+bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
 
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
