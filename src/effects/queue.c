@@ -28,7 +28,7 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
         for (size_t k = 0; k < plan->nodes[i]->object_count; k++, n++) {
             kinds[n] = "object";
             tables[n] = plan->nodes[i]->table.ident;
-            columns[n] = plan->nodes[i]->objects[k];
+            columns[n] = plan->nodes[i]->objects[k].ident;
         }
     if (plan->directory) {
         kinds[n] = "directory";

@@ -47,7 +47,7 @@ static const char *action_text(void *scratch, const struct plan_node *node)
         details = append_detail(details, "", mem_printf(scratch, "%s = %s", node->set[i].name,
                                                         node->set[i].value ? node->set[i].value : "NULL"));
     for (size_t i = 0; i < node->object_count; i++)
-        details = append_detail(details, i ? "" : "objects: ", node->object_names[i]);
+        details = append_detail(details, i ? "" : "objects: ", node->objects[i].name);
     if (rule && rule->count_as.value)
         details = append_detail(details, "counted as ", rule->count_as.value);
     if (rule && node->action == ACTION_IGNORE)

@@ -90,7 +90,7 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
         PQExpBuffer select = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
         add_queue(sweep, select, plan_takes_keys(node),
-                  mem_printf(sweep->report, "%s.%s", node->label, node->object_names[i]), NULL);
+                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL);
     }
 }
 
