@@ -150,7 +150,7 @@ static bool sweep(struct run *run, struct error *err)
     struct report *report = run->report;
     struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
-    if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
+    if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
         !run_note_unfinished(effects, report, err) ||
         !letter_close_settled(effects, run->plan, err) || !count(run, err))
         return false;

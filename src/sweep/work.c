@@ -81,6 +81,8 @@ static void add_queue(struct sweep *sweep, PQExpBuffer select, bool takes_keys, 
     step->extra[2] = source;
     step->extra[3] = root ? "directory" : "object";
     step->extra[4] = root;
+    if (!root)
+        queue_binding(sweep->report, &step->extra[5], &step->extra[6]);
     step->extra_count = QUEUE_PARAMS;
 }
 
