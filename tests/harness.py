@@ -41,6 +41,11 @@ def public_binary():
     return str(copy)
 
 
+def one_line(sql):
+    """A statement in one line, so that a pattern need not know how it is broken."""
+    return re.sub(r" ?\n *", " ", sql).replace("( ", "(").replace(" )", ")")
+
+
 def wait_until(condition, timeout=10, what="condition"):
     """Polls condition() until it returns something true, and returns that."""
     end = time.monotonic() + timeout
@@ -358,10 +363,10 @@ class ServerLog:
         return found
 
     def statements(self, application="pgsweep"):
-        """The SQL of each statement that was executed, in order."""
+        """The SQL of each statement that was executed, in order, each in one line."""
         pattern = re.compile(r"LOG:\s+(?:statement|execute [^:]*): (.*)", re.S)
         matches = (pattern.match(message) for _, message in self.records(application))
-        return [match.group(1) for match in matches if match]
+        return [one_line(match.group(1)) for match in matches if match]
 
     def matching(self, regex, application="pgsweep"):
         """The statements that match a regular expression (case-insensitive)."""

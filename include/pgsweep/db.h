@@ -78,6 +78,8 @@ const char *db_where(const struct db *db);    /* "database X on host:port", for 
 struct db_statement {
     const char *name; /* unique within the process, for the server's log */
     const char *sql;  /* parameters as $1, $2... with explicit casts */
+    const char *why;  /* what it is for, in a sentence, for people; may be NULL */
+    const char *parameters; /* "$1 cutoff, $2 how many rows", for people; may be NULL */
 };
 
 /* Rows of one result. Freed with talloc_free, or with their context. */
@@ -111,6 +113,9 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
 
 /* Has the server parse and analyse one statement without running or keeping it: finds its errors. */
 bool db_check(struct db *db, const char *sql, struct error *err);
+
+/* The same, and says which types (oids) the server takes its parameters $1... to have: into types, up to count. */
+bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);
 
 /* Runs a script of several statements without parameters (our own text only, never a policy's). */
 bool db_script(struct db *db, const char *sql, struct error *err);

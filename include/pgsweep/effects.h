@@ -37,6 +37,10 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role);
 /* The advisory lock of a policy: its key in this database. */
 int64_t run_lock_key(const char *policy);
 
+/* The application_name of a run, "pgsweep/POLICY/RUN-ID", owned by ctx. The server cuts it after 63 bytes: a policy's
+ * name is shortened to what leaves the run's id whole, since a run finds its own lost session by it. */
+char *run_application_name(const void *ctx, const char *policy, const char *run_id);
+
 /* Takes the lock; when another session holds it, SWEEP_LOCKED with who that is. */
 bool run_lock(struct db *db, const char *policy, struct error *err);
 
@@ -57,32 +61,30 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
 
 /* How statements of one transaction pass numbers on to its last one, the run's record, without a round
  * trip: in settings that end with the transaction. Wraps rows (a SELECT, or a DELETE or UPDATE with RETURNING) so
- * that it returns one row with their number, and adds that to the node's. */
-void run_append_counted(PQExpBuffer out, int node, const char *rows);
-
-/* The statement that records the transaction: one more chunk, and the numbers of all nodes. Parameters:
- * run id, then the labels of the plan's acting nodes (run_record_labels). */
-void run_append_record(PQExpBuffer out, const struct plan *plan);
-int run_record_params(const struct report *report, const char **params);
+ * that it returns one row with their number, and adds that to the node's. Owned by ctx, as all that follows. */
+char *run_counted_sql(const void *ctx, int node, const char *rows);
 
 /* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
-void run_append_assertion(PQExpBuffer out, int node);
+char *run_assertion_sql(const void *ctx, int node);
 
-/* Records a transaction that deleted rows of the root only, counted by the caller. Parameters: run id, the
- * root's label, how many. */
-void run_append_record_counted(PQExpBuffer out);
+/* Room for the parameters of the statements that record a transaction: one more chunk, and rows by table. */
+enum { RUN_RECORD_PARAMS = 3 };
+
+/* The statement that records the numbers in the settings. Parameters: run_record_params (there is room for
+ * RUN_RECORD_PARAMS), which returns how many. */
+struct db_statement run_record(const void *ctx);
+int run_record_params(const void *ctx, const struct report *report, const char **params);
+
+/* The same for numbers that the caller counted: rows by node index. */
+struct db_statement run_record_counted(const void *ctx);
+int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params);
 
 /* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
  * run's record. Parameters from number first on: run id, the root's label. */
-void run_append_record_gone(PQExpBuffer out, int first);
+char *run_record_gone_sql(const void *ctx, int first);
 
 /* Makes all that the run has committed so far durable: one commit that waits for the disk. */
 bool run_make_durable(struct effects *effects, const struct report *report, struct error *err);
-
-/* A statement that hands numbers to the record and the assertion, for work whose rows the caller counted:
- * parameters are the numbers of the acting nodes, in the plan's order (run_number_params). */
-void run_append_numbers(PQExpBuffer out, const struct plan *plan);
-int run_number_params(const void *ctx, const struct plan *plan, const int64_t *numbers, const char **params);
 
 /* After a lost connection: how many chunks of the run are recorded, which is how many took effect,
  * and the rows by node as recorded. */
@@ -121,6 +123,13 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
  * protected stays; a name that could lead out of its root is refused and reported. */
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
+
+/* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
+ * nothing. On the server's disk when it returns true. May be called again. */
+bool spared_record(struct effects *effects, const struct plan *plan, struct error *err);
+
+/* Removes what runs of the policy wrote down, this one and earlier ones. Call with the lock held. */
+bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err);
 
 /* A candidate could not go: one more attempt for its dead letter (of this run: one, however often it is
  * noted). attempts: of all runs; parked: that was the last. key: the values of the plan's key columns. On the

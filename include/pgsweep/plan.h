@@ -105,7 +105,8 @@ struct plan_node {
     size_t link_count;
     struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
     size_t use_count;
-    struct plan_edge *self;    /* references of this table's rows to each other */
+    struct plan_edge *self;    /* references of this table's rows to each other: of a shared table all; of the root those
+                                * that are deleted along (a row goes only where everything below it is a candidate too) */
     size_t self_count;
     int turn;                  /* of a shared table: its place in plan->shared, from 1 */
     const struct plan_column **key; /* its primary key; of the root, shared tables and recursive nodes */
@@ -117,6 +118,15 @@ struct plan_guard {
     const char *sql; /* in brackets; $1 is the cutoff */
     const char *by;  /* SQL text expression or NULL */
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
+    const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
+    const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
+    bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
+    bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
+};
+
+/* A table that is a partition or child of another, at any depth: oids as text. */
+struct plan_inheritance {
+    const char *child, *parent;
 };
 
 enum plan_strategy { STRATEGY_RANGE, STRATEGY_LOCKED };
@@ -144,8 +154,12 @@ struct plan {
     bool by_row;       /* one transaction for each candidate */
     const struct plan_column *directory; /* names a row's working directory; NULL: none */
     const char *directory_root;          /* absolute; NULL when directory is */
+    struct plan_inheritance *inheritance; /* among the plan's tables */
+    size_t inheritance_count;
     bool has_objects;  /* some table names stored objects */
-    bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
+    bool looks_beyond; /* a condition or guard is not known to read the candidate's own row only */
+    bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it */
+    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no condition is freeable */
     enum plan_strategy strategy;
     const char *strategy_reason;
     enum plan_walk walk;
@@ -153,6 +167,8 @@ struct plan {
     bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
+    const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
+    const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
@@ -163,6 +179,7 @@ struct plan_request {
     bool live;                /* the plan is going to be carried out: privileges are checked for that */
     const char *cutoff;       /* --cutoff, or NULL */
     bool allow_missing_index; /* run although a large referring table has no index on its reference */
+    const char *run_id;       /* of a live run; NULL: no row is spared because a run wrote it down */
 };
 
 /* Compiles the policy. Errors: SWEEP_USAGE for what does not fit the schema or the role, with the
@@ -178,6 +195,13 @@ void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
 /* The same but for the guard that spares parked dead letters. */
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
 
+/* The condition that a root row t is old enough and held back by a freeable condition: what a run writes down before its
+ * first chunk, for its own deletions may make such a row a candidate. For plans with spared_run only; $1 is the cutoff. */
+void plan_append_held(PQExpBuffer out, const struct plan *plan);
+
+/* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of its columns. */
+void plan_append_digest(PQExpBuffer out, const struct plan *plan);
+
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
@@ -189,6 +213,14 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
 
 /* The condition that a root row t is one of the keys in the array parameters from number first on. */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
+
+/* The policy deletes along references of the root's rows to each other. */
+bool plan_has_below(const struct plan *plan);
+
+/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows below them, locked in the order of the
+ * key. Parameters: the key arrays. What another session adds below while this waits for locks is found by sending it
+ * again with its own answer: repeat until the number of rows is the same twice; then nothing can be added. */
+void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* How many statements act on the rows of node: one for each edge, or one for all that a recursive node reaches.
  * plan_step_edge: the edge of statement number i, NULL for that one. */
@@ -259,18 +291,37 @@ struct plan_spared {
     int64_t rows;
 };
 
+/* Shared rows that lose a reference and stay, by the references that keep them: one may be kept by several. */
+struct plan_kept {
+    int node;       /* the shared table: index of its node */
+    const char *by; /* the referencing table, quoted with its schema */
+    const char *constraint;
+    int64_t rows;
+};
+
 struct plan_counts {
     int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
     int64_t eligible;  /* candidates that would go */
     int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
+    int64_t *kept_by_node;  /* of a shared table: rows that lose a reference and stay; dry run only */
+    struct plan_kept *kept; /* by node, most rows first; only references that keep any */
+    size_t kept_count;
 };
 
 /* Counts in one READ ONLY transaction, that is one snapshot. dependents: also the rows that hang on
  * the candidates. Owned by ctx. */
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 struct plan_counts *counts, struct error *err);
+
+/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+ * rows is not estimated. A negative number: the planner gave none. */
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
+                   struct error *err);
+
+/* Whether there are statistics of the node's table; an estimate without them is a guess. */
+bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
 
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,

@@ -108,6 +108,7 @@ struct policy {
     struct setting max_runtime; /* an interval; NULL for no limit */
     struct setting max_failed;  /* new failures in a row before the run ends; NULL for the default */
     struct setting pause;       /* an interval between chunks; NULL for none */
+    struct setting count_timeout; /* how long a live run counts before it begins; NULL for the default */
     struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
     struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
     /* KIND_ROWS */
@@ -172,7 +173,7 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
 bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
                   size_t length, struct policy **policy, struct error *err);
 
-/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause; origin is where
+/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause, count_timeout; origin is where
  * it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
  * do not have. */
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
@@ -201,9 +202,25 @@ struct condition_facts {
 bool condition_check(const void *ctx, const struct setting *condition, struct condition_facts *facts,
                      struct error *err);
 
-/* Appends the condition in brackets, with :cutoff replaced by cutoff (an SQL expression). The text
- * must have passed condition_check. */
-void condition_append(PQExpBuffer out, const char *text, const char *cutoff);
+/* The names and operators in a text of SQL, also in what EXPLAIN prints. */
+struct condition_words {
+    const char **calls; /* names that an opening bracket follows */
+    size_t call_count;
+    const char **words; /* all names */
+    size_t word_count;
+    const char **operators;
+    size_t operator_count;
+};
+
+/* Fills words, owned by ctx. False when the text cannot be read to its end. */
+bool condition_words(const void *ctx, const char *text, struct condition_words *words);
+
+/* How often the text says :cutoff. It must have passed condition_check. */
+size_t condition_cutoffs(const char *text);
+
+/* Appends the condition in brackets, with :cutoff replaced by an SQL expression: the i-th of cutoffs where it stands for the i-th
+ * time, the last of them from there on. The text must have passed condition_check. */
+void condition_append(PQExpBuffer out, const char *text, const char *const *cutoffs, size_t count);
 
 /* Checks the form of a retention or another interval: one or more of number and unit ("30 days",
  * "7d", "1 month 2 days", "02:30 hours" is not), or ISO 8601 ("P30D"). The unit is what

@@ -74,12 +74,29 @@ static const struct template_slot *slot_at(struct filling *f, const char *p, siz
     mistake(f->file, f->name, "no value for the slot", slot);
 }
 
+/* False when a line may end inside a text, a name or a comment: spaces there would change what it says. */
+static bool can_indent(const char *value)
+{
+    bool single = false, twice = false;
+    for (const char *p = value; *p; p++) {
+        if (*p == '\\' || *p == '$' || (!single && !twice && ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*'))))
+            if (*p != '$' || !isdigit((unsigned char)p[1]))
+                return false; /* not worth telling apart: an escape, a dollar quote, a comment */
+        single = single != (*p == '\'' && !twice);
+        twice = twice != (*p == '"' && !single);
+        if (*p == '\n' && (single || twice))
+            return false;
+    }
+    return true;
+}
+
 /* The value, its further lines indented to the column of the first. */
 static void append_value(PQExpBuffer out, const char *value, size_t column)
 {
+    bool indent = can_indent(value);
     for (; *value; value++) {
         appendPQExpBufferChar(out, *value);
-        if (*value == '\n')
+        if (*value == '\n' && indent)
             for (size_t i = 0; i < column; i++)
                 appendPQExpBufferChar(out, ' ');
     }

@@ -6,6 +6,7 @@
 
 const struct cli_option cli_options_table[] = {
     {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts", "What is deleted", 0},
+    {"estimate", 0, NULL, COMMAND_SWEEP, OPTION(estimate), "with --dry-run: estimate from statistics, at once, instead of counting", "What is deleted", 0},
     {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep what is younger than this, such as \"30 days\"", "What is deleted", 0},
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
     {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
@@ -19,6 +20,7 @@ const struct cli_option cli_options_table[] = {
     {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast", 0},
     {"max-failed", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_failed), "stop when this many in a row fail, and none goes (default 1000)", "How fast", 0},
     {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast", 0},
+    {"count-timeout", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(count_timeout), "how long a live run counts before it begins (default 30 s)", "How fast", 0},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast", 0},
     {"format", 0, "FORMAT", COMMAND_SWEEP | COMMAND_DLQ | COMMAND_OBJECTS, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed", 0},
     {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT | COMMAND_OBJECTS, OPTION(quiet), "print nothing but errors", "What is printed", 0},

@@ -4,13 +4,15 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
-static bool call_with_key(struct db *db, const char *sql, int64_t key, bool *answer,
+static bool call_with_key(struct db *db, const char *name, int64_t key, bool *answer,
                           struct error *err)
 {
     struct db_rows *rows;
     char *text = mem_printf(db, "%lld", (long long)key);
     const char *params[] = {text};
+    char *sql = template_fill(text, "sql/session.sql", name, NULL);
     bool ok = db_query(db, text, sql, 1, params, &rows, err);
     if (ok)
         *answer = db_rows_bool(rows, 0, 0);
@@ -20,15 +22,13 @@ static bool call_with_key(struct db *db, const char *sql, int64_t key, bool *ans
 
 bool db_try_lock(struct db *db, int64_t key, bool *got, struct error *err)
 {
-    return call_with_key(db, "SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)", key, got,
-                         err);
+    return call_with_key(db, "try_lock", key, got, err);
 }
 
 bool db_unlock(struct db *db, int64_t key, struct error *err)
 {
     bool held;
-    return call_with_key(db, "SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)", key, &held,
-                         err);
+    return call_with_key(db, "unlock", key, &held, err);
 }
 
 char *db_array(const void *ctx, const char *const *values, size_t count)

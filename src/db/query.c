@@ -9,10 +9,15 @@
 #include "pgsweep/text.h"
 
 const struct db_statement db_begin = {
-    "begin", "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"};
+    .name = "begin",
+    .sql = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+    .why = "Begins a transaction in which every statement sees what is committed when it starts."};
 const struct db_statement db_begin_read_only = {
-    "begin_read_only", "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"};
-const struct db_statement db_commit = {"commit", "COMMIT"};
+    .name = "begin_read_only",
+    .sql = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    .why = "Begins a transaction that cannot write and sees one state of the database throughout."};
+const struct db_statement db_commit = {
+    .name = "commit", .sql = "COMMIT", .why = "Ends the transaction; pgsweep checks that the server answers COMMIT."};
 
 static int rows_destructor(struct db_rows *rows)
 {
@@ -137,6 +142,17 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
 bool db_check(struct db *db, const char *sql, struct error *err)
 {
     return take_result(db, NULL, PQprepare(db->conn, "", sql, 0, NULL), NULL, err);
+}
+
+bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
+{
+    struct db_rows *described;
+    if (!db_check(db, sql, err) || !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        types[i] = PQparamtype(described->result, (int)i);
+    talloc_free(described);
+    return true;
 }
 
 bool db_script(struct db *db, const char *sql, struct error *err)

@@ -1,45 +1,13 @@
-/* What a session looks like before the first statement of a run: everything that could change the
- * meaning of a statement is set here, whatever the role, the database or the server have. */
+/* What a session looks like before the first statement of a run: everything that could change the meaning of a
+ * statement is set here, whatever the role, the database or the server have. The settings are in src/sql/session.sql. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
-/* The path that the role would have is kept, so that a policy's names mean what they mean in psql,
- * but pinned: pg_catalog first, so that no object in another schema takes the place of a built-in;
- * temporary objects last. (Manual: "Writing SECURITY DEFINER Functions Safely" gives the rule.) */
-static const char read_defaults[] =
-    "SELECT pg_catalog.array_to_string(ARRAY['pg_catalog'] || ARRAY("
-    "  SELECT pg_catalog.quote_ident(s)"
-    "    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n)"
-    "   WHERE s NOT LIKE 'pg\\_%' ORDER BY n) || ARRAY['pg_temp'], ', '),"
-    /* What is reported as gone must not come back with a crash of the server. */
-    " CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'local'"
-    "      ELSE pg_catalog.current_setting('synchronous_commit') END";
-
-static const char set_up[] =
-    "SELECT pg_catalog.set_config(name, value, false) FROM (VALUES"
-    " ('search_path', $1::pg_catalog.text),"
-    " ('application_name', $2),"
-    " ('lock_timeout', $3),"
-    " ('statement_timeout', $4),"
-    " ('idle_in_transaction_session_timeout', $5),"
-    " ('TimeZone', 'UTC'),"
-    " ('standard_conforming_strings', 'on')," /* as condition_check reads strings */
-    " ('DateStyle', 'ISO, YMD'),"
-    " ('IntervalStyle', 'postgres'),"
-    " ('bytea_output', 'hex'),"
-    " ('extra_float_digits', '1'),"
-    " ('default_transaction_isolation', 'read committed'),"
-    " ('default_transaction_deferrable', 'off'),"
-    " ('default_transaction_read_only', 'off'),"
-    " ('row_security', 'off'),"  /* a policy that would hide rows is an error, not a short count */
-    " ('jit', 'off'),"           /* a generic keyset plan pays the JIT on every execution */
-    " ('synchronous_commit', $6),"
-    " ('client_min_messages', 'warning'),"
-    " ('transform_null_equals', 'off')"
-    ") AS s(name, value)";
+static const char SESSION[] = "sql/session.sql";
 
 static void ignore_notice(void *arg, const PGresult *result)
 {
@@ -47,12 +15,30 @@ static void ignore_notice(void *arg, const PGresult *result)
     (void)result;
 }
 
+/* The statement of that name; it lives until the caller frees db or it. */
+static char *session_sql(struct db *db, const char *name)
+{
+    return template_fill(db, SESSION, name, NULL);
+}
+
+/* One of these statements, with at most one parameter and no answer of interest. */
+static bool run_statement(struct db *db, const char *name, const char *param, struct error *err)
+{
+    char *sql = session_sql(db, name);
+    bool ok = db_query(db, db, sql, param ? 1 : 0, param ? &param : NULL, NULL, err);
+    talloc_free(sql);
+    return ok;
+}
+
 static bool read_session_defaults(struct db *db, struct error *err)
 {
     struct db_rows *rows;
     if (db->search_path)
         return true;
-    if (!db_query(db, db, read_defaults, 0, NULL, &rows, err))
+    char *sql = session_sql(db, "read_defaults");
+    bool ok = db_query(db, db, sql, 0, NULL, &rows, err);
+    talloc_free(sql);
+    if (!ok)
         return false;
     db->search_path = mem_strdup(db, db_rows_get(rows, 0, 0));
     db->synchronous_commit = mem_strdup(db, db_rows_get(rows, 0, 1));
@@ -67,7 +53,9 @@ static bool apply_settings(struct db *db, struct error *err)
     char *idle = mem_printf(db, "%lld", (long long)db->limits.idle_in_transaction_ms);
     const char *params[] = {db->search_path, db->options.application_name, lock, statement, idle,
                             db->async ? "off" : db->synchronous_commit};
-    bool ok = db_query(db, db, set_up, 6, params, NULL, err);
+    char *sql = session_sql(db, "set_up");
+    bool ok = db_query(db, db, sql, 6, params, NULL, err);
+    talloc_free(sql);
     talloc_free(lock);
     talloc_free(statement);
     talloc_free(idle);
@@ -80,12 +68,32 @@ static bool lift_timeout(struct db *db, struct error *err)
     enum { TRIES = 50 };
     for (int i = 0; i < TRIES; i++) {
         error_clear(err);
-        if (db_script(db, "SET statement_timeout = 0", err))
+        if (run_statement(db, "lift_timeout", NULL, err))
             return true;
         if (strcmp(err->sqlstate, "57014") != 0)
             return false;
     }
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
+}
+
+/* Under session_replication_role = replica no foreign key acts and no trigger fires: what a deletion leaves behind would
+ * be orphans, and no error would say so. "local" is left alone: all of them fire there as usual. */
+static bool ensure_triggers_act(struct db *db, struct error *err)
+{
+    struct db_rows *rows;
+    char *sql = session_sql(db, "replication_role");
+    bool ok = db_query(db, sql, sql, 0, NULL, &rows, err);
+    bool replica = ok && strcmp(db_rows_get(rows, 0, 0), "replica") == 0;
+    talloc_free(sql);
+    if (!replica || run_statement(db, "set_replication_role", NULL, err))
+        return ok;
+    if (strcmp(err->sqlstate, "42501") != 0)
+        return false;
+    error_clear(err);
+    error_set(err, SWEEP_REFUSED, "session_replication_role is \"replica\" for role %s in %s: no foreign key would act and no "
+              "trigger would fire", db_user(db), db->where);
+    return error_hint(err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
+                           "session_replication_role; PGOPTIONS), or run as a role that may change it.");
 }
 
 bool db_session_setup(struct db *db, struct error *err)
@@ -104,16 +112,14 @@ bool db_session_setup(struct db *db, struct error *err)
     }
     db_cancel_register(db->conn);
     return lift_timeout(db, err) && read_session_defaults(db, err) &&
-           apply_settings(db, err);
+           apply_settings(db, err) && ensure_triggers_act(db, err);
 }
 
 bool db_set_application_name(struct db *db, const char *name, struct error *err)
 {
     talloc_free((void *)db->options.application_name);
     db->options.application_name = mem_strdup(db, name);
-    const char *params[] = {name};
-    return db_query(db, db, "SELECT pg_catalog.set_config('application_name', $1, false)", 1, params,
-                    NULL, err);
+    return run_statement(db, "set_application_name", name, err);
 }
 
 bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *err)
@@ -125,9 +131,7 @@ bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *
 bool db_set_async(struct db *db, bool async, struct error *err)
 {
     db->async = async;
-    const char *params[] = {async ? "off" : db->synchronous_commit};
-    return db_query(db, db, "SELECT pg_catalog.set_config('synchronous_commit', $1, false)", 1, params,
-                    NULL, err);
+    return run_statement(db, "set_synchronous_commit", async ? "off" : db->synchronous_commit, err);
 }
 
 bool db_is_async(const struct db *db)

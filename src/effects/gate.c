@@ -7,6 +7,7 @@ struct effects *effects_open(const void *ctx, struct db *db, bool dry_run)
     struct effects *effects = mem_new(ctx, struct effects);
     effects->db = db;
     effects->dry_run = dry_run;
+    run_statements(effects);
     return effects;
 }
 

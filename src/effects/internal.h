@@ -9,7 +9,12 @@
 struct effects {
     struct db *db;
     bool dry_run;
+    struct db_statement commit_waits; /* see run_make_durable */
+    struct db_statement touch;
 };
+
+/* Sets the statements that are sent again and again (src/effects/runs.c). */
+void run_statements(struct effects *effects);
 
 /* False, with SWEEP_INTERNAL, in a dry run. */
 bool effects_allowed(const struct effects *effects, struct error *err);

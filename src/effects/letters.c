@@ -9,9 +9,9 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
                  const struct error *why, int64_t *attempts, bool *parked, struct error *err)
 {
     static const struct db_statement wait = {
-        "letter_waits", "SELECT pg_catalog.set_config('synchronous_commit', $1, true)"};
+        .name = "letter_waits", .sql = "SELECT pg_catalog.set_config('synchronous_commit', $1, true)"};
     static const struct db_statement note = {
-        "letter_note",
+        .name = "letter_note", .sql =
         "INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id)"
         " VALUES ($1, $2::pg_catalog.text[], $3, nullif($4, ''), $5)"
         " ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE SET"

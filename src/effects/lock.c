@@ -5,6 +5,9 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
+#include "pgsweep/template.h"
+
+static const char LOCK[] = "sql/lock.sql";
 
 /* "pgsw" in the upper half, a hash of the policy's name in the lower (FNV-1a, 32 bits). */
 int64_t run_lock_key(const char *policy)
@@ -15,27 +18,19 @@ int64_t run_lock_key(const char *policy)
     return (int64_t)(((uint64_t)0x70677377u << 32) | hash);
 }
 
-/* The holder, as far as the role may see it, with its run record where there is one. */
-static const char holder_sql[] =
-    "SELECT l.pid, coalesce(a.application_name, ''),"
-    "       coalesce(r.started, a.backend_start)::pg_catalog.timestamptz(0)::pg_catalog.text,"
-    "       coalesce(r.host, a.client_hostname, pg_catalog.host(a.client_addr), 'the database server'),"
-    "       coalesce(r.role, a.usename, '')"
-    "  FROM pg_catalog.pg_locks AS l"
-    "  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid"
-    "  LEFT JOIN pgsweep.runs AS r ON a.application_name = 'pgsweep/' || r.policy || '/' || r.run_id"
-    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-    "   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
-    "                      WHERE d.datname = pg_catalog.current_database())"
-    "   AND l.classid = ($1::pg_catalog.int8 >> 32)::pg_catalog.oid"
-    "   AND l.objid = ($1::pg_catalog.int8 & 4294967295)::pg_catalog.oid";
+char *run_application_name(const void *ctx, const char *policy, const char *run_id)
+{
+    enum { SHOWN = 63 }; /* NAMEDATALEN - 1 */
+    int room = SHOWN - (int)(strlen("pgsweep//") + strlen(run_id));
+    return mem_printf(ctx, "pgsweep/%.*s/%s", room > 0 ? room : 0, policy, run_id);
+}
 
 static bool find_holder(struct db *db, const void *ctx, const char *policy, struct db_rows **rows,
                         struct error *err)
 {
     char *key = mem_printf(ctx, "%lld", (long long)run_lock_key(policy));
     const char *params[] = {key};
-    return db_query(db, ctx, holder_sql, 1, params, rows, err);
+    return db_query(db, ctx, template_fill(ctx, LOCK, "holder", NULL), 1, params, rows, err);
 }
 
 static bool refuse(struct db *db, const char *policy, struct error *err)
@@ -70,11 +65,10 @@ static bool end_lost_session(struct db *db, const char *policy, const char *run_
     struct db_rows *rows;
     bool ok = find_holder(db, scratch, policy, &rows, err);
     if (ok && db_rows_count(rows) > 0) {
-        char *own = mem_printf(scratch, "pgsweep/%s/%s", policy, run_id);
+        char *own = run_application_name(scratch, policy, run_id);
         const char *params[] = {db_rows_get(rows, 0, 0)};
         if (strcmp(db_rows_get(rows, 0, 1), own) == 0)
-            ok = db_query(db, scratch, "SELECT pg_catalog.pg_terminate_backend($1::pg_catalog.int4)",
-                          1, params, NULL, err);
+            ok = db_query(db, scratch, template_fill(scratch, LOCK, "end_session", NULL), 1, params, NULL, err);
     }
     talloc_free(scratch);
     return ok;

@@ -80,13 +80,6 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
 
 bool run_begin(struct effects *effects, struct report *report, struct error *err)
 {
-    static const char sql[] =
-        "INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, role, os_user, host,"
-        "                          pid, version, total, eligible, spared, deleted)"
-        " VALUES ($1, $2, 'live', 'running', $3::pg_catalog.timestamptz, $4, session_user, $5, $6,"
-        "         $7::pg_catalog.int4, $8, $9::pg_catalog.int8, $10::pg_catalog.int8,"
-        "         $11::pg_catalog.jsonb, $12::pg_catalog.jsonb)"
-        " RETURNING started";
     void *scratch = talloc_new(report);
     char host[256] = "?";
     struct passwd *user = getpwuid(geteuid());
@@ -95,10 +88,10 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
         report->run_id, report->policy->name, report->plan->cutoff, report->policy->retain.value,
         user ? user->pw_name : NULL, host, number(scratch, getpid()), PGSWEEP_VERSION,
         report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
-        number(scratch, report->counts.eligible), spared_json(scratch, report),
+        report->counts.eligible < 0 ? NULL : number(scratch, report->counts.eligible), spared_json(scratch, report),
         deleted_json(scratch, report)};
     struct db_rows *rows;
-    bool ok = effects_query(effects, scratch, sql, 12, params, &rows, err);
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "begin_run", NULL), 12, params, &rows, err);
     if (ok) {
         report->started = mem_strdup(report, db_rows_get(rows, 0, 0));
         report->recorded = true;
@@ -107,115 +100,102 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
     return ok;
 }
 
-/* The number of a node in this transaction. */
-static void append_number(PQExpBuffer out, int node)
+/* The number of a node in this transaction, as SQL. */
+static char *node_number(const void *ctx, int node)
 {
-    appendPQExpBuffer(out, "coalesce(nullif(pg_catalog.current_setting('pgsweep.n%d', true), ''), '0')"
+    return mem_printf(ctx, "coalesce(nullif(pg_catalog.current_setting('pgsweep.n%d', true), ''), '0')"
                            "::pg_catalog.int8", node);
 }
 
-void run_append_counted(PQExpBuffer out, int node, const char *rows)
+char *run_counted_sql(const void *ctx, int node, const char *rows)
 {
     void *scratch = talloc_new(NULL);
-    PQExpBuffer so_far = createPQExpBuffer();
-    append_number(so_far, node);
-    appendPQExpBufferStr(out, template_fill(scratch, RUNS, "counted",
-                                            TEMPLATE_SLOTS({"rows", rows}, {"node", mem_printf(scratch, "%d", node)},
-                                                           {"number", buffer_take(scratch, so_far)})));
+    char *sql = template_fill(ctx, RUNS, "counted",
+                              TEMPLATE_SLOTS({"rows", rows}, {"node", mem_printf(scratch, "%d", node)},
+                                             {"number", node_number(scratch, node)}));
     talloc_free(scratch);
+    return sql;
 }
 
-void run_append_assertion(PQExpBuffer out, int node)
+char *run_assertion_sql(const void *ctx, int node)
 {
-    /* The cast of a text that is no number is the plainest way to fail in SQL. */
-    appendPQExpBufferStr(out, "SELECT CASE WHEN ");
-    append_number(out, node);
-    appendPQExpBufferStr(out, " = $1::pg_catalog.int8 THEN 0 ELSE ('only ' || ");
-    append_number(out, node);
-    appendPQExpBufferStr(out, " || ' rows')::pg_catalog.int4 END");
+    char *so_far = node_number(NULL, node);
+    char *sql = template_fill(ctx, RUNS, "assert_counted", TEMPLATE_SLOTS({"number", so_far}));
+    talloc_free(so_far);
+    return sql;
 }
 
-void run_append_record(PQExpBuffer out, const struct plan *plan)
+char *run_record_gone_sql(const void *ctx, int first)
 {
-    int param = 2;
-    appendPQExpBufferStr(out, "UPDATE pgsweep.runs SET chunks = chunks + 1,"
-                              " last_chunk = pg_catalog.clock_timestamp(),"
-                              " deleted = deleted || pg_catalog.jsonb_build_object(");
+    void *scratch = talloc_new(NULL);
+    char *sql = template_fill(ctx, RUNS, "record_gone",
+                              TEMPLATE_SLOTS({"run", mem_printf(scratch, "$%d", first)},
+                                             {"label", mem_printf(scratch, "$%d", first + 1)}));
+    talloc_free(scratch);
+    return sql;
+}
+
+static struct db_statement statement(const void *ctx, const char *name, const char *parameters)
+{
+    return (struct db_statement){.name = name, .sql = template_fill(ctx, RUNS, name, NULL),
+                                 .why = template_why(ctx, RUNS, name), .parameters = parameters};
+}
+
+struct db_statement run_record(const void *ctx)
+{
+    return statement(ctx, "record", "$1 run id, $2 tables, $3 their numbers in the plan");
+}
+
+struct db_statement run_record_counted(const void *ctx)
+{
+    return statement(ctx, "record_counted", "$1 run id, $2 tables, $3 rows of each");
+}
+
+/* Run id, the labels of the nodes that act, and a number of each: of rows or, where there are none, its own. */
+static int record_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params)
+{
+    const struct plan *plan = report->plan;
+    const char **labels = mem_array(ctx, const char *, plan->node_count);
+    const char **numbers = mem_array(ctx, const char *, plan->node_count);
+    size_t n = 0;
     for (size_t i = 0; i < plan->node_count; i++) {
         if (!plan_acts(plan->nodes[i]))
             continue;
-        appendPQExpBuffer(out, "%s$%d::pg_catalog.text, coalesce((deleted ->> $%d)::pg_catalog.int8, 0) + ",
-                          param > 2 ? ", " : "", param, param);
-        append_number(out, (int)i);
-        param++;
+        labels[n] = plan->nodes[i]->label;
+        numbers[n++] = number(ctx, rows ? rows[i] : (int64_t)i);
     }
-    appendPQExpBufferStr(out, ") WHERE run_id = $1");
+    params[0] = report->run_id;
+    params[1] = db_array(ctx, labels, n);
+    params[2] = db_array(ctx, numbers, n);
+    return RUN_RECORD_PARAMS;
 }
 
-int run_record_params(const struct report *report, const char **params)
+int run_record_params(const void *ctx, const struct report *report, const char **params)
 {
-    int n = 0;
-    params[n++] = report->run_id;
-    for (size_t i = 0; i < report->plan->node_count; i++)
-        if (plan_acts(report->plan->nodes[i]))
-            params[n++] = report->plan->nodes[i]->label;
-    return n;
+    return record_params(ctx, report, NULL, params);
 }
 
-void run_append_record_gone(PQExpBuffer out, int first)
+int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params)
 {
-    appendPQExpBuffer(out,
-                      "UPDATE pgsweep.runs AS r SET chunks = chunks + 1,"
-                      " last_chunk = pg_catalog.clock_timestamp(),"
-                      " deleted = pg_catalog.jsonb_build_object($%d::pg_catalog.text,"
-                      " coalesce((r.deleted ->> $%d)::pg_catalog.int8, 0)"
-                      " + (SELECT pg_catalog.count(*) FROM gone)) WHERE r.run_id = $%d",
-                      first + 1, first + 1, first);
+    return record_params(ctx, report, rows, params);
 }
 
-void run_append_record_counted(PQExpBuffer out)
+void run_statements(struct effects *effects)
 {
-    appendPQExpBufferStr(out, "UPDATE pgsweep.runs SET chunks = chunks + 1,"
-                              " last_chunk = pg_catalog.clock_timestamp(),"
-                              " deleted = pg_catalog.jsonb_build_object($2::pg_catalog.text,"
-                              " coalesce((deleted ->> $2)::pg_catalog.int8, 0) + $3::pg_catalog.int8)"
-                              " WHERE run_id = $1");
-}
-
-void run_append_numbers(PQExpBuffer out, const struct plan *plan)
-{
-    int param = 1;
-    for (size_t i = 0; i < plan->node_count; i++)
-        if (plan_acts(plan->nodes[i])) {
-            appendPQExpBuffer(out, "%spg_catalog.set_config('pgsweep.n%zu', $%d, true)",
-                              param > 1 ? ", " : "SELECT ", i, param);
-            param++;
-        }
-}
-
-int run_number_params(const void *ctx, const struct plan *plan, const int64_t *numbers, const char **params)
-{
-    int n = 0;
-    for (size_t i = 0; i < plan->node_count; i++)
-        if (plan_acts(plan->nodes[i]))
-            params[n++] = number(ctx, numbers[i]);
-    return n;
+    effects->commit_waits = statement(effects, "commit_waits", "$1 value of synchronous_commit");
+    effects->touch = statement(effects, "touch", "$1 run id");
 }
 
 bool run_make_durable(struct effects *effects, const struct report *report, struct error *err)
 {
-    static const struct db_statement set = {
-        "commit_waits", "SELECT pg_catalog.set_config('synchronous_commit', $1, false)"};
-    static const struct db_statement touch = {
-        "run_touch", "UPDATE pgsweep.runs SET last_chunk = pg_catalog.clock_timestamp() WHERE run_id = $1"};
     void *scratch = talloc_new(report);
     const char *wait[] = {db_synchronous_commit(effects->db)};
     const char *off[] = {db_is_async(effects->db) ? "off" : wait[0]};
     const char *which[] = {report->run_id};
     /* The first two are one transaction by themselves, up to the synchronisation point. */
-    struct db_step steps[] = {{.statement = &set, .nparams = 1, .params = wait},
-                              {.statement = &touch, .nparams = 1, .params = which, .sync = true},
-                              {.statement = &set, .nparams = 1, .params = off, .sync = true}};
+    struct db_step steps[] = {{.statement = &effects->commit_waits, .nparams = 1, .params = wait},
+                              {.statement = &effects->touch, .nparams = 1, .params = which, .sync = true},
+                              {.statement = &effects->commit_waits, .nparams = 1, .params = off, .sync = true}};
     bool ok = effects_batch(effects, scratch, steps, 3, NULL, err);
     talloc_free(scratch);
     return ok;
@@ -224,23 +204,19 @@ bool run_make_durable(struct effects *effects, const struct report *report, stru
 bool run_read_back(struct effects *effects, const struct report *report, int64_t *chunks,
                    int64_t *deleted, struct error *err)
 {
-    /* FOR UPDATE waits for a transaction of the lost session that is still about to end. */
-    static const char sql[] = "SELECT chunks FROM pgsweep.runs WHERE run_id = $1 FOR UPDATE";
-    static const char by_table[] =
-        "SELECT (deleted ->> $2)::pg_catalog.int8 FROM pgsweep.runs WHERE run_id = $1";
+    const struct plan *plan = report->plan;
     void *scratch = talloc_new(report);
-    const char *params[] = {report->run_id, NULL};
+    const char **labels = mem_array(scratch, const char *, plan->node_count);
+    for (size_t i = 0; i < plan->node_count; i++)
+        labels[i] = plan->nodes[i]->label;
+    const char *params[] = {report->run_id, db_array(scratch, labels, plan->node_count)};
     struct db_rows *rows;
-    bool ok = effects_query(effects, scratch, sql, 1, params, &rows, err);
-    if (ok && db_rows_count(rows) != 1)
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "read_back", NULL), 2, params, &rows, err);
+    if (ok && db_rows_count(rows) != (int)plan->node_count)
         ok = error_set(err, SWEEP_UNREACHABLE, "the record of run %s is gone", report->run_id);
-    if (ok)
-        *chunks = db_rows_int(rows, 0, 0);
-    for (size_t i = 0; ok && i < report->plan->node_count; i++) {
-        params[1] = report->plan->nodes[i]->label;
-        ok = db_query(effects->db, scratch, by_table, 2, params, &rows, err);
-        if (ok)
-            deleted[i] = db_rows_int(rows, 0, 0);
+    for (size_t i = 0; ok && i < plan->node_count; i++) {
+        *chunks = db_rows_int(rows, (int)i, 0);
+        deleted[i] = db_rows_int(rows, (int)i, 1);
     }
     talloc_free(scratch);
     return ok;
@@ -248,15 +224,11 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
 
 bool run_finish(struct effects *effects, const struct report *report, struct error *err)
 {
-    static const char sql[] =
-        "UPDATE pgsweep.runs SET outcome = $2, finished = pg_catalog.clock_timestamp(),"
-        " failed = $3::pg_catalog.int8, left_locked = $4::pg_catalog.int8, error = $5"
-        " WHERE run_id = $1";
     void *scratch = talloc_new(report);
     const char *params[] = {report->run_id, report_outcome_names[report->outcome],
                             number(scratch, report->failed), number(scratch, report->left_locked),
                             report->error.message};
-    bool ok = effects_query(effects, scratch, sql, 5, params, NULL, err);
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 5, params, NULL, err);
     talloc_free(scratch);
     return ok;
 }

@@ -1,62 +1,137 @@
-/* Exact counts, in one read-only snapshot, with the plan's own predicates. */
+/* Exact counts, in one read-only snapshot, with the plan's own predicates: one statement for all that goes. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+#include "rowset.h"
 
-/* Candidates and what spares them, in one scan. Every row of the answer: which guard (0: none),
- * the label, how many. The first guard that spares a row is the one it is counted under. */
-static char *candidates_sql(const void *ctx, const struct plan *plan)
+static const char file[] = "sql/count.sql";
+
+/* Columns and kinds of the answer, as the template says. */
+enum { KIND, NUMBER, USE, LABEL, ROWS };
+enum { SPARED, GOING, KEPT, KEPT_BY };
+
+static char *candidate_text(const void *ctx, const struct plan *plan)
 {
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBufferStr(sql, "SELECT t.pgsweep_guard, CASE t.pgsweep_guard WHEN 0 THEN NULL");
-    for (size_t i = 0; i < plan->guard_count; i++)
-        if (plan->guards[i].by)
-            appendPQExpBuffer(sql, " WHEN %zu THEN coalesce(%s::pg_catalog.text, '(null)')", i + 1,
-                              plan->guards[i].by);
-    appendPQExpBufferStr(sql, " END AS label, pg_catalog.count(*) AS rows FROM (SELECT t.*, CASE");
-    for (size_t i = 0; i < plan->guard_count; i++)
-        appendPQExpBuffer(sql, " WHEN %s IS NOT FALSE THEN %zu", plan->guards[i].sql, i + 1);
-    appendPQExpBuffer(sql, "%s 0%s AS pgsweep_guard FROM %s AS t WHERE t.%s < $1::%s",
-                      plan->guard_count ? " ELSE" : " WHEN true THEN", " END",
-                      plan->nodes[0]->table.ident, plan->age->ident, plan->age->type);
-    if (plan->where_sql)
-        appendPQExpBuffer(sql, " AND %s", plan->where_sql);
-    appendPQExpBufferStr(sql, ") AS t GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2");
-    return buffer_take(ctx, sql);
+    PQExpBuffer out = createPQExpBuffer();
+    plan_append_candidate(out, plan);
+    return buffer_take(ctx, out);
 }
 
-static char *plain_sql(const void *ctx, const struct plan *plan)
+static char *add_count(struct rowset *set, char *counts, const char *next)
 {
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT 0, NULL, pg_catalog.count(*) FROM %s AS t WHERE ",
-                      plan->nodes[0]->table.ident);
-    plan_append_candidate(sql, plan);
-    return buffer_take(ctx, sql);
+    return counts ? mem_printf(set->ctx, "%s\nUNION ALL\n%s", counts, next) : mem_strdup(set->ctx, next);
 }
 
-static bool count_candidates(const void *ctx, struct db *db, const struct plan *plan,
-                             struct plan_counts *counts, struct error *err)
+static char *count_rows(struct rowset *set, int kind, int number, size_t use, const char *name, const char *not_elsewhere)
+{
+    return template_fill(set->ctx, file, "count_rows",
+                         TEMPLATE_SLOTS({"kind", mem_printf(set->ctx, "%d", kind)},
+                                        {"number", mem_printf(set->ctx, "%d", number)},
+                                        {"use", mem_printf(set->ctx, "%zu", use)}, {"set", name},
+                                        {"not_elsewhere", not_elsewhere ? not_elsewhere : "true"}));
+}
+
+/* Candidates and what spares them. */
+static char *candidate_counts(struct rowset *set, char *counts)
+{
+    const struct plan *plan = set->plan;
+    const struct plan_node *root = plan->nodes[0];
+    const char *going = rowset_of(set, root);
+    const char *old = rowset_name(set, "old", root);
+    if (plan->guard_count > 0)
+        counts = add_count(set, counts, template_fill(set->ctx, file, "count_spared", TEMPLATE_SLOTS({"old", old})));
+    for (size_t i = 0; i < plan->guard_count; i++)
+        if (plan->guards[i].below)
+            counts = add_count(set, counts,
+                               template_fill(set->ctx, file, "count_blocked",
+                                             TEMPLATE_SLOTS({"guard", mem_printf(set->ctx, "%zu", i + 1)}, {"old", old},
+                                                            {"going", going})));
+    return add_count(set, counts, count_rows(set, GOING, 0, 0, going, NULL));
+}
+
+/* Shared rows that lose a reference and stay. */
+static char *kept_counts(struct rowset *set, char *counts, const struct plan_node *node)
+{
+    char *not_going = template_fill(set->ctx, "sql/rows.sql", "is_not_in",
+                                    TEMPLATE_SLOTS({"set", rowset_of(set, node)}, {"row", "b.pgsweep_row"},
+                                                   {"table", "b.pgsweep_table"}));
+    counts = add_count(set, counts, count_rows(set, KEPT, node->index, 0, rowset_name(set, "linked", node), not_going));
+    for (size_t i = 0; i < node->use_count; i++)
+        counts = add_count(set, counts, count_rows(set, KEPT_BY, node->index, i, rowset_kept(set, node, i), NULL));
+    return counts;
+}
+
+static char *counts_sql(const void *ctx, const struct plan *plan, bool dependents)
+{
+    struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE, .sql = createPQExpBuffer()};
+    set.done = mem_array(set.ctx, bool, plan->node_count);
+    char *counts = candidate_counts(&set, NULL);
+    for (size_t i = 1; dependents && i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        if (!plan_acts(node))
+            continue;
+        const char *name = rowset_of(&set, node);
+        const char *elsewhere = rowset_not_going(&set, &node->table, "b", true, node, order_is_deleted(node));
+        counts = add_count(&set, counts, count_rows(&set, GOING, (int)i, 0, name, elsewhere));
+        if (node->action == ACTION_DELETE_ORPHANS)
+            counts = kept_counts(&set, counts, node);
+    }
+    char *sets = buffer_take(set.ctx, set.sql);
+    char *sql = template_fill(ctx, file, "counts", TEMPLATE_SLOTS({"sets", sets}, {"counts", counts}));
+    talloc_free(set.ctx);
+    return sql;
+}
+
+static void take_row(const void *ctx, const struct plan *plan, struct plan_counts *counts, const struct db_rows *rows, int i)
+{
+    int64_t number = db_rows_int(rows, i, NUMBER);
+    int64_t found = db_rows_int(rows, i, ROWS);
+    int64_t kind = db_rows_int(rows, i, KIND);
+    if (kind == GOING) {
+        counts->by_node[number] = found;
+    } else if (kind == KEPT) {
+        counts->kept_by_node[number] = found;
+    } else if (found > 0 && kind == SPARED) {
+        size_t s = mem_grow(ctx, &counts->spared, &counts->spared_count);
+        counts->spared[s] = (struct plan_spared){plan->guards[number - 1].name, db_rows_get(rows, i, LABEL), found};
+    } else if (found > 0 && kind == KEPT_BY) {
+        const struct plan_edge *use = &plan->nodes[number]->uses[db_rows_int(rows, i, USE)];
+        size_t k = mem_grow(ctx, &counts->kept, &counts->kept_count);
+        counts->kept[k] = (struct plan_kept){(int)number, use->table, use->constraint, found};
+    }
+}
+
+/* Nothing spares a candidate and nothing hangs on one: an index may answer alone. */
+static bool count_plain(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
+                        struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {plan->cutoff_value};
-    char *sql = plan->guard_count > 0 ? candidates_sql(ctx, plan) : plain_sql(ctx, plan);
+    char *sql = template_fill(ctx, file, "candidates",
+                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                             {"candidate", candidate_text(ctx, plan)}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
-    int n = db_rows_count(rows);
-    counts->spared = mem_array(ctx, struct plan_spared, (size_t)n + 1);
-    for (int i = 0; i < n; i++) {
-        int64_t guard = db_rows_int(rows, i, 0);
-        if (guard == 0) {
-            counts->eligible += db_rows_int(rows, i, 2);
-            continue;
-        }
-        struct plan_spared *spared = &counts->spared[counts->spared_count++];
-        spared->guard = plan->guards[guard - 1].name;
-        spared->label = db_rows_get(rows, i, 1);
-        spared->rows = db_rows_int(rows, i, 2);
-    }
+    counts->by_node[0] = db_rows_int(rows, 0, 0);
+    return true;
+}
+
+static bool count_rows_of(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
+                          struct plan_counts *counts, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {plan->cutoff_value};
+    bool acts = false;
+    for (size_t i = 1; dependents && i < plan->node_count; i++)
+        acts = acts || plan_acts(plan->nodes[i]);
+    if (!acts && plan->guard_count == 0)
+        return count_plain(ctx, db, plan, counts, err);
+    if (!db_query(db, ctx, counts_sql(ctx, plan, dependents), 1, params, &rows, err))
+        return false;
+    for (int i = 0; i < db_rows_count(rows); i++)
+        take_row(ctx, plan, counts, rows, i);
     return true;
 }
 
@@ -65,36 +140,12 @@ static bool count_total(const void *ctx, struct db *db, const struct plan *plan,
 {
     struct db_rows *rows;
     const char *params[] = {plan->cutoff_value};
-    PQExpBuffer buffer = createPQExpBuffer();
-    appendPQExpBuffer(buffer, "SELECT pg_catalog.count(*) FROM %s AS t", plan->nodes[0]->table.ident);
-    /* The cutoff must appear for its parameter to have a type. */
-    appendPQExpBuffer(buffer, " WHERE ($1::%s IS NOT NULL)", plan->age->type);
-    if (plan->where_sql)
-        appendPQExpBuffer(buffer, " AND %s", plan->where_sql);
-    char *sql = buffer_take(ctx, buffer);
+    char *sql = template_fill(ctx, file, "total",
+                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
+                                             {"where", plan->where_sql}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     counts->total = db_rows_int(rows, 0, 0);
-    return true;
-}
-
-static bool count_node(const void *ctx, struct db *db, const struct plan *plan,
-                       const struct plan_node *node, int64_t *count, struct error *err)
-{
-    struct db_rows *rows;
-    const char *params[] = {plan->cutoff_value};
-    PQExpBuffer buffer = createPQExpBuffer();
-    appendPQExpBuffer(buffer, "SELECT pg_catalog.count(*) FROM %s AS d WHERE ", node->table.ident);
-    reach_append(buffer, plan, node, "d", LEAF_ELIGIBLE);
-    /* Once each: as deleted where it is deleted first, and not as detached besides. */
-    PQExpBuffer elsewhere = createPQExpBuffer();
-    if (reach_append_table(elsewhere, plan, node->table.oid, node, order_is_deleted(node), "d", LEAF_ELIGIBLE))
-        appendPQExpBuffer(buffer, " AND %s IS NOT TRUE", elsewhere->data);
-    destroyPQExpBuffer(elsewhere);
-    char *sql = buffer_take(ctx, buffer);
-    if (!db_query(db, ctx, sql, 1, params, &rows, err))
-        return false;
-    *count = db_rows_int(rows, 0, 0);
     return true;
 }
 
@@ -103,14 +154,9 @@ static bool count_all(const void *ctx, struct db *db, const struct plan *plan, b
 {
     if (plan->policy->count_total && !count_total(ctx, db, plan, counts, err))
         return false;
-    if (!count_candidates(ctx, db, plan, counts, err))
+    if (!count_rows_of(ctx, db, plan, dependents, counts, err))
         return false;
-    counts->by_node[0] = counts->eligible;
-    for (size_t i = 1; dependents && i < plan->node_count; i++) {
-        const struct plan_node *node = plan->nodes[i];
-        if (plan_acts(node) && !count_node(ctx, db, plan, node, &counts->by_node[i], err))
-            return false;
-    }
+    counts->eligible = counts->by_node[0];
     return true;
 }
 
@@ -119,6 +165,7 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
 {
     *counts = (struct plan_counts){.total = -1};
     counts->by_node = mem_array(ctx, int64_t, plan->node_count);
+    counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
     if (!db_execute(db, ctx, &db_begin_read_only, 0, NULL, NULL, err))
         return false;
     bool ok = count_all(ctx, db, plan, dependents, counts, err);
@@ -132,12 +179,9 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
     struct db_rows *answer;
     void *scratch = talloc_new(db);
     const char *params[] = {plan->cutoff_value, mem_printf(scratch, "%lld", (long long)limit)};
-    PQExpBuffer buffer = createPQExpBuffer();
-    appendPQExpBuffer(buffer, "SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS t WHERE ",
-                      plan->nodes[0]->table.ident);
-    plan_append_candidate(buffer, plan);
-    appendPQExpBufferStr(buffer, " LIMIT $2::pg_catalog.int8) AS r");
-    char *sql = buffer_take(scratch, buffer);
+    char *sql = template_fill(scratch, file, "remaining",
+                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                             {"candidate", candidate_text(scratch, plan)}));
     bool ok = db_query(db, scratch, sql, 2, params, &answer, err);
     if (ok)
         *rows = db_rows_int(answer, 0, 0);
@@ -145,12 +189,21 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
     return ok;
 }
 
+/* The guards of the policy, joined by OR. Without one nothing tells active from finished: then every row is active. */
+static char *active_guards(const void *ctx, const struct plan *plan)
+{
+    char *text = NULL;
+    for (size_t i = 0; i < plan->guard_count; i++)
+        if (!plan->guards[i].letters && !plan->guards[i].below)
+            text = mem_printf(ctx, "%s%s%s IS NOT FALSE", text ? text : "", text ? " OR " : "", plan->guards[i].sql);
+    return text ? text : mem_strdup(ctx, "true");
+}
+
 bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, const char ***keys,
                       size_t *count, struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {plan->cutoff_value};
-    const char *separator = " AND (";
     const struct setting *named = &plan->policy->directory;
     const struct plan_column *column = plan->key[0];
     if (named->value)
@@ -158,20 +211,10 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
     else if (plan->key_count != 1)
         return error_set(err, SWEEP_USAGE, "policy %s: the key of %s has several columns and names no directory",
                          plan->policy->name, plan->nodes[0]->table.label);
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT t.%s::pg_catalog.text FROM %s AS t WHERE $1::%s IS NOT NULL AND t.%s IS NOT NULL",
-                      column->ident, plan->nodes[0]->table.ident, plan->age->type, column->ident);
-    for (size_t i = 0; i < plan->guard_count; i++) {
-        if (plan->guards[i].letters)
-            continue;
-        appendPQExpBuffer(sql, "%s%s IS NOT FALSE", separator, plan->guards[i].sql);
-        separator = " OR ";
-    }
-    /* Without a guard nothing tells active from finished: then every row is active. */
-    if (separator[1] == 'O')
-        appendPQExpBufferChar(sql, ')');
-    char *text = buffer_take(ctx, sql);
-    if (!db_query(db, ctx, text, 1, params, &rows, err))
+    char *sql = template_fill(ctx, file, "active",
+                              TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
+                                             {"type", plan->age->type}, {"guards", active_guards(ctx, plan)}));
+    if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     *count = (size_t)db_rows_count(rows);
     *keys = mem_array(ctx, const char *, *count + 1);

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
 bool plan_acts(const struct plan_node *node)
 {
@@ -13,6 +14,36 @@ bool plan_acts(const struct plan_node *node)
 bool order_is_deleted(const struct plan_node *node)
 {
     return node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS;
+}
+
+bool order_same_rows(const struct plan *plan, const struct plan_table *a, const struct plan_table *b)
+{
+    if (strcmp(a->oid, b->oid) == 0)
+        return true;
+    for (size_t i = 0; i < plan->inheritance_count; i++) {
+        const struct plan_inheritance *pair = &plan->inheritance[i];
+        if ((strcmp(pair->child, a->oid) == 0 && strcmp(pair->parent, b->oid) == 0) ||
+            (strcmp(pair->child, b->oid) == 0 && strcmp(pair->parent, a->oid) == 0))
+            return true;
+    }
+    return false;
+}
+
+bool order_relate(struct plan *plan, struct db *db, struct error *err)
+{
+    struct db_rows *rows;
+    const char **oids = mem_array(plan, const char *, plan->node_count);
+    for (size_t i = 0; i < plan->node_count; i++)
+        oids[i] = plan->nodes[i]->table.oid;
+    const char *params[] = {db_array(plan, oids, plan->node_count)};
+    char *sql = template_fill(plan, "sql/plan.sql", "inheritance", NULL);
+    if (!db_query(db, plan, sql, 1, params, &rows, err))
+        return false;
+    for (int i = 0; i < db_rows_count(rows); i++) {
+        size_t pair = mem_grow(plan, &plan->inheritance, &plan->inheritance_count);
+        plan->inheritance[pair] = (struct plan_inheritance){db_rows_get(rows, i, 0), db_rows_get(rows, i, 1)};
+    }
+    return true;
 }
 
 /* Depth first; *path grows to the circle when one is found. */

@@ -10,6 +10,18 @@ UPDATE pgsweep.runs
    AND outcome OPERATOR(pg_catalog.=) 'running'
 RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.text
 
+--- begin_run
+-- Opens the record of a run.
+-- $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the operating system, $6: host, $7: process,
+-- $8: version, $9: rows in the table, $10: candidates, $11: rows spared, by guard, $12: rows deleted, by table.
+INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, role, os_user, host, pid, version,
+                          total, eligible, spared, deleted)
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'running', $3::pg_catalog.timestamptz,
+        $4::pg_catalog.text, session_user, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.int4,
+        $8::pg_catalog.text, $9::pg_catalog.int8, $10::pg_catalog.int8, $11::pg_catalog.jsonb,
+        $12::pg_catalog.jsonb)
+RETURNING started
+
 --- counted
 -- Counts the rows of one step, and adds them to the number of its table in this transaction.
 WITH gone AS (
@@ -19,3 +31,84 @@ SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n{node}',
                              ({number} OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone
+
+--- assert_counted
+-- Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one. (The cast of
+-- a text that is no number is the plainest way to fail in SQL.)
+SELECT CASE WHEN {number} OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
+            ELSE ('only ' || {number} || ' rows')::pg_catalog.int4
+       END
+
+--- record
+-- Adds the transaction and what each of its steps counted to the record of the run.
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+)
+                      coalesce(nullif(pg_catalog.current_setting('pgsweep.n' || n.node, true), ''), '0')::pg_catalog.int8)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+
+--- record_counted
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+
+--- record_gone
+-- Adds the transaction and the rows of the query "gone" to the record of the run.
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = pg_catalog.jsonb_build_object(
+           {label}::pg_catalog.text,
+           coalesce((r.deleted OPERATOR(pg_catalog.->>) {label}::pg_catalog.text)::pg_catalog.int8, 0)
+           OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM gone))
+ WHERE r.run_id OPERATOR(pg_catalog.=) {run}::pg_catalog.text
+
+--- commit_waits
+-- Says what a COMMIT waits for. $1: a value of synchronous_commit.
+SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, false)
+
+--- touch
+-- A commit that waits for the disk makes all earlier ones of the run durable.
+UPDATE pgsweep.runs
+   SET last_chunk = pg_catalog.clock_timestamp()
+ WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+
+--- read_back
+-- Reads what the record says is gone, after a lost connection. FOR UPDATE waits for a transaction of the lost
+-- session that is still about to end. $1: run id, $2: labels of the tables.
+WITH r AS (
+    SELECT chunks, deleted
+      FROM pgsweep.runs
+     WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+       FOR UPDATE
+)
+SELECT r.chunks, (r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8
+  FROM r
+ CROSS JOIN pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS n(label, place)
+ ORDER BY n.place
+
+--- finish_run
+-- Writes the end of the run. $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error.
+UPDATE pgsweep.runs
+   SET outcome = $2::pg_catalog.text,
+       finished = pg_catalog.clock_timestamp(),
+       failed = $3::pg_catalog.int8,
+       left_locked = $4::pg_catalog.int8,
+       error = $5::pg_catalog.text
+ WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text

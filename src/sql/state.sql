@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS pgsweep.runs (
     last_chunk  timestamptz,
     finished    timestamptz,
     total       bigint,
-    eligible    bigint NOT NULL,
+    eligible    bigint,
     deleted     jsonb NOT NULL DEFAULT '{}',
     spared      jsonb NOT NULL DEFAULT '[]',
     failed      bigint NOT NULL DEFAULT 0,
@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS pgsweep.runs (
     chunks      bigint NOT NULL DEFAULT 0,
     error       text
 );
+-- Since version 2: a count that takes too long is given up, and the run goes on without it.
+ALTER TABLE pgsweep.runs ALTER COLUMN eligible DROP NOT NULL;
+COMMENT ON COLUMN pgsweep.runs.eligible IS 'Candidates when the run started; NULL: the count took longer than count_timeout.';
 COMMENT ON TABLE pgsweep.runs IS 'One row for each live run. deleted and chunks are updated in the transaction of each chunk: after a crash they say how far the run came.';
 COMMENT ON COLUMN pgsweep.runs.outcome IS 'running, done, partial, limit, stopped, error, or interrupted: found unfinished by a later run.';
 COMMENT ON COLUMN pgsweep.runs.deleted IS 'Rows deleted or detached, by table.';
@@ -129,6 +132,17 @@ ALTER TABLE pgsweep.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_policy_k
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_key ON pgsweep.dead_letters (policy, kind, pgsweep.key_digest(key));
 COMMENT ON COLUMN pgsweep.dead_letters.key IS 'Of a row: the values of its primary key. Of a directory: its name and root. Of an object: its value; then bucket and endpoint, where they are known.';
 COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
+
+-- Every chunk asks whether there are such letters.
+CREATE INDEX IF NOT EXISTS dead_letters_obeyed ON pgsweep.dead_letters (policy)
+    WHERE kind = 'row' AND state IN ('parked', 'discarded');
+
+CREATE TABLE IF NOT EXISTS pgsweep.spared (
+    run_id text NOT NULL,
+    digest bytea NOT NULL,
+    PRIMARY KEY (run_id, digest)
+);
+COMMENT ON TABLE pgsweep.spared IS 'While a run is on: digests of the keys that it spares, where its own deletions could make them candidates.';
 
 INSERT INTO pgsweep.state (version) VALUES (2)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()

@@ -81,18 +81,18 @@ static bool verify(struct locked *l)
 
 /* Near: the rows are counted here, from command tags, which is cheaper than in SQL; the numbers go back
  * with the record. */
-static bool work_first(struct locked *l, struct db_step *steps, int *failed)
+static bool work_near(struct locked *l, struct db_step *steps, int *count)
 {
     struct sweep *sweep = l->sweep;
     struct chunk *chunk = l->chunk;
-    int n = (int)sweep->work.counted;
-    if (!effects_batch(sweep->effects, chunk->ctx, steps, n, failed, &chunk->error))
+    if (!effects_batch(sweep->effects, chunk->ctx, steps, (int)sweep->work.counted, NULL, &chunk->error))
         return false;
     work_count(sweep, steps, chunk, chunk->added);
-    const char **params = mem_array(chunk->ctx, const char *, sweep->plan->node_count);
-    int count = run_number_params(chunk->ctx, sweep->plan, chunk->added, params);
-    /* In the place of the last step that was carried out. */
-    steps[n - 1] = (struct db_step){.statement = &sweep->statements.numbers, .nparams = count, .params = params};
+    if (chunk->added[0] != l->rows) {
+        work_kept(sweep, l->rows, &chunk->error);
+        return false;
+    }
+    *count = work_add_counted_end(sweep, chunk->ctx, chunk->added, steps);
     return true;
 }
 
@@ -102,15 +102,11 @@ static bool work_and_commit(struct locked *l)
     struct chunk *chunk = l->chunk;
     struct db_step *steps = mem_array(chunk->ctx, struct db_step, sweep->work.count + 1);
     int n = work_add(sweep, chunk->ctx, l->keys, l->rows, steps);
-    int first = 0;
     int failed = 0;
-    if (sweep->near) {
-        if (!work_first(l, steps, &failed))
-            return false;
-        first = (int)sweep->work.counted - 1;
-    }
+    if (sweep->near && !work_near(l, steps, &n))
+        return false;
     chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps + first, n - first, &failed, &chunk->error);
+    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, &failed, &chunk->error);
     if (ok && db_committed(&steps[n - 1])) {
         if (!sweep->near)
             work_count(sweep, steps, chunk, chunk->added);
@@ -121,8 +117,8 @@ static bool work_and_commit(struct locked *l)
     if (ok) {
         error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[n - 1].tag);
         error_sqlstate(&chunk->error, "40000");
-    } else {
-        work_explain(sweep, first + failed, l->rows, &chunk->error);
+    } else if (!sweep->near) {
+        work_explain(sweep, failed, l->rows, &chunk->error);
     }
     return false;
 }

@@ -38,11 +38,9 @@ static struct db_step range_step(struct sweep *sweep, const void *ctx, bool with
 
 static struct db_step record_step(struct sweep *sweep, const void *ctx, int64_t rows)
 {
-    const char **params = mem_array(ctx, const char *, 3);
-    params[0] = sweep->report->run_id;
-    params[1] = sweep->plan->nodes[0]->label;
-    params[2] = mem_printf(ctx, "%lld", (long long)rows);
-    return (struct db_step){.statement = &sweep->statements.record, .nparams = 3, .params = params};
+    const char **params = mem_array(ctx, const char *, RUN_RECORD_PARAMS);
+    int n = run_counted_params(ctx, sweep->report, &rows, params);
+    return (struct db_step){.statement = &sweep->statements.record_counted, .nparams = n, .params = params};
 }
 
 /* Takes the answer of a bound step as the end of the next chunk. */

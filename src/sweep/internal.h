@@ -3,6 +3,9 @@
 #define PGSWEEP_SWEEP_INTERNAL_H
 
 #include "pgsweep/sweep.h"
+#include "pgsweep/template.h"
+
+#define SWEEP_SQL "sql/sweep.sql"
 
 /* A position in the walk: the values of the plan's cursor columns, or of the first of them alone: then
  * everything of that age is behind it. columns 0: before the first. */
@@ -19,8 +22,8 @@ struct statements {
     struct db_statement bound_age[BOUNDS];     /* the same, between two ages */
     struct db_statement range[BOUNDS][BOUNDS]; /* [from][to]: deletes and records, in one statement */
     struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
-    struct db_statement record;                /* records what plain deleted */
-    struct db_statement numbers;               /* hands over what was counted here */
+    struct db_statement record_counted;        /* records what was counted here */
+    struct db_statement record;                /* records what the statements of a transaction counted */
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
@@ -32,24 +35,24 @@ struct statements {
 
 /* One statement of a transaction's work. */
 struct work_step {
-    const char *name;
-    const char *sql;
-    struct db_statement statement; /* of these two */
+    struct db_statement statement;
+    const struct plan_node *about; /* whose rows it reads or changes; NULL: none in particular */
     const struct plan_node *node;  /* whose rows its result counts; NULL: none */
     bool plain;                    /* its command tag says how many rows, not its result */
     bool takes_cutoff;             /* the cutoff comes first, */
     bool takes_keys;               /* then the key arrays */
     bool queues_object;            /* its row count is objects that entered the queue, */
     bool queues_directory;         /* or working directories */
-    bool asserts;                  /* the number of keys is its parameter */
-    const char **extra;            /* parameters that are the same in every transaction */
+    bool asserts;                  /* that the root's rows are gone; the number of keys is its parameter */
+    const char **extra;            /* parameters that are the same in every transaction, */
+    const char *const *extra_words; /* in words; NULL: values that the policy sets */
     int extra_count;
 };
 
 struct work {
     struct work_step *steps;
     size_t count;
-    size_t counted; /* steps before this one change rows; the assertion and the record follow */
+    size_t counted; /* steps before this one change rows; what looks at them and records them follows */
 };
 
 /* A candidate that cannot go, and why. */
@@ -138,8 +141,14 @@ struct chunk {
 /* How many failed keys a later pass can leave alone. */
 enum { SWEEP_FAILED_KEYS_MAX = 1000 };
 
+/* True when chunks must be cut between two rows, and not between two ages. */
+bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget);
+
 /* Builds all statements of the plan. */
 void statements_build(struct sweep *sweep);
+
+/* The condition that a root row t is one of the keys in the parameters from number first on. */
+char *statements_keys_sql(const struct sweep *sweep, int first);
 
 /* Builds the work of one transaction. */
 void work_build(struct sweep *sweep);
@@ -153,8 +162,18 @@ bool sweep_settle(struct sweep *sweep, struct error *err);
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps);
 
+/* Where the caller has counted the rows (by node index): the record and the COMMIT; the steps count is returned. Room
+ * for 3 steps. */
+int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows, struct db_step *steps);
+
+/* Adds the COMMIT behind n steps; returns the new count. */
+int work_end(struct db_step *steps, int n);
+
 /* Adds what the results of the steps count to added, by node, and what was queued to the chunk. */
 void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added);
+
+/* Sets the error for root rows that were to be deleted and are still there. */
+void work_kept(const struct sweep *sweep, int64_t rows, struct error *err);
 
 /* Puts the failure of the work's own assertion into words. */
 void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err);

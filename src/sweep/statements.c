@@ -1,162 +1,194 @@
-/* The statements of a sweep: the plan's predicates put together into what is sent. */
+/* The statements of a sweep: the plan's predicates put into the templates of src/sql/sweep.sql. */
+#include <string.h>
+
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-static struct db_statement take(struct sweep *sweep, const char *name, PQExpBuffer sql)
+/* Numbers of parameters, and what they are in words. */
+struct numbering {
+    int next;
+    char *words;
+};
+
+/* The number of the next parameter, or of the first of so many. */
+static int number(struct numbering *n, const void *ctx, size_t count, const char *what)
 {
-    return (struct db_statement){.name = name, .sql = buffer_take(sweep->report, sql)};
+    int first = n->next;
+    n->next += (int)count;
+    if (count > 1)
+        what = mem_printf(ctx, "to $%d %s", n->next - 1, what);
+    if (count > 0)
+        n->words = mem_printf(ctx, "%s%s$%d %s", n->words ? n->words : "", n->words ? ", " : "", first, what);
+    return first;
+}
+
+static char *taken(const void *ctx, PQExpBuffer buffer)
+{
+    char *text = buffer_take(ctx, buffer);
+    while (*text == ' ')
+        text++;
+    return strncmp(text, "AND ", 4) == 0 ? text + 4 : text;
+}
+
+static char *candidate_sql(const struct sweep *sweep)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    plan_append_candidate(sql, sweep->plan);
+    return taken(sweep->report, sql);
+}
+
+static char *cursor_sql(const struct sweep *sweep, bool order_by)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    plan_append_cursor(sql, sweep->plan, order_by);
+    return taken(sweep->report, sql);
 }
 
 /* The key columns of t as text, with a comma in front of each but the first. */
-static void append_key(PQExpBuffer sql, const struct plan *plan)
+static char *key_sql(const struct sweep *sweep)
 {
-    for (size_t i = 0; i < plan->key_count; i++)
-        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "", plan->key[i]->ident);
+    PQExpBuffer sql = createPQExpBuffer();
+    for (size_t i = 0; i < sweep->plan->key_count; i++)
+        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "", sweep->plan->key[i]->ident);
+    return buffer_take(sweep->report, sql);
 }
 
-static struct db_statement take_bounded(struct sweep *sweep, const char *what, enum bound_by from,
-                                        enum bound_by to, PQExpBuffer sql)
+char *statements_keys_sql(const struct sweep *sweep, int first)
 {
-    return take(sweep, mem_printf(sweep->report, "%s_%d%d", what, (int)from, (int)to), sql);
+    PQExpBuffer sql = createPQExpBuffer();
+    plan_append_keys(sql, sweep->plan, first);
+    return buffer_take(sweep->report, sql);
 }
 
-/* The condition of one bound; *next is the number of the next parameter. */
-static void append_bound(struct sweep *sweep, PQExpBuffer sql, const char *comparison, enum bound_by by,
-                         int *next)
+/* The condition of one bound; NULL: none. */
+static char *bound_sql(const struct sweep *sweep, const char *comparison, enum bound_by by, struct numbering *n)
 {
-    size_t columns = by == BY_NOTHING ? 0 : by == BY_AGE ? 1 : sweep->plan->cursor_count;
+    const struct plan *plan = sweep->plan;
+    size_t columns = by == BY_NOTHING ? 0 : by == BY_AGE ? 1 : plan->cursor_count;
+    const char *what = comparison[0] == '>' ? "last candidate of the chunk before" : "last candidate of the chunk";
+    PQExpBuffer names = createPQExpBuffer();
+    PQExpBuffer sql = createPQExpBuffer();
+    for (size_t i = 0; i < columns; i++)
+        appendPQExpBuffer(names, "%s%s", i ? ", " : "", plan->cursor[i]->name);
+    char *words = mem_printf(sweep->report, "%s (%s)", what, names->data);
+    destroyPQExpBuffer(names);
+    int first = number(n, sweep->report, columns, words);
     if (columns > 0)
-        plan_append_bound(sql, sweep->plan, comparison, *next, columns);
-    *next += (int)columns;
+        plan_append_bound(sql, plan, comparison, first, columns);
+    char *text = taken(sweep->report, sql);
+    return columns > 0 ? text : NULL;
+}
+
+static const char *const from_names[BOUNDS] = {"_first", "_next", "_after_age"};
+static const char *const to_names[BOUNDS] = {"_last", "", "_to_age"};
+
+static struct db_statement filled(const struct sweep *sweep, const char *name, const char *suffix,
+                                  const struct numbering *n, const struct template_slot *slots)
+{
+    void *ctx = sweep->report;
+    return (struct db_statement){.name = mem_printf(ctx, "%s%s", name, suffix),
+                                 .sql = template_fill(ctx, SWEEP_SQL, name, slots),
+                                 .why = template_why(ctx, SWEEP_SQL, name),
+                                 .parameters = n->words};
 }
 
 /* Parameters: cutoff, [cursor], how many. The cursor of the candidate that many further on. */
 static struct db_statement build_bound(struct sweep *sweep, enum bound_by from)
 {
-    const struct plan *plan = sweep->plan;
-    int next = 2;
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBufferStr(sql, "SELECT ");
-    plan_append_cursor(sql, plan, false);
-    appendPQExpBuffer(sql, " FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
-    plan_append_candidate(sql, plan);
-    append_bound(sweep, sql, ">", from, &next);
-    appendPQExpBufferStr(sql, " ORDER BY ");
-    plan_append_cursor(sql, plan, true);
-    appendPQExpBuffer(sql, " OFFSET $%d::pg_catalog.int8 - 1 LIMIT 1", next);
-    return take_bounded(sweep, "bound", from, BY_ALL, sql);
+    struct numbering n = {.next = 1};
+    number(&n, sweep->report, 1, "cutoff");
+    char *after = bound_sql(sweep, ">", from, &n);
+    char *rows = mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
+    return filled(sweep, "bound", from_names[from], &n,
+                  TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"root", sweep->plan->nodes[0]->table.ident},
+                                 {"candidate", candidate_sql(sweep)}, {"after", after},
+                                 {"order", cursor_sql(sweep, true)}, {"rows", rows}));
 }
 
-/* The same for the age alone, which the index holds: no row is looked at. Rows that no condition has
- * been asked about count too, so a chunk may come out smaller. */
+/* The same for the age alone. */
 static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by from)
 {
-    const struct plan *plan = sweep->plan;
-    const char *age = plan->cursor[0]->ident;
-    int next = 2;
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT t.%s::pg_catalog.text FROM %s AS t WHERE t.%s < $1::%s", age,
-                      plan->nodes[0]->table.ident, age, plan->cursor[0]->type);
-    append_bound(sweep, sql, ">", from, &next);
-    appendPQExpBuffer(sql, " ORDER BY t.%s OFFSET $%d::pg_catalog.int8 - 1 LIMIT 1", age, next);
-    return take_bounded(sweep, "bound_age", from, BY_AGE, sql);
+    void *ctx = sweep->report;
+    const struct plan_column *age = sweep->plan->cursor[0];
+    struct numbering n = {.next = 1};
+    number(&n, ctx, 1, "cutoff");
+    char *after = bound_sql(sweep, ">", from, &n);
+    char *rows = mem_printf(ctx, "$%d", number(&n, ctx, 1, "rows of the chunk"));
+    return filled(sweep, "bound_age", from_names[from], &n,
+                  TEMPLATE_SLOTS({"cursor", mem_printf(ctx, "t.%s::pg_catalog.text", age->ident)},
+                                 {"root", sweep->plan->nodes[0]->table.ident},
+                                 {"old", mem_printf(ctx, "t.%s < $1::%s", age->ident, age->type)},
+                                 {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));
 }
 
 /* The DELETE of a range. Parameters: cutoff, [cursor from], [cursor to]. */
-static int append_range(struct sweep *sweep, PQExpBuffer sql, enum bound_by from, enum bound_by to)
+static struct db_statement build_range(struct sweep *sweep, enum bound_by from, enum bound_by to)
 {
-    int next = 2;
-    appendPQExpBuffer(sql, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
-    plan_append_candidate(sql, sweep->plan);
-    append_bound(sweep, sql, ">", from, &next);
-    append_bound(sweep, sql, "<=", to, &next);
-    return next;
-}
-
-static struct db_statement build_plain(struct sweep *sweep, enum bound_by from, enum bound_by to)
-{
-    PQExpBuffer sql = createPQExpBuffer();
-    append_range(sweep, sql, from, to);
-    return take_bounded(sweep, "range", from, to, sql);
+    struct numbering n = {.next = 1};
+    number(&n, sweep->report, 1, "cutoff");
+    char *after = bound_sql(sweep, ">", from, &n);
+    char *up_to = bound_sql(sweep, "<=", to, &n);
+    return filled(sweep, "range", mem_printf(sweep->report, "%s%s", from_names[from], to_names[to]), &n,
+                  TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
+                                 {"after", after}, {"up_to", up_to}));
 }
 
 /* The same with the run record, whose parameters follow, in one statement and so in one round trip; a
  * row for each deleted one in verbose mode, else one row with their number. */
-static struct db_statement build_range(struct sweep *sweep, enum bound_by from, enum bound_by to)
+static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_by from, enum bound_by to)
 {
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBufferStr(sql, "WITH gone AS (");
-    int next = append_range(sweep, sql, from, to);
-    appendPQExpBufferStr(sql, " RETURNING ");
-    if (sweep->budget->verbose)
-        append_key(sql, sweep->plan);
-    else
-        appendPQExpBufferStr(sql, "1");
-    appendPQExpBufferStr(sql, "), noted AS (");
-    run_append_record_gone(sql, next);
-    appendPQExpBuffer(sql, ") SELECT %s FROM gone",
-                      sweep->budget->verbose ? "*" : "pg_catalog.count(*)");
-    return take_bounded(sweep, "range_recorded", from, to, sql);
+    void *ctx = sweep->report;
+    bool verbose = sweep->budget->verbose;
+    struct numbering n = {.next = 1};
+    number(&n, ctx, 1, "cutoff");
+    char *after = bound_sql(sweep, ">", from, &n);
+    char *up_to = bound_sql(sweep, "<=", to, &n);
+    int record = number(&n, ctx, 1, "run id");
+    number(&n, ctx, 1, "table");
+    return filled(sweep, "range_recorded", mem_printf(ctx, "%s%s", from_names[from], to_names[to]), &n,
+                  TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
+                                 {"after", after}, {"up_to", up_to}, {"returning", verbose ? key_sql(sweep) : "1"},
+                                 {"record", run_record_gone_sql(ctx, record)},
+                                 {"result", verbose ? "*" : "pg_catalog.count(*)"}));
 }
 
 /* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each. */
-static struct db_statement build_next(struct sweep *sweep, enum bound_by from, bool lock)
+static struct db_statement build_next(struct sweep *sweep, const char *name, enum bound_by from)
 {
-    const struct plan *plan = sweep->plan;
-    int next = 2;
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBufferStr(sql, "SELECT ");
-    plan_append_cursor(sql, plan, false);
-    appendPQExpBufferStr(sql, ", ");
-    append_key(sql, plan);
-    appendPQExpBuffer(sql, " FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
-    plan_append_candidate(sql, plan);
-    append_bound(sweep, sql, ">", from, &next);
-    appendPQExpBufferStr(sql, " ORDER BY ");
-    plan_append_cursor(sql, plan, true);
-    appendPQExpBuffer(sql, " LIMIT $%d::pg_catalog.int8%s", next, lock ? " FOR UPDATE OF t SKIP LOCKED" : "");
-    return take_bounded(sweep, lock ? "lock" : "list", from, BY_NOTHING, sql);
+    struct numbering n = {.next = 1};
+    number(&n, sweep->report, 1, "cutoff");
+    char *after = bound_sql(sweep, ">", from, &n);
+    char *rows = mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
+    return filled(sweep, name, from_names[from], &n,
+                  TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"key", key_sql(sweep)},
+                                 {"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
+                                 {"after", after}, {"order", cursor_sql(sweep, true)}, {"rows", rows}));
 }
 
 /* Parameters: key arrays of one row. Fails unless the row is there and can be locked at once. */
 static struct db_statement build_lock_row(struct sweep *sweep)
 {
-    const struct plan *plan = sweep->plan;
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT CASE WHEN pg_catalog.count(*) = 1 THEN 1"
-                           " ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4 END"
-                           " FROM (SELECT FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
-    plan_append_keys(sql, plan, 1);
-    appendPQExpBufferStr(sql, " FOR UPDATE OF t SKIP LOCKED) AS locked");
-    return take(sweep, "lock_row", sql);
+    struct numbering n = {.next = 1};
+    int keys = number(&n, sweep->report, sweep->plan->key_count, "key of the candidate");
+    return filled(sweep, "lock_row", "", &n,
+                  TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident},
+                                 {"keys", statements_keys_sql(sweep, keys)}));
 }
 
-/* Parameters: cutoff, key arrays of one row. Fails unless it still is a candidate. */
-static struct db_statement build_verify_row(struct sweep *sweep)
+/* Parameters: cutoff, key arrays. The keys that still are candidates, now that they are locked; or, of one row, fails
+ * unless it still is one. */
+static struct db_statement build_verify(struct sweep *sweep, const char *name, bool keys_out)
 {
-    const struct plan *plan = sweep->plan;
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT CASE WHEN pg_catalog.count(*) = 1 THEN 1"
-                           " ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4 END FROM %s AS t WHERE ",
-                      plan->nodes[0]->table.ident);
-    plan_append_keys(sql, plan, 2);
-    appendPQExpBufferStr(sql, " AND ");
-    plan_append_candidate(sql, plan);
-    return take(sweep, "verify_row", sql);
-}
-
-/* Parameters: cutoff, key arrays. The keys that still are candidates, now that they are locked. */
-static struct db_statement build_verify(struct sweep *sweep)
-{
-    const struct plan *plan = sweep->plan;
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBufferStr(sql, "SELECT ");
-    append_key(sql, plan);
-    appendPQExpBuffer(sql, " FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
-    plan_append_keys(sql, plan, 2);
-    appendPQExpBufferStr(sql, " AND ");
-    plan_append_candidate(sql, plan);
-    return take(sweep, "verify", sql);
+    struct numbering n = {.next = 1};
+    number(&n, sweep->report, 1, "cutoff");
+    char *keys = statements_keys_sql(sweep, number(&n, sweep->report, sweep->plan->key_count, "keys of the candidates"));
+    const char *root = sweep->plan->nodes[0]->table.ident;
+    if (!keys_out)
+        return filled(sweep, name, "", &n,
+                      TEMPLATE_SLOTS({"root", root}, {"keys", keys}, {"candidate", candidate_sql(sweep)}));
+    return filled(sweep, name, "", &n,
+                  TEMPLATE_SLOTS({"key", key_sql(sweep)}, {"root", root}, {"keys", keys},
+                                 {"candidate", candidate_sql(sweep)}));
 }
 
 /* Where a condition reads other tables, the dependents are locked before the condition is looked at
@@ -169,24 +201,13 @@ static void build_lock_dependents(struct sweep *sweep)
     for (size_t i = 0; sweep->plan->looks_beyond && i < count; i++)
         for (size_t e = 0; e < plan_step_count(nodes[i]); e++) {
             size_t k = mem_grow(sweep->report, &s->lock_dependents, &s->lock_dependent_count);
+            struct numbering n = {.next = 1};
             PQExpBuffer sql = createPQExpBuffer();
+            number(&n, sweep->report, sweep->plan->key_count, "keys of the candidates");
             plan_append_lock_step(sql, sweep->plan, nodes[i], plan_step_edge(nodes[i], e));
-            s->lock_dependents[k] = take(sweep, mem_printf(sweep->report, "lock_dependents_%zu", k), sql);
+            s->lock_dependents[k] = filled(sweep, "lock_dependents", mem_printf(sweep->report, "_%zu", k), &n,
+                                           TEMPLATE_SLOTS({"statement", taken(sweep->report, sql)}));
         }
-}
-
-static struct db_statement build_record(struct sweep *sweep)
-{
-    PQExpBuffer sql = createPQExpBuffer();
-    run_append_record_counted(sql);
-    return take(sweep, "record_counted", sql);
-}
-
-static struct db_statement build_numbers(struct sweep *sweep)
-{
-    PQExpBuffer sql = createPQExpBuffer();
-    run_append_numbers(sql, sweep->plan);
-    return take(sweep, "numbers", sql);
 }
 
 void statements_build(struct sweep *sweep)
@@ -195,17 +216,17 @@ void statements_build(struct sweep *sweep)
     for (enum bound_by from = BY_NOTHING; from < BOUNDS; from++) {
         s->bound[from] = build_bound(sweep, from);
         s->bound_age[from] = build_bound_age(sweep, from);
-        s->lock[from] = build_next(sweep, from, true);
-        s->list[from] = build_next(sweep, from, false);
+        s->lock[from] = build_next(sweep, "lock", from);
+        s->list[from] = build_next(sweep, "list", from);
         for (enum bound_by to = BY_NOTHING; to < BOUNDS; to++) {
-            s->range[from][to] = build_range(sweep, from, to);
-            s->plain[from][to] = build_plain(sweep, from, to);
+            s->range[from][to] = build_range_recorded(sweep, from, to);
+            s->plain[from][to] = build_range(sweep, from, to);
         }
     }
-    s->record = build_record(sweep);
-    s->numbers = build_numbers(sweep);
+    s->record = run_record(sweep->report);
+    s->record_counted = run_record_counted(sweep->report);
     s->lock_row = build_lock_row(sweep);
-    s->verify = build_verify(sweep);
-    s->verify_row = build_verify_row(sweep);
+    s->verify = build_verify(sweep, "verify", true);
+    s->verify_row = build_verify(sweep, "verify_row", false);
     build_lock_dependents(sweep);
 }

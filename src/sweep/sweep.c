@@ -281,7 +281,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
     /* Locked by somebody, kept by a trigger, changed meanwhile: look which. */
-    bool missing = report->deleted[0] + report->failed + report->spared_late < report->counts.eligible;
+    bool missing = report->counts.eligible < 0 || report->deleted[0] + report->failed + report->spared_late < report->counts.eligible;
     while (ok && (sweep->skipped || missing) && !report->signal && !report->limit &&
            report->failed <= SWEEP_FAILED_KEYS_MAX) {
         ok = count_left(sweep, &left, err);
@@ -292,6 +292,17 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     }
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     return ok;
+}
+
+static bool record_spared(struct sweep *sweep, void *arg, struct error *err)
+{
+    (void)arg;
+    stop_cancel_early(true);
+    bool ok = !stop_requested() && spared_record(sweep->effects, sweep->plan, err);
+    stop_cancel_early(false);
+    if (!ok && stop_requested())
+        error_clear(err); /* no chunk is going to begin */
+    return ok || stop_requested();
 }
 
 static bool settle(struct sweep *sweep, void *arg, struct error *err)
@@ -321,6 +332,11 @@ static bool measure_distance(struct sweep *sweep, struct error *err)
     return true;
 }
 
+bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
+{
+    return budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+}
+
 bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err)
@@ -334,16 +350,16 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     sweep->durable = mem_array(report, int64_t, plan->node_count);
     if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err))
         return false;
-    sweep->exact = budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
+    sweep->exact = sweep_is_exact(plan, budget);
     if (!plan->has_objects)
         report->objects.waiting = 0;
     statements_build(sweep);
     work_build(sweep);
     pace_start(sweep);
-    bool ok;
+    bool ok = sweep_insist(sweep, record_spared, NULL, err);
     do
         /* Nothing is told as gone before it is known to stay gone. */
-        ok = sweep_passes(sweep, err) && sweep_insist(sweep, settle, NULL, err);
+        ok = ok && sweep_passes(sweep, err) && sweep_insist(sweep, settle, NULL, err);
     while (ok && sweep->rewound && !stop_requested());
     ok = ok && check_limit(sweep, err);
     if (!ok && stop_requested())

@@ -5,25 +5,35 @@
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-static struct work_step *add_step(struct sweep *sweep, const char *name, PQExpBuffer sql)
+static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
+static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories", "store",
+                                         "bucket of a value that names none"};
+
+/* Adds a statement, whose why stands in the template of that name. Its parameters, in words, follow when the list is
+ * complete. */
+static struct work_step *add_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
 {
     struct work *work = &sweep->work;
     size_t i = mem_grow(sweep->report, &work->steps, &work->count);
     struct work_step *step = &work->steps[i];
-    step->name = mem_printf(sweep->report, "work_%zu_%s", i, name);
-    step->sql = buffer_take(sweep->report, sql);
+    step->statement.name = mem_printf(sweep->report, "work_%zu_%s", i, name);
+    step->statement.sql = sql;
+    step->statement.why = template_why(sweep->report, SWEEP_SQL, name);
+    step->about = about;
     return step;
+}
+
+static struct work_step *add_made(struct sweep *sweep, const char *name, const struct plan_node *about, PQExpBuffer made)
+{
+    return add_step(sweep, name, about, buffer_take(sweep->report, made));
 }
 
 /* A SELECT, or a DELETE or UPDATE with RETURNING, whose rows count for node. */
 static struct work_step *add_counting(struct sweep *sweep, const char *name, const struct plan_node *node,
                                       PQExpBuffer rows)
 {
-    PQExpBuffer sql = createPQExpBuffer();
     char *text = buffer_take(sweep->report, rows);
-    run_append_counted(sql, node->index, text);
-    talloc_free(text);
-    struct work_step *step = add_step(sweep, name, sql);
+    struct work_step *step = add_step(sweep, name, node, run_counted_sql(sweep->report, node->index, text));
     step->node = node;
     return step;
 }
@@ -33,10 +43,10 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name, cons
                                      PQExpBuffer change)
 {
     if (!sweep->near || sweep->plan->by_row) {
-        appendPQExpBufferStr(change, " RETURNING 1");
+        appendPQExpBufferStr(change, "\nRETURNING 1");
         return add_counting(sweep, name, node, change);
     }
-    struct work_step *step = add_step(sweep, name, change);
+    struct work_step *step = add_made(sweep, name, node, change);
     step->node = node;
     step->plain = true;
     return step;
@@ -56,7 +66,8 @@ static void add_acts(struct sweep *sweep, const struct plan_node *node)
     for (size_t i = 0; i < plan_step_count(node); i++) {
         PQExpBuffer change = createPQExpBuffer();
         plan_append_step(change, sweep->plan, node, plan_step_edge(node, i));
-        struct work_step *step = apart ? add_step(sweep, "act", change) : add_counted(sweep, "act", node, change);
+        struct work_step *step = apart ? add_made(sweep, "change", node, change)
+                                       : add_counted(sweep, "change", node, change);
         step->takes_keys = plan_takes_keys(node);
         step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
         step->extra_count = plan_step_values(node, step->extra);
@@ -64,14 +75,14 @@ static void add_acts(struct sweep *sweep, const struct plan_node *node)
 }
 
 /* The values that select finds enter the queue. */
-static void add_queue(struct sweep *sweep, PQExpBuffer select, bool takes_keys, const char *source,
-                      const char *root)
+static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBuffer select, bool takes_keys,
+                      const char *source, const char *root)
 {
     PQExpBuffer sql = createPQExpBuffer();
     char *text = buffer_take(sweep->report, select);
     queue_append_insert(sql, text, takes_keys ? (int)sweep->plan->key_count + 1 : 1);
     talloc_free(text);
-    struct work_step *step = add_step(sweep, "queue", sql);
+    struct work_step *step = add_made(sweep, root ? "queue_directories" : "queue", node, sql);
     step->takes_keys = takes_keys;
     step->queues_object = root == NULL;
     step->queues_directory = root != NULL;
@@ -84,6 +95,7 @@ static void add_queue(struct sweep *sweep, PQExpBuffer select, bool takes_keys, 
     if (!root)
         queue_binding(sweep->report, &step->extra[5], &step->extra[6]);
     step->extra_count = QUEUE_PARAMS;
+    step->extra_words = queue_words;
 }
 
 static void add_objects(struct sweep *sweep, const struct plan_node *node)
@@ -91,7 +103,7 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
     for (size_t i = 0; i < node->object_count; i++) {
         PQExpBuffer select = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
-        add_queue(sweep, select, plan_takes_keys(node),
+        add_queue(sweep, node, select, plan_takes_keys(node),
                   mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL);
     }
 }
@@ -103,7 +115,7 @@ static void add_directories(struct sweep *sweep)
         return;
     PQExpBuffer select = createPQExpBuffer();
     plan_append_directories(select, plan);
-    add_queue(sweep, select, true,
+    add_queue(sweep, plan->nodes[0], select, true,
               mem_printf(sweep->report, "%s.%s", plan->nodes[0]->label, plan->directory->name),
               plan->directory_root);
 }
@@ -126,7 +138,7 @@ static void add_locks(struct sweep *sweep, const struct plan_node *node)
     for (size_t i = 0; i < plan_step_count(node); i++) {
         PQExpBuffer sql = createPQExpBuffer();
         plan_append_lock_step(sql, sweep->plan, node, plan_step_edge(node, i));
-        add_step(sweep, "lock", sql)->takes_keys = plan_takes_keys(node);
+        add_made(sweep, "lock_rows", node, sql)->takes_keys = plan_takes_keys(node);
     }
 }
 
@@ -147,9 +159,11 @@ static void add_dependents(struct sweep *sweep, const struct plan_node *orphan)
 static void add_root(struct sweep *sweep)
 {
     PQExpBuffer change = createPQExpBuffer();
-    appendPQExpBuffer(change, "DELETE FROM %s AS t WHERE ", sweep->plan->nodes[0]->table.ident);
-    plan_append_keys(change, sweep->plan, 1);
-    add_counted(sweep, "root", sweep->plan->nodes[0], change)->takes_keys = true;
+    const struct plan_node *root = sweep->plan->nodes[0];
+    char *sql = template_fill(sweep->report, SWEEP_SQL, "delete_root",
+                              TEMPLATE_SLOTS({"root", root->table.ident}, {"keys", statements_keys_sql(sweep, 1)}));
+    appendPQExpBufferStr(change, sql);
+    add_counted(sweep, "delete_root", root, change)->takes_keys = true;
 }
 
 /* Remembers the shared rows that those in hand refer to: of the root and what hangs on it (NULL), or of a shared
@@ -161,7 +175,7 @@ static void add_collects(struct sweep *sweep, const struct plan_node *group)
             continue;
         PQExpBuffer sql = createPQExpBuffer();
         plan_append_collect(sql, sweep->plan, sweep->plan->shared[i], group);
-        add_step(sweep, "collect", sql)->takes_keys = group == NULL;
+        add_made(sweep, "collect", sweep->plan->shared[i], sql)->takes_keys = group == NULL;
     }
 }
 
@@ -170,25 +184,43 @@ static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
     PQExpBuffer narrow = createPQExpBuffer();
     PQExpBuffer change = createPQExpBuffer();
     plan_append_narrow(narrow, sweep->plan, orphan);
-    add_step(sweep, "narrow", narrow);
+    add_made(sweep, "narrow", orphan, narrow);
     add_collects(sweep, orphan);
     add_objects(sweep, orphan);
     add_dependents(sweep, orphan);
     plan_append_delete_orphans(change, orphan);
-    add_counted(sweep, "orphans", orphan, change);
+    add_counted(sweep, "delete_orphans", orphan, change);
 }
 
+/* What looks at the rows and records them in one go with the rest, for a distant server and for single rows. */
 static void add_end(struct sweep *sweep)
 {
-    PQExpBuffer assertion = createPQExpBuffer();
-    PQExpBuffer record = createPQExpBuffer();
     sweep->work.counted = sweep->work.count;
-    run_append_assertion(assertion, 0);
-    add_step(sweep, "assert", assertion)->asserts = true;
-    run_append_record(record, sweep->plan);
-    struct work_step *step = add_step(sweep, "record", record);
-    step->extra = mem_array(sweep->report, const char *, sweep->plan->node_count + 1);
-    step->extra_count = run_record_params(sweep->report, step->extra);
+    add_step(sweep, "assert", sweep->plan->nodes[0], run_assertion_sql(sweep->report, 0))->asserts = true;
+    struct work_step *step = add_step(sweep, "record", NULL, sweep->statements.record.sql);
+    step->extra = mem_array(sweep->report, const char *, RUN_RECORD_PARAMS);
+    step->extra_count = run_record_params(sweep->report, sweep->report, step->extra);
+    step->extra_words = record_words;
+}
+
+/* "public.files: Locks ...": which table a statement is about, and what its parameters are. */
+static void explain(struct sweep *sweep, struct work_step *step)
+{
+    char *words = mem_strdup(sweep->report, "");
+    int n = 1;
+    if (step->about)
+        step->statement.why = mem_printf(sweep->report, "%s: %s", step->about->label, step->statement.why);
+    if (step->takes_cutoff)
+        words = mem_printf(sweep->report, "$%d cutoff", n++);
+    for (size_t k = 0; step->takes_keys && k < sweep->plan->key_count; k++, n++)
+        words = mem_printf(sweep->report, "%s%s$%d keys of the candidates (%s)", words, n > 1 ? ", " : "", n,
+                           sweep->plan->key[k]->name);
+    for (int k = 0; k < step->extra_count; k++, n++)
+        words = mem_printf(sweep->report, "%s%s$%d %s", words, n > 1 ? ", " : "", n,
+                           step->extra_words ? step->extra_words[k] : "value that the policy sets");
+    if (step->asserts)
+        words = mem_printf(sweep->report, "$%d how many candidates", n);
+    step->statement.parameters = *words ? words : NULL;
 }
 
 void work_build(struct sweep *sweep)
@@ -202,11 +234,8 @@ void work_build(struct sweep *sweep)
     for (size_t i = 0; i < plan->shared_count; i++)
         add_orphans(sweep, plan->shared[i]);
     add_end(sweep);
-    /* The list does not move any more: statements may point into it. */
-    for (size_t i = 0; i < sweep->work.count; i++) {
-        struct work_step *step = &sweep->work.steps[i];
-        step->statement = (struct db_statement){step->name, step->sql};
-    }
+    for (size_t i = 0; i < sweep->work.count; i++)
+        explain(sweep, &sweep->work.steps[i]);
 }
 
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
@@ -229,11 +258,24 @@ int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int6
             params[n++] = number;
         steps[i] = (struct db_step){.statement = &from->statement, .nparams = n, .params = params};
     }
+    return work_end(steps, (int)sweep->work.count);
+}
+
+int work_end(struct db_step *steps, int n)
+{
     /* COMMIT stands behind a synchronisation point, so that it is never skipped: after a failure it
      * ends the transaction all the same, and says ROLLBACK. */
-    steps[sweep->work.count - 1].sync = true;
-    steps[sweep->work.count] = (struct db_step){.statement = &db_commit, .sync = true};
-    return (int)sweep->work.count + 1;
+    steps[n - 1].sync = true;
+    steps[n] = (struct db_step){.statement = &db_commit, .sync = true};
+    return n + 1;
+}
+
+int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows, struct db_step *steps)
+{
+    const char **params = mem_array(ctx, const char *, RUN_RECORD_PARAMS);
+    int count = run_counted_params(ctx, sweep->report, rows, params);
+    steps[0] = (struct db_step){.statement = &sweep->statements.record_counted, .nparams = count, .params = params};
+    return work_end(steps, 1);
 }
 
 void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added)
@@ -250,11 +292,15 @@ void work_count(const struct sweep *sweep, const struct db_step *steps, struct c
     }
 }
 
-void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err)
+void work_kept(const struct sweep *sweep, int64_t rows, struct error *err)
 {
-    if (step < 0 || step >= (int)sweep->work.count || !sweep->work.steps[step].asserts)
-        return;
     error_set(err, SWEEP_SOME_FAILED, "a trigger or rule kept %s of %s from being deleted",
               rows == 1 ? "the row" : "some rows", sweep->plan->nodes[0]->table.label);
     error_sqlstate(err, "P0004");
+}
+
+void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err)
+{
+    if (step >= 0 && step < (int)sweep->work.count && sweep->work.steps[step].asserts)
+        work_kept(sweep, rows, err);
 }

@@ -41,6 +41,10 @@ import tempfile
 import threading
 import time
 from collections import deque, namedtuple
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # it is a program of its own, too
+from harness import one_line  # noqa: E402
 
 SSL_REQUEST, GSSENC_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
 ACTIONS = ("drop_before", "drop_after", "drop_during", "drop_mid", "error", "fatal", "rollback",
@@ -77,7 +81,7 @@ class Rule:
         assert self.event.wait(timeout), f"rule {self.regex.pattern!r} did not fire"
 
     def acts_on(self, sql):
-        if not self.regex.search(sql):
+        if not self.regex.search(one_line(sql)):
             return False
         self.hits += 1
         if self.hits < self.nth or (self.times is not None and self.hits >= self.nth + self.times):
@@ -431,10 +435,10 @@ class PgProxy:
             self.round_trips = self.connections = self.cancels = 0
 
     def executed(self, regex=""):
-        """The SQL of all executions that match, in order."""
+        """The SQL of all executions that match, in order, each in one line."""
         with self.lock:
-            return [s.sql for s in self.log
-                    if s.kind != "parse" and re.search(regex, s.sql, re.I | re.S)]
+            seen = [one_line(s.sql) for s in self.log if s.kind != "parse"]
+        return [sql for sql in seen if re.search(regex, sql, re.I)]
 
     def drop_all(self):
         """Cuts every connection now."""
@@ -482,6 +486,7 @@ class PgProxy:
 
     def seen(self, connection, kind, sql):
         """Logs SQL and returns the first rule that acts on it; every rule counts its hits."""
+        sql = re.sub(r"\(\s+", "(", sql)
         with self.lock:
             self.log.append(Seen(connection, kind, sql))
             on = "parse" if kind == "parse" else "execute"

@@ -10,6 +10,7 @@ import pytest
 from harness import wait_until
 from mocsworld import Mocs, expected, rows
 
+LISTED = r"LIMIT \$"
 ROOT_DELETE = r'^WITH gone AS .DELETE FROM "public"."moc_instructions"'
 BRICKS = r'^WITH gone AS .UPDATE "public"."moc_parts"'
 COLLECT = r"^SELECT pg_catalog.count.*set_config.*FOR UPDATE OF s"
@@ -162,13 +163,13 @@ LOST = {"40001": {"action": "error", "sqlstate": "40001"}, "57P01": {"action": "
 
 
 @pytest.mark.parametrize("fault", LOST)
-@pytest.mark.parametrize("place", ["LIMIT", "'candidates '", BRICKS, COLLECT, ROOT_DELETE,
-                                   "^UPDATE pgsweep.runs SET chunks", "^COMMIT"])
+@pytest.mark.parametrize("place", [LISTED, "'candidates '", BRICKS, COLLECT, ROOT_DELETE,
+                                   "^UPDATE pgsweep.runs AS r SET chunks", "^COMMIT"])
 def test_O5_a_fault_in_the_middle_of_a_pipelined_chunk(mocs, proxy, pgsweep_env, place, fault):
     mocs.add(*range(1, 7), images=[1, 2]).link(3, 3)
     mocs.link(4, 4, 5)
     before = mocs.state()
-    rule = proxy.rule(place, nth=2 if place == "LIMIT" else 3, **LOST[fault])
+    rule = proxy.rule(place, nth=2 if place == LISTED else 3, **LOST[fault])
     report = run(mocs.pgsweep, "mocs", "--chunk", 4, env=pgsweep_env)
     assert rule.fired == 1
     assert mocs.left() == mocs.images() == [] and rows(report) == expected(6, 5, 15)

@@ -8,7 +8,7 @@ STATEMENTS = {
               "commit": r"^COMMIT"},
     "locked": {"begin": r"^BEGIN.*READ WRITE", "lock": r"SKIP LOCKED$", "verify": r"^SELECT .*= ANY",
                "dependents": r'^WITH gone AS .DELETE FROM "public"."parts"', "delete": DELETES_ITEMS,
-               "record": r"^UPDATE pgsweep.runs SET chunks", "commit": r"^COMMIT"},
+               "record": r"^UPDATE pgsweep.runs AS r SET chunks", "commit": r"^COMMIT"},
 }
 PLACES = [(strategy, place) for strategy, places in STATEMENTS.items() for place in places]
 FAULTS = {

@@ -57,7 +57,7 @@ def test_condition_that_is_not_one_expression_is_refused(
         result = pgsweep("test", "--policy-dir", directory)
         assert result.code == 2 and "test.yaml:" in result.err, (text, result)
     assert survivors(numbered) == list(range(1, 21))
-    assert not server_log.matching("DELETE FROM")
+    assert not server_log.matching(r"\bDELETE FROM")
 
 
 def test_text_of_a_policy_goes_through_the_extended_protocol(numbered, pgsweep, policy_file, server_log):

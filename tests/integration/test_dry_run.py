@@ -41,7 +41,7 @@ def test_O2_counts_in_one_read_only_snapshot(jobs, pgsweep, server_log):
     begin = next(i for i, text in enumerate(texts) if "READ ONLY" in text)
     assert "REPEATABLE READ" in texts[begin]
     counts = [i for i, text in enumerate(texts) if '"public"."job' in text and "count(*)" in text]
-    assert len(counts) == 2 and all(i > begin for i in counts)
+    assert len(counts) == 1 and all(i > begin for i in counts)
     assert not any(text.startswith("COMMIT") for text in texts)
 
 
@@ -95,7 +95,7 @@ def test_live_run_needs_what_the_grants_say_and_no_more(jobs, pgsweep):
 def test_live_run_without_a_state_schema_names_the_way_out(jobs, pgsweep, server_log):
     result = pgsweep("jobs")
     assert result.code == 2 and "pgsweep init" in result.err
-    assert jobs.count("jobs") == 220 and not server_log.matching("DELETE FROM")
+    assert jobs.count("jobs") == 220 and not server_log.matching(r"\bDELETE FROM")
 
 
 def test_dry_run_beside_a_live_lock_and_open_transactions(jobs, pgsweep):

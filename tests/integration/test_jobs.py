@@ -125,7 +125,7 @@ def test_J4_without_a_status_column_nothing_is_guessed(jobs, pgsweep, policy_fil
         assert 'built-in policy jobs:' in line and 'guard "active"' in line and "status" in line
         assert "pgsweep show jobs" in result.err and "--policy-dir" in result.err
     assert jobs.count("jobs") == jobs.count("job_logs") == 1
-    assert not server_log.matching("DELETE FROM")
+    assert not server_log.matching(r"\bDELETE FROM")
     assert jobs.count("pgsweep.runs") == 0
     # What the hint says to do is what helps.
     shown = pgsweep("show", "jobs").out

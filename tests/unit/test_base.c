@@ -408,6 +408,13 @@ START_TEST(templates_fill_their_slots)
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
                                    TEMPLATE_SLOTS({"rows", "SELECT"}, {"node", NULL}, {"number", NULL})),
                      "WITH gone AS (\n    SELECT\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
+    /* Spaces in front of a line would change a text or a name: then no line is indented. */
+    ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
+                                   TEMPLATE_SLOTS({"rows", "SELECT 'a\nb'\nFROM x"}, {"node", NULL}, {"number", NULL})),
+                     "WITH gone AS (\n    SELECT 'a\nb'\nFROM x\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
+    ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
+                                   TEMPLATE_SLOTS({"rows", "SELECT $1, 'it''s'\nFROM x"}, {"node", NULL}, {"number", NULL})),
+                     "WITH gone AS (\n    SELECT $1, 'it''s'\n    FROM x\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
     ck_assert_str_eq(template_why(ctx, "sql/runs.sql", "counted"),
                      "Counts the rows of one step, and adds them to the number of its table in this transaction.");
 }

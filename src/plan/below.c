@@ -1,0 +1,124 @@
+/* The rows below a candidate: references of the root's rows to each other that the policy deletes along. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char file[] = "sql/below.sql";
+
+bool plan_has_below(const struct plan *plan)
+{
+    return plan->nodes[0]->self_count > 0;
+}
+
+/* The key, then the columns that the references refer to. */
+static char *columns(const void *ctx, const struct plan_node *root, const char *alias)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    reach_append_columns(out, alias, root->key, root->key_count);
+    for (size_t i = 0; i < root->self_count; i++)
+        for (size_t c = 0; c < root->self[i].width; c++) {
+            const char *name = root->self[i].referred[c];
+            bool known = false;
+            for (size_t k = 0; k < root->key_count; k++)
+                known = known || strcmp(root->key[k]->ident, name) == 0;
+            for (size_t j = 0; j < i && !known; j++)
+                for (size_t k = 0; k < root->self[j].width; k++)
+                    known = known || strcmp(root->self[j].referred[k], name) == 0;
+            for (size_t k = 0; k < c; k++)
+                known = known || strcmp(root->self[i].referred[k], name) == 0;
+            if (!known)
+                appendPQExpBuffer(out, ", %s.%s", alias, name);
+        }
+    return buffer_take(ctx, out);
+}
+
+static char *match(const void *ctx, const struct plan_edge *edge, const char *parent)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    reach_append_match(out, edge, "d", parent);
+    return buffer_take(ctx, out);
+}
+
+/* The rows that refer to the row parent, along each of the references. */
+static char *children(const void *ctx, const struct plan_node *root, const char *parent, const char *joined)
+{
+    char *text = NULL;
+    for (size_t i = 0; i < root->self_count; i++) {
+        char *one = template_fill(ctx, file, "children",
+                                  TEMPLATE_SLOTS({"columns", columns(ctx, root, "d")}, {"table", root->table.ident},
+                                                 {"match", match(ctx, &root->self[i], parent)}));
+        text = text ? mem_printf(ctx, "%s\n%s\n%s", text, joined, one) : one;
+    }
+    return text;
+}
+
+static char *grandchildren(const void *ctx, const struct plan_node *root)
+{
+    return template_fill(ctx, file, "grandchildren",
+                         TEMPLATE_SLOTS({"lookups", children(ctx, root, "c", "UNION ALL")}));
+}
+
+/* The row t is the row b of what was found. */
+static char *same_key(const void *ctx, const struct plan_node *root)
+{
+    char *text = mem_strdup(ctx, "");
+    for (size_t i = 0; i < root->key_count; i++)
+        text = mem_printf(ctx, "%s%st.%s = b.%s", text, i ? " AND " : "", root->key[i]->ident, root->key[i]->ident);
+    return text;
+}
+
+/* Everything that makes a candidate but the guard of the rows below it. */
+static char *candidate(const void *ctx, const struct plan *plan)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    candidate_append(out, plan, true, false);
+    return buffer_take(ctx, out);
+}
+
+void below_append_guard(PQExpBuffer out, const struct plan *plan)
+{
+    const struct plan_node *root = plan->nodes[0];
+    void *ctx = talloc_new(NULL);
+    if (plan_has_below(plan))
+        appendPQExpBufferStr(out, template_fill(ctx, file, "guard",
+                                                TEMPLATE_SLOTS({"children", children(ctx, root, "t", "UNION")},
+                                                               {"grandchildren", grandchildren(ctx, root)},
+                                                               {"candidate", candidate(ctx, plan)},
+                                                               {"table", root->table.ident},
+                                                               {"key", same_key(ctx, root)})));
+    talloc_free(ctx);
+}
+
+static char *keys(const void *ctx, const struct plan *plan)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    plan_append_keys(out, plan, 1);
+    return buffer_take(ctx, out);
+}
+
+/* The key columns of alias; as text for the answer. */
+static char *key_columns(const void *ctx, const struct plan_node *root, const char *alias, bool text)
+{
+    char *list = mem_strdup(ctx, "");
+    for (size_t i = 0; i < root->key_count; i++)
+        list = mem_printf(ctx, "%s%s%s.%s%s", list, i ? ", " : "", alias, root->key[i]->ident,
+                          text ? "::pg_catalog.text" : "");
+    return list;
+}
+
+void plan_append_below(PQExpBuffer out, const struct plan *plan)
+{
+    const struct plan_node *root = plan->nodes[0];
+    void *ctx = talloc_new(NULL);
+    appendPQExpBufferStr(out, template_fill(ctx, file, "lock_below",
+                                            TEMPLATE_SLOTS({"columns", columns(ctx, root, "t")},
+                                                           {"table", root->table.ident}, {"keys", keys(ctx, plan)},
+                                                           {"grandchildren", grandchildren(ctx, root)},
+                                                           {"answer", key_columns(ctx, root, "t", true)},
+                                                           {"order", key_columns(ctx, root, "b", false)},
+                                                           {"key_columns", key_columns(ctx, root, "t", false)},
+                                                           {"key", same_key(ctx, root)})));
+    talloc_free(ctx);
+}

@@ -1,0 +1,91 @@
+/* The set of candidates, and the rows that are old enough but spared. */
+#include <string.h>
+
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+#include "rowset.h"
+
+static const char file[] = "sql/rows.sql";
+
+static char *candidate(const struct rowset *set)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    if (set->leaf == LEAF_ELIGIBLE)
+        plan_append_candidate(out, set->plan);
+    else
+        plan_append_keys(out, set->plan, set->leaf == LEAF_KEYS ? 1 : 2);
+    return buffer_take(set->ctx, out);
+}
+
+static char *add_line(const struct rowset *set, char *text, const char *line)
+{
+    return mem_printf(set->ctx, "%s%s%s", text ? text : "", text ? "\n" : "", line);
+}
+
+/* Guards that are about the row and what it has, not about the rows below it. */
+static char *guards(const struct rowset *set, bool labels)
+{
+    const struct plan *plan = set->plan;
+    char *text = NULL;
+    for (size_t i = 0; i < plan->guard_count; i++) {
+        const struct plan_guard *guard = &plan->guards[i];
+        if (labels && guard->by)
+            text = add_line(set, text, mem_printf(set->ctx, "WHEN %zu THEN coalesce((%s)::pg_catalog.text, '(null)')",
+                                                  i + 1, guard->by));
+        if (!labels && !guard->below)
+            text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu", guard->sql, i + 1));
+    }
+    /* CASE wants one WHEN. */
+    return text ? text : labels ? mem_strdup(set->ctx, "WHEN NULL THEN NULL") : mem_strdup(set->ctx, "WHEN false THEN 0");
+}
+
+static void add_old(struct rowset *set, const char *old)
+{
+    const struct plan *plan = set->plan;
+    const struct plan_node *root = plan->nodes[0];
+    rowset_append(set, old,
+                  template_fill(set->ctx, file, "old_root",
+                                TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
+                                               {"labels", guards(set, true)}, {"guards", guards(set, false)},
+                                               {"table", root->table.ident},
+                                               {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
+                                               {"where", plan->where_sql})));
+}
+
+static void add_blocked(struct rowset *set, const char *old, const char *blocked)
+{
+    const struct plan_node *root = set->plan->nodes[0];
+    char *rows = NULL;
+    for (size_t i = 0; i < root->self_count; i++)
+        rows = rowset_union(set, rows,
+                            template_fill(set->ctx, file, "blocked_root",
+                                          TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "b", true)}, {"old", old},
+                                                         {"table", root->table.ident},
+                                                         {"match", rowset_match(set, &root->self[i], "c", "b")})));
+    rows = rowset_union(set, rows, rowset_next_level(set, root, blocked, root->self, root->self_count, true));
+    rowset_append(set, blocked, rows);
+}
+
+void rowset_add_candidates(struct rowset *set)
+{
+    const struct plan_node *root = set->plan->nodes[0];
+    const char *name = rowset_name(set, "going", root);
+    const char *old = rowset_name(set, "old", root);
+    char *unblocked = NULL;
+    if (set->leaf != LEAF_ELIGIBLE || set->plan->guard_count == 0) {
+        rowset_append(set, name,
+                      template_fill(set->ctx, file, "going_root",
+                                    TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
+                                                   {"table", root->table.ident}, {"candidate", candidate(set)})));
+        return;
+    }
+    add_old(set, old);
+    if (plan_has_below(set->plan)) {
+        const char *blocked = rowset_name(set, "blocked", root);
+        add_blocked(set, old, blocked);
+        unblocked = template_fill(set->ctx, file, "is_not_in",
+                                  TEMPLATE_SLOTS({"set", blocked}, {"row", "b.pgsweep_row"}, {"table", "b.pgsweep_table"}));
+    }
+    rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
+                                           TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
+}

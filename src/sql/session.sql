@@ -1,0 +1,98 @@
+-- What a session looks like before the first statement of a run, and what every command asks first.
+-- A setting is pinned here when it could change what a statement means or which rows it returns, or could end the session;
+-- settings that only choose between plans are the role's own. So are the search path, the locale and the text search
+-- configuration: a policy's text means what it means in psql.
+
+--- lift_timeout
+-- Takes away the role's own time limit, which may be too short for the statements that follow.
+SET statement_timeout = 0
+
+--- read_defaults
+-- Reads what the role has, as far as the session keeps it: the search path, with pg_catalog first, so that no object of
+-- another schema takes the place of a built-in one, and temporary objects last; and what a commit waits for, which is at
+-- least the local disk: what is reported as deleted must not come back with a crash of the server.
+SELECT pg_catalog.array_to_string(
+           ARRAY['pg_catalog']
+           OPERATOR(pg_catalog.||)
+           ARRAY(SELECT pg_catalog.quote_ident(s)
+                   FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, n)
+                  WHERE pg_catalog.left(s, 3) OPERATOR(pg_catalog.<>) 'pg_'
+                  ORDER BY n)
+           OPERATOR(pg_catalog.||)
+           ARRAY['pg_temp'],
+           ', ') AS search_path,
+       CASE pg_catalog.current_setting('synchronous_commit')
+           WHEN 'off' THEN 'local'
+           ELSE pg_catalog.current_setting('synchronous_commit')
+       END AS synchronous_commit
+
+--- set_up
+-- Pins the settings of the session, whatever the role, the database, the server and PGOPTIONS say.
+-- $1: search path; $2: application name; $3 to $5: time limits in milliseconds; $6: what a commit waits for.
+SELECT pg_catalog.set_config(s.name, s.value, false)
+  FROM (VALUES
+           ('search_path', $1::pg_catalog.text, 0),
+           ('application_name', $2::pg_catalog.text, 0),
+           ('synchronous_commit', $6::pg_catalog.text, 0),
+           -- How long anything may take. What would end the session in a pause of the run is switched off.
+           ('lock_timeout', $3::pg_catalog.text, 0),
+           ('statement_timeout', $4::pg_catalog.text, 0),
+           ('idle_in_transaction_session_timeout', $5::pg_catalog.text, 0),
+           ('idle_session_timeout', '0', 140000),
+           ('transaction_timeout', '0', 170000),
+           ('exit_on_error', 'off', 0),
+           -- How values are read and written.
+           ('TimeZone', 'UTC', 0),
+           ('DateStyle', 'ISO, YMD', 0),
+           ('IntervalStyle', 'postgres', 0),
+           ('bytea_output', 'hex', 0),
+           ('extra_float_digits', '1', 0),
+           ('array_nulls', 'on', 0),
+           ('xmlbinary', 'base64', 0),
+           ('xmloption', 'content', 0),
+           ('quote_all_identifiers', 'off', 0),
+           -- How the text of a policy is read: as its check reads it.
+           ('standard_conforming_strings', 'on', 0),
+           ('backslash_quote', 'safe_encoding', 0),
+           ('transform_null_equals', 'off', 0),
+           -- Transactions.
+           ('default_transaction_isolation', 'read committed', 0),
+           ('default_transaction_deferrable', 'off', 0),
+           ('default_transaction_read_only', 'off', 0),
+           -- Which rows a statement sees: all of them, or it fails.
+           ('row_security', 'off', 0),
+           ('gin_fuzzy_search_limit', '0', 0),
+           -- Plans: with JIT, a generic keyset plan pays for it on every execution.
+           ('jit', 'off', 0),
+           ('plan_cache_mode', 'auto', 0),
+           ('client_min_messages', 'warning', 0)
+       ) AS s(name, value, since)
+ WHERE s.since OPERATOR(pg_catalog.<=) pg_catalog.current_setting('server_version_num')::pg_catalog.int4
+
+--- replication_role
+-- Whether foreign keys and triggers act in this session. Under "replica" they do not: a deletion would leave orphans.
+SELECT pg_catalog.current_setting('session_replication_role')
+
+--- set_replication_role
+-- Lets foreign keys and triggers act. Only a superuser, or a role with SET on this parameter, may say so.
+SET session_replication_role = 'origin'
+
+--- set_application_name
+-- Changes the name under which pg_stat_activity shows the session. $1: the name.
+SELECT pg_catalog.set_config('application_name', $1, false)
+
+--- set_synchronous_commit
+-- Changes what a commit waits for. $1: a value of synchronous_commit.
+SELECT pg_catalog.set_config('synchronous_commit', $1, false)
+
+--- try_lock
+-- Takes an advisory lock for as long as the session lasts, if no other session holds it. $1: its key.
+SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
+
+--- unlock
+-- Gives an advisory lock back. $1: its key.
+SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
+
+--- server_state
+-- The database's clock at the start of a run, and whether the server is a standby.
+SELECT pg_catalog.now(), pg_catalog.pg_is_in_recovery()

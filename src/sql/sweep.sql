@@ -1,0 +1,141 @@
+-- The statements of a chunk. The comment of each says what it is for; src/sweep/statements.c and work.c fill the slots.
+
+--- bound
+-- Looks up where the next chunk ends: the candidate that many further on.
+SELECT {cursor}
+  FROM {root} AS t
+ WHERE {candidate}
+   AND {after}
+ ORDER BY {order}
+OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+ LIMIT 1
+
+--- bound_age
+-- Looks up where the next chunk ends, by the age alone, which the index holds: no row is read. Rows that a condition
+-- keeps count too, so a chunk may come out smaller.
+SELECT {cursor}
+  FROM {root} AS t
+ WHERE {old}
+   AND {after}
+ ORDER BY {order}
+OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+ LIMIT 1
+
+--- range
+-- Deletes the candidates of a range. The whole condition is part of the DELETE, so a row that was renewed meanwhile stays.
+DELETE FROM {root} AS t
+ WHERE {candidate}
+   AND {after}
+   AND {up_to}
+
+--- range_recorded
+-- Deletes the candidates of a range and adds them to the record of the run, in one statement: for a distant server, or to
+-- log each key. The whole condition is part of the DELETE, so a row that was renewed meanwhile stays.
+WITH gone AS (
+    DELETE FROM {root} AS t
+     WHERE {candidate}
+       AND {after}
+       AND {up_to}
+    RETURNING {returning}
+), noted AS (
+    {record}
+)
+SELECT {result}
+  FROM gone
+
+--- lock
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+SELECT {cursor},
+       {key}
+  FROM {root} AS t
+ WHERE {candidate}
+   AND {after}
+ ORDER BY {order}
+ LIMIT {rows}::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED
+
+--- list
+-- Lists the next candidates; each is locked in a transaction of its own.
+SELECT {cursor},
+       {key}
+  FROM {root} AS t
+ WHERE {candidate}
+   AND {after}
+ ORDER BY {order}
+ LIMIT {rows}::pg_catalog.int8
+
+--- lock_row
+-- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number is
+-- the plainest way to fail in SQL.)
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
+            ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
+       END
+  FROM (SELECT
+          FROM {root} AS t
+         WHERE {keys}
+           FOR UPDATE OF t SKIP LOCKED) AS locked
+
+--- lock_dependents
+-- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
+{statement}
+
+--- verify
+-- Evaluates the conditions again now that the rows are locked: returns the keys that still are candidates.
+SELECT {key}
+  FROM {root} AS t
+ WHERE {keys}
+   AND {candidate}
+
+--- verify_row
+-- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
+            ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
+       END
+  FROM {root} AS t
+ WHERE {keys}
+   AND {candidate}
+
+--- collect
+-- Locks the shared rows that the rows in hand refer to, and remembers them.
+{statement}
+
+--- narrow
+-- Keeps of the remembered shared rows those that nothing refers to any more.
+{statement}
+
+--- queue
+-- Puts the names of stored objects into the queue, before their rows are deleted.
+{statement}
+
+--- queue_directories
+-- Puts the names of working directories into the queue, before their rows are deleted.
+{statement}
+
+--- lock_rows
+-- Locks dependent rows, so that nothing can refer to them or change them before they are deleted.
+{statement}
+
+--- count
+-- Counts rows that lose a reference, each once: it may lose several, or be deleted later.
+{statement}
+
+--- change
+-- Deletes or changes dependent rows.
+{statement}
+
+--- delete_orphans
+-- Deletes the shared rows that nothing refers to any more.
+{statement}
+
+--- delete_root
+-- Deletes the candidates.
+DELETE FROM {root} AS t
+ WHERE {keys}
+
+--- assert
+-- Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one.
+{statement}
+
+--- record
+-- Adds the transaction and what its statements counted to the record of the run.
+{statement}
