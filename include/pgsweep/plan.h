@@ -54,6 +54,11 @@ struct plan_edge {
     const char **collations;     /* COLLATE schema.name where the columns' collations differ, else empty */
     bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)" means the same */
     bool *not_null;
+    bool *set_on_delete; /* what ON DELETE SET NULL and SET DEFAULT set; of other references, all columns */
+    bool all_or_none;    /* MATCH FULL: all columns are null, or none */
+    bool by_default;     /* detached as SET DEFAULT does: to the columns' defaults */
+    const char *scope;          /* an array of oids: only rows of these partitions refer; NULL: all of the table */
+    const char *referred_scope; /* the same for the rows referred to */
     bool *text; /* the column holds text, which may be empty */
     size_t width;
     bool indexed;   /* the referring side, in every partition */

@@ -22,21 +22,6 @@ static bool check_unused(struct graph *g, struct error *err)
     return true;
 }
 
-static bool check_refusals(struct graph *g, struct error *err)
-{
-    if (!*g->detail)
-        return true;
-    const struct policy *policy = g->plan->policy;
-    error_set(err, SWEEP_REFUSED,
-              "policy %s does not say what happens to rows that refer to those it deletes",
-              policy->name);
-    error_detail(err, "%s", g->detail);
-    return error_hint(err,
-                      "Nothing was deleted. Decide in a policy of your own (\"pgsweep show %s > "
-                      "DIR/%s.yaml\", then --policy-dir DIR), under dependents:%s",
-                      policy->name, policy->name, g->refusals);
-}
-
 /* What the columns alone do not tell about rows that stay (a column that is set twice, or generated) the
  * server finds as it parses the statement. */
 static bool check_updates(struct plan *plan, struct db *db, struct error *err)
@@ -49,8 +34,8 @@ static bool check_updates(struct plan *plan, struct db *db, struct error *err)
             plan_append_step(sql, plan, node, &node->edges[e]);
             char *text = buffer_take(plan, sql);
             if (!db_check(db, text, err))
-                return error_prefix(err, "%s: %s cannot be updated", node->rule->table.origin,
-                                    node->table.label);
+                return error_prefix(err, "%s: %s cannot be updated",
+                                    node->rule ? node->rule->table.origin : plan->policy->source, node->table.label);
             talloc_free(text);
         }
     }
@@ -127,7 +112,7 @@ static bool check_indexes(struct plan *plan, const struct plan_request *request,
 
 bool graph_check(struct graph *g, const struct plan_request *request, struct error *err)
 {
-    return check_refusals(g, err) && check_unused(g, err) && order_build(g->plan, err) &&
+    return graph_check_undecided(g, err) && check_unused(g, err) && order_build(g->plan, err) &&
            check_updates(g->plan, g->db, err) && references_read_indexes(g->plan, g->db, err) &&
            check_indexes(g->plan, request, err);
 }

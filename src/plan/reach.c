@@ -136,13 +136,29 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
     return true;
 }
 
-void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
+/* Rows of some partitions only. A set of rows carries where they are in a column of its own. */
+static void append_scope(PQExpBuffer out, const char *scope, const char *alias, const char *set)
+{
+    if (scope)
+        appendPQExpBuffer(out, " AND %s.%s OPERATOR(pg_catalog.=) ANY (%s)", alias,
+                          set && strcmp(set, alias) == 0 ? "pgsweep_table" : "tableoid", scope);
+}
+
+void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other,
+                            const char *set)
 {
     for (size_t i = 0; i < edge->width; i++)
         appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? " AND " : "", other, edge->referred[i],
                           edge->referred_casts[i], edge->operators[i], alias, edge->columns[i], edge->column_casts[i],
                           *edge->collations[i] ? " " : "", edge->collations[i]);
+    append_scope(out, edge->scope, alias, set);
+    append_scope(out, edge->referred_scope, other, set);
     reach_append_not_empty(out, edge, alias);
+}
+
+void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
+{
+    reach_append_match_set(out, edge, alias, other, NULL);
 }
 
 bool leaf_is_in_hand(enum leaf leaf)

@@ -4,25 +4,32 @@
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-bool rule_can_detach(const struct plan_edge *edge)
+const char *rule_detached(const struct plan_edge *edge, size_t i)
 {
-    for (size_t i = 0; i < edge->width; i++)
-        if (!edge->not_null[i])
-            return true;
-    return false;
+    if (!edge->set_on_delete[i] || (edge->not_null[i] && !edge->by_default))
+        return NULL;
+    return edge->by_default ? "DEFAULT" : "NULL";
 }
 
-int rule_for(const struct graph *g, const char *oid, const char *constraint)
+bool rule_can_detach(const struct plan_edge *edge)
+{
+    size_t set = 0;
+    for (size_t i = 0; i < edge->width; i++)
+        set += rule_detached(edge, i) != NULL;
+    return edge->all_or_none ? set == edge->width : set > 0;
+}
+
+int rule_for(const struct graph *g, const struct reference *ref)
 {
     int general = -1;
     for (size_t i = 0; i < g->plan->policy->dependent_count; i++) {
         const struct policy_dependent *d = &g->plan->policy->dependents[i];
-        if (!g->listed[i].oid || strcmp(g->listed[i].oid, oid) != 0 ||
+        if (!g->listed[i].oid || strcmp(g->listed[i].oid, ref->edge.table_oid) != 0 ||
             d->action == ACTION_DELETE_ORPHANS)
             continue;
         if (!d->constraint.value)
             general = (int)i;
-        else if (strcmp(d->constraint.value, constraint) == 0)
+        else if (name_set_has(&ref->constraints, d->constraint.value))
             return (int)i;
     }
     return general;
@@ -65,10 +72,11 @@ bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *e
     const struct policy_dependent none = {0};
     const struct policy_dependent *rule = node->rule ? node->rule : &none;
     const char *origin = rule->table.origin ? rule->table.origin : "the policy";
-    if (node->action == ACTION_DETACH && !rule_can_detach(edge)) {
+    if (node->action == ACTION_DETACH && node->rule && !rule_can_detach(edge)) {
         error_set(err, SWEEP_USAGE, "%s: %s cannot be detached: no column of its reference (%s) may be null",
                   origin, node->table.label, edge->constraint);
-        return error_hint(err, "ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL; or choose another action.",
+        return error_hint(err, "Choose %s. Or, if these rows should stay and refer to nothing: ALTER TABLE %s ALTER COLUMN %s "
+                               "DROP NOT NULL;", edge->on_delete == 'c' ? "delete, as the constraint does, or keep" : "keep or delete",
                           node->table.ident, edge->columns[0]);
     }
     if (node->action == ACTION_REASSIGN && edge->width != 1)

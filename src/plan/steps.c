@@ -21,9 +21,10 @@ static void append_update(PQExpBuffer out, const struct plan *plan, const struct
         comma = ", ";
     }
     for (size_t i = 0; node->action == ACTION_DETACH && i < edge->width; i++) {
-        if (edge->not_null[i])
+        const char *value = rule_detached(edge, i);
+        if (!value)
             continue;
-        appendPQExpBuffer(out, "%s%s = NULL", comma, edge->columns[i]);
+        appendPQExpBuffer(out, "%s%s = %s", comma, edge->columns[i], value);
         comma = ", ";
     }
     for (size_t i = 0; i < node->set_count; i++)

@@ -89,7 +89,7 @@ def test_unlisted_cascade_takes_declared_cascades_only(parent, pgsweep, policy_f
     live = preview_and_run(pgsweep, "test", "--policy-dir", directory)
     assert rows(live) == {"public.t": 10, "public.c": 10, "public.g": 10}
     assert (parent.count("t"), parent.count("c"), parent.count("g")) == (2, 2, 2)
-    child(parent, "n", "SET NULL", parents="11, 12")
+    child(parent, "n", "NO ACTION", parents="11, 12")
     assert pgsweep("test", "--policy-dir", directory).code == 4
 
 
