@@ -20,6 +20,7 @@ struct plan_column {
     bool not_null;
     unsigned base_type; /* oid; of a domain, that of its base type */
     int key_position;   /* 1-based place in the primary key, or 0 */
+    const char *object_shape; /* see plan_object_read_shape */
 };
 
 struct plan_table {

@@ -65,11 +65,14 @@ static bool refuse(const struct plan_node *node, const struct policy_object *obj
     return error_hint(err, "Name a column of text, an array of text, or json or jsonb with a path.");
 }
 
-static bool check_path(struct db *db, void *scratch, const struct policy_object *object, struct error *err)
+static bool check_path(struct db *db, const struct policy_object *object, struct error *err)
 {
-    return !object->path.value ||
-           db_query(db, scratch, template_fill(scratch, OBJECTS, "check_path", NULL), 1, &object->path.value, NULL, err) ||
-           error_prefix(err, "%s: \"%s\" is no SQL/JSON path", object->path.origin, object->path.value);
+    if (!object->path.value)
+        return true;
+    char *sql = template_fill(db, OBJECTS, "check_path", NULL);
+    bool ok = db_query(db, sql, sql, 1, &object->path.value, NULL, err);
+    talloc_free(sql);
+    return ok || error_prefix(err, "%s: \"%s\" is no SQL/JSON path", object->path.origin, object->path.value);
 }
 
 bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, const struct policy_object *object,
@@ -79,20 +82,11 @@ bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, c
     if (!column)
         return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", object->column.origin, node->table.label,
                          object->column.value);
-    void *scratch = talloc_new(plan);
     struct plan_object found = {.ident = column->ident, .name = column->name,
                                 .path = object->path.value ? object->path.value : ""};
-    const char *params[] = {node->table.oid, column->name};
-    struct db_rows *rows;
-    char *sql = template_fill(scratch, OBJECTS, "column_shape",
-                              TEMPLATE_SLOTS({"shape", plan_object_shape_sql(scratch, "a.atttypid")}));
-    bool ok = db_query(db, scratch, sql, 2, params, &rows, err);
-    const char *told = ok && db_rows_count(rows) > 0 ? db_rows_get(rows, 0, 0) : NULL;
-    if (ok && !plan_object_read_shape(told, found.path, &found.shape))
-        ok = refuse(node, object, told, column->type, err);
-    ok = ok && check_path(db, scratch, object, err);
-    talloc_free(scratch);
-    if (!ok)
+    if (!plan_object_read_shape(column->object_shape, found.path, &found.shape))
+        return refuse(node, object, column->object_shape, column->type, err);
+    if (!check_path(db, object, err))
         return false;
     size_t i = mem_grow(plan, &node->objects, &node->object_count);
     node->objects[i] = found;

@@ -3,30 +3,17 @@
 --- shape
 -- How a column of this type holds texts: one ("text"), an array of them ("list"), or json and jsonb ("json"); NULL: in none
 -- of these ways. A domain is what it is made of.
-(WITH RECURSIVE base AS (
-     SELECT t.oid, t.typtype, t.typbasetype, t.typcategory, t.typelem
-       FROM pg_catalog.pg_type AS t
-      WHERE t.oid OPERATOR(pg_catalog.=) {type}
-      UNION ALL
-     SELECT t.oid, t.typtype, t.typbasetype, t.typcategory, t.typelem
-       FROM base AS b
-       JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) b.typbasetype
-      WHERE b.typtype OPERATOR(pg_catalog.=) 'd')
- SELECT CASE WHEN b.typcategory OPERATOR(pg_catalog.=) 'S' THEN 'text'
-             WHEN b.oid OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog.json', 'pg_catalog.jsonb']::pg_catalog.regtype[]) THEN 'json'
-             WHEN b.typcategory OPERATOR(pg_catalog.=) 'A'
-              AND (SELECT e.typcategory OPERATOR(pg_catalog.=) 'S' FROM pg_catalog.pg_type AS e
-                    WHERE e.oid OPERATOR(pg_catalog.=) b.typelem) THEN 'list' END
-   FROM base AS b
-  WHERE b.typtype OPERATOR(pg_catalog.<>) 'd')
-
---- column_shape
--- The shape of a column. $1: the oid of its table, $2: its name.
-SELECT {shape},
-       pg_catalog.format_type(a.atttypid, a.atttypmod)
-  FROM pg_catalog.pg_attribute AS a
- WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-   AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
+(SELECT CASE WHEN o.typcategory OPERATOR(pg_catalog.=) 'S' THEN 'text'
+             WHEN CASE WHEN o.typtype OPERATOR(pg_catalog.=) 'd' THEN o.typbasetype ELSE o.oid END OPERATOR(pg_catalog.=)
+                  ANY (ARRAY['pg_catalog.json', 'pg_catalog.jsonb']::pg_catalog.regtype[]) THEN 'json'
+             WHEN o.typcategory OPERATOR(pg_catalog.=) 'A'
+              AND (SELECT e.typcategory OPERATOR(pg_catalog.=) 'S'
+                     FROM pg_catalog.pg_type AS b
+                     JOIN pg_catalog.pg_type AS e ON e.oid OPERATOR(pg_catalog.=) b.typelem
+                    WHERE b.oid OPERATOR(pg_catalog.=)
+                          CASE WHEN o.typtype OPERATOR(pg_catalog.=) 'd' THEN o.typbasetype ELSE o.oid END) THEN 'list' END
+   FROM pg_catalog.pg_type AS o
+  WHERE o.oid OPERATOR(pg_catalog.=) {type})
 
 --- check_path
 -- Fails where the text is no SQL/JSON path. $1: the path.
