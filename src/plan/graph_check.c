@@ -100,6 +100,10 @@ static void note_shared(struct plan *plan, const struct plan_node *orphan)
 
 static bool check_indexes(struct plan *plan, const struct plan_request *request, struct error *err)
 {
+    const struct plan_node *root = plan->nodes[0];
+    for (size_t e = 0; e < root->self_count; e++)
+        if (!root->self[e].indexed && !check_index(plan, root, &root->self[e], request, err))
+            return false;
     for (size_t i = 1; i < plan->node_count; i++)
         for (size_t e = 0; e < plan->nodes[i]->edge_count; e++)
             if (!plan->nodes[i]->edges[e].indexed &&

@@ -53,10 +53,9 @@ static bool check_self(struct plan_node *node, const struct plan_edge *edge, con
 {
     if (strcmp(node->table.oid, edge->parent->table.oid) != 0)
         return true;
-    const char *why = edge->parent->index == 0                         ? "be younger than the one that it refers to"
-                      : edge->parent->action == ACTION_DELETE_ORPHANS ? "be in use when the one that it refers to is not"
-                      : edge->shared                                   ? "refer to several at once"
-                                                                       : NULL;
+    const char *why = edge->parent->action == ACTION_DELETE_ORPHANS ? "be in use when the one that it refers to is not"
+                      : edge->shared ? "refer to several at once"
+                                     : NULL;
     if (why) {
         error_set(err, SWEEP_USAGE, "%s: %s refers to itself (%s), and a row may %s", origin, node->table.label,
                   edge->constraint, why);
