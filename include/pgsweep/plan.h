@@ -111,6 +111,7 @@ struct plan_guard {
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
     const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
     const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
+    bool beyond;     /* not known to read the candidate's own row only */
     bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
     bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
 };

@@ -187,6 +187,9 @@ bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, 
 /* Reads the database's clock and sets cutoff and cutoff_value. */
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err);
 
+/* Chooses what the sweep walks along. */
+bool walk_build(struct plan *plan, struct db *db, struct error *err);
+
 /* Checks that the role may do what the plan needs; names the GRANT that is missing. */
 bool privileges_check(const struct plan *plan, struct db *db, bool live, struct error *err);
 

@@ -51,10 +51,11 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql)
         appendPQExpBuffer(out, " AND %s", plan->where_sql);
-    /* IS FALSE: a guard that cannot be decided spares. */
+    /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be used for what it says.
+     * Of what lies beyond the row the planner would make a join, though, which reads the other table for each chunk. */
     for (size_t i = 0; i < plan->guard_count; i++)
         if ((letters || !plan->guards[i].letters) && (below || !plan->guards[i].below))
-            appendPQExpBuffer(out, " AND %s IS FALSE", plan->guards[i].sql);
+            appendPQExpBuffer(out, plan->guards[i].beyond ? " AND %s IS FALSE" : " AND NOT %s", plan->guards[i].sql);
     if (!plan->spared_run)
         return;
     /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
