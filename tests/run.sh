@@ -3,6 +3,7 @@
 #   tests/run.sh                              installs what is missing, builds, runs every test
 #   tests/run.sh --unit                       only the unit tests
 #   tests/run.sh --fuzz                       only the fuzz tests, a few seconds each (FUZZ_SECONDS, 3)
+#   tests/run.sh --golden                     writes tests/golden anew: the SQL of each policy, for review
 #   tests/run.sh --integration [ARG...]       only tests/integration and tests/fault; ARGs go to pytest
 # BUILD: the build directory (build). TEST_JOBS: parallel pytest workers (2). What make understands
 # (CC, CFLAGS, SANITIZE=1...) may be in the environment.
@@ -13,7 +14,7 @@ cd "$root"
 export BUILD="${BUILD:-build}"
 which=all
 case ${1-} in
---unit | --fuzz | --integration)
+--unit | --fuzz | --integration | --golden)
     which=${1#--}
     shift
     ;;
@@ -155,6 +156,11 @@ integration_tests() {
 if ! tools/deps.sh build test; then
     echo "the tools that the tests need are missing"
     failed=1
+    finish
+fi
+if [[ $which == golden ]]; then
+    PGSWEEP_RENEW_GOLDEN=1 integration_tests tests/integration/test_show_sql.py -k golden
+    git -C "$root" --no-pager diff --stat -- tests/golden || true
     finish
 fi
 [[ $which != all && $which != unit ]] || unit_tests

@@ -116,6 +116,10 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
 
+/* The statement by which a run writes down which rows it spares, and a sentence of what it is for; owned by ctx. NULL:
+ * there is none. Parameter: the cutoff. */
+char *spared_record_sql(const void *ctx, struct db *db, const struct plan *plan, char **why);
+
 /* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
  * nothing. On the server's disk when it returns true. May be called again. */
 bool spared_record(struct effects *effects, const struct plan *plan, struct error *err);

@@ -294,6 +294,9 @@ struct plan_counts {
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 struct plan_counts *counts, struct error *err);
 
+/* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
+char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
+
 /* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
  * rows is not estimated. A negative number: the planner gave none. */
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,

@@ -31,6 +31,7 @@ struct run {
     struct report *report;
     struct sweep_budget budget;
     int64_t count_timeout_ms;
+    const char *spared_run; /* of a live run, or what stands for its id where statements are printed; else NULL */
 };
 
 /* 0 would mean "no limit", which nobody says with "0 s". */
@@ -83,13 +84,18 @@ static bool check_directories(const struct run *run, struct error *err)
     return true;
 }
 
+static bool compile(struct run *run, const char *spared_run, struct plan **plan, struct error *err)
+{
+    const struct plan_request request = {.live = !run->report->dry_run,
+                                         .cutoff = run->options->cutoff,
+                                         .allow_missing_index = run->options->allow_missing_index,
+                                         .run_id = spared_run};
+    return plan_build(run->report, run->db, run->policy, &request, plan, err);
+}
+
 static bool prepare(struct run *run, struct error *err)
 {
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
-    const struct plan_request request = {.live = !run->options->dry_run,
-                                         .cutoff = run->options->cutoff,
-                                         .allow_missing_index = run->options->allow_missing_index,
-                                         .run_id = run->options->dry_run ? NULL : run->report->run_id};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
     struct db_rows *rows;
     if (!command_connect(run->report, run->options, name, &run->db, err) ||
@@ -99,11 +105,11 @@ static bool prepare(struct run *run, struct error *err)
                   &rows, err))
         return false;
     run->report->started = db_rows_get(rows, 0, 0);
-    if (request.live && db_rows_bool(rows, 0, 1)) {
+    if (!run->report->dry_run && db_rows_bool(rows, 0, 1)) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
-    if (!plan_build(run->report, run->db, run->policy, &request, &run->plan, err))
+    if (!compile(run, run->spared_run, &run->plan, err))
         return false;
     report_set_plan(run->report, run->plan);
     return check_directories(run, err);
@@ -142,16 +148,35 @@ static bool note_guesses(struct run *run, struct error *err)
     return true;
 }
 
+/* What stands for the id of the run in statements that are only printed. */
+static const char ANY_RUN[] = "RUN-ID";
+
+/* --dry-run --echo ends with the statements of the live run; its plan differs from that of the dry run in what the
+ * run itself writes down. */
+static bool echo_statements(struct run *run, struct error *err)
+{
+    struct plan *plan;
+    if (!run->options->echo)
+        return true;
+    db_set_echo(run->db, false);
+    bool ok = compile(run, ANY_RUN, &plan, err);
+    if (ok)
+        statements_print(run->db, plan, &run->budget, stderr);
+    db_set_echo(run->db, true);
+    return ok;
+}
+
 /* A dry run: what would go, counted or estimated. */
 static bool preview(struct run *run, struct error *err)
 {
     struct report *report = run->report;
     if (run->options->estimate) {
         report->counted = COUNTED_ROUGHLY;
-        return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err);
+        return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&
+               echo_statements(run, err);
     }
     if (count_all(run, true, err))
-        return true;
+        return report->signal || echo_statements(run, err);
     if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
         error_hint(err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
     return false;
@@ -281,6 +306,7 @@ int command_sweep(const struct cli_options *options, struct error *err)
     } else {
         run.report = report_new(ctx, run.policy, options->dry_run);
         run.report->run_id = run_new_id(run.report);
+        run.spared_run = options->dry_run ? NULL : run.report->run_id;
         stop_install();
         bool ok = command_open_log(options, run.report, err) && prepare(&run, err) &&
                   (options->dry_run ? preview(&run, err) : sweep(&run, err));
@@ -291,4 +317,22 @@ int command_sweep(const struct cli_options *options, struct error *err)
     }
     talloc_free(ctx);
     return code;
+}
+
+int command_show_sql(const struct cli_options *options, struct policy *policy, struct error *err)
+{
+    struct run run = {.options = options, .policy = policy, .spared_run = ANY_RUN};
+    void *ctx = talloc_new(NULL);
+    if (policy->kind == KIND_FILES) {
+        error_set(err, SWEEP_USAGE, "policy %s is about files: a run of it sends no statements", policy->name);
+        talloc_free(ctx);
+        return (int)err->code;
+    }
+    run.report = report_new(ctx, policy, true);
+    run.report->run_id = run_new_id(run.report);
+    bool ok = prepare(&run, err);
+    if (ok)
+        statements_print(run.db, run.plan, &run.budget, stdout);
+    talloc_free(ctx);
+    return ok ? SWEEP_OK : (int)err->code;
 }
