@@ -44,6 +44,10 @@ char *run_application_name(const void *ctx, const char *policy, const char *run_
 /* Takes the lock; when another session holds it, SWEEP_LOCKED with who that is. */
 bool run_lock(struct db *db, const char *policy, struct error *err);
 
+/* Gives the lock back at the end of a run. The server would do so when the session ends, but that may be some time
+ * after this process has ended, and a run right after this one must not be refused. Failures do not matter. */
+void run_unlock(struct db *db, const char *policy);
+
 /* Takes the lock again after the connection was lost. A session of this very run that the server has
  * not given up yet is terminated first. Waits up to wait_ms. */
 bool run_lock_again(struct db *db, const char *policy, const char *run_id, int64_t wait_ms,
