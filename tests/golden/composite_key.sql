@@ -117,7 +117,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
        t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
- WHERE t."at" < $1::date AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."at" < $1::date
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -141,7 +142,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
        t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
- WHERE t."at" < $1::date AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."at" < $1::date
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

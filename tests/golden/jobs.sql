@@ -124,9 +124,11 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
         'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -150,9 +152,11 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
         'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

@@ -210,7 +210,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."deleted_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -229,7 +230,8 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."deleted_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -267,7 +269,8 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
        END
   FROM "public"."moc_instructions" AS t
  WHERE t."id" = ANY ($2::bigint[])
-   AND t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND t."deleted_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

@@ -113,7 +113,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -132,7 +133,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -170,7 +172,8 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
        END
   FROM "public"."items" AS t
  WHERE t."id" = ANY ($2::bigint[])
-   AND t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND t."created_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

@@ -195,7 +195,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND NOT (t.submitted_at IS NOT NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.submitted_at IS NOT NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -219,7 +221,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND NOT (t.submitted_at IS NOT NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.submitted_at IS NOT NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
