@@ -83,6 +83,7 @@ struct plan_node {
     const char **objects; /* quoted columns that name stored objects */
     const char **object_names;
     size_t object_count;
+    const char *obstacle; /* a trigger or rule that can keep rows from going without an error ("trigger x"), or NULL */
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
@@ -149,6 +150,9 @@ struct plan {
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     struct catalog *catalog;  /* what the catalog was asked */
+    const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
+    const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
+    bool partitioned;         /* a table of the plan is */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
@@ -165,6 +169,12 @@ struct plan_request {
  * refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
+
+/* A statement that fails unless the plan's tables are what they were when the plan was made, and what it is for; owned
+ * by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that
+ * has changed the tables it is free of races: what would add a foreign key waits for that transaction. */
+char *plan_check_sql(const void *ctx);
+char *plan_check_why(const void *ctx);
 
 /* The predicate of a candidate, for a root row called t; parameter $1 is cutoff_value. The one
  * predicate of count, dry run and deletion. */
