@@ -62,6 +62,13 @@ bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *
 bool db_set_async(struct db *db, bool async, struct error *err);
 bool db_is_async(const struct db *db);
 
+/* Plans every execution of a prepared statement for its parameters, also on reconnections: a generic plan of a
+ * partitioned table locks every partition with every execution. */
+bool db_set_custom_plans(struct db *db, bool custom, struct error *err);
+
+/* Forgets the prepared statements of this connection, so that others may take their names. */
+bool db_forget_statements(struct db *db, struct error *err);
+
 /* What a commit that waits, waits for: the value of synchronous_commit. */
 const char *db_synchronous_commit(const struct db *db);
 
@@ -113,6 +120,9 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
 
 /* Has the server parse and analyse one statement without running or keeping it: finds its errors. */
 bool db_check(struct db *db, const char *sql, struct error *err);
+
+/* The same, and says which types (oids) the server takes its parameters $1... to have: into types, up to count. */
+bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);
 
 /* Runs a script of several statements without parameters (our own text only, never a policy's). */
 bool db_script(struct db *db, const char *sql, struct error *err);

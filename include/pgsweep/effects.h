@@ -67,6 +67,9 @@ char *run_counted_sql(const void *ctx, int node, const char *rows);
 /* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
 char *run_assertion_sql(const void *ctx, int node);
 
+/* A statement that fails when the number of the node is greater than the one counted under "locked". */
+char *run_assert_locked_sql(const void *ctx, int node, int locked);
+
 /* Room for the parameters of the statements that record a transaction: one more chunk, and rows by table. */
 enum { RUN_RECORD_PARAMS = 3 };
 
@@ -80,7 +83,9 @@ struct db_statement run_record_counted(const void *ctx);
 int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params);
 
 /* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
- * run's record. Parameters from number first on: run id, the root's label. */
+ * run's record. Parameters from number first on: run id, the root's label, how many rows there may be at most: with more
+ * it fails, with RUN_TOO_MANY in the message. */
+#define RUN_TOO_MANY "pgsweep: more rows than "
 char *run_record_gone_sql(const void *ctx, int first);
 
 /* Makes all that the run has committed so far durable: one commit that waits for the disk. */
@@ -115,6 +120,13 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
  * protected stays; a name that could lead out of its root is refused and reported. */
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
+
+/* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
+ * nothing. On the server's disk when it returns true. May be called again. */
+bool spared_record(struct effects *effects, const struct plan *plan, struct error *err);
+
+/* Removes what runs of the policy wrote down, this one and earlier ones. Call with the lock held. */
+bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err);
 
 /* A candidate could not go: one more attempt for its dead letter (of this run: one, however often it is
  * noted). attempts: of all runs; parked: that was the last. key: the values of the plan's key columns. On the

@@ -105,6 +105,9 @@ struct plan_guard {
     const char *sql; /* in brackets; $1 is the cutoff */
     const char *by;  /* SQL text expression or NULL */
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
+    const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
+    const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
+    bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
     bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
 };
 
@@ -141,7 +144,9 @@ struct plan {
     struct plan_inheritance *inheritance; /* among the plan's tables */
     size_t inheritance_count;
     bool has_objects;  /* some table names stored objects */
-    bool looks_beyond; /* a condition or guard reads more than the candidate's own row */
+    bool looks_beyond; /* a condition or guard is not known to read the candidate's own row only */
+    bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it */
+    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no condition is freeable */
     enum plan_strategy strategy;
     const char *strategy_reason;
     enum plan_walk walk;
@@ -149,6 +154,8 @@ struct plan {
     bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
+    const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
+    const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
     const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
     const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
@@ -162,6 +169,7 @@ struct plan_request {
     bool live;                /* the plan is going to be carried out: privileges are checked for that */
     const char *cutoff;       /* --cutoff, or NULL */
     bool allow_missing_index; /* run although a large referring table has no index on its reference */
+    const char *run_id;       /* of a live run; NULL: no row is spared because a run wrote it down */
 };
 
 /* Compiles the policy. Errors: SWEEP_USAGE for what does not fit the schema or the role, with the
@@ -182,6 +190,13 @@ void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
 
 /* The same but for the guard that spares parked dead letters. */
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
+
+/* The condition that a root row t is old enough and held back by a freeable condition: what a run writes down before its
+ * first chunk, for its own deletions may make such a row a candidate. For plans with spared_run only; $1 is the cutoff. */
+void plan_append_held(PQExpBuffer out, const struct plan *plan);
+
+/* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of its columns. */
+void plan_append_digest(PQExpBuffer out, const struct plan *plan);
 
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
@@ -226,6 +241,19 @@ int plan_step_values(const struct plan_node *node, const char **values);
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge);
+
+/* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of their number. */
+void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
+
+/* "table AS d WHERE ...": the rows that the step acts on, for a FROM; of a shared table (edge NULL) the rows in hand. */
+void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                         const struct plan_edge *edge);
+
+/* For the last look before COMMIT, where no constraint stands behind a reference: the values of a row alias that other
+ * rows refer to (of_parent) or that it refers by, as texts; and the condition that a row a refers to one with the
+ * values in the JSON array r.v (or, for_parent, that one with those values refers to the row a). */
+void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent, const char *alias);
+void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_parent);
 
 /* True when statements about node take the key arrays as parameters. */
 bool plan_takes_keys(const struct plan_node *node);
@@ -293,6 +321,9 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
  * that shared table (without it). Owned by ctx. */
 const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
                                               const struct plan_node *orphan, size_t *count);
+
+/* True when rows of the node are deleted. */
+bool plan_deletes(const struct plan_node *node);
 
 /* True when the action changes rows: anything but keep and ignore. */
 bool plan_acts(const struct plan_node *node);

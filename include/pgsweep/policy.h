@@ -195,9 +195,25 @@ struct condition_facts {
 bool condition_check(const void *ctx, const struct setting *condition, struct condition_facts *facts,
                      struct error *err);
 
-/* Appends the condition in brackets, with :cutoff replaced by cutoff (an SQL expression). The text
- * must have passed condition_check. */
-void condition_append(PQExpBuffer out, const char *text, const char *cutoff);
+/* The names and operators in a text of SQL, also in what EXPLAIN prints. */
+struct condition_words {
+    const char **calls; /* names that an opening bracket follows */
+    size_t call_count;
+    const char **words; /* all names */
+    size_t word_count;
+    const char **operators;
+    size_t operator_count;
+};
+
+/* Fills words, owned by ctx. False when the text cannot be read to its end. */
+bool condition_words(const void *ctx, const char *text, struct condition_words *words);
+
+/* How often the text says :cutoff. It must have passed condition_check. */
+size_t condition_cutoffs(const char *text);
+
+/* Appends the condition in brackets, with :cutoff replaced by an SQL expression: the i-th of cutoffs where it stands for the i-th
+ * time, the last of them from there on. The text must have passed condition_check. */
+void condition_append(PQExpBuffer out, const char *text, const char *const *cutoffs, size_t count);
 
 /* Checks the form of a retention or another interval: one or more of number and unit ("30 days",
  * "7d", "1 month 2 days", "02:30 hours" is not), or ISO 8601 ("P30D"). The unit is what

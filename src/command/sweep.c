@@ -48,6 +48,7 @@ static bool read_budget(struct run *run, struct error *err)
     budget->max_rows = policy->max_rows.value ? atoll(policy->max_rows.value) : 0;
     budget->max_failed = policy->max_failed.value ? atoll(policy->max_failed.value) : SWEEP_MAX_FAILED;
     budget->verbose = command_logs_each(run->options);
+    budget->allow_missing_index = run->options->allow_missing_index;
     if (run->options->retries && !text_to_count(run->options->retries, 1000, &n))
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
@@ -78,7 +79,8 @@ static bool prepare(struct run *run, struct error *err)
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
     const struct plan_request request = {.live = !run->options->dry_run,
                                          .cutoff = run->options->cutoff,
-                                         .allow_missing_index = run->options->allow_missing_index};
+                                         .allow_missing_index = run->options->allow_missing_index,
+                                         .run_id = run->options->dry_run ? NULL : run->report->run_id};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
     struct db_rows *rows;
     if (!command_connect(run->report, run->options, name, &run->db, err) ||
@@ -119,6 +121,7 @@ static bool settle_letters(struct run *run, struct effects *effects, struct erro
     if (report->letter_depth >= 0)
         return true;
     if (!letter_close_settled(effects, run->plan, err) ||
+        (run->plan->spared_run && !spared_forget(effects, run->plan, err)) ||
         !letter_depth(run->db, run->policy->name, &report->letter_depth, err))
         return false;
     report_check_alerts(report);
@@ -152,7 +155,7 @@ static bool sweep(struct run *run, struct error *err)
     struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
     if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
-        !run_note_unfinished(effects, report, err) ||
+        !run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
         !letter_close_settled(effects, run->plan, err) || !count(run, err))
         return false;
     if (report->signal)

@@ -144,6 +144,17 @@ bool db_check(struct db *db, const char *sql, struct error *err)
     return take_result(db, NULL, PQprepare(db->conn, "", sql, 0, NULL), NULL, err);
 }
 
+bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
+{
+    struct db_rows *described;
+    if (!db_check(db, sql, err) || !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        types[i] = PQparamtype(described->result, (int)i);
+    talloc_free(described);
+    return true;
+}
+
 bool db_script(struct db *db, const char *sql, struct error *err)
 {
     db_echo(db, sql, 0, NULL);

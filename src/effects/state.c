@@ -15,7 +15,7 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
                           "\nGRANT USAGE ON SCHEMA pgsweep TO %s;\n"
                           "GRANT SELECT ON pgsweep.state TO %s;\n"
                           "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue,"
-                          " pgsweep.object_sources, pgsweep.dead_letters TO %s;\n",
+                          " pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO %s;\n",
                           quoted, quoted, quoted);
     }
     return buffer_take(ctx, sql);
@@ -72,11 +72,16 @@ static const char probe_tables[] =
     "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'DELETE')"
     "   AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')"
     "   AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')"
-    " FROM (SELECT WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL"
+    /* Not there before version 2, which is for check_version to say. */
+    "   AND coalesce(pg_catalog.has_table_privilege(s.oid, 'INSERT')"
+    "                AND pg_catalog.has_table_privilege(s.oid, 'SELECT')"
+    "                AND pg_catalog.has_table_privilege(s.oid, 'DELETE'), true)"
+    " FROM (SELECT pg_catalog.to_regclass('pgsweep.spared')::pg_catalog.oid AS oid"
+    "        WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL"
     "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL"
     "                AND pg_catalog.to_regclass('pgsweep.object_queue') IS NOT NULL"
     "                AND pg_catalog.to_regclass('pgsweep.object_sources') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.dead_letters') IS NOT NULL) AS present";
+    "                AND pg_catalog.to_regclass('pgsweep.dead_letters') IS NOT NULL) AS s";
 
 static bool no_state(struct db *db, struct error *err)
 {
@@ -92,7 +97,7 @@ static bool not_granted(struct db *db, struct error *err)
     error_set(err, SWEEP_USAGE, "role %s may not use the state schema \"pgsweep\"", quoted);
     error_hint(err, "GRANT USAGE ON SCHEMA pgsweep TO %s; GRANT SELECT ON pgsweep.state TO %s; "
                     "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue, "
-                    "pgsweep.object_sources, pgsweep.dead_letters TO %s; "
+                    "pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO %s; "
                     "or, as its owner: pgsweep init --role %s",
                quoted, quoted, quoted, db_user(db));
     talloc_free(quoted);

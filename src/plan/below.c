@@ -72,13 +72,9 @@ static char *same_key(const void *ctx, const struct plan_node *root)
 /* Everything that makes a candidate but the guard of the rows below it. */
 static char *candidate(const void *ctx, const struct plan *plan)
 {
-    char *text = mem_printf(ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type);
-    if (plan->where_sql)
-        text = mem_printf(ctx, "%s AND %s", text, plan->where_sql);
-    for (size_t i = 0; i < plan->guard_count; i++)
-        if (!plan->guards[i].below)
-            text = mem_printf(ctx, "%s AND %s IS FALSE", text, plan->guards[i].sql);
-    return text;
+    PQExpBuffer out = createPQExpBuffer();
+    candidate_append(out, plan, true, false);
+    return buffer_take(ctx, out);
 }
 
 void below_append_guard(PQExpBuffer out, const struct plan *plan)

@@ -150,7 +150,7 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               order_relate(plan, db, err) &&
               privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
-              conditions_build(plan, db, err) && build_directory(plan, err) && build_walk(plan, db, err) &&
+              conditions_build(plan, db, request, err) && build_directory(plan, err) && build_walk(plan, db, err) &&
               fingerprint_obstacles(plan, db, err);
     if (!ok) {
         talloc_free(plan);

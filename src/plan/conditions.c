@@ -3,6 +3,9 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char CONDITIONS[] = "sql/conditions.sql";
 
 /* What PostgreSQL says about a condition, in terms of the policy. */
 static bool explain(const struct plan *plan, struct db *db, const char *what,
@@ -24,65 +27,38 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
     return false;
 }
 
-/* Sets *sql (owned by the plan) and notes whether the condition reads more than the row t. */
+char *condition_probe(const struct plan *plan, const char *sql, bool boolean)
+{
+    return mem_printf(plan, "SELECT FROM %s AS t WHERE %s%s", plan->nodes[0]->table.ident, sql,
+                      boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
+}
+
+/* Sets *sql (owned by the plan) and says what its tokens tell about the condition. */
 static bool build_one(struct plan *plan, struct db *db, const char *what,
                       const struct setting *condition, bool boolean, const char **sql,
                       struct condition_facts *facts, struct error *err)
 {
-    char *cutoff = mem_printf(plan, "$1::%s", plan->age->type);
     if (!condition_check(plan, condition, facts, err))
         return false;
     PQExpBuffer text = createPQExpBuffer();
-    condition_append(text, condition->value, cutoff);
+    bool ok = cutoff_append_condition(text, plan, db, what, condition, boolean, err);
     *sql = buffer_take(plan, text);
-    /* Where it is going to stand: an aggregate, say, is no condition. */
-    char *probe = mem_printf(plan, "SELECT FROM %s AS t WHERE t.%s < %s AND %s%s",
-                             plan->nodes[0]->table.ident, plan->age->ident, cutoff, *sql,
-                             boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
-    bool ok = db_check(db, probe, err);
+    if (!ok)
+        return false;
+    char *probe = condition_probe(plan, *sql, boolean);
+    ok = db_check(db, probe, err);
     talloc_free(probe);
     return ok || explain(plan, db, what, condition, err);
 }
 
-/* A function that is not a built-in may read any table. */
-static bool calls_unknown(struct db *db, const struct condition_facts *facts, bool *unknown,
-                          struct error *err)
-{
-    struct db_rows *rows;
-    *unknown = false;
-    if (facts->call_count == 0)
-        return true;
-    char *names = db_array(db, facts->calls, facts->call_count);
-    const char *params[] = {names};
-    bool ok = db_query(db, names,
-                       "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
-                       " WHERE p.proname = ANY ($1::pg_catalog.text[])"
-                       " AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace)",
-                       1, params, &rows, err);
-    if (ok)
-        *unknown = db_rows_bool(rows, 0, 0);
-    talloc_free(names);
-    return ok;
-}
-
-static bool note_reach(struct plan *plan, struct db *db, const struct condition_facts *facts,
-                       struct error *err)
-{
-    bool unknown;
-    if (!calls_unknown(db, facts, &unknown, err))
-        return false;
-    plan->looks_beyond = plan->looks_beyond || facts->subquery || unknown;
-    return true;
-}
-
 static bool build_guard(struct plan *plan, struct db *db, const struct policy_guard *from,
-                        struct plan_guard *guard, struct error *err)
+                        struct plan_guard *guard, struct reads *reads, struct error *err)
 {
     struct condition_facts facts;
     char *what = mem_printf(plan, "guard \"%s\"", from->name);
     guard->name = from->name;
     if (!build_one(plan, db, what, &from->unless, true, &guard->sql, &facts, err) ||
-        !note_reach(plan, db, &facts, err))
+        !reads_ask(plan, db, guard->sql, &facts, reads, err))
         return false;
     return !from->by.value || build_one(plan, db, what, &from->by, false, &guard->by, &facts, err);
 }
@@ -95,6 +71,7 @@ static void build_keep(struct plan *plan, const struct plan_node *node, struct p
     reach_append(sql, plan, node, "d", LEAF_CORRELATED);
     appendPQExpBufferStr(sql, "))");
     guard->name = mem_printf(plan, "has %s", node->table.name);
+    guard->kept = node;
     guard->sql = buffer_take(plan, sql);
     plan->looks_beyond = true;
 }
@@ -119,6 +96,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
     }
     appendPQExpBufferStr(sql, root ? ", false)" : "))");
     guard->name = mem_printf(plan, "takes over %s", node->table.name);
+    guard->target = root ? NULL : edge->parent;
     guard->sql = buffer_take(plan, sql);
 }
 
@@ -139,50 +117,58 @@ static void build_implied(struct plan *plan, struct db *db)
     }
 }
 
-/* Rows that a person has to look at first, or said should stay: only where there are such. */
-static bool build_letters(struct plan *plan, struct db *db, struct error *err)
+/* Rows that a person has to look at first, or said should stay. A live run always asks, for the person may say so while it
+ * is on; a dry run asks if it can. */
+static bool build_letters(struct plan *plan, struct db *db, bool live, struct error *err)
 {
-    static const char there[] =
-        "SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsweep')::pg_catalog.oid, 'USAGE'), false)"
-        "   AND coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgsweep.dead_letters')::pg_catalog.oid, 'SELECT'), false)";
-    static const char any[] =
-        "SELECT EXISTS (SELECT FROM pgsweep.dead_letters AS l WHERE l.policy = $1 AND l.kind = 'row'"
-        " AND l.state IN ('parked', 'discarded'))";
-    const char *params[] = {plan->policy->name};
     struct db_rows *rows;
-    if (!db_query(db, plan, there, 0, NULL, &rows, err))
+    if (!live && !db_query(db, plan, template_fill(plan, CONDITIONS, "letters_readable", NULL), 0, NULL, &rows, err))
         return false;
-    if (!db_rows_bool(rows, 0, 0))
+    if (!live && !db_rows_bool(rows, 0, 0))
         return true;
-    if (!db_query(db, plan, any, 1, params, &rows, err))
-        return false;
-    if (!db_rows_bool(rows, 0, 0))
-        return true;
-    char *policy = db_quote_literal(db, plan, plan->policy->name);
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "(EXISTS (SELECT FROM pgsweep.dead_letters AS l WHERE l.policy = %s AND l.kind = 'row'"
-                           " AND l.state IN ('parked', 'discarded') AND l.key = ARRAY[", policy);
-    for (size_t k = 0; k < plan->key_count; k++)
-        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", k ? ", " : "", plan->key[k]->ident);
-    appendPQExpBufferStr(sql, "]))");
+    PQExpBuffer digest = createPQExpBuffer();
+    plan_append_digest(digest, plan);
     size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
-    plan->guards[g] = (struct plan_guard){.name = "dead letter", .sql = buffer_take(plan, sql), .letters = true};
+    plan->guards[g] = (struct plan_guard){.name = "dead letter", .letters = true};
+    plan->guards[g].sql = template_fill(plan, CONDITIONS, "letter_guard",
+                                        TEMPLATE_SLOTS({"policy", db_quote_literal(db, plan, plan->policy->name)},
+                                                       {"digest", buffer_take(plan, digest)}));
     return true;
 }
 
-bool conditions_build(struct plan *plan, struct db *db, struct error *err)
+/* A row goes together with all that is below it. What the run's own deletions make free there stays all the same. */
+static void build_below(struct plan *plan)
+{
+    if (!plan_has_below(plan))
+        return;
+    PQExpBuffer sql = createPQExpBuffer();
+    below_append_guard(sql, plan);
+    size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
+    plan->guards[g] = (struct plan_guard){.below = true, .freeable = plan->spared_run != NULL};
+    plan->guards[g].name = mem_printf(plan, "has %s below it that stay", plan->nodes[0]->table.name);
+    plan->guards[g].sql = buffer_take(plan, sql);
+    plan->looks_beyond = true;
+}
+
+bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err)
 {
     const struct policy *policy = plan->policy;
     struct condition_facts facts;
+    struct reads where;
+    struct reads *reads = mem_array(plan, struct reads, policy->guard_count + 1);
     if (policy->where.value &&
         (!build_one(plan, db, "\"where\"", &policy->where, true, &plan->where_sql, &facts, err) ||
-         !note_reach(plan, db, &facts, err)))
+         !reads_ask(plan, db, plan->where_sql, &facts, &where, err)))
         return false;
     for (size_t i = 0; i < policy->guard_count; i++) {
         size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
-        if (!build_guard(plan, db, &policy->guards[i], &plan->guards[g], err))
+        if (!build_guard(plan, db, &policy->guards[i], &plan->guards[g], &reads[i], err))
             return false;
     }
     build_implied(plan, db);
-    return build_letters(plan, db, err);
+    if (!freeable_note(plan, db, policy->where.value ? &where : NULL, reads, request->run_id, err) ||
+        !build_letters(plan, db, request->live, err))
+        return false;
+    build_below(plan);
+    return true;
 }

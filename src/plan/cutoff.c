@@ -5,9 +5,6 @@
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
 
-/* Oids of the types that an age column may have; they never change (pg_type.dat). */
-enum { TYPE_DATE = 1082, TYPE_TIMESTAMP = 1114, TYPE_TIMESTAMPTZ = 1184 };
-
 static bool wrong_cutoff(const struct db_rows *rows, const struct policy *policy,
                          const char *by_hand, struct error *err)
 {
@@ -56,13 +53,15 @@ bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct 
     if (!wrong_cutoff(rows, policy, by_hand, err))
         return false;
     plan->cutoff = db_rows_get(rows, 0, 0);
+    plan->cutoff_local = db_rows_get(rows, 0, 1);
+    plan->cutoff_date = db_rows_get(rows, 0, 2);
     if (plan->age->base_type == TYPE_TIMESTAMPTZ)
         plan->cutoff_value = plan->cutoff;
     else if (plan->age->base_type == TYPE_TIMESTAMP)
-        plan->cutoff_value = db_rows_get(rows, 0, 1);
+        plan->cutoff_value = plan->cutoff_local;
     else if (plan->age->base_type == TYPE_DATE)
         /* A date goes when the whole of it lies before the cutoff. */
-        plan->cutoff_value = db_rows_get(rows, 0, 2);
+        plan->cutoff_value = plan->cutoff_date;
     else
         return error_set(err, SWEEP_USAGE,
                          "%s: column %s of %s is of type %s; an age is a timestamp, a timestamp with "
@@ -70,6 +69,70 @@ bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct 
                          policy->age.origin, plan->age->name, plan->nodes[0]->table.label,
                          plan->age->type);
     return true;
+}
+
+/* The types that the server expects in the place of each :cutoff, 0 where it cannot tell. All at once, and one by one where some
+ * of them fails. */
+static bool infer_types(const struct plan *plan, struct db *db, const char *text, bool boolean, const char *instant,
+                        unsigned *types, size_t uses, void *scratch, struct error *err)
+{
+    const char **marks = mem_array(scratch, const char *, uses);
+    for (size_t one = 0; one <= uses; one++) {
+        unsigned found[1] = {0};
+        for (size_t i = 0; i < uses; i++)
+            marks[i] = one == 0 ? mem_printf(scratch, "$%zu", i + 1) : one == i + 1 ? "$1" : instant;
+        PQExpBuffer sql = createPQExpBuffer();
+        condition_append(sql, text, marks, uses);
+        char *probe = condition_probe(plan, buffer_take(scratch, sql), boolean);
+        bool ok = db_infer(db, probe, one == 0 ? types : found, one == 0 ? uses : 1, err);
+        talloc_free(probe);
+        if (db_is_lost(db))
+            return false;
+        error_clear(err);
+        if (one > 0)
+            types[one - 1] = found[0];
+        else if (ok)
+            return true;
+    }
+    return true;
+}
+
+/* The instant and the local time are written alike but for the offset: which of them it is does not matter. */
+static bool is_utc(const struct plan *plan)
+{
+    size_t length = strlen(plan->cutoff_local);
+    return strncmp(plan->cutoff, plan->cutoff_local, length) == 0 && strcmp(plan->cutoff + length, "+00") == 0;
+}
+
+static bool cannot_tell(const struct plan *plan, const char *what, const struct setting *condition, struct error *err)
+{
+    error_set(err, SWEEP_USAGE, "%s: %s: the type of :cutoff cannot be told from what it is compared with", condition->origin, what);
+    error_detail(err, "Condition: %s", condition->value);
+    return error_hint(err, "Write :cutoff::timestamptz for the moment itself, or :cutoff::timestamp for the time that clocks in %s "
+                           "show then: they differ.", plan->policy->time_zone.value);
+}
+
+bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db *db, const char *what,
+                             const struct setting *condition, bool boolean, struct error *err)
+{
+    size_t uses = condition_cutoffs(condition->value);
+    void *scratch = talloc_new(plan);
+    unsigned *types = mem_array(scratch, unsigned, uses + 1);
+    const char **values = mem_array(scratch, const char *, uses + 1);
+    /* Written out, for there is one parameter ($1) wherever a condition may stand; made by the database, so without quotes. */
+    const char *instant = mem_printf(scratch, "'%s'::pg_catalog.timestamptz", plan->cutoff);
+    const char *local = mem_printf(scratch, "'%s'::pg_catalog.timestamp", plan->cutoff_local);
+    const char *date = mem_printf(scratch, "'%s'::pg_catalog.date", plan->cutoff_date);
+    bool ok = uses == 0 || infer_types(plan, db, condition->value, boolean, instant, types, uses, scratch, err);
+    values[0] = instant;
+    for (size_t i = 0; ok && i < uses; i++) {
+        values[i] = types[i] == TYPE_TIMESTAMP ? local : types[i] == TYPE_DATE ? date : instant;
+        if (types[i] != TYPE_TIMESTAMP && types[i] != TYPE_DATE && types[i] != TYPE_TIMESTAMPTZ && !is_utc(plan))
+            ok = cannot_tell(plan, what, condition, err);
+    }
+    condition_append(out, condition->value, values, uses + 1);
+    talloc_free(scratch);
+    return ok;
 }
 
 bool plan_interval_ms(struct db *db, const struct setting *setting, const char *what, int64_t *ms,

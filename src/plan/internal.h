@@ -4,6 +4,9 @@
 
 #include "pgsweep/plan.h"
 
+/* Oids of the types that an age column may have; they never change (pg_type.dat). */
+enum { TYPE_DATE = 1082, TYPE_TIMESTAMP = 1114, TYPE_TIMESTAMPTZ = 1184 };
+
 /* Asks for all foreign keys, and for the tables that the policy names; the functions below find the answers there. */
 bool catalog_open(struct plan *plan, struct db *db, struct error *err);
 
@@ -108,8 +111,35 @@ bool catalog_key(struct plan_node *node, struct error *err);
 bool graph_build(struct plan *plan, struct db *db, const struct plan_request *request,
                  struct error *err);
 
+/* Appends the condition with each :cutoff as a value of the type that PostgreSQL expects there: the instant, or the local time or
+ * date of time_zone. boolean: it is a condition, not a label. what names it in messages. SWEEP_USAGE where the type cannot
+ * be told and matters. */
+bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db *db, const char *what,
+                             const struct setting *condition, bool boolean, struct error *err);
+
+/* "SELECT ..." with an expression in the place where it is going to stand: an aggregate, say, is no condition. Owned by plan. */
+char *condition_probe(const struct plan *plan, const char *sql, bool boolean);
+
 /* Checks where, guards and keep actions against the schema and puts their SQL into the plan. */
-bool conditions_build(struct plan *plan, struct db *db, struct error *err);
+bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err);
+
+/* What a condition of the policy reads, as far as PostgreSQL tells. */
+struct reads {
+    bool beyond;   /* not known to read the row t only */
+    bool anything; /* it may read any table, */
+    const char **tables; /* else these: their oids */
+    size_t count;
+};
+
+/* Asks PostgreSQL, in a READ ONLY transaction, how it understands the condition, which sql expresses and facts describe. What it
+ * cannot say is taken for the worst. False: the connection is lost, or the catalog cannot be read. */
+bool reads_ask(struct plan *plan, struct db *db, const char *sql, const struct condition_facts *facts,
+               struct reads *reads, struct error *err);
+
+/* Finds out which conditions the run's own deletions may make spare less, and notes it in where and guards. where (NULL: there is
+ * none) and guards (one for each of the policy's) tell what they read. run_id: as in the request. */
+bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
+                   const char *run_id, struct error *err);
 
 /* Reads the database's clock and sets cutoff and cutoff_value. */
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err);
@@ -158,6 +188,9 @@ bool order_same_rows(const struct plan *plan, const struct plan_table *a, const 
 
 /* Compares deleted nodes by when a transaction comes to them. */
 int order_compare(const struct plan_node *a, const struct plan_node *b);
+
+/* plan_append_candidate without the guard of dead letters, or without that of the rows below. */
+void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below);
 
 /* "has younger TABLE", as a condition on a candidate t: something below it, along the references that the policy deletes
  * along within its own table, is no candidate. Appends nothing where there are no such references. */

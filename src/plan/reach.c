@@ -38,25 +38,59 @@ void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const
             appendPQExpBuffer(out, " AND %s.%s::pg_catalog.text <> ''", alias, edge->columns[i]);
 }
 
-static void append_predicate(PQExpBuffer out, const struct plan *plan, bool letters)
+void plan_append_digest(PQExpBuffer out, const struct plan *plan)
+{
+    appendPQExpBufferStr(out, "pg_catalog.sha256(pg_catalog.convert_to(ARRAY[");
+    for (size_t k = 0; k < plan->key_count; k++)
+        appendPQExpBuffer(out, "%st.%s::pg_catalog.text", k ? ", " : "", plan->key[k]->ident);
+    appendPQExpBufferStr(out, "]::pg_catalog.text, pg_catalog.getdatabaseencoding()))");
+}
+
+void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below)
 {
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql)
         appendPQExpBuffer(out, " AND %s", plan->where_sql);
     /* IS FALSE: a guard that cannot be decided spares. */
     for (size_t i = 0; i < plan->guard_count; i++)
-        if (letters || !plan->guards[i].letters)
+        if ((letters || !plan->guards[i].letters) && (below || !plan->guards[i].below))
             appendPQExpBuffer(out, " AND %s IS FALSE", plan->guards[i].sql);
+    if (!plan->spared_run)
+        return;
+    /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
+    appendPQExpBuffer(out, " AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = '%s' AND s.digest = ",
+                      plan->spared_run);
+    plan_append_digest(out, plan);
+    appendPQExpBufferStr(out, ") IS NULL");
+}
+
+void plan_append_held(PQExpBuffer out, const struct plan *plan)
+{
+    const char *separator = " AND (";
+    appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
+    if (plan->where_sql && !plan->where_freeable)
+        appendPQExpBuffer(out, " AND %s", plan->where_sql);
+    if (plan->where_freeable) {
+        appendPQExpBuffer(out, "%s%s IS NOT TRUE", separator, plan->where_sql);
+        separator = " OR ";
+    }
+    for (size_t i = 0; i < plan->guard_count; i++) {
+        if (!plan->guards[i].freeable)
+            continue;
+        appendPQExpBuffer(out, "%s%s IS NOT FALSE", separator, plan->guards[i].sql);
+        separator = " OR ";
+    }
+    appendPQExpBufferChar(out, ')');
 }
 
 void plan_append_candidate(PQExpBuffer out, const struct plan *plan)
 {
-    append_predicate(out, plan, true);
+    candidate_append(out, plan, true, true);
 }
 
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan)
 {
-    append_predicate(out, plan, false);
+    candidate_append(out, plan, false, true);
 }
 
 /* SELECT * FROM the key arrays in the parameters from first on, in the order given. */

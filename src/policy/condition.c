@@ -276,19 +276,58 @@ bool condition_check(const void *ctx, const struct setting *condition, struct co
     return r.wrong ? broken(condition, r.wrong, err) : true;
 }
 
-void condition_append(PQExpBuffer out, const char *text, const char *cutoff)
+size_t condition_cutoffs(const char *text)
+{
+    struct scanner s = {.p = text};
+    size_t count = 0;
+    for (enum token token; (token = next_token(&s)) != T_END && token != T_BROKEN;)
+        count += token == T_CUTOFF;
+    return count;
+}
+
+void condition_append(PQExpBuffer out, const char *text, const char *const *cutoffs, size_t count)
 {
     struct scanner s = {.p = text};
     const char *done = text;
+    size_t use = 0;
     appendPQExpBufferChar(out, '(');
     for (enum token token; (token = next_token(&s)) != T_END && token != T_BROKEN;) {
         if (token == T_CUTOFF) {
             appendBinaryPQExpBuffer(out, done, (size_t)(s.start - done));
-            appendPQExpBufferStr(out, cutoff);
+            appendPQExpBufferStr(out, cutoffs[use + 1 < count ? use : count - 1]);
+            use++;
             done = s.p;
         }
     }
     appendPQExpBufferStr(out, done);
     /* On a line of its own: the text may end in a comment. */
     appendPQExpBufferStr(out, strstr(done, "--") ? "\n)" : ")");
+}
+
+static void add_word(const void *ctx, const char ***list, size_t *count, const char *word)
+{
+    size_t i = mem_grow(ctx, list, count);
+    (*list)[i] = word;
+}
+
+bool condition_words(const void *ctx, const char *text, struct condition_words *words)
+{
+    static const char operator_characters[] = "+-*/<>=~!@#%^&|`?";
+    struct scanner s = {.p = text};
+    const char *name = NULL;
+    enum token token;
+    *words = (struct condition_words){0};
+    while ((token = next_token(&s)) != T_END && token != T_BROKEN) {
+        if (token == T_OPEN && *s.start == '(' && name)
+            add_word(ctx, &words->calls, &words->call_count, name);
+        name = token == T_WORD || token == T_QUOTED ? token_name(ctx, &s, token) : NULL;
+        if (name)
+            add_word(ctx, &words->words, &words->word_count, name);
+        size_t length = token == T_OTHER ? strspn(s.start, operator_characters) : 0;
+        if (length == 0)
+            continue;
+        s.p = s.start + length;
+        add_word(ctx, &words->operators, &words->operator_count, mem_printf(ctx, "%.*s", (int)length, s.start));
+    }
+    return token == T_END;
 }

@@ -130,6 +130,17 @@ CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_key ON pgsweep.dead_letters (poli
 COMMENT ON COLUMN pgsweep.dead_letters.key IS 'Of a row: the values of its primary key. Of a directory: its name and root. Of an object: its value; then bucket and endpoint, where they are known.';
 COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
 
+-- Every chunk asks whether there are such letters.
+CREATE INDEX IF NOT EXISTS dead_letters_obeyed ON pgsweep.dead_letters (policy)
+    WHERE kind = 'row' AND state IN ('parked', 'discarded');
+
+CREATE TABLE IF NOT EXISTS pgsweep.spared (
+    run_id text NOT NULL,
+    digest bytea NOT NULL,
+    PRIMARY KEY (run_id, digest)
+);
+COMMENT ON TABLE pgsweep.spared IS 'While a run is on: digests of the keys that it spares, where its own deletions could make them candidates.';
+
 INSERT INTO pgsweep.state (version) VALUES (2)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()
      WHERE pgsweep.state.version < excluded.version;

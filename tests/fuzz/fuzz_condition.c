@@ -21,12 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct setting condition = {fuzz_text(ctx, data, size), "f:1"};
     if (condition_check(ctx, &condition, &facts, &err)) {
         PQExpBuffer out = createPQExpBuffer();
-        condition_append(out, condition.value, "$9::timestamptz");
+        condition_append(out, condition.value, (const char *[]){"$9::timestamptz"}, 1);
         HOLDS(out->len >= 2 && out->data[0] == '(' && out->data[out->len - 1] == ')');
         /* With something plain for the cutoff it is again one expression, with the same calls and one
          * bracket more around it: what follows it in a statement stays outside. */
         resetPQExpBuffer(out);
-        condition_append(out, condition.value, ":cutoff");
+        condition_append(out, condition.value, (const char *[]){":cutoff"}, 1);
         appendPQExpBufferStr(out, " AND (last)");
         struct setting put = {buffer_take(ctx, out), "f:1"};
         struct error inner = ERROR_INIT;

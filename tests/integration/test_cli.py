@@ -313,7 +313,7 @@ def test_init_twice_and_by_psql(db, pgsweep):
     db.sql("DROP SCHEMA pgsweep CASCADE")
     for _ in range(2):
         result = pgsweep("init", "--role", role)
-        assert (result.code, result.err) == (0, "") and "version 1" in result.out
+        assert (result.code, result.err) == (0, "") and "version 2" in result.out
         assert dump(db) == by_psql and db.sql(grants, role) == granted != []
     assert pgsweep("init", "-q").out == ""
     nowhere = pgsweep("init", "--print-sql", env={"PGHOST": "/nowhere"})

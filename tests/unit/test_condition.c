@@ -89,7 +89,8 @@ START_TEST(cutoff_is_put_in)
     struct setting setting = said(cutoffs[_i].text);
     ck_assert(condition_check(ctx, &setting, NULL, &err));
     PQExpBuffer out = createPQExpBuffer();
-    condition_append(out, cutoffs[_i].text, "CUT");
+    const char *cut[] = {"CUT"};
+    condition_append(out, cutoffs[_i].text, cut, 1);
     ck_assert_str_eq(out->data, cutoffs[_i].with);
     destroyPQExpBuffer(out);
 }

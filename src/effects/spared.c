@@ -1,0 +1,51 @@
+/* The rows that a run spares although its own deletions could make them candidates. */
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char SPARED[] = "sql/spared.sql";
+
+/* One statement with one parameter, in a transaction of its own that waits for the disk. */
+static bool patiently(struct effects *effects, void *scratch, const char *sql, const char *param, struct error *err)
+{
+    const char *on[] = {db_synchronous_commit(effects->db)};
+    const char *params[] = {param};
+    bool ok = effects_allowed(effects, err) && db_execute(effects->db, scratch, &db_begin, 0, NULL, NULL, err) &&
+              effects_query(effects, scratch, template_fill(scratch, SPARED, "patient", NULL), 1, on, NULL, err) &&
+              effects_query(effects, scratch, sql, 1, params, NULL, err) &&
+              db_execute(effects->db, scratch, &db_commit, 0, NULL, NULL, err);
+    if (!ok)
+        db_rollback(effects->db);
+    return ok;
+}
+
+bool spared_record(struct effects *effects, const struct plan *plan, struct error *err)
+{
+    if (!plan->spared_run)
+        return true;
+    void *scratch = talloc_new(plan);
+    PQExpBuffer digest = createPQExpBuffer();
+    PQExpBuffer held = createPQExpBuffer();
+    plan_append_digest(digest, plan);
+    plan_append_held(held, plan);
+    char *sql = template_fill(scratch, SPARED, "record",
+                              TEMPLATE_SLOTS({"run_id", db_quote_literal(effects->db, scratch, plan->spared_run)},
+                                             {"digest", buffer_take(scratch, digest)},
+                                             {"root", plan->nodes[0]->table.ident},
+                                             {"held", buffer_take(scratch, held)}));
+    bool ok = patiently(effects, scratch, sql, plan->cutoff_value, err);
+    talloc_free(scratch);
+    return ok || error_prefix(err, "the rows that this run spares could not be written down");
+}
+
+bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err)
+{
+    void *scratch = talloc_new(plan);
+    const char *params[] = {plan->policy->name};
+    struct db_rows *rows;
+    bool ok = db_query(effects->db, scratch, template_fill(scratch, SPARED, "anything", NULL), 1, params, &rows, err) &&
+              (!db_rows_bool(rows, 0, 0) ||
+               patiently(effects, scratch, template_fill(scratch, SPARED, "forget", NULL), params[0], err));
+    talloc_free(scratch);
+    return ok;
+}
