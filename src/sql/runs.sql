@@ -80,7 +80,8 @@ UPDATE pgsweep.runs AS r
 UPDATE pgsweep.runs AS r
    SET chunks = r.chunks OPERATOR(pg_catalog.+)
                 CASE WHEN (SELECT pg_catalog.count(*) FROM gone) OPERATOR(pg_catalog.<=) {limit}::pg_catalog.int8 THEN 1
-                     ELSE ('pgsweep: more rows than ' || {limit}::pg_catalog.int8)::pg_catalog.int4
+                     ELSE ('pgsweep: more rows than ' || {limit}::pg_catalog.int8 || ': '
+                           || (SELECT pg_catalog.count(*) FROM gone))::pg_catalog.int4
                 END,
        last_chunk = pg_catalog.clock_timestamp(),
        deleted = pg_catalog.jsonb_build_object(

@@ -224,7 +224,10 @@ static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *er
         chunk_committed(sweep, chunk);
     }
     db_rollback(sweep->db);
-    return sweep_recompile(sweep, err);
+    bool ok = sweep_recompile(sweep, err);
+    if (!ok && !*err->sqlstate && !chunk->plan_changed)
+        error_sqlstate(err, chunk->error.sqlstate);
+    return ok;
 }
 
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)

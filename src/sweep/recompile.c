@@ -82,7 +82,10 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     if (++sweep->recompiled > RECOMPILES_MAX)
         return error_set(err, SWEEP_SOME_FAILED, "the tables of the policy changed %d times in a row, with no transaction in "
                          "between", RECOMPILES_MAX);
-    if (!insist(sweep, &plan, err) || !plan)
+    bool ok = insist(sweep, &plan, err);
+    if (!ok && err->code == SWEEP_USAGE)
+        err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
+    if (!ok || !plan)
         return stop_requested() && !err->message;
     carry_over(report, old, plan);
     report_remark(report, "the tables of the policy changed during the run: the plan was made again");
