@@ -43,6 +43,7 @@ all: $(BIN)
 help:
 	@echo 'make            build $(BIN)'
 	@echo 'make check      install what is missing, build, run every test on a throwaway PostgreSQL'
+	@echo 'make golden     write tests/golden anew: the SQL of each policy, to be reviewed as a diff'
 	@echo 'make demo       show the main job on a throwaway PostgreSQL with sample data'
 	@echo 'make bench      measure pgsweep against the alternatives, side by side'
 	@echo 'make lint       include rules, clang-tidy, cppcheck, shellcheck'
@@ -80,9 +81,12 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(OBJECTS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS)
 
-.PHONY: check demo bench lint clean install uninstall
+.PHONY: check golden demo bench lint clean install uninstall
 check:
 	BUILD='$(BUILD)' tests/run.sh
+
+golden:
+	BUILD='$(BUILD)' tests/run.sh --golden
 
 demo:
 	BUILD='$(BUILD)' tools/demo.sh

@@ -34,12 +34,12 @@ struct cli_options {
     const char *topic;  /* for help: a command's name, or NULL */
     const char *dbname, *host, *port, *user;
     bool no_password, password;
-    bool dry_run, quiet, verbose, echo, json, allow_missing_index, print_sql;
+    bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, print_sql, sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file, *log_file;
     const char *root, *age_by; /* of a policy of kind files */
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;
-    const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause; /* override the policy's settings */
+    const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause, *count_timeout; /* override the policy's settings */
 };
 
 /* Fills options. SWEEP_USAGE for anything not understood, with the nearest known word. A first word

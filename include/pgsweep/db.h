@@ -72,6 +72,9 @@ bool db_forget_statements(struct db *db, struct error *err);
 /* What a commit that waits, waits for: the value of synchronous_commit. */
 const char *db_synchronous_commit(const struct db *db);
 
+/* Prints what is sent from now on, or no longer does. */
+void db_set_echo(struct db *db, bool echo);
+
 bool db_is_lost(const struct db *db);         /* the connection is broken */
 bool db_in_transaction(const struct db *db);  /* an open transaction, failed or not */
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */

@@ -44,6 +44,10 @@ char *run_application_name(const void *ctx, const char *policy, const char *run_
 /* Takes the lock; when another session holds it, SWEEP_LOCKED with who that is. */
 bool run_lock(struct db *db, const char *policy, struct error *err);
 
+/* Gives the lock back at the end of a run. The server would do so when the session ends, but that may be some time
+ * after this process has ended, and a run right after this one must not be refused. Failures do not matter. */
+void run_unlock(struct db *db, const char *policy);
+
 /* Takes the lock again after the connection was lost. A session of this very run that the server has
  * not given up yet is terminated first. Waits up to wait_ms. */
 bool run_lock_again(struct db *db, const char *policy, const char *run_id, int64_t wait_ms,
@@ -120,6 +124,10 @@ bool queue_drain(struct effects *effects, struct report *report, const char *pol
  * protected stays; a name that could lead out of its root is refused and reported. */
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
                              struct error *err);
+
+/* The statement by which a run writes down which rows it spares, and a sentence of what it is for; owned by ctx. NULL:
+ * there is none. Parameter: the cutoff. */
+char *spared_record_sql(const void *ctx, struct db *db, const struct plan *plan, char **why);
 
 /* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
  * nothing. On the server's disk when it returns true. May be called again. */

@@ -54,16 +54,20 @@ struct plan_edge {
     const char **collations;     /* COLLATE schema.name where the columns' collations differ, else empty */
     bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)" means the same */
     bool *not_null;
+    bool *set_on_delete; /* what ON DELETE SET NULL and SET DEFAULT set; of other references, all columns */
+    bool all_or_none;    /* MATCH FULL: all columns are null, or none */
+    bool by_default;     /* detached as SET DEFAULT does: to the columns' defaults */
+    const char *scope;          /* an array of oids: only rows of these partitions refer; NULL: all of the table */
+    const char *referred_scope; /* the same for the rows referred to */
     bool *text; /* the column holds text, which may be empty */
     size_t width;
     bool indexed;   /* the referring side, in every partition */
     int64_t pages;  /* size of the referring table, or of its partitions that lack an index */
 };
 
-/* column = value in rows that stay; the value is a parameter. */
+/* column = value in rows that stay; the value is a parameter of the column's type, converted by assignment. */
 struct plan_assignment {
     const char *ident;
-    const char *type;
     const char *name;
     const char *value; /* NULL: NULL */
 };
@@ -107,6 +111,7 @@ struct plan_guard {
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
     const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
     const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
+    bool beyond;     /* not known to read the candidate's own row only */
     bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
     bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
 };
@@ -311,6 +316,17 @@ struct plan_counts {
  * the candidates. Owned by ctx. */
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 struct plan_counts *counts, struct error *err);
+
+/* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
+char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
+
+/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+ * rows is not estimated. A negative number: the planner gave none. */
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
+                   struct error *err);
+
+/* Whether there are statistics of the node's table; an estimate without them is a guess. */
+bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
 
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,

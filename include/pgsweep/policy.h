@@ -102,6 +102,7 @@ struct policy {
     struct setting max_runtime; /* an interval; NULL for no limit */
     struct setting max_failed;  /* new failures in a row before the run ends; NULL for the default */
     struct setting pause;       /* an interval between chunks; NULL for none */
+    struct setting count_timeout; /* how long a live run counts before it begins; NULL for the default */
     struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
     struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
     /* KIND_ROWS */
@@ -166,7 +167,7 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
 bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
                   size_t length, struct policy **policy, struct error *err);
 
-/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause; origin is where
+/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause, count_timeout; origin is where
  * it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
  * do not have. */
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,

@@ -62,6 +62,14 @@ enum report_outcome {
 };
 extern const char *const report_outcome_names[];
 
+/* What report->counts holds. */
+enum report_count_kind {
+    COUNTED_NOT,      /* nothing, or what was counted before the count was stopped */
+    COUNTED_EXACTLY,
+    COUNTED_ROUGHLY,  /* estimates from statistics */
+};
+extern const char *const report_count_kind_names[];
+
 struct report {
     const char *run_id;
     const struct policy *policy;
@@ -72,7 +80,9 @@ struct report {
     bool recorded;       /* the run has a record in pgsweep.runs */
     const char *started; /* the database's clock, timestamp with time zone */
     int64_t duration_ms;
-    struct plan_counts counts;
+    enum report_count_kind counted;
+    const char *count_limit;   /* live: the limit that stopped the count ("30 s"); NULL: none */
+    struct plan_counts counts; /* a negative number: not counted */
     int64_t *deleted;     /* rows deleted or detached, by node index; NULL without a plan */
     int64_t spared_late;  /* candidates that were none any more when they were locked */
     int64_t failed;
@@ -101,8 +111,15 @@ struct report {
 /* A zeroed report owned by ctx. */
 struct report *report_new(const void *ctx, const struct policy *policy, bool dry_run);
 
-/* Gives the report its plan and room for the counts by node. */
+/* Gives the report its plan and room for the counts by node; nothing is counted yet. */
 void report_set_plan(struct report *report, const struct plan *plan);
+
+/* Forgets what was counted: no number is known. */
+void report_uncount(struct report *report);
+
+/* How many candidates the run is going to take: those that are eligible, and at most max_rows. Negative: not known.
+ * *at_most: it is max_rows, and how many are eligible is not known. */
+int64_t report_goal(const struct report *report, bool *at_most);
 
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
@@ -158,6 +175,9 @@ struct progress {
 
 /* Starts it; quiet as asked, terminal as standard error is one. */
 void progress_start(struct progress *progress, bool quiet);
+
+/* How far a run is that began elapsed_ms ago: "12 of 20 rows (60%), 5 rows/s, 2 s left", owned by ctx. */
+char *progress_text(const void *ctx, const struct report *report, int64_t elapsed_ms);
 
 /* Tells how far the run is, if it is time to. */
 void progress_show(struct progress *progress, const struct report *report);

@@ -2,14 +2,15 @@
 #include "tables.h"
 
 #define OPTION(member) offsetof(struct cli_options, member)
-#define DATABASE (COMMAND_SWEEP | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS)
+#define DATABASE (COMMAND_SWEEP | COMMAND_SHOW | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS)
 
 const struct cli_option cli_options_table[] = {
     {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts", "What is deleted", 0},
+    {"estimate", 0, NULL, COMMAND_SWEEP, OPTION(estimate), "with --dry-run: estimate from statistics, at once, instead of counting", "What is deleted", 0},
     {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep what is younger than this, such as \"30 days\"", "What is deleted", 0},
-    {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
+    {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP | COMMAND_SHOW, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
     {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
-    {"allow-missing-index", 0, NULL, COMMAND_SWEEP, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
+    {"allow-missing-index", 0, NULL, COMMAND_SWEEP | COMMAND_SHOW, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep", "Files (policies of kind files)", 0},
     {"age-by", 0, "TIME", COMMAND_SWEEP, OPTION(age_by), "mtime (default), atime, ctime or btime", "Files (policies of kind files)", 0},
     {"protect", 0, "PATTERN", COMMAND_SWEEP, OPTION(protect), "keep what matches, beside result* and output*; repeatable", "Files (policies of kind files)", OPTION(protect_count)},
@@ -19,10 +20,12 @@ const struct cli_option cli_options_table[] = {
     {"max-runtime", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_runtime), "stop after this time, such as \"10 min\"", "How fast", 0},
     {"max-failed", 0, "ROWS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(max_failed), "stop when this many in a row fail, and none goes (default 1000)", "How fast", 0},
     {"pause", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(pause), "wait between chunks, such as \"100 ms\"", "How fast", 0},
+    {"count-timeout", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(count_timeout), "how long a live run counts before it begins (default 30 s)", "How fast", 0},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries), "tries after a transient error or a lost connection (default 8)", "How fast", 0},
     {"format", 0, "FORMAT", COMMAND_SWEEP | COMMAND_DLQ | COMMAND_OBJECTS, OPTION(format), "report as \"text\" (default) or \"json\"", "What is printed", 0},
     {"quiet", 'q', NULL, COMMAND_SWEEP | COMMAND_INIT | COMMAND_OBJECTS, OPTION(quiet), "print nothing but errors", "What is printed", 0},
     {"verbose", 'v', NULL, COMMAND_SWEEP, OPTION(verbose), "log every deleted key or file with its time, on standard error", "What is printed", 0},
+    {"sql", 0, NULL, COMMAND_SHOW, OPTION(sql), "print the statements of a run for this database, without running them", "What is printed", 0},
     {"echo", 'e', NULL, DATABASE, OPTION(echo), "print the SQL that is sent, on standard error", "What is printed", 0},
     {"log-file", 0, "FILE", COMMAND_SWEEP, OPTION(log_file), "append that log to this file instead (also with --quiet)", "What is printed", 0},
     {"metrics-file", 0, "FILE", COMMAND_SWEEP, OPTION(metrics_file), "write Prometheus metrics to this file, atomically", "What is printed", 0},
@@ -48,7 +51,9 @@ const struct cli_command_entry cli_commands_table[] = {
      "Lists the policies: built in, in /etc/pgsweep/policies.d, and in --policy-dir."},
     {"show", COMMAND_SHOW, "POLICY", "print a policy, as it is in effect, as YAML",
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
-     "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR."},
+     "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR.\n"
+     "With --sql it connects, compiles the policy as a dry run does, and prints the statements of a run in their order:\n"
+     "each with its name, what it is for, and its parameters. None of them is run."},
     {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID|POLICY | discard ID",
      "Rows, objects and directories that could not go. A row that failed is tried again by later runs, three times; then\n"
      "its letter is parked: it takes no part in runs any more until a person decides.\n"

@@ -34,6 +34,7 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"max_runtime", options->max_runtime, "option --max-runtime"},
         {"max_failed", options->max_failed, "option --max-failed"},
         {"pause", options->pause, "option --pause"},
+        {"count_timeout", options->count_timeout, "option --count-timeout"},
     };
     if (!policy_load(ctx, options->policy, options->policy_dir, policy, err))
         return false;

@@ -7,6 +7,7 @@
 #include "pgsweep/files.h"
 #include "pgsweep/policy.h"
 #include "pgsweep/report.h"
+#include "pgsweep/sweep.h"
 
 /* The policy named on the command line with everything that overrides it; SWEEP_USAGE, with the
  * nearest name, when there is none. Owned by ctx. */
@@ -41,6 +42,12 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
+
+/* pgsweep show POLICY --sql. Returns the exit code. */
+int command_show_sql(const struct cli_options *options, struct policy *policy, struct error *err);
+
+/* Prints the statements of a run of the plan in their order, for people; sends none. */
+void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget, FILE *out);
 
 /* Ends a run: closes the report (ok: it came to its end; else err says why not, and gets the run's id in front),
  * prints it, its alerts and its metrics as the options say, and returns the exit code. */

@@ -68,6 +68,17 @@ int command_show(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
     struct policy *policy;
+    bool about_sql = options->dbname || options->host || options->port || options->user || options->echo ||
+                     options->password || options->no_password || options->cutoff || options->allow_missing_index;
+    if (!options->sql && about_sql) {
+        error_set(err, SWEEP_USAGE, "without --sql, pgsweep show does not connect: it takes no option of a connection or a run");
+        return done(ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
+    }
+    if (options->sql) {
+        int code = command_load_policy(ctx, options, &policy, err) ? command_show_sql(options, policy, err) : (int)err->code;
+        talloc_free(ctx);
+        return code;
+    }
     PQExpBuffer text = createPQExpBuffer();
     bool ok = command_load_policy(ctx, options, &policy, err) && policy_print(policy, text, err);
     if (ok)

@@ -17,6 +17,12 @@
 
 enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEOUT_MS = 60 * 1000 };
 
+/* How long a live run counts when the policy does not say. */
+static const char COUNT_TIMEOUT[] = "30 s";
+enum { COUNT_TIMEOUT_MS = 30 * 1000 };
+
+static const char QUERY_CANCELLED[] = "57014"; /* by a time limit, or on request */
+
 struct run {
     const struct cli_options *options;
     struct policy *policy;
@@ -24,6 +30,8 @@ struct run {
     struct plan *plan;
     struct report *report;
     struct sweep_budget budget;
+    int64_t count_timeout_ms;
+    const char *spared_run; /* of a live run, or what stands for its id where statements are printed; else NULL */
 };
 
 /* 0 would mean "no limit", which nobody says with "0 s". */
@@ -53,7 +61,10 @@ static bool read_budget(struct run *run, struct error *err)
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
     budget->retries = (int)n;
+    run->count_timeout_ms = COUNT_TIMEOUT_MS;
     return read_runtime(run, err) &&
+           (!policy->count_timeout.value ||
+            plan_interval_ms(run->db, &policy->count_timeout, "count_timeout", &run->count_timeout_ms, err)) &&
            (!policy->pause.value ||
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
@@ -74,13 +85,18 @@ static bool check_directories(const struct run *run, struct error *err)
     return true;
 }
 
+static bool compile(struct run *run, const char *spared_run, struct plan **plan, struct error *err)
+{
+    const struct plan_request request = {.live = !run->report->dry_run,
+                                         .cutoff = run->options->cutoff,
+                                         .allow_missing_index = run->options->allow_missing_index,
+                                         .run_id = spared_run};
+    return plan_build(run->report, run->db, run->policy, &request, plan, err);
+}
+
 static bool prepare(struct run *run, struct error *err)
 {
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
-    const struct plan_request request = {.live = !run->options->dry_run,
-                                         .cutoff = run->options->cutoff,
-                                         .allow_missing_index = run->options->allow_missing_index,
-                                         .run_id = run->options->dry_run ? NULL : run->report->run_id};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
     struct db_rows *rows;
     if (!command_connect(run->report, run->options, name, &run->db, err) ||
@@ -90,28 +106,105 @@ static bool prepare(struct run *run, struct error *err)
                   &rows, err))
         return false;
     run->report->started = db_rows_get(rows, 0, 0);
-    if (request.live && db_rows_bool(rows, 0, 1)) {
+    if (!run->report->dry_run && db_rows_bool(rows, 0, 1)) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
-    if (!plan_build(run->report, run->db, run->policy, &request, &run->plan, err))
+    if (!compile(run, run->spared_run, &run->plan, err))
         return false;
     report_set_plan(run->report, run->plan);
     return check_directories(run, err);
 }
 
-static bool count(struct run *run, struct error *err)
+static bool count_all(struct run *run, bool dependents, struct error *err)
 {
+    struct report *report = run->report;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && plan_count(run->report, run->db, run->plan, run->options->dry_run,
-                                              &run->report->counts, err);
+    bool ok = !stop_requested() && plan_count(report, run->db, run->plan, dependents, &report->counts, err);
     stop_cancel_early(false);
-    if (!ok && stop_requested()) {
-        error_clear(err);
-        run->report->signal = stop_signal();
+    if (ok) {
+        report->counted = COUNTED_EXACTLY;
         return true;
     }
+    report_uncount(report);
+    if (!stop_requested())
+        return false;
+    error_clear(err);
+    report->signal = stop_signal();
+    return true;
+}
+
+/* An estimate without statistics is a guess. */
+static bool note_guesses(struct run *run, struct error *err)
+{
+    for (size_t i = 0; i < run->plan->node_count; i++) {
+        const struct plan_node *node = run->plan->nodes[i];
+        bool has = true;
+        if ((i == 0 || plan_acts(node)) && !plan_has_statistics(run->db, node, &has, err))
+            return false;
+        if (!has)
+            report_remark(run->report, "%s has no statistics: its estimate is a guess (ANALYZE %s)", node->table.label,
+                          node->table.label);
+    }
+    return true;
+}
+
+/* What stands for the id of the run in statements that are only printed. */
+static const char ANY_RUN[] = "RUN-ID";
+
+/* --dry-run --echo ends with the statements of the live run; its plan differs from that of the dry run in what the
+ * run itself writes down. */
+static bool echo_statements(struct run *run, struct error *err)
+{
+    struct plan *plan;
+    if (!run->options->echo)
+        return true;
+    db_set_echo(run->db, false);
+    bool ok = compile(run, ANY_RUN, &plan, err);
+    if (ok)
+        statements_print(run->db, plan, &run->budget, stderr);
+    db_set_echo(run->db, true);
     return ok;
+}
+
+/* A dry run: what would go, counted or estimated. */
+static bool preview(struct run *run, struct error *err)
+{
+    struct report *report = run->report;
+    if (run->options->estimate) {
+        report->counted = COUNTED_ROUGHLY;
+        return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&
+               echo_statements(run, err);
+    }
+    if (count_all(run, true, err))
+        return report->signal || echo_statements(run, err);
+    if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
+        error_hint(err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
+    return false;
+}
+
+/* Before a live run the count is information: the run does not wait for it longer than its limit, nor does any
+ * snapshot last longer. */
+static bool count_in_time(struct run *run, struct error *err)
+{
+    struct report *report = run->report;
+    const struct setting *limit = &run->policy->count_timeout;
+    int64_t timeout_ms = run->count_timeout_ms < STATEMENT_TIMEOUT_MS ? run->count_timeout_ms : STATEMENT_TIMEOUT_MS;
+    struct db_limits limits = {LOCK_TIMEOUT_MS, timeout_ms, IDLE_TIMEOUT_MS};
+    if (timeout_ms == 0) { /* to the server it would mean no limit at all */
+        report->count_limit = limit->value;
+        return true;
+    }
+    if (!db_set_limits(run->db, &limits, err))
+        return false;
+    if (!count_all(run, false, err)) {
+        if (strcmp(err->sqlstate, QUERY_CANCELLED) != 0 || db_is_lost(run->db))
+            return false;
+        error_clear(err);
+        report->count_limit = limit->value ? limit->value : COUNT_TIMEOUT;
+    }
+    limits.statement_timeout_ms = STATEMENT_TIMEOUT_MS;
+    return db_set_limits(run->db, &limits, err);
 }
 
 /* Dead letters after the run, and what their number means. */
@@ -148,15 +241,14 @@ static bool record_end(struct run *run, struct effects *effects, struct error *e
     return error_prefix(err, "what is reported is gone, but the end of the run could not be recorded");
 }
 
-/* The live part: lock, record, sweep, record. */
-static bool sweep(struct run *run, struct error *err)
+/* The live part under the policy's lock: record, sweep, record. */
+static bool sweep_locked(struct run *run, struct error *err)
 {
     struct report *report = run->report;
     struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
-    if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
-        !run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
-        !letter_close_settled(effects, run->plan, err) || !count(run, err))
+    if (!run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
+        !letter_close_settled(effects, run->plan, err) || !count_in_time(run, err))
         return false;
     if (report->signal)
         return true;
@@ -180,6 +272,15 @@ static bool sweep(struct run *run, struct error *err)
     return ok;
 }
 
+static bool sweep(struct run *run, struct error *err)
+{
+    if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err))
+        return false;
+    bool ok = sweep_locked(run, err);
+    run_unlock(run->db, run->policy->name);
+    return ok;
+}
+
 /* A lock that another session holds is no fault of usage, wherever the run met it. */
 static void explain_lock(struct error *err)
 {
@@ -200,17 +301,24 @@ int command_sweep(const struct cli_options *options, struct error *err)
     if (!command_load_policy(ctx, options, &run.policy, err)) {
         code = (int)err->code;
     } else if (run.policy->kind == KIND_FILES) {
-        code = command_sweep_files(options, run.policy, err);
+        if (options->estimate)
+            error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files", run.policy->name);
+        code = options->estimate ? (int)err->code : command_sweep_files(options, run.policy, err);
     } else if (options->root || options->age_by || options->protect_count || options->protect_dir_count) {
         error_set(err, SWEEP_USAGE, "options --root, --age-by, --protect and --protect-dir are for files; "
                                     "policy %s is about rows", run.policy->name);
         code = (int)err->code;
+    } else if (options->estimate && !options->dry_run) {
+        error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
+        error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
+        code = (int)err->code;
     } else {
         run.report = report_new(ctx, run.policy, options->dry_run);
         run.report->run_id = run_new_id(run.report);
+        run.spared_run = options->dry_run ? NULL : run.report->run_id;
         stop_install();
         bool ok = command_open_log(options, run.report, err) && prepare(&run, err) &&
-                  (options->dry_run ? count(&run, err) : sweep(&run, err));
+                  (options->dry_run ? preview(&run, err) : sweep(&run, err));
         if (!ok)
             explain_lock(err);
         run.report->duration_ms = clock_now_ms() - started_ms;
@@ -218,4 +326,22 @@ int command_sweep(const struct cli_options *options, struct error *err)
     }
     talloc_free(ctx);
     return code;
+}
+
+int command_show_sql(const struct cli_options *options, struct policy *policy, struct error *err)
+{
+    struct run run = {.options = options, .policy = policy, .spared_run = ANY_RUN};
+    void *ctx = talloc_new(NULL);
+    if (policy->kind == KIND_FILES) {
+        error_set(err, SWEEP_USAGE, "policy %s is about files: a run of it sends no statements", policy->name);
+        talloc_free(ctx);
+        return (int)err->code;
+    }
+    run.report = report_new(ctx, policy, true);
+    run.report->run_id = run_new_id(run.report);
+    bool ok = prepare(&run, err);
+    if (ok)
+        statements_print(run.db, run.plan, &run.budget, stdout);
+    talloc_free(ctx);
+    return ok ? SWEEP_OK : (int)err->code;
 }

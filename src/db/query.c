@@ -90,6 +90,11 @@ void db_echo(const struct db *db, const char *sql, int nparams, const char *cons
     fputc('\n', stderr);
 }
 
+void db_set_echo(struct db *db, bool echo)
+{
+    db->options.echo = echo;
+}
+
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
 {
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;

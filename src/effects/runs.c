@@ -88,7 +88,7 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
         report->run_id, report->policy->name, report->plan->cutoff, report->policy->retain.value,
         user ? user->pw_name : NULL, host, number(scratch, getpid()), PGSWEEP_VERSION,
         report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
-        number(scratch, report->counts.eligible), spared_json(scratch, report),
+        report->counts.eligible < 0 ? NULL : number(scratch, report->counts.eligible), spared_json(scratch, report),
         deleted_json(scratch, report)};
     struct db_rows *rows;
     bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "begin_run", NULL), 12, params, &rows, err);

@@ -19,20 +19,28 @@ static bool patiently(struct effects *effects, void *scratch, const char *sql, c
     return ok;
 }
 
+char *spared_record_sql(const void *ctx, struct db *db, const struct plan *plan, char **why)
+{
+    if (!plan->spared_run)
+        return NULL;
+    PQExpBuffer digest = createPQExpBuffer();
+    PQExpBuffer held = createPQExpBuffer();
+    plan_append_digest(digest, plan);
+    plan_append_held(held, plan);
+    if (why)
+        *why = template_why(ctx, SPARED, "record");
+    return template_fill(ctx, SPARED, "record",
+                         TEMPLATE_SLOTS({"run_id", db_quote_literal(db, ctx, plan->spared_run)},
+                                        {"digest", buffer_take(ctx, digest)}, {"root", plan->nodes[0]->table.ident},
+                                        {"held", buffer_take(ctx, held)}));
+}
+
 bool spared_record(struct effects *effects, const struct plan *plan, struct error *err)
 {
     if (!plan->spared_run)
         return true;
     void *scratch = talloc_new(plan);
-    PQExpBuffer digest = createPQExpBuffer();
-    PQExpBuffer held = createPQExpBuffer();
-    plan_append_digest(digest, plan);
-    plan_append_held(held, plan);
-    char *sql = template_fill(scratch, SPARED, "record",
-                              TEMPLATE_SLOTS({"run_id", db_quote_literal(effects->db, scratch, plan->spared_run)},
-                                             {"digest", buffer_take(scratch, digest)},
-                                             {"root", plan->nodes[0]->table.ident},
-                                             {"held", buffer_take(scratch, held)}));
+    char *sql = spared_record_sql(scratch, effects->db, plan, NULL);
     bool ok = patiently(effects, scratch, sql, plan->cutoff_value, err);
     talloc_free(scratch);
     return ok || error_prefix(err, "the rows that this run spares could not be written down");

@@ -232,20 +232,7 @@ bool catalog_stated(struct plan *plan, struct db *db, size_t reference, struct c
     return true;
 }
 
-/* Is there a way from child up to parent? Partitions only, where that is asked for. */
-static bool is_below(const struct catalog *catalog, const char *child, const char *parent, bool partitions)
+const struct db_rows *catalog_inheritance(const struct plan *plan)
 {
-    const struct db_rows *rows = catalog->inheritance;
-    for (int row = 0; row < db_rows_count(rows); row++)
-        if (strcmp(db_rows_get(rows, row, 0), child) == 0 && (!partitions || db_rows_bool(rows, row, 2)) &&
-            (strcmp(db_rows_get(rows, row, 1), parent) == 0 ||
-             is_below(catalog, db_rows_get(rows, row, 1), parent, partitions)))
-            return true;
-    return false;
-}
-
-bool catalog_concerns(const struct plan *plan, const char *oid, const char *referred)
-{
-    return strcmp(oid, referred) == 0 || is_below(plan->catalog, referred, oid, false) ||
-           is_below(plan->catalog, oid, referred, true);
+    return plan->catalog->inheritance;
 }

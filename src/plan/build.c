@@ -5,13 +5,8 @@
 #include <unistd.h>
 
 #include "internal.h"
-#include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
-
-/* More rows than this with one age make a step along an index on the age alone slow: each chunk
- * would sort all of them again. */
-enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500 };
 
 void plan_note(struct plan *plan, const char *format, ...)
 {
@@ -64,43 +59,6 @@ static bool build_age(struct plan *plan, struct error *err)
     return error_hint(err, "Name the timestamp column that tells the age of a row as \"age\".");
 }
 
-static void use_cursor(struct plan *plan, enum plan_walk walk)
-{
-    plan->walk = walk;
-    plan->cursor = mem_array(plan, const struct plan_column *, plan->key_count + 1);
-    if (walk == WALK_AGE)
-        plan->cursor[plan->cursor_count++] = plan->age;
-    for (size_t i = 0; i < plan->key_count; i++)
-        if (walk == WALK_KEY || plan->key[i] != plan->age)
-            plan->cursor[plan->cursor_count++] = plan->key[i];
-}
-
-static bool build_walk(struct plan *plan, struct db *db, struct error *err)
-{
-    const struct plan_table *table = &plan->nodes[0]->table;
-    const char *params[] = {table->oid, plan->age->name};
-    struct db_rows *rows;
-    if (!db_query(db, plan, embedded_text("sql/catalog_age_index.sql"), 2, params, &rows, err))
-        return false;
-    if (db_rows_count(rows) == 0) {
-        use_cursor(plan, WALK_KEY);
-        plan->walk_reason = mem_printf(plan, "no index leads with %s", plan->age->name);
-        plan_note(plan, "no index leads with %s.%s: the sweep reads the whole table once, in key order; "
-                  "CREATE INDEX CONCURRENTLY ON %s (%s);", table->label, plan->age->name, table->ident,
-                  plan->age->ident);
-        return true;
-    }
-    if (db_rows_int(rows, 0, 1) == 1 && db_rows_int(rows, 0, 2) > MANY_EQUAL_AGES) {
-        use_cursor(plan, WALK_KEY);
-        plan->walk_reason = "many rows have the same age, and the index on it does not order them";
-        return true;
-    }
-    use_cursor(plan, WALK_AGE);
-    plan->few_equal_ages = db_rows_bool(rows, 0, 3) && db_rows_int(rows, 0, 2) <= FEW_EQUAL_AGES;
-    plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, 0, 0));
-    return true;
-}
-
 /* The column that names working directories. Where this host has no such root there is nothing to do. */
 static bool build_directory(struct plan *plan, struct error *err)
 {
@@ -150,7 +108,7 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               order_relate(plan, db, err) &&
               privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
-              conditions_build(plan, db, request, err) && build_directory(plan, err) && build_walk(plan, db, err) &&
+              conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err) &&
               fingerprint_obstacles(plan, db, err);
     if (!ok) {
         talloc_free(plan);

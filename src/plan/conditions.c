@@ -60,6 +60,7 @@ static bool build_guard(struct plan *plan, struct db *db, const struct policy_gu
     if (!build_one(plan, db, what, &from->unless, true, &guard->sql, &facts, err) ||
         !reads_ask(plan, db, guard->sql, &facts, reads, err))
         return false;
+    guard->beyond = reads->beyond;
     return !from->by.value || build_one(plan, db, what, &from->by, false, &guard->by, &facts, err);
 }
 
@@ -72,6 +73,7 @@ static void build_keep(struct plan *plan, const struct plan_node *node, struct p
     appendPQExpBufferStr(sql, "))");
     guard->name = mem_printf(plan, "has %s", node->table.name);
     guard->kept = node;
+    guard->beyond = true;
     guard->sql = buffer_take(plan, sql);
     plan->looks_beyond = true;
 }
@@ -97,6 +99,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
     appendPQExpBufferStr(sql, root ? ", false)" : "))");
     guard->name = mem_printf(plan, "takes over %s", node->table.name);
     guard->target = root ? NULL : edge->parent;
+    guard->beyond = !root;
     guard->sql = buffer_take(plan, sql);
 }
 
@@ -129,7 +132,7 @@ static bool build_letters(struct plan *plan, struct db *db, bool live, struct er
     PQExpBuffer digest = createPQExpBuffer();
     plan_append_digest(digest, plan);
     size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
-    plan->guards[g] = (struct plan_guard){.name = "dead letter", .letters = true};
+    plan->guards[g] = (struct plan_guard){.name = "dead letter", .letters = true, .beyond = true};
     plan->guards[g].sql = template_fill(plan, CONDITIONS, "letter_guard",
                                         TEMPLATE_SLOTS({"policy", db_quote_literal(db, plan, plan->policy->name)},
                                                        {"digest", buffer_take(plan, digest)}));
@@ -144,7 +147,7 @@ static void build_below(struct plan *plan)
     PQExpBuffer sql = createPQExpBuffer();
     below_append_guard(sql, plan);
     size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
-    plan->guards[g] = (struct plan_guard){.below = true, .freeable = plan->spared_run != NULL};
+    plan->guards[g] = (struct plan_guard){.below = true, .beyond = true, .freeable = plan->spared_run != NULL};
     plan->guards[g].name = mem_printf(plan, "has %s below it that stay", plan->nodes[0]->table.name);
     plan->guards[g].sql = buffer_take(plan, sql);
     plan->looks_beyond = true;

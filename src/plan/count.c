@@ -104,18 +104,23 @@ static void take_row(const void *ctx, const struct plan *plan, struct plan_count
 }
 
 /* Nothing spares a candidate and nothing hangs on one: an index may answer alone. */
-static bool count_plain(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
-                        struct error *err)
+static bool is_plain(const struct plan *plan, bool dependents)
 {
-    struct db_rows *rows;
-    const char *params[] = {plan->cutoff_value};
-    char *sql = template_fill(ctx, file, "candidates",
-                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
-                                             {"candidate", candidate_text(ctx, plan)}));
-    if (!db_query(db, ctx, sql, 1, params, &rows, err))
-        return false;
-    counts->by_node[0] = db_rows_int(rows, 0, 0);
-    return true;
+    for (size_t i = 1; dependents && i < plan->node_count; i++)
+        if (plan_acts(plan->nodes[i]))
+            return false;
+    return plan->guard_count == 0;
+}
+
+char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why)
+{
+    bool plain = is_plain(plan, dependents);
+    if (why)
+        *why = template_why(ctx, file, plain ? "candidates" : "counts");
+    return plain ? template_fill(ctx, file, "candidates",
+                                 TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                                {"candidate", candidate_text(ctx, plan)}))
+                 : counts_sql(ctx, plan, dependents);
 }
 
 static bool count_rows_of(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
@@ -123,14 +128,11 @@ static bool count_rows_of(const void *ctx, struct db *db, const struct plan *pla
 {
     struct db_rows *rows;
     const char *params[] = {plan->cutoff_value};
-    bool acts = false;
-    for (size_t i = 1; dependents && i < plan->node_count; i++)
-        acts = acts || plan_acts(plan->nodes[i]);
-    if (!acts && plan->guard_count == 0)
-        return count_plain(ctx, db, plan, counts, err);
-    if (!db_query(db, ctx, counts_sql(ctx, plan, dependents), 1, params, &rows, err))
+    if (!db_query(db, ctx, plan_count_sql(ctx, plan, dependents, NULL), 1, params, &rows, err))
         return false;
-    for (int i = 0; i < db_rows_count(rows); i++)
+    if (is_plain(plan, dependents))
+        counts->by_node[0] = db_rows_int(rows, 0, 0);
+    for (int i = 0; !is_plain(plan, dependents) && i < db_rows_count(rows); i++)
         take_row(ctx, plan, counts, rows, i);
     return true;
 }

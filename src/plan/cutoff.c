@@ -10,7 +10,7 @@ static bool wrong_cutoff(const struct db_rows *rows, const struct policy *policy
 {
     const char *youngest = db_rows_get(rows, 0, 7);
     if (!db_rows_bool(rows, 0, 3)) {
-        error_set(err, SWEEP_USAGE, "%s: the retention \"%s\" is not longer than nothing",
+        error_set(err, SWEEP_USAGE, "%s: the retention \"%s\" is not a positive interval",
                   policy->retain.origin, policy->retain.value);
         return error_hint(err, "A retention is a positive interval with a unit, such as \"30 days\".");
     }
@@ -28,10 +28,20 @@ static bool wrong_cutoff(const struct db_rows *rows, const struct policy *policy
     return error_hint(err, "The youngest cutoff possible now is %s.", youngest);
 }
 
+/* "tomorrow" or "now" is another moment each time that it is read. */
+static bool is_in_digits(const char *by_hand)
+{
+    return strspn(by_hand, "0123456789") >= 4;
+}
+
 /* By itself, so that what is wrong with it cannot be taken for a fault of the retention. */
 static bool check_by_hand(struct db *db, const char *by_hand, struct error *err)
 {
-    return db_query(db, db, "SELECT $1::pg_catalog.timestamptz", 1, &by_hand, NULL, err) ||
+    if (!is_in_digits(by_hand)) {
+        error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time written in digits", by_hand);
+        return error_hint(err, "Write a date or a timestamp, the year first: 2026-10-21 or \"2026-10-21 03:00:00+00\".");
+    }
+    return db_query(db, db, "SELECT $1::pg_catalog.text::pg_catalog.timestamptz", 1, &by_hand, NULL, err) ||
            error_prefix(err, "option --cutoff");
 }
 
@@ -47,7 +57,8 @@ bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct 
         if (strcmp(err->sqlstate, "22023") == 0)
             return error_prefix(err, "%s: time_zone", policy->time_zone.origin);
         if (strncmp(err->sqlstate, "22", 2) == 0)
-            return error_prefix(err, "%s: retain", policy->retain.origin);
+            return error_prefix(err, "%s: retain", policy->retain.origin) ||
+                   error_hint(err, "A retention is a positive interval with a unit, such as \"30 days\".");
         return false;
     }
     if (!wrong_cutoff(rows, policy, by_hand, err))
@@ -139,7 +150,7 @@ bool plan_interval_ms(struct db *db, const struct setting *setting, const char *
                       struct error *err)
 {
     static const char sql[] =
-        "SELECT least(pg_catalog.ceil(extract(epoch FROM $1::pg_catalog.interval) * 1000), 1e15)"
+        "SELECT least(pg_catalog.ceil(extract(epoch FROM $1::pg_catalog.text::pg_catalog.interval) * 1000), 1e15)"
         "::pg_catalog.int8";
     const char *params[] = {setting->value};
     struct db_rows *rows;

@@ -26,10 +26,7 @@ bool catalog_find(struct plan *plan, struct db *db, const char *name, const stru
 bool catalog_columns(struct plan *plan, struct db *db, const char *oid, struct catalog_range *range, struct error *err);
 bool catalog_stated(struct plan *plan, struct db *db, size_t reference, struct catalog_range *range, struct error *err);
 const struct db_rows *catalog_foreign_keys(const struct plan *plan);
-
-/* A reference to the table referred concerns rows of the table oid: it is that table, one of its partitions or
- * children, or the whole that it is a partition of. */
-bool catalog_concerns(const struct plan *plan, const char *oid, const char *referred);
+const struct db_rows *catalog_inheritance(const struct plan *plan);
 
 /* The table of that name, with its columns. *found is false when there is none. */
 bool catalog_table(struct plan *plan, struct db *db, const char *name, struct plan_table *table,
@@ -41,15 +38,50 @@ const struct plan_column *catalog_column(const struct plan_table *table, const c
 /* Sets the error for a table that is not there, with what it may have meant. */
 bool catalog_no_table(struct db *db, const struct setting *name, struct error *err);
 
+/* A set of names or oids, in the order in which they came. */
+struct name_set {
+    const char **list;
+    size_t count;
+};
+void name_set_add(const void *ctx, struct name_set *names, const char *name);
+bool name_set_has(const struct name_set *names, const char *name);
+
 /* A reference as the catalog or the policy tells it, before anybody decided what to do about it. */
 struct reference {
     struct plan_edge edge;
+    struct name_set constraints;     /* their names: several where partitions have keys of their own */
+    struct name_set leaves;          /* the partitions that have the key, where it is theirs and not their whole's */
+    struct name_set referred_leaves; /* the partitions that are referred to, where it is not the parent as a whole */
 };
 
-/* All references to the table of parent: foreign keys (also to its partitions and children), then the
- * ones that the policy states. */
-bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
-                     struct reference **references, size_t *count, struct error *err);
+struct graph;
+
+/* All references to the table of parent: foreign keys (also to its partitions and children), then the ones that the
+ * policy states. A key of a partition counts as one of the partitioned table, unless the policy lists the partition. */
+bool references_read(struct graph *g, struct plan_node *parent, struct reference **references, size_t *count,
+                     struct error *err);
+
+/* A table that another one is a partition of. */
+struct table_name {
+    const char *oid, *label;
+};
+bool partition_parent(const struct plan *plan, const char *oid, struct table_name *parent);
+
+/* whole: the table and all that it is a partition of; parts: its partitions and children, at any depth. */
+void partition_family(struct plan *plan, const char *oid, struct name_set *whole, struct name_set *parts);
+
+/* The oids (and labels, unless NULL) of the partitions of a table that hold rows; of a partition that has none: itself.
+ * Nothing for a table that is neither. */
+void partition_leaves(struct plan *plan, const char *oid, struct name_set *leaves, struct name_set *labels);
+
+/* Makes one reference of two that partitions have each for themselves; false when they are not alike. */
+bool partition_merge(struct plan *plan, struct reference *into, const struct reference *from);
+
+/* Limits the reference to the partitions that it is declared for, unless these are all. */
+void partition_scope(struct plan *plan, struct reference *ref);
+
+/* Notes the partitions that lack a key which others of their table have. */
+void partition_note(struct plan *plan, const struct reference *refs, size_t count);
 
 /* Finds out whether indexes serve the references of the plan, on the side that refers. */
 bool references_read_indexes(struct plan *plan, struct db *db, struct error *err);
@@ -63,8 +95,8 @@ struct graph {
     struct db *db;
     struct plan_table *listed; /* the policy's dependents, resolved; oid NULL: not there */
     bool *used;                /* which of them a reference led to */
-    char *refusals;            /* YAML lines that would settle what is not listed */
-    char *detail;
+    struct reference *undecided; /* what the policy says nothing about */
+    size_t undecided_count;
 };
 
 /* Adds an empty node. */
@@ -72,6 +104,14 @@ struct plan_node *graph_add_node(struct plan *plan, enum policy_action action);
 
 /* Takes one reference into the plan as its rule says, or notes that nobody decided about it. */
 bool graph_take(struct graph *g, const struct reference *ref, struct error *err);
+
+/* Does the policy follow a reference that it does not list, as its constraint says (unlisted: cascade)? action: what
+ * that is. */
+bool graph_follows(const struct plan *plan, const struct reference *ref, enum policy_action *action);
+
+/* Notes that nobody decided about the reference; graph_check_undecided refuses, with the lines that would decide. */
+void graph_refuse(struct graph *g, const struct reference *ref);
+bool graph_check_undecided(struct graph *g, struct error *err);
 
 /* Follows the references to the deleted ones among the nodes from number first on. */
 bool graph_visit_from(struct graph *g, size_t first, struct error *err);
@@ -87,10 +127,13 @@ bool graph_check_targets(const struct plan *plan, struct db *db, struct error *e
 
 /* The policy's rule for a reference, or -1: one for its constraint before one for its table. Rules for
  * shared tables are about no reference. */
-int rule_for(const struct graph *g, const char *oid, const char *constraint);
+int rule_for(const struct graph *g, const struct reference *ref);
 
-/* Some column of the reference may be null. */
+/* A detached row loses the reference: some column may be null (of MATCH FULL: all). */
 bool rule_can_detach(const struct plan_edge *edge);
+
+/* What column i of a detached row is set to: "NULL", "DEFAULT" or, where it stays as it is, NULL. */
+const char *rule_detached(const struct plan_edge *edge, size_t i);
 
 /* That the action of the node's rule can be carried out along the reference. */
 bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *edge, struct error *err);
@@ -143,6 +186,9 @@ bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, 
 
 /* Reads the database's clock and sets cutoff and cutoff_value. */
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err);
+
+/* Chooses what the sweep walks along. */
+bool walk_build(struct plan *plan, struct db *db, struct error *err);
 
 /* Checks that the role may do what the plan needs; names the GRANT that is missing. */
 bool privileges_check(const struct plan *plan, struct db *db, bool live, struct error *err);
@@ -198,6 +244,10 @@ void below_append_guard(PQExpBuffer out, const struct plan *plan);
 
 /* "a.x = b.y AND ...": the row alias refers through the edge to the row other, and not by an empty text. */
 void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other);
+
+/* The same, where one of the two aliases, set, is not the table but a set of its rows (see rowset.h). */
+void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other,
+                            const char *set);
 
 /* " AND ...": the reference of the row alias is no empty text, which refers to nothing where the policy states it. */
 void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const char *alias);

@@ -51,10 +51,11 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql)
         appendPQExpBuffer(out, " AND %s", plan->where_sql);
-    /* IS FALSE: a guard that cannot be decided spares. */
+    /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be used for what it says.
+     * Of what lies beyond the row the planner would make a join, though, which reads the other table for each chunk. */
     for (size_t i = 0; i < plan->guard_count; i++)
         if ((letters || !plan->guards[i].letters) && (below || !plan->guards[i].below))
-            appendPQExpBuffer(out, " AND %s IS FALSE", plan->guards[i].sql);
+            appendPQExpBuffer(out, plan->guards[i].beyond ? " AND %s IS FALSE" : " AND NOT %s", plan->guards[i].sql);
     if (!plan->spared_run)
         return;
     /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
@@ -136,13 +137,29 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
     return true;
 }
 
-void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
+/* Rows of some partitions only. A set of rows carries where they are in a column of its own. */
+static void append_scope(PQExpBuffer out, const char *scope, const char *alias, const char *set)
+{
+    if (scope)
+        appendPQExpBuffer(out, " AND %s.%s OPERATOR(pg_catalog.=) ANY (%s)", alias,
+                          set && strcmp(set, alias) == 0 ? "pgsweep_table" : "tableoid", scope);
+}
+
+void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other,
+                            const char *set)
 {
     for (size_t i = 0; i < edge->width; i++)
         appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? " AND " : "", other, edge->referred[i],
                           edge->referred_casts[i], edge->operators[i], alias, edge->columns[i], edge->column_casts[i],
                           *edge->collations[i] ? " " : "", edge->collations[i]);
+    append_scope(out, edge->scope, alias, set);
+    append_scope(out, edge->referred_scope, other, set);
     reach_append_not_empty(out, edge, alias);
+}
+
+void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
+{
+    reach_append_match_set(out, edge, alias, other, NULL);
 }
 
 bool leaf_is_in_hand(enum leaf leaf)

@@ -15,6 +15,7 @@ static struct reference *add_reference(struct plan *plan, struct reference **lis
     edge->names = mem_array(plan, const char *, width);
     edge->referred = mem_array(plan, const char *, width);
     edge->not_null = mem_array(plan, bool, width);
+    edge->set_on_delete = mem_array(plan, bool, width);
     edge->text = mem_array(plan, bool, width);
     edge->operators = mem_array(plan, const char *, width);
     edge->referred_casts = mem_array(plan, const char *, width);
@@ -37,32 +38,80 @@ static void take_comparison(struct plan_edge *edge, size_t i, const struct db_ro
     edge->plain = edge->plain && db_rows_bool(rows, row, first + 4);
 }
 
-/* One row for each column pair; rows of one constraint follow each other. Returns the next row. */
-static int take_foreign_key(struct plan *plan, struct db *db, const struct db_rows *rows, int row,
-                            struct plan_node *parent, struct reference **list, size_t *count)
+/* The row after those of one constraint: one for each column pair. */
+static int next_constraint(const struct db_rows *rows, int row)
 {
     int end = row;
-    const char *oid = db_rows_get(rows, row, 0);
-    while (end < db_rows_count(rows) && strcmp(db_rows_get(rows, end, 0), oid) == 0)
+    while (end < db_rows_count(rows) && strcmp(db_rows_get(rows, end, 0), db_rows_get(rows, row, 0)) == 0)
         end++;
-    if (!catalog_concerns(plan, parent->table.oid, db_rows_get(rows, row, 8)))
-        return end;
-    struct reference *ref = add_reference(plan, list, count, (size_t)(end - row));
+    return end;
+}
+
+static void take_foreign_key(struct plan *plan, struct db *db, const struct db_rows *rows, int row, struct reference *ref)
+{
     struct plan_edge *edge = &ref->edge;
-    edge->parent = parent;
     edge->constraint = db_rows_get(rows, row, 1);
     edge->on_delete = db_rows_get(rows, row, 2)[0];
+    edge->table = db_rows_get(rows, row, 4);
+    edge->table_oid = db_rows_get(rows, row, 3);
+    name_set_add(plan, &ref->constraints, edge->constraint);
     for (size_t i = 0; i < edge->width; i++) {
         int r = row + (int)i;
         edge->names[i] = db_rows_get(rows, r, 5);
         edge->columns[i] = db_quote_ident(db, plan, edge->names[i]);
         edge->referred[i] = db_quote_ident(db, plan, db_rows_get(rows, r, 6));
         edge->not_null[i] = db_rows_bool(rows, r, 7);
-        take_comparison(edge, i, rows, r, 9);
+        edge->set_on_delete[i] = db_rows_bool(rows, r, 9);
+        take_comparison(edge, i, rows, r, 11);
     }
-    edge->table = db_rows_get(rows, row, 4);
-    ref->edge.table_oid = db_rows_get(rows, row, 3);
-    return end;
+    edge->all_or_none = strcmp(db_rows_get(rows, row, 10), "f") == 0;
+}
+
+static bool is_listed(const struct graph *g, const char *oid)
+{
+    for (size_t i = 0; i < g->plan->policy->dependent_count; i++)
+        if (g->listed[i].oid && strcmp(g->listed[i].oid, oid) == 0)
+            return true;
+    return strcmp(g->plan->nodes[0]->table.oid, oid) == 0;
+}
+
+/* A partition's own key is one of the table that the policy lists; where it lists none, of the partitioned table. */
+static void place(const struct graph *g, struct reference *ref)
+{
+    struct table_name table = {ref->edge.table_oid, ref->edge.table};
+    partition_leaves(g->plan, table.oid, &ref->leaves, NULL);
+    if (!partition_parent(g->plan, table.oid, &table))
+        ref->leaves.count = 0;
+    table = (struct table_name){ref->edge.table_oid, ref->edge.table};
+    while (!is_listed(g, table.oid) && partition_parent(g->plan, table.oid, &table))
+        ;
+    ref->edge.table = table.label;
+    ref->edge.table_oid = table.oid;
+}
+
+static void read_foreign_keys(struct graph *g, struct plan_node *parent, struct reference **list, size_t *count)
+{
+    const struct db_rows *rows = catalog_foreign_keys(g->plan);
+    struct name_set whole = {0}, parts = {0};
+    int end;
+    partition_family(g->plan, parent->table.oid, &whole, &parts);
+    for (int row = 0; row < db_rows_count(rows); row = end) {
+        const char *referred = db_rows_get(rows, row, 8);
+        bool part = name_set_has(&parts, referred);
+        bool merged = false;
+        end = next_constraint(rows, row);
+        if (!part && !name_set_has(&whole, referred))
+            continue;
+        struct reference *ref = add_reference(g->plan, list, count, (size_t)(end - row));
+        ref->edge.parent = parent;
+        take_foreign_key(g->plan, g->db, rows, row, ref);
+        place(g, ref);
+        if (part)
+            partition_leaves(g->plan, referred, &ref->referred_leaves, NULL);
+        for (size_t i = 0; !merged && i + 1 < *count; i++)
+            merged = partition_merge(g->plan, &(*list)[i], ref);
+        *count -= merged;
+    }
 }
 
 static bool check_stated(const struct policy_reference *from, struct catalog_range range, struct error *err)
@@ -97,6 +146,7 @@ static void fill_stated(struct plan *plan, struct db *db, const char *origin, st
     const struct db_rows *rows = range.rows;
     struct plan_edge *edge = &ref->edge;
     edge->constraint = origin;
+    name_set_add(plan, &ref->constraints, origin);
     edge->on_delete = 'a';
     edge->stated = true;
     for (size_t i = 0; i < edge->width; i++) {
@@ -106,6 +156,7 @@ static void fill_stated(struct plan *plan, struct db *db, const char *origin, st
         edge->referred[i] = db_quote_ident(db, plan, db_rows_get(rows, r, 5));
         edge->not_null[i] = db_rows_bool(rows, r, 8);
         edge->text[i] = db_rows_bool(rows, r, 9);
+        edge->set_on_delete[i] = true;
         take_comparison(edge, i, rows, r, 11);
     }
     edge->shared = !db_rows_bool(rows, range.first, 10);
@@ -160,16 +211,16 @@ bool references_check(struct plan *plan, struct db *db, struct error *err)
     return true;
 }
 
-bool references_read(struct plan *plan, struct db *db, struct plan_node *parent,
-                     struct reference **references, size_t *count, struct error *err)
+bool references_read(struct graph *g, struct plan_node *parent, struct reference **references, size_t *count,
+                     struct error *err)
 {
-    const struct db_rows *rows = catalog_foreign_keys(plan);
     *references = NULL;
     *count = 0;
-    for (int row = 0; row < db_rows_count(rows);)
-        row = take_foreign_key(plan, db, rows, row, parent, references, count);
-    for (size_t i = 0; i < plan->policy->reference_count; i++)
-        if (!take_stated(plan, db, i, parent, references, count, err))
+    read_foreign_keys(g, parent, references, count);
+    for (size_t i = 0; i < *count; i++)
+        partition_scope(g->plan, &(*references)[i]);
+    for (size_t i = 0; i < g->plan->policy->reference_count; i++)
+        if (!take_stated(g->plan, g->db, i, parent, references, count, err))
             return false;
     return true;
 }

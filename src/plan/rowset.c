@@ -76,10 +76,11 @@ char *rowset_columns(const struct rowset *set, const struct plan_node *node, con
     return text;
 }
 
-char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const char *child, const char *parent)
+char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const char *child, const char *parent,
+                   const char *which)
 {
     PQExpBuffer out = createPQExpBuffer();
-    reach_append_match(out, edge, child, parent);
+    reach_append_match_set(out, edge, child, parent, which);
     return buffer_take(set->ctx, out);
 }
 
@@ -101,7 +102,7 @@ static char *lookup(const struct rowset *set, const struct plan_node *node, cons
     return template_fill(set->ctx, file, "lookup",
                          TEMPLATE_SLOTS({"columns", rowset_columns(set, node, alias, false)},
                                         {"table", node->table.ident}, {"alias", alias},
-                                        {"match", rowset_match(set, edge, up ? "c" : "d", up ? "p" : "c")}));
+                                        {"match", rowset_match(set, edge, up ? "c" : "d", up ? "p" : "c", "c")}));
 }
 
 char *rowset_next_level(const struct rowset *set, const struct plan_node *node, const char *name,
@@ -111,7 +112,7 @@ char *rowset_next_level(const struct rowset *set, const struct plan_node *node, 
         return template_fill(set->ctx, file, "next_level_without_index",
                              TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "d", false)}, {"set", name},
                                             {"table", node->table.ident},
-                                            {"match", rowset_match(set, &edges[0], "d", "c")}));
+                                            {"match", rowset_match(set, &edges[0], "d", "c", "c")}));
     char *lookups = NULL;
     for (size_t i = 0; i < count; i++) {
         char *one = lookup(set, node, &edges[i], up);
@@ -157,7 +158,7 @@ static char *last(struct rowset *set, const struct plan_edge *edge)
         return NULL;
     return template_fill(set->ctx, file, "last",
                          TEMPLATE_SLOTS({"parent", edge->parent->table.ident},
-                                        {"match", rowset_match(set, edge, "d", "p")}, {"not_going", not_going}));
+                                        {"match", rowset_match(set, edge, "d", "p", NULL)}, {"not_going", not_going}));
 }
 
 /* The rows of a dependent, through each of its references, and what refers to them within their table. */
@@ -177,7 +178,7 @@ static void add_dependent(struct rowset *set, const struct plan_node *node, cons
                                           TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "d", false)},
                                                          {"table", node->table.ident},
                                                          {"set", rowset_of(set, edge->parent)},
-                                                         {"match", rowset_match(set, edge, "d", "p")},
+                                                         {"match", rowset_match(set, edge, "d", "p", "p")},
                                                          {"last", last(set, edge)})));
     }
     if (self_count > 0)

@@ -40,8 +40,10 @@ char *rowset_next_level(const struct rowset *set, const struct plan_node *node, 
 char *rowset_not_going(struct rowset *set, const struct plan_table *table, const char *alias, bool from_set,
                        const struct plan_node *but, bool before);
 
-/* "The row child refers to the row parent", written with the operators of the constraint. */
-char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const char *child, const char *parent);
+/* "The row child refers to the row parent", written with the operators of the constraint. which: the alias that is a set
+ * and not a table; NULL: none. */
+char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const char *child, const char *parent,
+                   const char *which);
 
 /* The set of a shared table in a prediction: in its own file. */
 void rowset_add_shared(struct rowset *set, const struct plan_node *node);

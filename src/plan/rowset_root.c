@@ -61,7 +61,7 @@ static void add_blocked(struct rowset *set, const char *old, const char *blocked
                             template_fill(set->ctx, file, "blocked_root",
                                           TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "b", true)}, {"old", old},
                                                          {"table", root->table.ident},
-                                                         {"match", rowset_match(set, &root->self[i], "c", "b")})));
+                                                         {"match", rowset_match(set, &root->self[i], "c", "b", "b")})));
     rows = rowset_union(set, rows, rowset_next_level(set, root, blocked, root->self, root->self_count, true));
     rowset_append(set, blocked, rows);
 }

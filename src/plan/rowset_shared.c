@@ -18,7 +18,7 @@ static const char *add_linked(struct rowset *set, const struct plan_node *node)
                                           TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "b", false)},
                                                          {"table", node->table.ident},
                                                          {"set", rowset_of(set, node->links[i].child)},
-                                                         {"match", rowset_match(set, &node->links[i], "l", "b")})));
+                                                         {"match", rowset_match(set, &node->links[i], "l", "b", "l")})));
     if (node->self_count > 0)
         rows = rowset_union(set, rows, rowset_next_level(set, node, name, node->self, node->self_count, true));
     rowset_append(set, name, rows);
@@ -30,7 +30,7 @@ static char *kept_by(struct rowset *set, const char *linked, const struct plan_e
 {
     return template_fill(set->ctx, file, "kept_by",
                          TEMPLATE_SLOTS({"linked", linked}, {"table", use->table},
-                                        {"match", rowset_match(set, use, "u", "b")}, {"not_going", not_going}));
+                                        {"match", rowset_match(set, use, "u", "b", "b")}, {"not_going", not_going}));
 }
 
 const char *rowset_kept(const struct rowset *set, const struct plan_node *node, size_t use)

@@ -38,12 +38,16 @@ static bool is_covered(const struct plan *plan, const char *oid)
 
 /* Do the rows that refer hang on the shared table, or do they keep its rows? What goes with the root anyway
  * keeps them until then; so does what a rule keeps. */
-static bool hangs(const struct graph *g, const struct reference *ref)
+static bool hangs(struct graph *g, const struct reference *ref)
 {
-    int rule = rule_for(g, ref->edge.table_oid, ref->edge.constraint);
-    if (rule < 0 || is_covered(g->plan, ref->edge.table_oid))
+    int rule = rule_for(g, ref);
+    enum policy_action action;
+    if (is_covered(g->plan, ref->edge.table_oid))
         return false;
-    enum policy_action action = g->plan->policy->dependents[rule].action;
+    if (rule < 0)
+        return graph_follows(g->plan, ref, &action) && strcmp(ref->edge.table_oid, ref->edge.parent->table.oid) != 0;
+    action = g->plan->policy->dependents[rule].action;
+    g->used[rule] = true;
     return action != ACTION_KEEP && action != ACTION_IGNORE;
 }
 
@@ -52,8 +56,9 @@ static bool take_references(struct graph *g, struct plan_node *orphan, struct pe
     struct reference *refs;
     size_t count;
     size_t first = g->plan->node_count;
-    if (!references_read(g->plan, g->db, orphan, &refs, &count, err))
+    if (!references_read(g, orphan, &refs, &count, err))
         return false;
+    partition_note(g->plan, refs, count);
     for (size_t i = 0; i < count; i++) {
         if (!hangs(g, &refs[i])) {
             size_t p = mem_grow(g->plan, &pending->refs, &pending->count);
@@ -75,8 +80,9 @@ static struct plan_edge *add_edge(struct plan *plan, struct plan_edge **list, si
 
 /* A reference links from wherever the policy deletes rows of its table: not from via's alone, since another's
  * may be the last. */
-static void take_pending(struct plan *plan, const struct reference *ref)
+static void take_pending(struct graph *g, const struct reference *ref)
 {
+    struct plan *plan = g->plan;
     struct plan_node *orphan = ref->edge.parent;
     if (strcmp(ref->edge.table_oid, orphan->table.oid) == 0) {
         add_edge(plan, &orphan->self, &orphan->self_count, &ref->edge)->child = orphan;
@@ -89,6 +95,9 @@ static void take_pending(struct plan *plan, const struct reference *ref)
             use->child = node;
             add_edge(plan, &orphan->links, &orphan->link_count, &ref->edge)->child = node;
         }
+        /* Rows of a table that the policy does not mention would keep shared rows for ever. */
+        if (!use->child && !use->stated && rule_for(g, ref) < 0)
+            graph_refuse(g, ref);
     }
 }
 
@@ -192,7 +201,7 @@ bool shared_build(struct graph *g, struct error *err)
         if (!take_references(g, plan->nodes[i], &pending, err))
             return false;
     for (size_t i = 0; i < pending.count; i++)
-        take_pending(plan, &pending.refs[i]);
+        take_pending(g, &pending.refs[i]);
     for (size_t i = first; i < end; i++)
         if (!take_via(g, plan->nodes[i], err))
             return false;

@@ -58,6 +58,7 @@ static const struct field limit_fields[] = {
     MAX_RUNTIME_FIELD,
     {.key = "max_failed", .kind = FIELD_COUNT, AT(policy, max_failed)},
     PAUSE_FIELD,
+    {.key = "count_timeout", .kind = FIELD_INTERVAL, AT(policy, count_timeout)},
     {.key = NULL},
 };
 

@@ -161,7 +161,7 @@ bool interval_before(const struct setting *interval, const char *what, struct ti
     if (months > 12 * 1000 || months != (int)months || seconds > 1e11)
         return refuse(interval, what, "is too long, or has a part of a month", err);
     if (seconds + months <= 0)
-        return refuse(interval, what, "is not longer than nothing", err);
+        return refuse(interval, what, "is not a positive interval", err);
     then->tv_sec = months_before(now.tv_sec, (int)months) - (time_t)seconds;
     then->tv_nsec = now.tv_nsec - (long)((seconds - (double)(time_t)seconds) * 1e9);
     if (then->tv_nsec < 0) {

@@ -107,7 +107,8 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
 /* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". */
 static bool from_environment(struct policy *policy, struct error *err)
 {
-    static const char *const keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause"};
+    static const char *const keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
+                                       "count_timeout"};
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++) {
         char *variable = mem_printf(policy, "PGSWEEP_%s_%s", policy->name, keys[i]);

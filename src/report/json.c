@@ -15,6 +15,12 @@ static json_t *text(const char *value)
     return json ? json : json_string("(not valid UTF-8)");
 }
 
+/* A number, or null where nobody counted. */
+static json_t *counted(int64_t n)
+{
+    return n < 0 ? json_null() : json_integer(n);
+}
+
 static json_t *tables(const struct report *report)
 {
     json_t *list = json_array();
@@ -24,7 +30,7 @@ static json_t *tables(const struct report *report)
         json_t *entry = json_object();
         json_object_set_new(entry, "table", text(node->label));
         json_object_set_new(entry, "action", text(policy_action_names[node->action]));
-        json_object_set_new(entry, "rows", json_integer(counts ? counts[i] : 0));
+        json_object_set_new(entry, "rows", counted(!plan_acts(node) ? 0 : counts[i]));
         json_array_append_new(list, entry);
     }
     return list;
@@ -74,12 +80,13 @@ static void add_plan(json_t *doc, const struct report *report)
     json_object_set_new(doc, "strategy",
                         text(plan->strategy == STRATEGY_RANGE ? "range" : "locked"));
     json_object_set_new(doc, "walk", text(plan->walk == WALK_AGE ? "age" : "key"));
-    json_object_set_new(doc, "total", report->counts.total < 0 ? json_null()
-                                                               : json_integer(report->counts.total));
-    json_object_set_new(doc, "eligible", json_integer(report->counts.eligible));
+    json_object_set_new(doc, "count", text(report_count_kind_names[report->counted]));
+    json_object_set_new(doc, "count_limit", text(report->count_limit));
+    json_object_set_new(doc, "total", counted(report->counts.total));
+    json_object_set_new(doc, "eligible", counted(report->counts.eligible));
     json_object_set_new(doc, "directory_root", plan->directory ? text(plan->directory_root) : json_null());
     json_object_set_new(doc, "tables", tables(report));
-    json_object_set_new(doc, "spared", spared(report));
+    json_object_set_new(doc, "spared", report->counted == COUNTED_EXACTLY ? spared(report) : json_null());
     json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
 }
 

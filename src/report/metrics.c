@@ -101,7 +101,7 @@ static void write_all(FILE *out, const struct report *report, long long success)
     metric(out, report, "pgsweep_last_run_exit_code", "Its exit code.", report->exit_code);
     metric(out, report, "pgsweep_last_run_duration_seconds", "How long it took.",
            (double)report->duration_ms / 1000);
-    if (!report->files) /* they are not counted beforehand */
+    if (!report->files && report->counts.eligible >= 0) /* files are not counted beforehand, rows not always */
         metric(out, report, "pgsweep_last_run_eligible", "Candidates at its start.", (double)report->counts.eligible);
     metric(out, report, "pgsweep_last_run_processed", "Candidates that it dealt with.",
            (double)report_processed(report));

@@ -24,6 +24,26 @@ void progress_clear(struct progress *progress)
     progress->drawn = false;
 }
 
+char *progress_text(const void *ctx, const struct report *report, int64_t elapsed_ms)
+{
+    void *scratch = talloc_new(NULL);
+    bool at_most;
+    int64_t goal = report_goal(report, &at_most);
+    int64_t done = report->deleted[0] + report->failed + report->spared_late;
+    const char *of = "", *share = "", *left = "";
+    if (goal >= 0) {
+        of = mem_printf(scratch, " of %s%s", at_most ? "at most " : "", text_count(scratch, goal));
+        share = mem_printf(scratch, " (%s)", text_percent(scratch, done, goal));
+    }
+    if (done > 0 && goal > done)
+        left = mem_printf(scratch, ", %s%s left", at_most ? "at most " : "",
+                          text_duration(scratch, (goal - done) * elapsed_ms / done));
+    char *text = mem_printf(ctx, "%s%s rows%s, %s rows/s%s", text_count(scratch, done), of, share,
+                            text_count(scratch, elapsed_ms > 0 ? done * 1000 / elapsed_ms : 0), left);
+    talloc_free(scratch);
+    return text;
+}
+
 void progress_show(struct progress *progress, const struct report *report)
 {
     int64_t now = clock_now_ms();
@@ -31,16 +51,7 @@ void progress_show(struct progress *progress, const struct report *report)
         now - progress->shown_ms < (progress->terminal ? TERMINAL_EVERY_MS : LOG_EVERY_MS))
         return;
     void *scratch = talloc_new(NULL);
-    int64_t done = report->deleted[0] + report->failed + report->spared_late;
-    int64_t all = report->counts.eligible;
-    int64_t elapsed = now - progress->started_ms;
-    int64_t rate = elapsed > 0 ? done * 1000 / elapsed : 0;
-    char *left = done > 0 && all > done
-                     ? mem_printf(scratch, ", %s left", text_duration(scratch, (all - done) * elapsed / done))
-                     : mem_strdup(scratch, "");
-    char *line = mem_printf(scratch, "%s of %s rows (%s), %s rows/s%s", text_count(scratch, done),
-                            text_count(scratch, all), text_percent(scratch, done, all),
-                            text_count(scratch, rate), left);
+    char *line = progress_text(scratch, report, now - progress->started_ms);
     if (progress->terminal) {
         fprintf(stderr, "\r%s: %s\033[K", report->policy->name, line);
         fflush(stderr);

@@ -10,6 +10,7 @@
 #include "pgsweep/report.h"
 
 const char *const report_outcome_names[] = {"running", "done", "partial", "limit", "stopped", "error"};
+const char *const report_count_kind_names[] = {"none", "exact", "estimate"};
 const char *const report_format_names[] = {"text", "json", NULL};
 
 static int report_destructor(struct report *report)
@@ -35,6 +36,25 @@ void report_set_plan(struct report *report, const struct plan *plan)
 {
     report->plan = plan;
     report->deleted = mem_array(report, int64_t, plan->node_count);
+    report_uncount(report);
+}
+
+void report_uncount(struct report *report)
+{
+    report->counted = COUNTED_NOT;
+    report->counts = (struct plan_counts){.total = -1, .eligible = -1};
+    report->counts.by_node = mem_array(report, int64_t, report->plan->node_count);
+    for (size_t i = 0; i < report->plan->node_count; i++)
+        report->counts.by_node[i] = -1;
+}
+
+int64_t report_goal(const struct report *report, bool *at_most)
+{
+    const char *limit = report->policy->max_rows.value;
+    int64_t max_rows = limit ? strtoll(limit, NULL, 10) : 0;
+    int64_t eligible = report->counts.eligible;
+    *at_most = eligible < 0 && max_rows > 0;
+    return *at_most || (max_rows > 0 && max_rows < eligible) ? max_rows : eligible;
 }
 
 void report_add_failure(struct report *report, const char *key, const struct error *err)

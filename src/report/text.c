@@ -55,6 +55,15 @@ static const char *action_text(void *scratch, const struct plan_node *node)
     return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], details);
 }
 
+/* A number of rows; "~" marks an estimate. */
+static const char *rows_text(const struct report *report, void *scratch, int64_t n)
+{
+    if (n < 0)
+        return "not counted";
+    return mem_printf(scratch, "%s%s", report->dry_run && report->counted == COUNTED_ROUGHLY ? "~" : "",
+                      text_count(scratch, n));
+}
+
 static void print_row(const struct report *report, void *scratch, const struct plan_node *node,
                       const char *branch, int width, FILE *out)
 {
@@ -62,7 +71,7 @@ static void print_row(const struct report *report, void *scratch, const struct p
     char *name = mem_printf(scratch, "%s%s%s", branch, node->table.name,
                             node->label == node->table.label ? "" : " *");
     fprintf(out, "  %-*s %12s  %s\n", width, name,
-            counts && plan_acts(node) ? text_count(scratch, counts[node->index]) : "-",
+            counts && plan_acts(node) ? rows_text(report, scratch, counts[node->index]) : "-",
             action_text(scratch, node));
 }
 
@@ -127,7 +136,11 @@ void report_print_tree(const struct report *report, FILE *out)
     print_heading(report, out);
     print_tables(report, scratch, out);
     if (report->counts.total >= 0)
-        fprintf(out, "  of %s in all\n", text_count(scratch, report->counts.total));
+        fprintf(out, "  of %s in all\n", rows_text(report, scratch, report->counts.total));
+    bool at_most;
+    int64_t goal = report_goal(report, &at_most);
+    if (at_most || goal < report->counts.eligible)
+        fprintf(out, "  a live run stops after %s of them (max_rows)\n", text_count(scratch, goal));
     print_spared(report, scratch, out);
     if (plan->directory)
         fprintf(out, "  working directories: %s/<%s>\n", plan->directory_root, plan->directory->name);
@@ -137,6 +150,11 @@ void report_print_tree(const struct report *report, FILE *out)
     for (size_t i = 0; i < plan->note_count; i++)
         fprintf(out, "  note: %s\n", plan->notes[i]);
     print_remarks(report, out);
+    if (report->counted == COUNTED_ROUGHLY)
+        fputs("  the numbers with ~ are estimates from the statistics of the tables; what guards spare is not estimated\n",
+              out);
+    if (report->signal)
+        fprintf(out, "  stopped by signal %d: what was not counted by then is \"not counted\"\n", report->signal);
     fputs("  dry run: nothing was changed\n", out);
     talloc_free(scratch);
 }
@@ -153,6 +171,14 @@ static void print_failures(const struct report *report, void *scratch, FILE *out
                 text_count(scratch, report->failed - (int64_t)report->failure_count));
 }
 
+/* "about 980 eligible rows are left", as far as anybody knows. */
+static const char *left_text(const struct report *report, void *scratch, int64_t left)
+{
+    if (report->counts.eligible < 0)
+        return "how many eligible rows are left was not counted";
+    return mem_printf(scratch, "about %s eligible rows are left", text_count(scratch, left > 0 ? left : 0));
+}
+
 static void print_end(const struct report *report, void *scratch, FILE *out)
 {
     int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
@@ -161,12 +187,12 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
         fprintf(out, "  stopped at %s; %s%s eligible rows are left for the next run\n", report->limit,
                 report->left >= REPORT_LEFT_MAX ? "at least " : "", text_count(scratch, report->left));
     int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
-    if (report->signal && left <= 0 && waiting > 0)
+    if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
         fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
                 report->signal, text_count(scratch, waiting));
     else if (report->signal)
-        fprintf(out, "  stopped by signal %d after the chunk in flight; about %s eligible rows are left\n",
-                report->signal, text_count(scratch, left > 0 ? left : 0));
+        fprintf(out, "  stopped by signal %d after the chunk in flight; %s\n", report->signal,
+                left_text(report, scratch, left));
     if (report->left_locked > 0)
         fprintf(out, "  left: %s rows that other sessions keep locked; the next run takes them\n",
                 text_count(scratch, report->left_locked));
@@ -227,12 +253,15 @@ void report_print_summary(const struct report *report, FILE *out)
         fprintf(out, "  dead letters: %s (pgsweep dlq list)\n", text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
+    if (report->count_limit)
+        fprintf(out, "  the count before the run was stopped after %s (count_timeout); the run went on without a total\n",
+                report->count_limit);
     if (report->counts.total >= 0)
         fprintf(out, "  in all %s, ", text_count(scratch, report->counts.total));
     else
         fputs("  ", out);
     fprintf(out, "eligible %s, deleted %s, errors %s, in %s\n",
-            text_count(scratch, report->counts.eligible), text_count(scratch, report->deleted[0]),
+            rows_text(report, scratch, report->counts.eligible), text_count(scratch, report->deleted[0]),
             text_count(scratch, report->failed), text_duration(scratch, report->duration_ms));
     talloc_free(scratch);
 }

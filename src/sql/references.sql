@@ -41,6 +41,10 @@ SELECT c.oid,
        p.attname AS referred_column,
        f.attnotnull,
        c.confrelid,
+       c.confdeltype NOT IN ('n', 'd')
+       OR coalesce(nullif(pg_catalog.to_jsonb(c) -> 'confdelsetcols', 'null') @> pg_catalog.to_jsonb(u.attnum),
+                   true) AS set_on_delete,
+       c.confmatchtype,
        {comparison}
   FROM pg_catalog.pg_constraint AS c
   JOIN pg_catalog.pg_class AS k ON k.oid = c.conrelid
@@ -61,12 +65,20 @@ SELECT c.oid,
 
 --- inheritance
 -- Which tables are partitions or children of which. A partition that is being detached is no part any more.
-SELECT i.inhrelid, i.inhparent, k.relispartition, k.relkind
+SELECT i.inhrelid,
+       i.inhparent,
+       k.relispartition,
+       k.relkind,
+       pg_catalog.quote_ident(kn.nspname) || '.' || pg_catalog.quote_ident(k.relname) AS child,
+       pg_catalog.quote_ident(pn.nspname) || '.' || pg_catalog.quote_ident(p.relname) AS parent
   FROM pg_catalog.pg_inherits AS i
   JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
+  JOIN pg_catalog.pg_namespace AS kn ON kn.oid = k.relnamespace
+  JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent
+  JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace
  WHERE k.relkind IN ('r', 'p', 'f')
    AND coalesce((pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::pg_catalog.bool, false) IS FALSE
- ORDER BY i.inhrelid
+ ORDER BY kn.nspname, k.relname
 
 --- stated
 -- A reference that a policy states, a row for each column pair. Its columns are compared as "=" of their types' own
@@ -154,29 +166,33 @@ WITH RECURSIVE part AS (
       FROM part AS p
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent = p.oid),
 leaf AS (
-    SELECT p.*,
+    SELECT p.number,
+           p.oid,
+           p.names,
+           (SELECT pg_catalog.array_agg(a.attnum::pg_catalog.int4)
+              FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = p.oid AND a.attname = ANY (p.names)) AS columns
+      FROM part AS p
+      JOIN pg_catalog.pg_class AS c ON c.oid = p.oid AND c.relkind = 'r'),
+looked_at AS (
+    SELECT l.number,
+           l.oid,
            EXISTS (SELECT FROM pg_catalog.pg_index AS i
                      JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
                      JOIN pg_catalog.pg_am AS m ON m.oid = x.relam AND m.amname IN ('btree', 'hash')
-                    CROSS JOIN LATERAL (
-                          SELECT coalesce(pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY g.n), '{}') AS columns,
-                                 coalesce(pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY g.n)
-                                          FILTER (WHERE g.n < pg_catalog.cardinality(p.names)), '{}') AS leading,
-                                 pg_catalog.count(*) AS width
-                            FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS g(n)
-                            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[g.n]) AS k
-                    WHERE i.indrelid = p.oid
+                    CROSS JOIN LATERAL (SELECT i.indkey::pg_catalog.int4[] AS columns) AS k
+                    WHERE i.indrelid = l.oid
                       AND i.indisvalid
+                      AND i.indkey[0] = ANY (l.columns)
                       AND (i.indpred IS NULL
-                           OR EXISTS (SELECT FROM pg_catalog.unnest(p.names) AS n(name)
+                           OR EXISTS (SELECT FROM pg_catalog.unnest(l.names) AS n(name)
                                        WHERE pg_catalog.pg_get_expr(i.indpred, i.indrelid)
                                              = '(' || pg_catalog.quote_ident(n.name) || ' IS NOT NULL)'))
-                      AND (k.leading @> p.names
-                           OR (i.indisunique AND k.width = i.indnkeyatts AND k.columns <@ p.names))) AS served
-      FROM part AS p
-      JOIN pg_catalog.pg_class AS c ON c.oid = p.oid AND c.relkind = 'r')
+                      AND (k.columns[0:least(pg_catalog.cardinality(l.columns), i.indnkeyatts) - 1] @> l.columns
+                           OR (i.indisunique AND k.columns[0:i.indnkeyatts - 1] <@ l.columns))) AS served
+      FROM leaf AS l)
 SELECT l.number,
        pg_catalog.bool_and(l.served) AS indexed,
        (coalesce(pg_catalog.sum(pg_catalog.pg_relation_size(l.oid)) FILTER (WHERE NOT l.served), 0) / 8192)::pg_catalog.int8 AS pages
-  FROM leaf AS l
+  FROM looked_at AS l
  GROUP BY l.number

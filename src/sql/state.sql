@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS pgsweep.runs (
     last_chunk  timestamptz,
     finished    timestamptz,
     total       bigint,
-    eligible    bigint NOT NULL,
+    eligible    bigint,
     deleted     jsonb NOT NULL DEFAULT '{}',
     spared      jsonb NOT NULL DEFAULT '[]',
     failed      bigint NOT NULL DEFAULT 0,
@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS pgsweep.runs (
     chunks      bigint NOT NULL DEFAULT 0,
     error       text
 );
+-- Since version 2: a count that takes too long is given up, and the run goes on without it.
+ALTER TABLE pgsweep.runs ALTER COLUMN eligible DROP NOT NULL;
+COMMENT ON COLUMN pgsweep.runs.eligible IS 'Candidates when the run started; NULL: the count took longer than count_timeout.';
 COMMENT ON TABLE pgsweep.runs IS 'One row for each live run. deleted and chunks are updated in the transaction of each chunk: after a crash they say how far the run came.';
 COMMENT ON COLUMN pgsweep.runs.outcome IS 'running, done, partial, limit, stopped, error, or interrupted: found unfinished by a later run.';
 COMMENT ON COLUMN pgsweep.runs.deleted IS 'Rows deleted or detached, by table.';

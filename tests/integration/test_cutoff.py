@@ -39,7 +39,7 @@ def test_F4_a_month_is_a_calendar_month(days, pgsweep):
 
 WRONG = [
     "0 days", "0.0 days", "-3 days", "30", "", " ", "5 m", "1 fortnight", "days", "30 days ago", "P", "PT",
-    "P30", "1 day 2", "999999999999999 years", "300000 years", "infinity", "-infinity", "NULL", "1e400 days",
+    "P30", "1 day 2", "999999999999999 years", "300000 years", "7 dayz", "infinity", "-infinity", "NULL", "1e400 days",
     "30 days; DROP TABLE t", "1 day 1", "02:30", "3 days -2 hours"]
 
 
@@ -51,6 +51,7 @@ def test_F4_what_is_no_retention_is_refused(days, pgsweep, policy_file, server_l
         directory = policy_file(policy(retain=retain)) if way.endswith(":") else days.directory
         result = pgsweep("test", "--policy-dir", directory, *args, env=env)
         assert result.code == 2 and way in result.err and result.out == "", result
+        assert "parameter $" not in result.err, result
     assert len(survivors(days)) == 60 and not server_log.matching(r"\bDELETE FROM")
 
 
@@ -68,13 +69,15 @@ def test_cutoff_in_many_spellings_is_one_moment(db, pgsweep, policy_file, text):
 
 
 @pytest.mark.parametrize("text, said", [
-    ("2999-01-01", "future"), ("yesterday", "younger than the retention"), ("now", "younger"),
+    ("2999-01-01", "future"), ("yesterday", "not a point in time"), ("now", "not a point in time"),
+    ("tomorrow", "not a point in time"), ("today", "not a point in time"), ("epoch", "not a point in time"),
     ("infinity", "not a point in time"), ("-infinity", "not a point in time"), ("soon", "option --cutoff"),
     ("", "option --cutoff"), ("2026-02-30", "option --cutoff"), ("1764547200", "option --cutoff")])
 def test_cutoff_that_makes_no_sense_is_refused(days, pgsweep, text, said):
     for mode in ([], ["--dry-run"]):
         result = pgsweep("test", "--policy-dir", days.directory, f"--cutoff={text}", *mode)
         assert result.code == 2 and said in result.err and "option --cutoff" in result.err, result
+        assert "parameter" not in result.err, result
     assert len(survivors(days)) == 60
 
 
@@ -119,7 +122,7 @@ def test_pause_and_max_runtime(days, pgsweep, policy_file, strategy):
                      "--max-runtime", "500 ms")
     assert result.code == 0 and "stopped at max-runtime" in result.out
     gone = 60 - len(survivors(days))
-    assert 2 <= gone <= 8 and f"{54 - gone} eligible rows are left" in result.out
+    assert gone <= 8 and f"{54 - gone} eligible rows are left" in result.out
     started = time.monotonic()
     run(pgsweep, "test", "--policy-dir", directory, "--chunk", "20", "--pause", "200 ms")
     assert time.monotonic() - started >= 0.4 and len(survivors(days)) == 6

@@ -233,7 +233,7 @@ def test_M8_a_signal_is_told_before_an_alert(plain):
         $$BEGIN PERFORM pg_sleep(1); RETURN OLD; END$$;
         CREATE TRIGGER a_slow BEFORE DELETE ON moc_instructions FOR EACH ROW EXECUTE FUNCTION slow()""")
     running = plain.start("--chunk=2")
-    time.sleep(1)
+    plain.db.wait_for_sleeper()
     running.signal(15)
     result = running.wait()
     assert result.code == 143 and result.json()["exit_code"] == 143, result

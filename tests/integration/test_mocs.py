@@ -57,13 +57,27 @@ def test_M2_image_goes_with_its_last_moc(mocs, pgsweep, chunk):
     mocs.check_whole()
 
 
-def test_M2_image_used_elsewhere_survives(mocs, pgsweep):
+def test_M2_image_used_elsewhere_survives_once_the_policy_says_so(mocs, pgsweep, policy_file):
     mocs.add(1, images=[1, 2])
     mocs.db.sql("CREATE TABLE banners (id int PRIMARY KEY, image_id bigint REFERENCES gallery_images"
                 " ON DELETE CASCADE); CREATE INDEX ON banners (image_id);"
                 "INSERT INTO banners VALUES (1, 2), (2, NULL)")
-    live = preview_and_run(pgsweep)
+    refused = pgsweep("mocs")
+    assert refused.code == 4 and "public.banners refers to public.gallery_images" in refused.err
+    assert mocs.left() == [1] and mocs.images() == [1, 2]
+    text = pgsweep("show", "mocs").out.replace("dependents:", "dependents:\n- { table: banners, action: keep }")
+    live = preview_and_run(pgsweep, "--policy-dir", policy_file(text, name="mocs"))
     assert mocs.images() == [2] and mocs.db.count("banners") == 2 and rows(live) == expected(1, 1, 2)
+
+
+def test_M2_what_moderators_say_about_an_image_goes_with_it(mocs, pgsweep):
+    mocs.add(1, images=[1, 2]).add(2, deleted=None, images=[2])
+    mocs.db.sql("CREATE TABLE gallery_flags (id int PRIMARY KEY, image_id bigint REFERENCES gallery_images"
+                " ON DELETE CASCADE); CREATE INDEX ON gallery_flags (image_id);"
+                "INSERT INTO gallery_flags VALUES (1, 1), (2, 1), (3, 2), (4, NULL)")
+    live = preview_and_run(pgsweep)
+    assert mocs.images() == [2] and mocs.db.column("SELECT id FROM gallery_flags ORDER BY 1") == [3, 4]
+    assert rows(live) == {**expected(1, 1, 2), "public.gallery_flags": 2}
 
 
 def test_M1_candidates_at_the_cutoff(mocs, pgsweep):

@@ -75,7 +75,7 @@ static const struct {
     {"1 decade", "not understood"}, {"1e5 days", "not understood"}, {"0x10 days", "not understood"},
     {"1 fortnightfortnightfortnightfortnight", "not understood"}, {"1.5 months", "part of a month"},
     {"99999999999999999999 months", "too long"}, {"99999999999999999999 days", "too long"},
-    {"1001 years", "too long"}, {"0 days", "not longer than nothing"}, {"0.0 ms", "not longer"}, {"", "empty"},
+    {"1001 years", "too long"}, {"0 days", "not a positive interval"}, {"0.0 ms", "not a positive"}, {"", "empty"},
 };
 
 START_TEST(refuses_what_it_cannot_count_back)

@@ -15,7 +15,7 @@ START_TEST(reads_every_key)
     ck_parses("description: d\ntable: a\nage: b\ntime_zone: Europe/Rome\nretain: 3 days\nwhere: t.x\ncount_total: true\n"
               "guards:\n  - {name: g, unless: t.y, by: t.z}\ndependents:\n  - {table: c, action: detach, optional: True,\n"
               "     set: {status: gone, note: ~, word: 'null'}}\n  - {table: d, action: ignore, reason: why}\n"
-              "unlisted: cascade\nchunk: 500\nlimits: {max_rows: 10, max_runtime: 1 hour, max_failed: 50, pause: 5 ms}\n");
+              "unlisted: cascade\nchunk: 500\nlimits: {max_rows: 10, max_runtime: 1 hour, max_failed: 50, pause: 5 ms, count_timeout: 2 s}\n");
     ck_assert_str_eq(policy->name, "test");
     ck_assert_str_eq(policy->time_zone.value, "Europe/Rome");
     ck_assert_str_eq(policy->retain.value, "3 days");
@@ -36,6 +36,7 @@ START_TEST(reads_every_key)
     ck_assert_str_eq(policy->chunk.value, "500");
     ck_assert_str_eq(policy->max_rows.value, "10");
     ck_assert_str_eq(policy->max_runtime.value, "1 hour");
+    ck_assert_str_eq(policy->count_timeout.value, "2 s");
     ck_assert_str_eq(policy->max_failed.value, "50");
     ck_assert_str_eq(policy->pause.origin, "p.yaml:16");
 }

@@ -35,6 +35,7 @@ static struct report *report_made(bool dry_run)
     struct report *report = report_new(ctx, &policy, dry_run);
     report->run_id = "20261121T030000-1f2e3d4c";
     report_set_plan(report, &plan);
+    report->counted = COUNTED_EXACTLY;
     report->counts.eligible = 1000;
     report->counts.by_node = mem_array(report, int64_t, 3);
     report->counts.by_node[0] = 1000;
@@ -246,6 +247,51 @@ START_TEST(progress_can_do_its_sums_at_the_ends)
 }
 END_TEST
 
+static const struct {
+    const char *max_rows;
+    int64_t eligible, done;
+    const char *text;
+} progresses[] = {
+    {NULL, 1000, 250, "250 of 1,000 rows (25.0%), 25 rows/s, 30.0 s left"},
+    {"500", 1000, 250, "250 of 500 rows (50.0%), 25 rows/s, 10.0 s left"},
+    {"500", 500, 500, "500 of 500 rows (100%), 50 rows/s"},
+    {"2000", 1000, 250, "250 of 1,000 rows (25.0%), 25 rows/s, 30.0 s left"},
+    {"500", -1, 250, "250 of at most 500 rows (50.0%), 25 rows/s, at most 10.0 s left"},
+    {NULL, -1, 250, "250 rows, 25 rows/s"},
+    {NULL, -1, 0, "0 rows, 0 rows/s"},
+    {NULL, 0, 0, "0 of 0 rows (100%), 0 rows/s"},
+};
+
+START_TEST(progress_counts_up_to_what_the_run_is_going_to_take)
+{
+    struct report *report = report_made(false);
+    policy.max_rows.value = progresses[_i].max_rows;
+    report->counts.eligible = progresses[_i].eligible;
+    report->deleted[0] = progresses[_i].done;
+    ck_assert_str_eq(progress_text(ctx, report, 10 * 1000), progresses[_i].text);
+}
+END_TEST
+
+START_TEST(what_was_not_counted_is_not_zero)
+{
+    struct report *report = report_made(true);
+    report_uncount(report);
+    report->signal = 2;
+    report_close(report);
+    ck_assert_int_eq(report->exit_code, 130);
+    ck_assert(strstr(told(report, REPORT_TEXT), " not counted  delete"));
+    json_t *doc = json_loads(told(report, REPORT_JSON), 0, NULL);
+    ck_assert(doc && json_is_null(json_object_get(doc, "eligible")) && json_is_null(json_object_get(doc, "spared")));
+    json_decref(doc);
+    report = report_made(false);
+    report_uncount(report);
+    report->deleted[0] = 20;
+    report->limit = "max-rows";
+    char *text = told(report, REPORT_TEXT);
+    ck_assert(strstr(text, "eligible not counted, deleted 20") && !strstr(text, "about 0"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("report");
@@ -258,6 +304,9 @@ int main(void)
     tcase_add_loop_test(tests, json_is_one_document_whatever_the_text, 0, 4);
     tcase_add_test(tests, json_needs_no_plan);
     tcase_add_test(tests, progress_is_shown_now_and_then);
+    tcase_add_loop_test(tests, progress_counts_up_to_what_the_run_is_going_to_take, 0,
+                        sizeof progresses / sizeof *progresses);
+    tcase_add_test(tests, what_was_not_counted_is_not_zero);
     tcase_add_test(tests, progress_can_do_its_sums_at_the_ends);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

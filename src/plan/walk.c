@@ -1,0 +1,112 @@
+/* What the sweep walks along: an index on the age, or the primary key. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char WALK[] = "sql/walk.sql";
+
+/* More rows than this with one age make a step along an index on the age alone slow: each chunk
+ * would sort all of them again. */
+enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500 };
+
+/* Columns of age_indexes. */
+enum { INDEX, COLUMNS, MOST_COMMON_ROWS, KNOWN, SHOWN, PARTIAL };
+
+static void use_cursor(struct plan *plan, enum plan_walk walk)
+{
+    plan->walk = walk;
+    plan->cursor = mem_array(plan, const struct plan_column *, plan->key_count + 1);
+    if (walk == WALK_AGE)
+        plan->cursor[plan->cursor_count++] = plan->age;
+    for (size_t i = 0; i < plan->key_count; i++)
+        if (walk == WALK_KEY || plan->key[i] != plan->age)
+            plan->cursor[plan->cursor_count++] = plan->key[i];
+}
+
+/* How PostgreSQL would take the walk's statement: the lines of its plan. */
+static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, struct db_rows **rows, struct error *err)
+{
+    PQExpBuffer candidate = createPQExpBuffer();
+    plan_append_candidate(candidate, plan);
+    char *prepare = template_fill(scratch, WALK, "prepare",
+                                  TEMPLATE_SLOTS({"type", plan->age->type}, {"root", plan->nodes[0]->table.ident},
+                                                 {"candidate", buffer_take(scratch, candidate)},
+                                                 {"order", mem_printf(scratch, "t.%s", plan->age->ident)}));
+    char *explain = template_fill(scratch, WALK, "explain",
+                                  TEMPLATE_SLOTS({"cutoff", db_quote_literal(db, scratch, plan->cutoff_value)}));
+    struct error ignored = ERROR_INIT;
+    bool ok = db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
+              db_query(db, scratch, template_fill(scratch, WALK, "settings", NULL), 0, NULL, NULL, err) &&
+              db_query(db, scratch, prepare, 0, NULL, NULL, err);
+    bool prepared = ok;
+    ok = ok && db_query(db, scratch, explain, 0, NULL, rows, err);
+    db_rollback(db);
+    if (prepared && !db_is_lost(db) && !db_query(db, scratch, "DEALLOCATE pgsweep_walk", 0, NULL, NULL, &ignored))
+        error_clear(&ignored);
+    return ok;
+}
+
+/* Sets *usable if the partial index holds every candidate. */
+static bool ask_partial(const struct plan *plan, struct db *db, const char *shown, bool *usable, struct error *err)
+{
+    void *scratch = talloc_new(plan);
+    char *using = mem_printf(scratch, " using %s on ", shown);
+    struct db_rows *rows;
+    bool ok = explain_walk(plan, db, scratch, &rows, err);
+    *usable = false;
+    for (int i = 0; ok && i < db_rows_count(rows); i++)
+        *usable = *usable || strstr(db_rows_get(rows, i, 0), using) != NULL;
+    if (!ok && !db_is_lost(db)) {
+        error_clear(err); /* whatever is wrong with it, it says nothing for the index */
+        ok = true;
+    }
+    talloc_free(scratch);
+    return ok;
+}
+
+/* The row of the first index that can be used; -1: none. */
+static bool find_index(const struct plan *plan, struct db *db, const struct db_rows *rows, int *found, struct error *err)
+{
+    *found = -1;
+    for (int i = 0; i < db_rows_count(rows) && *found < 0; i++) {
+        bool usable = !db_rows_bool(rows, i, PARTIAL);
+        if (!usable && plan->nodes[0]->table.kind == 'r' &&
+            !ask_partial(plan, db, db_rows_get(rows, i, SHOWN), &usable, err))
+            return false;
+        if (usable)
+            *found = i;
+    }
+    return true;
+}
+
+bool walk_build(struct plan *plan, struct db *db, struct error *err)
+{
+    const struct plan_table *table = &plan->nodes[0]->table;
+    const char *params[] = {table->oid, plan->age->name};
+    struct db_rows *rows;
+    int i;
+    if (!db_query(db, plan, template_fill(plan, WALK, "age_indexes", NULL), 2, params, &rows, err) ||
+        !find_index(plan, db, rows, &i, err))
+        return false;
+    if (i < 0) {
+        use_cursor(plan, WALK_KEY);
+        plan->walk_reason = mem_printf(plan, "no index leads with %s", plan->age->name);
+        plan_note(plan, "no index leads with %s.%s: the sweep reads the whole table once, in key order; "
+                  "CREATE INDEX CONCURRENTLY ON %s (%s);", table->label, plan->age->name, table->ident,
+                  plan->age->ident);
+        return true;
+    }
+    if (db_rows_int(rows, i, COLUMNS) == 1 && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
+        use_cursor(plan, WALK_KEY);
+        plan->walk_reason = "many rows have the same age, and the index on it does not order them";
+        return true;
+    }
+    use_cursor(plan, WALK_AGE);
+    /* The end of a chunk is looked up by the age alone only where the index answers that by itself. */
+    plan->few_equal_ages = !db_rows_bool(rows, i, PARTIAL) && db_rows_bool(rows, i, KNOWN) &&
+                           db_rows_int(rows, i, MOST_COMMON_ROWS) <= FEW_EQUAL_AGES;
+    plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, i, INDEX));
+    return true;
+}

@@ -1,0 +1,187 @@
+-- policy composite_key: the statements of a run, in their order; none of them was run
+-- table public.pairs, cutoff 2020-01-01 00:00:00+00: compared with 2020-01-01
+-- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index pairs_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_pairs AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."pairs" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."at" < $1::date
+),
+going_0_pairs AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_pairs AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+going_1_lines AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."lines" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_pairs AS p
+            WHERE p."tenant" OPERATOR(pg_catalog.=) d."tenant" AND p."no" OPERATOR(pg_catalog.=) d."pair")
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_pairs AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_pairs AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_lines AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_pairs AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."pairs" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."at" < $1::date
+),
+going_0_pairs AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_pairs AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_pairs AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_pairs AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- begin (first chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_first (first chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
+       t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
+  FROM "public"."pairs" AS t
+ WHERE t."at" < $1::date AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."at", t."tenant", t."no"
+ LIMIT $2::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- begin (each later chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_next (each later chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 to $4 last candidate of the chunk before (at, tenant, no), $5 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
+       t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
+  FROM "public"."pairs" AS t
+ WHERE t."at" < $1::date AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."at", t."tenant", t."no") > ($2::date, $3::integer, $4::integer) AND t."at" >= $2::date
+ ORDER BY t."at", t."tenant", t."no"
+ LIMIT $5::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- work_0_change (each chunk)
+-- public.lines: Deletes or changes dependent rows.
+-- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
+DELETE FROM "public"."lines" AS d WHERE (d."tenant", d."pair") IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::integer[])) AS k);
+
+-- work_1_delete_root (each chunk)
+-- public.pairs: Deletes the candidates.
+-- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
+DELETE FROM "public"."pairs" AS t
+ WHERE (t."tenant", t."no") IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::integer[])) AS k);
+
+-- record_counted (each chunk)
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+-- $1 run id, $2 tables, $3 rows of each
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each chunk)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;

@@ -1,0 +1,198 @@
+-- policy jobs: the statements of a run, in their order; none of them was run
+-- table public.jobs, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index
+-- jobs_created_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_jobs AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN 1 THEN coalesce(((t.status::text))::pg_catalog.text, '(null)')
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."jobs" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+                       'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+                       'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_jobs AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_jobs AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+going_1_job_logs AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."job_logs" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_jobs AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."job_id")
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_jobs AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_jobs AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_job_logs AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_jobs AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN 1 THEN coalesce(((t.status::text))::pg_catalog.text, '(null)')
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."jobs" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+                       'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+                       'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_jobs AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_jobs AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_jobs AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_jobs AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- begin (first chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_first (first chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."jobs" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+        'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."created_at", t."id"
+ LIMIT $2::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- begin (each later chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_next (each later chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."jobs" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+        'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+ ORDER BY t."created_at", t."id"
+ LIMIT $4::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- work_0_change (each chunk)
+-- public.job_logs: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."job_logs" AS d WHERE d."job_id" = ANY ($1::bigint[]);
+
+-- work_1_delete_root (each chunk)
+-- public.jobs: Deletes the candidates.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."jobs" AS t
+ WHERE t."id" = ANY ($1::bigint[]);
+
+-- record_counted (each chunk)
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+-- $1 run id, $2 tables, $3 rows of each
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each chunk)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;

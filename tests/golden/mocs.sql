@@ -1,0 +1,438 @@
+-- policy mocs: the statements of a run, in their order; none of them was run
+-- table public.moc_instructions, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (one transaction for each candidate), along age and key (index moc_instructions_deleted_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."moc_instructions" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."deleted_at" < $1::timestamp with time zone
+),
+going_0_moc_instructions AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_moc_instructions AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+going_1_moc_files AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."moc_files" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_moc_instructions AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."moc_id")
+),
+going_2_moc_gallery_albums AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."moc_gallery_albums" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_moc_instructions AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."moc_id")
+),
+going_3_moc_gallery_images AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."gallery_image_id"
+      FROM "public"."moc_gallery_images" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_moc_instructions AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."moc_id")
+),
+going_4_moc_parts_lists AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."id"
+      FROM "public"."moc_parts_lists" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_moc_instructions AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."moc_id")
+),
+losing_5_upload_sessions AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."upload_sessions" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_moc_instructions AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."moc_instruction_id")
+),
+losing_6_moc_parts AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."moc_parts" AS d
+     WHERE EXISTS (
+           SELECT FROM going_4_moc_parts_lists AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."parts_list_id")
+),
+linked_7_gallery_images AS MATERIALIZED (
+    SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
+      FROM "public"."gallery_images" AS b
+     WHERE EXISTS (
+           SELECT FROM going_3_moc_gallery_images AS l
+            WHERE b."id" OPERATOR(pg_catalog.=) l."gallery_image_id")
+),
+kept_by_1_7_gallery_images AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_7_gallery_images AS b
+     WHERE EXISTS (
+           SELECT FROM public.moc_gallery_images AS u
+            WHERE b."id" OPERATOR(pg_catalog.=) u."gallery_image_id"
+              AND NOT EXISTS (
+                         SELECT FROM going_3_moc_gallery_images AS g
+                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+           )
+),
+going_7_gallery_images AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_7_gallery_images AS b
+     WHERE NOT EXISTS (
+                  SELECT FROM kept_by_1_7_gallery_images AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_moc_instructions AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_moc_instructions AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_moc_files AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_2_moc_gallery_albums AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_3_moc_gallery_images AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 4 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_4_moc_parts_lists AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 5 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM losing_5_upload_sessions AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 6 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM losing_6_moc_parts AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 7 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_7_gallery_images AS b
+        WHERE true
+       UNION ALL
+       SELECT 2 AS kind, 7 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM linked_7_gallery_images AS b
+        WHERE NOT EXISTS (
+                     SELECT FROM going_7_gallery_images AS g
+                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       UNION ALL
+       SELECT 3 AS kind, 7 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM kept_by_1_7_gallery_images AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."moc_instructions" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."deleted_at" < $1::timestamp with time zone
+),
+going_0_moc_instructions AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_moc_instructions AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_moc_instructions AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_moc_instructions AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- list_first (first chunk)
+-- Lists the next candidates; each is locked in a transaction of its own.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."moc_instructions" AS t
+ WHERE t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."deleted_at", t."id"
+ LIMIT $2::pg_catalog.int8;
+
+-- list_next (each later chunk)
+-- Lists the next candidates; each is locked in a transaction of its own.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (deleted_at, id), $4 rows of the chunk
+SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."moc_instructions" AS t
+ WHERE t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."deleted_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."deleted_at" >= $2::timestamp with time zone
+ ORDER BY t."deleted_at", t."id"
+ LIMIT $4::pg_catalog.int8;
+
+-- begin (each candidate)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_row (each candidate)
+-- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
+-- is the plainest way to fail in SQL.)
+-- $1 key of the candidate
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
+            ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
+       END
+  FROM (SELECT
+          FROM "public"."moc_instructions" AS t
+         WHERE t."id" = ANY ($1::bigint[])
+           FOR UPDATE OF t SKIP LOCKED) AS locked;
+
+-- verify_row (each candidate)
+-- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
+-- $1 cutoff, $2 keys of the candidates
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
+            ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
+       END
+  FROM "public"."moc_instructions" AS t
+ WHERE t."id" = ANY ($2::bigint[])
+   AND t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
+
+-- work_0_collect (each candidate)
+-- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" IN (SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[]))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+
+-- work_1_queue (each candidate)
+-- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT t."thumbnail_url"::pg_catalog.text AS value FROM "public"."moc_instructions" AS t WHERE t."thumbnail_url"::pg_catalog.text <> '' AND t."id" = ANY ($1::bigint[])) AS v;
+
+-- work_2_lock_rows (each candidate)
+-- public.moc_parts_lists: Locks dependent rows, so that nothing can refer to them or change them before they are
+-- deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_parts_lists" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+
+-- work_3_queue (each candidate)
+-- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT d."s3_key"::pg_catalog.text AS value FROM "public"."moc_files" AS d WHERE d."s3_key"::pg_catalog.text <> '' AND ((d."moc_id" = ANY ($1::bigint[])))) AS v;
+
+-- work_4_change (each candidate)
+-- public.moc_parts: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id), $2 value that the policy sets
+WITH gone AS (
+    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2::text WHERE d."parts_list_id" IN (SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[]))))
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n6',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_5_change (each candidate)
+-- public.upload_sessions: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    UPDATE "public"."upload_sessions" AS d SET "moc_instruction_id" = NULL WHERE d."moc_instruction_id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n5',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_6_change (each candidate)
+-- public.moc_files: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."moc_files" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n1',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_7_change (each candidate)
+-- public.moc_gallery_albums: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."moc_gallery_albums" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n2',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_8_change (each candidate)
+-- public.moc_gallery_images: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."moc_gallery_images" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n3',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_9_change (each candidate)
+-- public.moc_parts_lists: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."moc_parts_lists" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n4',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_10_delete_root (each candidate)
+-- public.moc_instructions: Deletes the candidates.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."moc_instructions" AS t
+     WHERE t."id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n0',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_11_narrow (each candidate)
+-- public.gallery_images: Keeps of the remembered shared rows those that nothing refers to any more.
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[]) AND NOT EXISTS (SELECT FROM public.moc_gallery_images AS u7 WHERE s."id" OPERATOR(pg_catalog.=) u7."gallery_image_id")) AS shared;
+
+-- work_12_queue (each candidate)
+-- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."image_url"::pg_catalog.text AS value FROM "public"."gallery_images" AS d WHERE d."image_url"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+
+-- work_13_queue (each candidate)
+-- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."thumbnail_url"::pg_catalog.text AS value FROM "public"."gallery_images" AS d WHERE d."thumbnail_url"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+
+-- work_14_delete_orphans (each candidate)
+-- public.gallery_images: Deletes the shared rows that nothing refers to any more.
+WITH gone AS (
+    DELETE FROM "public"."gallery_images" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n7',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_15_assert (each candidate)
+-- public.moc_instructions: Fails unless all candidates of the transaction were deleted: a trigger or rule may have
+-- kept one.
+-- $1 how many candidates
+SELECT CASE WHEN coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
+            ELSE ('only ' || coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 || ' rows')::pg_catalog.int4
+       END;
+
+-- work_16_record (each candidate)
+-- Adds the transaction and what its statements counted to the record of the run.
+-- $1 run id, $2 tables, $3 their numbers in the plan
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+)
+                      coalesce(nullif(pg_catalog.current_setting('pgsweep.n' || n.node, true), ''), '0')::pg_catalog.int8)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each candidate)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;

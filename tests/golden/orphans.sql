@@ -1,0 +1,264 @@
+-- policy orphans: the statements of a run, in their order; none of them was run
+-- table public.items, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index
+-- items_created_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_items AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."items" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_items AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_items AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+going_1_parts AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."parts" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_items AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."item_id")
+),
+going_2_shown AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."image_id"
+      FROM "public"."shown" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_items AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."item_id")
+),
+linked_3_images AS MATERIALIZED (
+    SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
+      FROM "public"."images" AS b
+     WHERE EXISTS (
+           SELECT FROM going_2_shown AS l
+            WHERE b."id" OPERATOR(pg_catalog.=) l."image_id")
+),
+kept_by_1_3_images AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_3_images AS b
+     WHERE EXISTS (
+           SELECT FROM public.shown AS u
+            WHERE b."id" OPERATOR(pg_catalog.=) u."image_id"
+              AND NOT EXISTS (
+                         SELECT FROM going_2_shown AS g
+                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+           )
+),
+going_3_images AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_3_images AS b
+     WHERE NOT EXISTS (
+                  SELECT FROM kept_by_1_3_images AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_items AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_items AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_parts AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_2_shown AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_3_images AS b
+        WHERE true
+       UNION ALL
+       SELECT 2 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM linked_3_images AS b
+        WHERE NOT EXISTS (
+                     SELECT FROM going_3_images AS g
+                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       UNION ALL
+       SELECT 3 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM kept_by_1_3_images AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_items AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."items" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_items AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_items AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_items AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_items AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- begin (first chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_first (first chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."items" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."created_at", t."id"
+ LIMIT $2::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- begin (each later chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_next (each later chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."items" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+ ORDER BY t."created_at", t."id"
+ LIMIT $4::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- work_0_collect (each chunk)
+-- public.images: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."images" AS s WHERE (s."id" IN (SELECT l2."image_id" FROM public.shown AS l2 WHERE ((l2."item_id" = ANY ($1::bigint[]))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+
+-- work_1_change (each chunk)
+-- public.parts: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]);
+
+-- work_2_change (each chunk)
+-- public.shown: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."shown" AS d WHERE d."item_id" = ANY ($1::bigint[]);
+
+-- work_3_delete_root (each chunk)
+-- public.items: Deletes the candidates.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."items" AS t
+ WHERE t."id" = ANY ($1::bigint[]);
+
+-- work_4_narrow (each chunk)
+-- public.images: Keeps of the remembered shared rows those that nothing refers to any more.
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."images" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[]) AND NOT EXISTS (SELECT FROM public.shown AS u3 WHERE s."id" OPERATOR(pg_catalog.=) u3."image_id")) AS shared;
+
+-- work_5_queue (each chunk)
+-- public.images: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."s3_key"::pg_catalog.text AS value FROM "public"."images" AS d WHERE d."s3_key"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+
+-- work_6_delete_orphans (each chunk)
+-- public.images: Deletes the shared rows that nothing refers to any more.
+DELETE FROM "public"."images" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[]);
+
+-- record_counted (each chunk)
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+-- $1 run id, $2 tables, $3 rows of each
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each chunk)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;

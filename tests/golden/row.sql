@@ -1,0 +1,234 @@
+-- policy row: the statements of a run, in their order; none of them was run
+-- table public.items, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (one transaction for each candidate), along age and key (index items_created_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_items AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."items" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_items AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_items AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+going_1_parts AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."parts" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_items AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."item_id")
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_items AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_items AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_parts AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_items AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."items" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_items AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_items AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_items AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_items AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- list_first (first chunk)
+-- Lists the next candidates; each is locked in a transaction of its own.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."items" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."created_at", t."id"
+ LIMIT $2::pg_catalog.int8;
+
+-- list_next (each later chunk)
+-- Lists the next candidates; each is locked in a transaction of its own.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."items" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+ ORDER BY t."created_at", t."id"
+ LIMIT $4::pg_catalog.int8;
+
+-- begin (each candidate)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_row (each candidate)
+-- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
+-- is the plainest way to fail in SQL.)
+-- $1 key of the candidate
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
+            ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
+       END
+  FROM (SELECT
+          FROM "public"."items" AS t
+         WHERE t."id" = ANY ($1::bigint[])
+           FOR UPDATE OF t SKIP LOCKED) AS locked;
+
+-- verify_row (each candidate)
+-- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
+-- $1 cutoff, $2 keys of the candidates
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
+            ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
+       END
+  FROM "public"."items" AS t
+ WHERE t."id" = ANY ($2::bigint[])
+   AND t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
+
+-- work_0_change (each candidate)
+-- public.parts: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n1',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_1_delete_root (each candidate)
+-- public.items: Deletes the candidates.
+-- $1 keys of the candidates (id)
+WITH gone AS (
+    DELETE FROM "public"."items" AS t
+     WHERE t."id" = ANY ($1::bigint[])
+    RETURNING 1
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n0',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_2_assert (each candidate)
+-- public.items: Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one.
+-- $1 how many candidates
+SELECT CASE WHEN coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
+            ELSE ('only ' || coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 || ' rows')::pg_catalog.int4
+       END;
+
+-- work_3_record (each candidate)
+-- Adds the transaction and what its statements counted to the record of the run.
+-- $1 run id, $2 tables, $3 their numbers in the plan
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+)
+                      coalesce(nullif(pg_catalog.current_setting('pgsweep.n' || n.node, true), ''), '0')::pg_catalog.int8)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each candidate)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;

@@ -1,0 +1,275 @@
+-- policy self_reference: the statements of a run, in their order; none of them was run
+-- table public.posts, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index posts_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_posts AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."posts" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."at" < $1::timestamp with time zone
+),
+going_0_posts AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_posts AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+losing_1_posts AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
+      FROM "public"."posts" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_posts AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."parent")
+),
+going_2_replies AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."id"
+      FROM "public"."replies" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_posts AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."post")
+),
+going_3_replies AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."id"
+      FROM "public"."replies" AS d
+     WHERE EXISTS (
+           SELECT FROM going_2_replies AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."up")
+    UNION
+    SELECT r.*
+      FROM going_3_replies AS c
+     CROSS JOIN LATERAL (
+           SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."id"
+             FROM "public"."replies" AS d
+            WHERE c."id" OPERATOR(pg_catalog.=) d."up"
+           OFFSET 0) AS r
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_posts AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_posts AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM losing_1_posts AS b
+        WHERE NOT EXISTS (
+                     SELECT FROM going_0_posts AS g
+                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       UNION ALL
+       SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_2_replies AS b
+        WHERE NOT EXISTS (
+                     SELECT FROM going_3_replies AS g
+                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       UNION ALL
+       SELECT 1 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_3_replies AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_posts AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."posts" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."at" < $1::timestamp with time zone
+),
+going_0_posts AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_posts AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_posts AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_posts AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- begin (first chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_first (first chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."posts" AS t
+ WHERE t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."at", t."id"
+ LIMIT $2::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- begin (each later chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_next (each later chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (at, id), $4 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."posts" AS t
+ WHERE t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."at" >= $2::timestamp with time zone
+ ORDER BY t."at", t."id"
+ LIMIT $4::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- work_0_lock_rows (each chunk)
+-- public.replies (replies_post_fkey): Locks dependent rows, so that nothing can refer to them or change them before
+-- they are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."post" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+
+-- work_1_lock_rows (each chunk)
+-- public.replies (replies_up_fkey): Locks dependent rows, so that nothing can refer to them or change them before they
+-- are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id" IN (WITH RECURSIVE r3 AS (SELECT b3."id" FROM "public"."replies" AS b3 WHERE ((b3."up" IN (SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[])))))) UNION SELECT c3."id" FROM "public"."replies" AS c3 JOIN "public"."replies" AS a3 ON ((a3."id" OPERATOR(pg_catalog.=) c3."up")) JOIN r3 ON a3."id" = r3."id") SELECT * FROM r3) FOR UPDATE OF d) AS locked;
+
+-- work_2_count (each chunk)
+-- public.posts (of public.posts): Counts rows that lose a reference, each once: it may lose several, or be deleted
+-- later.
+-- $1 cutoff, $2 keys of the candidates (id)
+WITH gone AS (
+    SELECT FROM "public"."posts" AS d WHERE ((d."parent" = ANY ($2::bigint[]))) AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" OPERATOR(pg_catalog.=) d."parent" AND NOT (t."id" = ANY ($2::bigint[])) AND t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+     AND (SELECT true
+            FROM pgsweep.dead_letters AS l
+           WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+             AND l.kind OPERATOR(pg_catalog.=) 'row'
+             AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE))) IS NOT TRUE AND (d."id" IN (SELECT t."id" FROM "public"."posts" AS t WHERE t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+     AND (SELECT true
+            FROM pgsweep.dead_letters AS l
+           WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+             AND l.kind OPERATOR(pg_catalog.=) 'row'
+             AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE)) IS NOT TRUE
+)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.n1',
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+  FROM gone;
+
+-- work_3_change (each chunk)
+-- public.posts (of public.posts): Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+UPDATE "public"."posts" AS d SET "parent" = NULL WHERE d."parent" = ANY ($1::bigint[]);
+
+-- work_4_change (each chunk)
+-- public.replies (replies_up_fkey): Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."replies" AS d WHERE d."id" IN (WITH RECURSIVE r3 AS (SELECT b3."id" FROM "public"."replies" AS b3 WHERE ((b3."up" IN (SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[])))))) UNION SELECT c3."id" FROM "public"."replies" AS c3 JOIN "public"."replies" AS a3 ON ((a3."id" OPERATOR(pg_catalog.=) c3."up")) JOIN r3 ON a3."id" = r3."id") SELECT * FROM r3);
+
+-- work_5_change (each chunk)
+-- public.replies (replies_post_fkey): Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."replies" AS d WHERE d."post" = ANY ($1::bigint[]);
+
+-- work_6_delete_root (each chunk)
+-- public.posts: Deletes the candidates.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."posts" AS t
+ WHERE t."id" = ANY ($1::bigint[]);
+
+-- record_counted (each chunk)
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+-- $1 run id, $2 tables, $3 rows of each
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each chunk)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;

@@ -1,0 +1,278 @@
+-- policy tokens: the statements of a run, in their order; none of them was run
+-- table public.tokens, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index
+-- tokens_created_at_idx)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_tokens AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."tokens" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_tokens AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_tokens AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+),
+going_1_relationships AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."entity_id"
+      FROM "public"."relationships" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_tokens AS p
+            WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id" AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '')
+       AND NOT EXISTS (
+                  SELECT FROM "public"."tokens" AS p
+                   WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id" AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> ''
+                     AND NOT EXISTS (
+                                SELECT FROM going_0_tokens AS g
+                                 WHERE g.pgsweep_row OPERATOR(pg_catalog.=) p.ctid
+                                   AND g.pgsweep_table OPERATOR(pg_catalog.=) p.tableoid))
+),
+linked_2_entities AS MATERIALIZED (
+    SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
+      FROM "public"."entities" AS b
+     WHERE EXISTS (
+           SELECT FROM going_0_tokens AS l
+            WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id" AND l."entity_id"::pg_catalog.text <> '')
+    UNION
+    SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
+      FROM "public"."entities" AS b
+     WHERE EXISTS (
+           SELECT FROM going_1_relationships AS l
+            WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id" AND l."entity_id"::pg_catalog.text <> '')
+),
+kept_by_1_2_entities AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_2_entities AS b
+     WHERE EXISTS (
+           SELECT FROM public.tokens AS u
+            WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id" AND u."entity_id"::pg_catalog.text <> ''
+              AND NOT EXISTS (
+                         SELECT FROM going_0_tokens AS g
+                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+           )
+),
+kept_by_2_2_entities AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_2_entities AS b
+     WHERE EXISTS (
+           SELECT FROM public.relationships AS u
+            WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id" AND u."entity_id"::pg_catalog.text <> ''
+              AND NOT EXISTS (
+                         SELECT FROM going_1_relationships AS g
+                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+           )
+),
+going_2_entities AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_2_entities AS b
+     WHERE NOT EXISTS (
+                  SELECT FROM kept_by_1_2_entities AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+              AND NOT EXISTS (
+                  SELECT FROM kept_by_2_2_entities AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_tokens AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_tokens AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_relationships AS b
+        WHERE true
+       UNION ALL
+       SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_2_entities AS b
+        WHERE true
+       UNION ALL
+       SELECT 2 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM linked_2_entities AS b
+        WHERE NOT EXISTS (
+                     SELECT FROM going_2_entities AS g
+                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       UNION ALL
+       SELECT 3 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM kept_by_1_2_entities AS b
+        WHERE true
+       UNION ALL
+       SELECT 3 AS kind, 2 AS number, 1 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM kept_by_2_2_entities AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE old_0_tokens AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id",
+           pgsweep_g.pgsweep_guard,
+           CASE pgsweep_g.pgsweep_guard
+               WHEN NULL THEN NULL
+               ELSE NULL
+           END AS pgsweep_label
+      FROM "public"."tokens" AS t
+     CROSS JOIN LATERAL (
+           SELECT CASE
+                      WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
+                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                       AND (SELECT true
+                              FROM pgsweep.dead_letters AS l
+                             WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                               AND l.kind OPERATOR(pg_catalog.=) 'row'
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                      ELSE 0
+                  END AS pgsweep_guard
+           OFFSET 0) AS pgsweep_g
+     WHERE t."created_at" < $1::timestamp with time zone
+),
+going_0_tokens AS MATERIALIZED (
+    SELECT b.*
+      FROM old_0_tokens AS b
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
+         FROM old_0_tokens AS b
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        GROUP BY 2, 4
+       UNION ALL
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_tokens AS b
+        WHERE true
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- begin (first chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_first (first chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
+       t."token"::pg_catalog.text
+  FROM "public"."tokens" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (t.submitted_at IS NOT NULL) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+ ORDER BY t."created_at", t."token"
+ LIMIT $2::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- begin (each later chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_next (each later chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, token), $4 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
+       t."token"::pg_catalog.text
+  FROM "public"."tokens" AS t
+ WHERE t."created_at" < $1::timestamp with time zone AND (t.submitted_at IS NOT NULL) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                 WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+        AND (SELECT true
+               FROM pgsweep.dead_letters AS l
+              WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+   AND (t."created_at", t."token") > ($2::timestamp with time zone, $3::text) AND t."created_at" >= $2::timestamp with time zone
+ ORDER BY t."created_at", t."token"
+ LIMIT $4::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- work_0_collect (each chunk)
+-- public.entities: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- $1 keys of the candidates (token)
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE (s."id" IN (SELECT t."entity_id" FROM public.tokens AS t WHERE t."token" = ANY ($1::text[]) AND t."entity_id"::pg_catalog.text <> '') OR s."id" IN (SELECT l1."entity_id" FROM public.relationships AS l1 WHERE (((l1."product_id", l1."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND l1."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id" AND l1."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE))) AND l1."entity_id"::pg_catalog.text <> '')) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+
+-- work_1_change (each chunk)
+-- public.relationships: Deletes or changes dependent rows.
+-- $1 keys of the candidates (token)
+DELETE FROM "public"."relationships" AS d WHERE (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+
+-- work_2_delete_root (each chunk)
+-- public.tokens: Deletes the candidates.
+-- $1 keys of the candidates (token)
+DELETE FROM "public"."tokens" AS t
+ WHERE t."token" = ANY ($1::text[]);
+
+-- work_3_narrow (each chunk)
+-- public.entities: Keeps of the remembered shared rows those that nothing refers to any more.
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]) AND NOT EXISTS (SELECT FROM public.tokens AS u2 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id" AND u2."entity_id"::pg_catalog.text <> '') AND NOT EXISTS (SELECT FROM public.relationships AS u2 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id" AND u2."entity_id"::pg_catalog.text <> '')) AS shared;
+
+-- work_4_delete_orphans (each chunk)
+-- public.entities: Deletes the shared rows that nothing refers to any more.
+DELETE FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+
+-- record_counted (each chunk)
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+-- $1 run id, $2 tables, $3 rows of each
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- commit (each chunk)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;
