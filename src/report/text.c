@@ -47,7 +47,7 @@ static const char *action_text(void *scratch, const struct plan_node *node)
         details = append_detail(details, "", mem_printf(scratch, "%s = %s", node->set[i].name,
                                                         node->set[i].value ? node->set[i].value : "NULL"));
     for (size_t i = 0; i < node->object_count; i++)
-        details = append_detail(details, i ? "" : "objects: ", node->object_names[i]);
+        details = append_detail(details, i ? "" : "objects: ", node->objects[i].name);
     if (rule && rule->count_as.value)
         details = append_detail(details, "counted as ", rule->count_as.value);
     if (rule && node->action == ACTION_IGNORE)
@@ -205,9 +205,10 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
         const char *text;
         int64_t n;
     } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign},
+                 {"of another store or bucket", o->elsewhere}, {"perhaps in use", o->held},
                  {"failed, to be tried again", o->failed}, {"given up (dead letters)", o->dead},
                  {"waiting in the queue", o->waiting}};
-    if (o->queued + o->deleted + o->in_use + o->foreign + o->failed + o->dead == 0 && o->waiting <= 0)
+    if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) == 0 && o->waiting <= 0)
         return;
     fprintf(out, "  objects: %s queued", text_count(scratch, o->queued));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

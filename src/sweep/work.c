@@ -7,7 +7,8 @@
 
 static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
 static const char *const check_words[] = {"tables of the plan", "its fingerprint"};
-static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories"};
+static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories", "store",
+                                         "bucket of a value that names none"};
 
 struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
 {
@@ -112,6 +113,8 @@ static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBu
     step->extra[2] = source;
     step->extra[3] = root ? "directory" : "object";
     step->extra[4] = root;
+    if (!root)
+        queue_binding(sweep->report, &step->extra[5], &step->extra[6]);
     step->extra_count = QUEUE_PARAMS;
     step->extra_words = queue_words;
 }
@@ -122,7 +125,7 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
         PQExpBuffer select = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
         add_queue(sweep, node, select, plan_takes_keys(node),
-                  mem_printf(sweep->report, "%s.%s", node->label, node->object_names[i]), NULL);
+                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL);
     }
 }
 
