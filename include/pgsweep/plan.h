@@ -65,10 +65,9 @@ struct plan_edge {
     int64_t pages;  /* size of the referring table, or of its partitions that lack an index */
 };
 
-/* column = value in rows that stay; the value is a parameter. */
+/* column = value in rows that stay; the value is a parameter of the column's type, converted by assignment. */
 struct plan_assignment {
     const char *ident;
-    const char *type;
     const char *name;
     const char *value; /* NULL: NULL */
 };

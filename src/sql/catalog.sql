@@ -33,6 +33,18 @@ SELECT a.attrelid,
  WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attrelid, a.attnum
 
+--- fits
+-- Has PostgreSQL convert a value as an UPDATE would when it assigns it, and touches no row: what does not fit fails.
+-- Without a type of its own the parameter takes the column's, and the conversion is done while the statement is planned.
+-- $1: the value.
+EXPLAIN UPDATE {table} SET {column} = $1 WHERE false
+
+--- is_there
+-- Whether the row is there that others are reassigned to. $1: its key, which fits the referencing column.
+SELECT EXISTS (
+       SELECT FROM {table} AS p
+        WHERE p.{column}{column_cast} {operator} {value}{value_cast} {collation})
+
 --- similar
 -- Tables whose names differ from a policy's only in case, in any schema. $1: the name without quotes.
 SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)

@@ -14,14 +14,14 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- The candidates that a guard spares.
 SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
   FROM {old} AS b
- WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+ WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
  GROUP BY 2, 4
 
 --- count_blocked
 -- Candidates that stay because a row below them is none.
 SELECT 0, {guard}, 0, NULL, pg_catalog.count(*)
   FROM {old} AS b
- WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+ WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
    AND NOT EXISTS (
        SELECT FROM {going} AS g
         WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row

@@ -37,20 +37,20 @@ SELECT {columns},
 -- Those that no guard spares.
 SELECT b.*
   FROM {old} AS b
- WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+ WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
    AND {unblocked}
 
 --- blocked_root
 -- A candidate to which a row that stays refers, where it could only go together with that row.
 SELECT {columns}
   FROM {old} AS b
- WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+ WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
    AND EXISTS (
        SELECT FROM {table} AS c
         WHERE {match}
           AND NOT EXISTS (
               SELECT FROM {old} AS g
-               WHERE g.pgsweep_guard OPERATOR(pg_catalog.=) 0
+               WHERE g.pgsweep_guard OPERATOR(pg_catalog.<) 1
                  AND g.pgsweep_row OPERATOR(pg_catalog.=) c.ctid
                  AND g.pgsweep_table OPERATOR(pg_catalog.=) c.tableoid))
 
