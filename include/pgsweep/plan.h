@@ -308,6 +308,7 @@ struct plan_kept {
 struct plan_counts {
     int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
     int64_t eligible;  /* candidates that would go */
+    int64_t old_enough; /* estimates only: rows older than the cutoff, whatever condition and guards say of them */
     int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
@@ -324,7 +325,7 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
 /* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
 char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
 
-/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
  * rows is not estimated. A negative number: the planner gave none. */
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                    struct error *err);
