@@ -43,7 +43,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def pgsweep(db, home):
-    """harness.Runner: pgsweep("jobs", "--dry-run", env={}, user=None, stdin=None, timeout=60)."""
+    """harness.Runner: pgsweep("jobs", "--dry-run", env={}, user=None, stdin=None)."""
     assert os.access(harness.binary(), os.X_OK), f"{harness.binary()} is not built"
     runner = harness.Runner(db, home)
     yield runner
@@ -86,7 +86,7 @@ def s3_server():
 def s3(s3_server):
     """The same, empty, with no faults."""
     s3_server.configure(secretAccessKey=s3_server.secret, sessionToken=s3_server.session_token,
-                        region=s3_server.region, delayMs=0)
+                        region=s3_server.region, delayMs=0, held=False)
     s3_server.reset()
     s3_server.clear()
     return s3_server

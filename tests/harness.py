@@ -22,7 +22,10 @@ SQL_DIR = ROOT / "tests" / "integration" / "sql"
 THROWAWAY = str(ROOT / "tools" / "throwaway-pg.sh")
 # The settings of the sanitizers reach pgsweep; nothing else of the tester's environment does.
 KEPT_ENV = ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")
-DEFAULT_TIMEOUT = 60
+# The end of every wait. It is no measure of speed: a test waits for a condition, and this only keeps a bug from
+# hanging the suite, on however busy a machine.
+PATIENCE = int(os.environ.get("TEST_PATIENCE", 300))
+DEFAULT_TIMEOUT = PATIENCE
 
 
 def binary():
@@ -46,7 +49,7 @@ def one_line(sql):
     return re.sub(r" ?\n *", " ", sql).replace("( ", "(").replace(" )", ")")
 
 
-def wait_until(condition, timeout=10, what="condition"):
+def wait_until(condition, timeout=PATIENCE, what="condition"):
     """Polls condition() until it returns something true, and returns that."""
     end = time.monotonic() + timeout
     while True:
@@ -70,7 +73,7 @@ class Server:
         try:
             out = subprocess.run(
                 [THROWAWAY, "start", "--while", str(os.getpid()), str(self.data), *settings],
-                check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
+                check=True, stdout=subprocess.PIPE, text=True, timeout=PATIENCE).stdout
         except BaseException:
             self.stop()
             raise
@@ -85,12 +88,12 @@ class Server:
         """pg_ctl as the user that owns the server."""
         bindir = subprocess.run([THROWAWAY, "bindir"], check=True, stdout=subprocess.PIPE,
                                 text=True).stdout.strip()
-        command = [f"{bindir}/pg_ctl", "-D", str(self.data / "data"), "-w", "-s",
+        command = [f"{bindir}/pg_ctl", "-D", str(self.data / "data"), "-w", "-t", str(PATIENCE), "-s",
                    "-l", str(self.log_path), *args]
         if os.getuid() == 0:
             owner = (self.data / "data").owner()
             command = ["runuser", "-u", owner, "--", *command]
-        subprocess.run(command, check=True, cwd="/", stdin=subprocess.DEVNULL, timeout=60)
+        subprocess.run(command, check=True, cwd="/", stdin=subprocess.DEVNULL, timeout=2 * PATIENCE)
 
     def restart(self, mode="immediate"):
         """Stops the server (mode: smart, fast, immediate) and starts it again."""
@@ -180,12 +183,25 @@ class Database:
             connection.close()
         self.connections, self._main = [], None
 
-    def wait_for_lock_waiter(self, application="pgsweep%", timeout=10):
+    def wait_for_lock_waiter(self, application="pgsweep%"):
         """Waits until a backend of that application name waits for a lock."""
         return wait_until(lambda: self.value(
             "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s"
             " AND wait_event_type = 'Lock' LIMIT 1", self.name, application),
-            timeout, "a backend that waits for a lock")
+            what="a backend that waits for a lock")
+
+    def wait_for_sleeper(self):
+        """Waits until a backend is in pg_sleep()."""
+        return wait_until(lambda: self.value(
+            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep' LIMIT 1", self.name),
+            what="the sleep")
+
+    def wait_for_no_session(self, application="pgsweep%"):
+        """Waits until no session of that application name is left, with its locks. A server process ends a
+        moment after its client, on a busy machine a long one."""
+        wait_until(lambda: self.value(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s",
+            self.name, application), what="the end of all sessions of pgsweep")
 
     def drop(self):
         for connection in self.connections:
@@ -234,11 +250,20 @@ class Result:
                 f"--- stdout\n{self.out}--- stderr\n{self.err}---")
 
 
+def signal_is_pending(pid, number):
+    """Has the process been sent this signal, and not handled it yet?"""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in re.findall(r"^S(?:hd|ig)Pnd:\s*(\S+)", status, re.M))
+
+
 class Running:
     """A pgsweep in the background."""
 
-    def __init__(self, args, env, directory):
-        self.args = args
+    def __init__(self, args, env, directory, database=None):
+        self.args, self.database = args, database
         self.paths = [Path(tempfile.mkstemp(dir=directory, suffix=s)[1]) for s in (".out", ".err")]
         self.started = time.monotonic()
         with open(self.paths[0], "wb") as out, open(self.paths[1], "wb") as err:
@@ -261,17 +286,21 @@ class Running:
         return self.process.poll() is None
 
     def signal(self, number=signal.SIGTERM):
+        """Sends a signal, and returns when the process has taken it: of two that are pending it would see one."""
         self.process.send_signal(number)
+        wait_until(lambda: not self.running() or not signal_is_pending(self.pid, number), what="the signal")
 
-    def kill(self):
-        """kill -9, and the result."""
+    def kill(self, sessions_end=True):
+        """kill -9, and the result. sessions_end: its sessions have ended too; false where one cannot notice."""
         self.process.kill()
-        return self.wait()
+        result = self.wait()
+        if sessions_end and self.database:
+            self.database.wait_for_no_session()
+        return result
 
-    def wait_for(self, pattern, timeout=10):
+    def wait_for(self, pattern):
         """Waits until standard error or output matches the regular expression."""
-        return wait_until(lambda: re.search(pattern, self.err() + self.out()), timeout,
-                          f"output {pattern!r}")
+        return wait_until(lambda: re.search(pattern, self.err() + self.out()), what=f"output {pattern!r}")
 
     def wait(self, timeout=DEFAULT_TIMEOUT):
         try:
@@ -322,14 +351,14 @@ class Runner:
         return Result(args, done.returncode, out, err, time.monotonic() - started)
 
     def start(self, *args, env=None, user=None):
-        running = Running([str(arg) for arg in args], self.environment(env, user), self.home)
+        running = Running([str(arg) for arg in args], self.environment(env, user), self.home, self.database)
         self.background.append(running)
         return running
 
     def close(self):
         for running in self.background:
             if running.running():
-                running.kill()
+                running.kill(sessions_end=False)
 
 
 class ServerLog:
@@ -371,3 +400,8 @@ class ServerLog:
     def matching(self, regex, application="pgsweep"):
         """The statements that match a regular expression (case-insensitive)."""
         return [s for s in self.statements(application) if re.search(regex, s, re.I | re.S)]
+
+
+def keys_wait(report):
+    """The exit code of a run without a store that would be 0 with one: 1 where keys of objects wait for it."""
+    return int((report["objects"]["waiting"] or 0) > 0 and any("no object store" in r for r in report["remarks"]))

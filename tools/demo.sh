@@ -89,7 +89,7 @@ check "every job that is still active is there" "SELECT NOT EXISTS (SELECT FROM 
 check "every job of the last 7 days is there" "SELECT NOT EXISTS (SELECT FROM demo.jobs d
     WHERE created_at >= now() - interval '7 days' AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = d.id))"
 check "no finished job older than that is left" "SELECT NOT EXISTS (SELECT FROM jobs
-    WHERE created_at < now() - interval '7 days 5 minutes' AND status IN ('finished', 'failed', 'cancelled'))"
+    WHERE created_at < now() - interval '7 days' AND status IN ('finished', 'failed', 'cancelled'))"
 check "no log line without its job" "SELECT (SELECT count(*) FROM job_logs) = 3 * (SELECT count(*) FROM jobs)"
 
 say "4. A second run finds nothing"
@@ -105,7 +105,7 @@ check "every registered user is there" "SELECT count(*) = 2500 FROM \"user\" WHE
 check "every anonymous user who was active lately is there" "SELECT NOT EXISTS (SELECT FROM demo.users d
     WHERE active AND NOT EXISTS (SELECT FROM \"user\" u WHERE u.id = d.id))"
 check "no abandoned one is left" "SELECT NOT EXISTS (SELECT FROM demo.users d JOIN \"user\" u USING (id)
-    WHERE d.is_anonymous AND NOT active AND d.created_at < now() AT TIME ZONE 'UTC' - interval '30 days 5 minutes')"
+    WHERE d.is_anonymous AND NOT active AND d.created_at < now() AT TIME ZONE 'UTC' - interval '30 days')"
 users=$(value "SELECT count(*) FROM \"user\"")
 show pgsweep anonymous
 check "nothing was deleted" "SELECT count(*) = $users FROM \"user\""

@@ -100,7 +100,7 @@ start() {
         echo "timezone = 'UTC'"
         printf '%s\n' "$@"
     } | as_owner tee -a "$dir/data/postgresql.conf" >/dev/null
-    as_owner "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s start </dev/null >&2 || {
+    as_owner "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 600 -s start </dev/null >&2 || {
         tail -n 20 "$dir/server.log" >&2 || true
         fail "the server did not start"
     }
@@ -121,10 +121,16 @@ stop() {
     choose_owner
     bin=$(server_bindir)
     if [[ -f $dir/data/postmaster.pid ]]; then
-        as_owner "$bin/pg_ctl" -D "$dir/data" -m immediate -w -t 30 -s stop </dev/null >/dev/null 2>&1 || true
+        as_owner "$bin/pg_ctl" -D "$dir/data" -m immediate -w -t 600 -s stop </dev/null >/dev/null 2>&1 || true
     fi
     [[ $sockets != /tmp/pgsweep-s.* ]] || rm -rf "$sockets"
-    rm -rf "$dir"
+    # A process of the server may still write while it ends.
+    local tries=0
+    until rm -rf "$dir" 2>/dev/null; do
+        tries=$((tries + 1))
+        [[ $tries -lt 600 ]] || fail "cannot remove $dir"
+        sleep 0.1
+    done
 }
 
 watch() {

@@ -240,14 +240,13 @@ static bool record_end(struct run *run, struct effects *effects, struct error *e
     return error_prefix(err, "what is reported is gone, but the end of the run could not be recorded");
 }
 
-/* The live part: lock, record, sweep, record. */
-static bool sweep(struct run *run, struct error *err)
+/* The live part under the policy's lock: record, sweep, record. */
+static bool sweep_locked(struct run *run, struct error *err)
 {
     struct report *report = run->report;
     struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
-    if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err) ||
-        !run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
+    if (!run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
         !letter_close_settled(effects, run->plan, err) || !count_in_time(run, err))
         return false;
     if (report->signal)
@@ -269,6 +268,16 @@ static bool sweep(struct run *run, struct error *err)
         ok = false;
     }
     error_clear(&ignored);
+    return ok;
+}
+
+static bool sweep(struct run *run, struct error *err)
+{
+    if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
+        !run_lock(run->db, run->policy->name, err))
+        return false;
+    bool ok = sweep_locked(run, err);
+    run_unlock(run->db, run->policy->name);
     return ok;
 }
 

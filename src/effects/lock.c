@@ -57,6 +57,14 @@ bool run_lock(struct db *db, const char *policy, struct error *err)
     return got || refuse(db, policy, err);
 }
 
+void run_unlock(struct db *db, const char *policy)
+{
+    struct error ignored = ERROR_INIT;
+    if (!db_is_lost(db))
+        (void)db_unlock(db, run_lock_key(policy), &ignored);
+    error_clear(&ignored);
+}
+
 /* Ends the session that this run lost, if the server still has it. */
 static bool end_lost_session(struct db *db, const char *policy, const char *run_id,
                              struct error *err)

@@ -66,7 +66,7 @@ static bool reads_are_freeable(const struct families *f, const struct reads *rea
 {
     bool freeable = reads->anything || is_triggered(f, f->plan->nodes[0]->table.oid);
     for (size_t i = 0; i < reads->count && !freeable; i++)
-        freeable = is_acted_on(f, reads->tables[i], NULL) || is_triggered(f, reads->tables[i]);
+        freeable = is_acted_on(f, reads->tables[i].oid, reads->tables[i].own) || is_triggered(f, reads->tables[i].oid);
     return freeable;
 }
 
@@ -98,7 +98,7 @@ static bool ask_families(struct plan *plan, struct db *db, const struct reads *w
     for (size_t g = 0; g <= plan->policy->guard_count; g++) {
         const struct reads *reads = g > 0 ? &guards[g - 1] : where;
         for (size_t i = 0; reads && i < reads->count; i++)
-            add(plan, &oids, &count, reads->tables[i]);
+            add(plan, &oids, &count, reads->tables[i].oid);
     }
     for (int i = 0; i < db_rows_count(f->triggers); i++)
         if (db_rows_get(f->triggers, i, 0))

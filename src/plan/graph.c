@@ -71,20 +71,24 @@ static struct plan_node *find_node(const struct plan *plan, const char *oid, enu
     return NULL;
 }
 
-/* Is there another node of that label? Counts are kept by it. */
-static bool find_label(const struct plan *plan, const struct plan_node *node)
+/* Another node of that label, or NULL. Counts are kept by it. */
+static struct plan_node *find_label(const struct plan *plan, const struct plan_node *node)
 {
     for (size_t i = 0; i < plan->node_count; i++)
         if (plan->nodes[i] != node && strcmp(plan->nodes[i]->label, node->label) == 0)
-            return true;
-    return false;
+            return plan->nodes[i];
+    return NULL;
 }
 
 static void set_label(struct plan *plan, struct plan_node *node, const struct reference *ref)
 {
     const char *constraint = node->rule ? node->rule->constraint.value : NULL;
     node->label = constraint ? mem_printf(plan, "%s (%s)", node->table.label, constraint) : node->table.label;
-    if (find_label(plan, node) && !node->rule)
+    /* Of one table, followed as its constraints say: deleted rows have the table's name for themselves. */
+    struct plan_node *other = find_label(plan, node);
+    if (other && !node->rule && node->action == ACTION_DELETE && other->action == ACTION_DETACH && !other->rule)
+        other->label = mem_printf(plan, "%s (%s)", other->table.label, other->edges[0].constraint);
+    else if (other && !node->rule)
         node->label = mem_printf(plan, "%s (%s)", node->table.label, ref->edge.constraint);
     if (find_label(plan, node))
         node->label = mem_printf(plan, "%s (of %s)", node->label, node->orphan ? node->orphan->table.label
@@ -131,6 +135,29 @@ static void add_edge(struct plan_node *node, const struct reference *ref, bool b
     node->recursive = node->recursive || ref->edge.parent == node;
 }
 
+/* Rows of the policy's own table that go with those of it that they refer to: no dependents, but candidates whose turn
+ * is the same. */
+static bool take_self(struct graph *g, const struct reference *ref, int rule, struct error *err)
+{
+    struct plan_node *root = g->plan->nodes[0];
+    const struct policy_dependent *which = rule < 0 ? NULL : &g->plan->policy->dependents[rule];
+    if (which && (which->object_count > 0 || which->set_count > 0))
+        return error_set(err, SWEEP_USAGE, "%s: %s is the policy's own table: its objects are named by the policy's own "
+                         "\"objects\", and nothing is set in rows that are deleted", which->table.origin, root->table.label);
+    if (ref->edge.shared || ref->edge.scope || ref->edge.referred_scope) {
+        error_set(err, SWEEP_USAGE, "%s: rows of %s cannot be deleted along %s: it is %s",
+                  which ? which->table.origin : g->plan->policy->source, root->table.label, ref->edge.constraint,
+                  ref->edge.shared ? "to several rows at once" : "a reference of some of its partitions only");
+        return error_hint(err, "Choose detach or keep for this reference.");
+    }
+    if (which)
+        g->used[rule] = true;
+    size_t i = mem_grow(root, &root->self, &root->self_count);
+    root->self[i] = ref->edge;
+    root->self[i].child = root;
+    return true;
+}
+
 bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
 {
     struct plan *plan = g->plan;
@@ -141,10 +168,13 @@ bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
     /* What the policy does not state needs no decision where it is the policy that states the reference. */
     if (!which && ref->edge.stated)
         return true;
-    if (!which && (!graph_follows(plan, ref, &action) || (root && action == ACTION_DELETE))) {
+    bool self = root && ref->edge.parent->index == 0;
+    if (!which && (!graph_follows(plan, ref, &action) || (root && !self && action == ACTION_DELETE))) {
         graph_refuse(g, ref);
         return true;
     }
+    if (self && action == ACTION_DELETE)
+        return take_self(g, ref, rule, err);
     struct plan_node *node = find_node(plan, ref->edge.table_oid, action, which, ref->edge.parent->orphan);
     if (!node || node->index == 0)
         node = make_node(g, ref, rule, action, err);
@@ -204,7 +234,7 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
 {
     struct graph g = {.plan = plan, .db = db};
     for (size_t i = 0; i < plan->policy->object_count; i++)
-        if (!rule_add_object(plan->nodes[0], plan, &plan->policy->objects[i], err))
+        if (!rule_add_object(plan, db, plan->nodes[0], &plan->policy->objects[i], err))
             return false;
     return resolve_listed(&g, err) && references_check(plan, db, err) && graph_visit_from(&g, 0, err) &&
            shared_build(&g, err) && graph_check(&g, request, err);

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
 /* A referring table below this size (in 8 KiB pages) is read whole faster than anyone notices. */
 enum { SMALL_TABLE_PAGES = 1024 };
@@ -47,8 +48,11 @@ static bool check_target(struct db *db, const struct plan_node *node, const stru
 {
     const struct setting *to = &node->rule->to;
     struct db_rows *rows;
-    char *sql = mem_printf(db, "SELECT EXISTS (SELECT FROM %s WHERE %s = $1::%s)", edge->parent->table.ident,
-                           edge->referred[0], catalog_column(&node->table, edge->names[0])->type);
+    char *value = mem_printf(db, "$1::%s", catalog_column(&node->table, edge->names[0])->type);
+    char *sql = template_fill(db, "sql/catalog.sql", "is_there", TEMPLATE_SLOTS(
+        {"table", edge->parent->table.ident}, {"column", edge->referred[0]}, {"column_cast", edge->referred_casts[0]},
+        {"operator", edge->operators[0]}, {"value", value}, {"value_cast", edge->column_casts[0]},
+        {"collation", edge->collations[0]}));
     bool ok = db_query(db, sql, sql, 1, &to->value, &rows, err);
     if (ok && !db_rows_bool(rows, 0, 0)) {
         ok = error_set(err, SWEEP_USAGE, "%s: to: no row of %s has %s = %s, so that %s cannot be reassigned to it",
@@ -56,6 +60,7 @@ static bool check_target(struct db *db, const struct plan_node *node, const stru
         error_hint(err, "Name one that is there and is going to stay.");
     }
     talloc_free(sql);
+    talloc_free(value);
     return ok;
 }
 
@@ -100,6 +105,10 @@ static void note_shared(struct plan *plan, const struct plan_node *orphan)
 
 static bool check_indexes(struct plan *plan, const struct plan_request *request, struct error *err)
 {
+    const struct plan_node *root = plan->nodes[0];
+    for (size_t e = 0; e < root->self_count; e++)
+        if (!root->self[e].indexed && !check_index(plan, root, &root->self[e], request, err))
+            return false;
     for (size_t i = 1; i < plan->node_count; i++)
         for (size_t e = 0; e < plan->nodes[i]->edge_count; e++)
             if (!plan->nodes[i]->edges[e].indexed &&

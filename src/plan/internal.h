@@ -140,7 +140,7 @@ bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *e
 
 /* What the node's rule says about columns of its table: values to set, names of objects. */
 bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct error *err);
-bool rule_add_object(struct plan_node *node, struct plan *plan, const struct setting *name,
+bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, const struct policy_object *object,
                      struct error *err);
 
 /* Orders the nodes; a circle is refused with its path. */
@@ -170,8 +170,13 @@ bool conditions_build(struct plan *plan, struct db *db, const struct plan_reques
 struct reads {
     bool beyond;   /* not known to read the row t only */
     bool anything; /* it may read any table, */
-    const char **tables; /* else these: their oids */
+    struct read_table *tables; /* else these */
     size_t count;
+};
+
+struct read_table {
+    const char *oid;
+    const struct plan_node *own; /* of it only those rows that this node deletes or changes with t; or NULL */
 };
 
 /* Asks PostgreSQL, in a READ ONLY transaction, how it understands the condition, which sql expresses and facts describe. What it

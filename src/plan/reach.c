@@ -50,16 +50,17 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
 {
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql)
-        appendPQExpBuffer(out, " AND %s", plan->where_sql);
+        appendPQExpBuffer(out, "\nAND %s", plan->where_sql);
     /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be used for what it says.
      * Of what lies beyond the row the planner would make a join, though, which reads the other table for each chunk. */
     for (size_t i = 0; i < plan->guard_count; i++)
         if ((letters || !plan->guards[i].letters) && (below || !plan->guards[i].below))
-            appendPQExpBuffer(out, plan->guards[i].beyond ? " AND %s IS FALSE" : " AND NOT %s", plan->guards[i].sql);
+            appendPQExpBuffer(out, plan->guards[i].beyond ? "\nAND %s IS FALSE" : "\nAND NOT %s", plan->guards[i].sql);
     if (!plan->spared_run)
         return;
     /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
-    appendPQExpBuffer(out, " AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = '%s' AND s.digest = ",
+    appendPQExpBuffer(out, "\nAND (SELECT true\n       FROM pgsweep.spared AS s"
+                           "\n      WHERE s.run_id OPERATOR(pg_catalog.=) '%s'\n        AND s.digest OPERATOR(pg_catalog.=) ",
                       plan->spared_run);
     plan_append_digest(out, plan);
     appendPQExpBufferStr(out, ") IS NULL");
@@ -67,19 +68,19 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
 
 void plan_append_held(PQExpBuffer out, const struct plan *plan)
 {
-    const char *separator = " AND (";
+    const char *separator = "\nAND (";
     appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
     if (plan->where_sql && !plan->where_freeable)
-        appendPQExpBuffer(out, " AND %s", plan->where_sql);
+        appendPQExpBuffer(out, "\nAND %s", plan->where_sql);
     if (plan->where_freeable) {
         appendPQExpBuffer(out, "%s%s IS NOT TRUE", separator, plan->where_sql);
-        separator = " OR ";
+        separator = "\n     OR ";
     }
     for (size_t i = 0; i < plan->guard_count; i++) {
         if (!plan->guards[i].freeable)
             continue;
         appendPQExpBuffer(out, "%s%s IS NOT FALSE", separator, plan->guards[i].sql);
-        separator = " OR ";
+        separator = "\n     OR ";
     }
     appendPQExpBufferChar(out, ')');
 }

@@ -8,7 +8,8 @@ bool plan_takes_keys(const struct plan_node *node)
     return node->orphan == NULL;
 }
 
-/* SET: the reference to NULL or to the new key, then what the policy sets besides. */
+/* SET: the reference to NULL or to the new key, then what the policy sets besides. The parameters have no casts, since an
+ * explicit cast cuts off what does not fit; without one, the column's type is assigned. */
 static void append_update(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                           const struct plan_edge *edge)
 {
@@ -16,8 +17,7 @@ static void append_update(PQExpBuffer out, const struct plan *plan, const struct
     const char *comma = "";
     appendPQExpBuffer(out, "UPDATE %s AS d SET ", node->table.ident);
     if (node->action == ACTION_REASSIGN) {
-        appendPQExpBuffer(out, "%s = $%d::%s", edge->columns[0], next++,
-                          catalog_column(&node->table, edge->names[0])->type);
+        appendPQExpBuffer(out, "%s = $%d", edge->columns[0], next++);
         comma = ", ";
     }
     for (size_t i = 0; node->action == ACTION_DETACH && i < edge->width; i++) {
@@ -28,7 +28,7 @@ static void append_update(PQExpBuffer out, const struct plan *plan, const struct
         comma = ", ";
     }
     for (size_t i = 0; i < node->set_count; i++)
-        appendPQExpBuffer(out, ", %s = $%d::%s", node->set[i].ident, next++, node->set[i].type);
+        appendPQExpBuffer(out, ", %s = $%d", node->set[i].ident, next++);
 }
 
 int plan_step_values(const struct plan_node *node, const char **values)
@@ -101,19 +101,6 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
                       node->table.ident);
     append_where(out, plan, node, edge);
     appendPQExpBufferStr(out, " FOR UPDATE OF d) AS locked");
-}
-
-void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                         size_t object)
-{
-    const char *alias = node->index == 0 ? "t" : "d";
-    appendPQExpBuffer(out, "SELECT %s.%s::pg_catalog.text AS value FROM %s AS %s WHERE %s.%s::pg_catalog.text <> '' AND ",
-                      alias, node->objects[object], node->table.ident, alias, alias,
-                      node->objects[object]);
-    if (node->index == 0)
-        plan_append_keys(out, plan, 1);
-    else
-        reach_append(out, plan, node, alias, LEAF_KEYS);
 }
 
 void plan_append_directories(PQExpBuffer out, const struct plan *plan)

@@ -89,7 +89,8 @@ static const char *yaml_quoted(struct plan *plan, const char *text)
 static void append_line(PQExpBuffer out, struct graph *g, const struct reference *ref, bool by_constraint)
 {
     const struct plan_edge *edge = &ref->edge;
-    bool root = strcmp(edge->table_oid, g->plan->nodes[0]->table.oid) == 0; /* a younger one stays */
+    /* Of the policy's own table, rows go only with others of it. */
+    bool root = strcmp(edge->table_oid, g->plan->nodes[0]->table.oid) == 0 && edge->parent->index != 0;
     bool shared = edge->parent->action == ACTION_DELETE_ORPHANS;
     bool self = strcmp(edge->table_oid, edge->parent->table.oid) == 0;
     bool can_detach = rule_can_detach(edge);

@@ -26,12 +26,31 @@ SELECT a.attrelid,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
        a.attnotnull,
        CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END AS base_type,
-       coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0) AS key_position
+       coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0) AS key_position,
+       CASE WHEN t.typcategory = 'S' THEN 'text'
+            WHEN CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+                 = ANY (ARRAY['pg_catalog.json', 'pg_catalog.jsonb']::pg_catalog.regtype[]) THEN 'json'
+            WHEN t.typcategory = 'A'
+             AND (SELECT e.typcategory = 'S' FROM pg_catalog.pg_type AS b JOIN pg_catalog.pg_type AS e ON e.oid = b.typelem
+                   WHERE b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END) THEN 'list'
+       END AS object_shape
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
   LEFT JOIN pg_catalog.pg_constraint AS k ON k.conrelid = a.attrelid AND k.contype = 'p'
  WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attrelid, a.attnum
+
+--- fits
+-- Has PostgreSQL convert a value as an UPDATE would when it assigns it, and touches no row: what does not fit fails.
+-- Without a type of its own the parameter takes the column's, and the conversion is done while the statement is planned.
+-- $1: the value.
+EXPLAIN UPDATE {table} SET {column} = $1 WHERE false
+
+--- is_there
+-- Whether the row is there that others are reassigned to. $1: its key, which fits the referencing column.
+SELECT EXISTS (
+       SELECT FROM {table} AS p
+        WHERE p.{column}{column_cast} {operator} {value}{value_cast} {collation})
 
 --- similar
 -- Tables whose names differ from a policy's only in case, in any schema. $1: the name without quotes.

@@ -24,16 +24,18 @@ SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsw
 --- look
 -- Has PostgreSQL say how it understands a condition: views and simple SQL functions are replaced by what they stand for,
 -- attribute notation and operators become calls. The row t comes out of a function, so that its table is read (and locked)
--- only where the condition reads it besides.
-EXPLAIN (VERBOSE, COSTS OFF)
+-- only where the condition reads it besides; that there seems to be one row makes subqueries look rows up for it.
+EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
 SELECT {condition}
   FROM pg_catalog.json_populate_recordset(NULL::{root}, '[]') AS t
+ WHERE t.{key} IS NULL
 
 --- look_at_table
 -- The same for a condition with system columns, which only rows of a table have.
-EXPLAIN (VERBOSE, COSTS OFF)
+EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
 SELECT {condition}
   FROM {root} AS t
+ WHERE t.{key} IS NULL
 
 --- tables_read
 -- The tables that the look before this, in the same transaction, had to lock: those that the condition reads.

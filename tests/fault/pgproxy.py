@@ -51,7 +51,7 @@ ACTIONS = ("drop_before", "drop_after", "drop_during", "drop_mid", "error", "fat
            "delay", "hold", "hang", "hang_after")
 LOSING = ("drop_after", "drop_during", "drop_mid", "hang_after")
 
-Seen = namedtuple("Seen", "connection kind sql")  # kind: query, parse, execute
+Seen = namedtuple("Seen", "connection kind sql at")  # kind: query, parse, execute; at: seconds
 
 
 class Dropped(Exception):
@@ -76,7 +76,7 @@ class Rule:
         """Lets go what the action hold keeps back."""
         self.released.set()
 
-    def wait(self, timeout=10):
+    def wait(self, timeout=float(os.environ.get("TEST_PATIENCE", 300))):
         """Waits until the rule has acted."""
         assert self.event.wait(timeout), f"rule {self.regex.pattern!r} did not fire"
 
@@ -220,6 +220,8 @@ class Connection:
                 if skipping and kind != b"S":
                     continue
                 skipping = False
+                if kind == b"X":
+                    self.linger()
                 rule = self.note(kind, body)
                 if rule:
                     rule.event.set()
@@ -249,6 +251,11 @@ class Connection:
     def after_doomed(self):
         if self.doom.action == "drop_during":
             self.close_client()
+
+    def linger(self):
+        """The client has gone; a busy server notices when it comes to it."""
+        while self.proxy.linger and not self.proxy.closed.wait(0.02):
+            pass
 
     def send_server(self, out):
         if out:
@@ -296,7 +303,7 @@ class Connection:
         else:
             if rule.action == "fatal":
                 # What was asked before it is answered first.
-                end = time.monotonic() + 0.3
+                end = time.monotonic() + 60
                 while time.monotonic() < end and any(p.kind != "S" for p in list(self.pending)):
                     time.sleep(0.005)
                 with self.lock:
@@ -396,16 +403,17 @@ class Connection:
 class PgProxy:
     """Listens on a unix socket of its own (or, tcp=True, on a port of 127.0.0.1).
 
-    latency: seconds added each way. refuse: true while new connections are closed at once.
+    latency: seconds added each way. refuse: true while new connections are closed at once (refused: how many).
+    linger: true while the server does not learn that a client has said good-bye.
     round_trips: how often a client sent something while nothing was outstanding, so had waited for
     all replies (exact with a latency of some milliseconds, else a flush in two parts may count
     twice). log: every Seen. connections: how many were made. cancels: cancel requests."""
 
     def __init__(self, server_host, server_port, tcp=False, latency=0.0):
         self.server_host, self.server_port = str(server_host), int(server_port)
-        self.latency, self.refuse = latency, False
+        self.latency, self.refuse, self.linger = latency, False, False
         self.rules, self.log = [], []
-        self.round_trips = self.connections = self.cancels = 0
+        self.round_trips = self.connections = self.cancels = self.refused = 0
         self.lock = threading.Lock()
         self.closed = threading.Event()
         self.live = set()
@@ -465,6 +473,7 @@ class PgProxy:
             except OSError:
                 return
             if self.refuse:
+                self.refused += 1
                 client.close()
                 continue
             with self.lock:
@@ -488,7 +497,7 @@ class PgProxy:
         """Logs SQL and returns the first rule that acts on it; every rule counts its hits."""
         sql = re.sub(r"\(\s+", "(", sql)
         with self.lock:
-            self.log.append(Seen(connection, kind, sql))
+            self.log.append(Seen(connection, kind, sql, time.monotonic()))
             on = "parse" if kind == "parse" else "execute"
             acting = [rule for rule in self.rules if rule.on == on and rule.acts_on(sql)]
             return acting[0] if acting else None

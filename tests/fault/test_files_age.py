@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from harness import PATIENCE, wait_until
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "files"))
 from sweeplib import DAY, box, driver, need_root  # noqa: E402,F401  pylint: disable=unused-import
 
@@ -117,11 +119,11 @@ def test_O1_a_signal_ends_the_sweep_in_order(box):
         box.file(f"d/f{i}")
     box.age_dirs()
     process = subprocess.Popen([driver(), "sweep", str(box.root), "--older", "604800",
-                                "--pause-every", "10", "--pause-ms", "50"],
+                                "--pause-every", "10", "--pause-ms", "3600000"],
                                stdout=subprocess.PIPE, text=True)
-    time.sleep(0.3)
+    wait_until(lambda: len(box.names()) < 500, what="the first pause")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert '"stopped":true' in out and '"limit":false' in out
     left = len(box.names())
     assert 1 < left < 501

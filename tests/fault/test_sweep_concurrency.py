@@ -40,6 +40,16 @@ def test_A6_O1_a_second_run_is_refused_and_names_the_first(world, proxy):
     assert world.db.count("pgsweep.runs") == 1
 
 
+def test_A6_the_lock_ends_with_the_run_not_with_its_server_process(world, proxy):
+    """A run right after another one is no second run at once, however late the server ends the session."""
+    world.through(proxy)
+    proxy.linger = True
+    first = world.run("--max-rows=5")
+    assert first.code == 0 and world.db.count("pg_stat_activity", "application_name LIKE 'pgsweep/%'") == 1, first
+    second = world.run()
+    assert second.code == 0 and world.left() == [] and world.recorded() == 20, second
+
+
 def test_A6_the_same_policy_in_two_databases_runs_at_once(world, proxy, server, home):
     world.through(proxy)
     rule = proxy.rule(LOCK, "hold", nth=1)
@@ -219,7 +229,7 @@ def test_J7_an_old_snapshot_does_not_matter(world):
 
 def test_O1_a_table_that_is_locked_away_is_no_endless_wait(world):
     hold(world.db, "LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
-    result = world.run("--retries=1", timeout=30)
+    result = world.run("--retries=1")
     assert result.code == 1, result
     assert "lock" in result.err and "hint" in result.err, result
     # The server may notice a moment later that the session is over.

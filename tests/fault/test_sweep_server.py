@@ -7,6 +7,8 @@ import pytest
 
 import harness
 from harness import wait_until
+from pgproxy import PgProxy
+from sweepworld import DELETES_ITEMS, World
 
 
 @pytest.fixture
@@ -24,7 +26,6 @@ def strategy(request):
 
 @pytest.fixture
 def restartable(own_server, home, policy_file, strategy):
-    from sweepworld import World
     database = harness.Database(own_server, "mine")
     runner = harness.Runner(database, home)
     yield World(database, runner, policy_file, strategy)
@@ -36,18 +37,26 @@ def test_O1_a_server_that_is_away_is_told(world):
     assert result.code == 3 and "cannot connect" in result.err and result.json()["exit_code"] == 3
 
 
-def test_J6_an_immediate_restart_is_survived_and_a_server_gone_for_good_is_told(restartable, own_server):
+def test_J6_an_immediate_restart_is_survived_and_a_server_gone_for_good_is_told(restartable, own_server, request):
     world = restartable
-    running = world.start("--pause=50 ms", chunk=2)
-    wait_until(lambda: world.gone() >= 4, what="a chunk")
+    proxy = PgProxy(own_server.host, own_server.port)
+    request.addfinalizer(proxy.close)
+    world.through(proxy)
+    rule = proxy.rule(DELETES_ITEMS, "hold", nth=3)
+    running = world.start("--pause=1 ms", chunk=2)  # with pauses, commits wait for the disk
+    rule.wait()
     own_server.restart("immediate")
+    rule.release()
     world.db.forget_connections()
-    world.check(running.wait(20))
+    world.check(running.wait())
     world.fill(range(1, 21), "30 days")
-    running = world.start("--pause=50 ms", "--retries=2", chunk=2)
-    wait_until(lambda: world.gone() >= 4, what="a chunk")
+    proxy.clear()
+    rule = proxy.rule(DELETES_ITEMS, "hold", nth=3)
+    running = world.start("--retries=2", "--pause=1 ms", chunk=2)
+    rule.wait()
     own_server.shutdown("immediate")
-    result = running.wait(30)
+    rule.release()
+    result = running.wait()
     own_server.startup()
     world.db.forget_connections()
     report = result.json()
@@ -59,12 +68,14 @@ def test_J6_an_immediate_restart_is_survived_and_a_server_gone_for_good_is_told(
     assert "did not finish" in " ".join(again.json()["remarks"])
 
 
-def test_J6_its_session_is_terminated_in_the_middle(world):
-    running = world.start("--pause=30 ms", chunk=2)
-    wait_until(lambda: world.gone() >= 4, what="a chunk")
-    for _ in range(2):
+def test_J6_its_session_is_terminated_in_the_middle(world, proxy):
+    world.through(proxy)
+    rules = [proxy.rule(DELETES_ITEMS, "hold", nth=nth) for nth in (3, 6)]
+    running = world.start(chunk=2)
+    for rule in rules:
+        rule.wait()
         world.db.sql("SELECT pg_terminate_backend(%s)", world.session())
-        time.sleep(0.1)
+        rule.release()
     world.check(running.wait())
 
 
@@ -73,14 +84,14 @@ def test_A6_J6_the_lost_session_still_holds_the_lock(world, proxy):
     world.hang_on(10)
     world.through(proxy)
     running = world.start()
-    wait_until(lambda: world.db.count("pg_stat_activity", "wait_event = 'PgSleep'"), what="the sleep")
+    world.db.wait_for_sleeper()
     for connection in list(proxy.live):
         connection.close_client()
     waiting = wait_until(lambda: len(proxy.executed("pg_terminate_backend")) > 0, what="the end of it")
     assert waiting
     running.signal(15)
     running.signal(15)
-    result = running.wait(20)
+    result = running.wait()
     assert result.json()["deleted"] == world.gone() == world.recorded()
     world.check_data()
 
@@ -133,7 +144,6 @@ def test_J7_range_costs_one_round_trip_a_chunk_and_locked_at_most_four(world, pr
 
 
 def test_O1_O2_a_standby_is_refused_and_can_be_previewed(own_server, home, policy_file):
-    from sweepworld import World
     database = harness.Database(own_server, "mine")
     runner = harness.Runner(database, home)
     world = World(database, runner, policy_file, "locked")

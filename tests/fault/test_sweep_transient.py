@@ -109,7 +109,7 @@ def test_J6_a_transient_error_that_never_goes_away_ends(world, proxy, action, ki
     """The culprits stand alone in the end, and are reported."""
     world.through(proxy)
     proxy.rule(DELETES_ITEMS, action, sqlstate=kind, times=None)
-    result = world.run("--retries=1", chunk=2, timeout=60)
+    result = world.run("--retries=1", chunk=2)
     report = world.check(result, left=range(1, 21), code=1, failed=20)
     assert {f["sqlstate"] for f in report["failures"]} == {kind}
 
@@ -119,7 +119,7 @@ def test_O1_when_every_chunk_costs_the_connection_the_run_ends(world, proxy, act
     """Not even a transaction that deletes nothing goes through: no row is to blame."""
     world.through(proxy)
     rule = proxy.rule(DELETES_ITEMS, action, nth=2, times=None)
-    result = world.run("--retries=2", timeout=30)
+    result = world.run("--retries=2")
     report = result.json()
     assert result.code == 3 and report["error"]
     assert rule.fired == 6  # the chunk twice, its first candidate twice, none at all twice

@@ -57,15 +57,14 @@ def enqueue(db, box, *names, root=None):
 
 
 def wait_for_end(db):
-    harness.wait_until(lambda: db.value("SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()"
-                                        " AND application_name LIKE 'pgsweep%%'"), what="the end of the session")
+    db.wait_for_no_session()
 
 
 def test_J6_O5_killed_between_commit_and_removal_the_next_run_finishes(jobs, pgsweep, box, start_pgsweep):
     """The look for rows that still name the directories comes after the commit; the view it meets sleeps."""
     add(jobs, box, *range(1, 6))
     sweep(pgsweep, box, "--dry-run")
-    jobs.sql("CREATE VIEW slow AS SELECT pg_sleep(60)::text AS name")
+    jobs.sql("CREATE VIEW slow AS SELECT pg_sleep(600)::text AS name")
     jobs.sql("""INSERT INTO pgsweep.object_sources VALUES ('other', 'directory', '"public"."slow"', '"name"')""")
     run = start_pgsweep("jobs", env={"TEMP_DIR": box.root})
     harness.wait_until(lambda: jobs.value("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), what="sleep")

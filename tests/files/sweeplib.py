@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from harness import PATIENCE
+
 HERE = pathlib.Path(__file__).resolve().parent
 DAY = 86400
 _driver = {}
@@ -103,7 +105,7 @@ class Box:
 
     # sweeping
 
-    def run(self, command, *args, root=None, user=None, nofile=None, env=None, timeout=120):
+    def run(self, command, *args, root=None, user=None, nofile=None, env=None, timeout=PATIENCE):
         argv = [driver(), command, str(root or self.root), *map(str, args)]
         if nofile:
             argv = ["sh", "-c", f"ulimit -n {nofile}; exec \"$@\"", "sh", *argv]

@@ -2,7 +2,6 @@
 -- table public."user", cutoff 2020-01-01 00:00:00+00: compared with 2020-01-01 00:00:00
 -- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index
 -- user_created_at)
--- RUN-ID stands for the id of the run
 
 -- count (dry run)
 -- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
@@ -39,7 +38,7 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
 going_0_user AS MATERIALIZED (
     SELECT b.*
       FROM old_0_user AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 ),
 going_1_account AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
@@ -59,7 +58,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_user AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -111,13 +110,13 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
 going_0_user AS MATERIALIZED (
     SELECT b.*
       FROM old_0_user AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_user AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -125,17 +124,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
         WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
-
--- record_spared (before the first chunk)
--- Writes down the keys of those rows before the first chunk, so that a lost connection or a crash of the server
--- changes nothing. $1: cutoff.
--- $1 cutoff
-INSERT INTO pgsweep.spared (run_id, digest)
-SELECT 'RUN-ID', pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-  FROM "public"."user" AS t
- WHERE t."created_at" < $1::timestamp without time zone AND (t.is_anonymous) AND ((EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE)
-ON CONFLICT DO NOTHING;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -147,8 +135,11 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."user" AS t
- WHERE t."created_at" < $1::timestamp without time zone AND (t.is_anonymous) AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp without time zone
+       AND (t.is_anonymous)
+       AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
+               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -157,7 +148,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
               WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = 'RUN-ID' AND s.digest = pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -172,8 +163,11 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."user" AS t
- WHERE t."created_at" < $1::timestamp without time zone AND (t.is_anonymous) AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp without time zone
+       AND (t.is_anonymous)
+       AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
+               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -182,7 +176,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
               WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = 'RUN-ID' AND s.digest = pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (t."created_at", t."id") > ($2::timestamp without time zone, $3::text) AND t."created_at" >= $2::timestamp without time zone
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
@@ -204,8 +198,11 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."session" AS d WHERE d."us
 SELECT t."id"::pg_catalog.text
   FROM "public"."user" AS t
  WHERE t."id" = ANY ($2::text[])
-   AND t."created_at" < $1::timestamp without time zone AND (t.is_anonymous) AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND t."created_at" < $1::timestamp without time zone
+       AND (t.is_anonymous)
+       AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
+               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -214,7 +211,7 @@ SELECT t."id"::pg_catalog.text
               WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = 'RUN-ID' AND s.digest = pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL;
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
 -- work_0_change (each chunk)
 -- public.account: Deletes or changes dependent rows.

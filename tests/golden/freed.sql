@@ -37,7 +37,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
 going_0_items AS MATERIALIZED (
     SELECT b.*
       FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 ),
 going_1_parts AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
@@ -50,7 +50,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -96,13 +96,13 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
 going_0_items AS MATERIALIZED (
     SELECT b.*
       FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -118,7 +118,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 INSERT INTO pgsweep.spared (run_id, digest)
 SELECT 'RUN-ID', pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND ((EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE)
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND ((EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE)
 ON CONFLICT DO NOTHING;
 
 -- begin (first chunk)
@@ -131,7 +132,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -140,7 +143,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
               WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = 'RUN-ID' AND s.digest = pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+       AND (SELECT true
+              FROM pgsweep.spared AS s
+             WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
+               AND s.digest OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -155,7 +162,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -164,7 +173,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
               WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = 'RUN-ID' AND s.digest = pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+       AND (SELECT true
+              FROM pgsweep.spared AS s
+             WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
+               AND s.digest OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
    AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
@@ -181,7 +194,9 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."parts" AS d WHERE d."item
 SELECT t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."id" = ANY ($2::bigint[])
-   AND t."created_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND t."created_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -190,7 +205,11 @@ SELECT t."id"::pg_catalog.text
               WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE AND (SELECT true FROM pgsweep.spared AS s WHERE s.run_id = 'RUN-ID' AND s.digest = pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL;
+                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+       AND (SELECT true
+              FROM pgsweep.spared AS s
+             WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
+               AND s.digest OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL;
 
 -- work_0_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.

@@ -38,7 +38,7 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
 going_0_jobs AS MATERIALIZED (
     SELECT b.*
       FROM old_0_jobs AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 ),
 going_1_job_logs AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
@@ -51,7 +51,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_jobs AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -99,13 +99,13 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
 going_0_jobs AS MATERIALIZED (
     SELECT b.*
       FROM old_0_jobs AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_jobs AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -124,9 +124,11 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
         'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -150,9 +152,11 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
         'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

@@ -34,7 +34,7 @@ WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
 going_0_moc_instructions AS MATERIALIZED (
     SELECT b.*
       FROM old_0_moc_instructions AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 ),
 going_1_moc_files AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
@@ -109,7 +109,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_moc_instructions AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -189,13 +189,13 @@ WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
 going_0_moc_instructions AS MATERIALIZED (
     SELECT b.*
       FROM old_0_moc_instructions AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_moc_instructions AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -210,7 +210,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."deleted_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -229,7 +230,8 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."deleted_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -267,7 +269,8 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
        END
   FROM "public"."moc_instructions" AS t
  WHERE t."id" = ANY ($2::bigint[])
-   AND t."deleted_at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND t."deleted_at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

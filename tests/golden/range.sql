@@ -35,13 +35,13 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
 going_0_items AS MATERIALIZED (
     SELECT b.*
       FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -83,13 +83,13 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
 going_0_items AS MATERIALIZED (
     SELECT b.*
       FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -103,7 +103,9 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff, $2 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.note IS NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (t.note IS NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -126,7 +128,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- stays.
 -- $1 cutoff, $2 to $3 last candidate of the chunk (created_at, id)
 DELETE FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.note IS NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (t.note IS NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -162,7 +166,9 @@ COMMIT;
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.note IS NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (t.note IS NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -187,7 +193,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 to $5 last candidate of the chunk
 -- (created_at, id)
 DELETE FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.note IS NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (t.note IS NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -224,7 +232,9 @@ COMMIT;
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.note IS NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (t.note IS NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -248,7 +258,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- stays.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id)
 DELETE FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.note IS NULL) AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND (t.note IS NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

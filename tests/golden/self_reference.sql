@@ -34,7 +34,7 @@ WITH RECURSIVE old_0_posts AS MATERIALIZED (
 going_0_posts AS MATERIALIZED (
     SELECT b.*
       FROM old_0_posts AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 ),
 losing_1_posts AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
@@ -69,7 +69,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_posts AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -128,13 +128,13 @@ WITH RECURSIVE old_0_posts AS MATERIALIZED (
 going_0_posts AS MATERIALIZED (
     SELECT b.*
       FROM old_0_posts AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_posts AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -153,7 +153,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."posts" AS t
- WHERE t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -177,7 +178,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."posts" AS t
- WHERE t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."at" < $1::timestamp with time zone
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -209,7 +211,8 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id
 -- later.
 -- $1 cutoff, $2 keys of the candidates (id)
 WITH gone AS (
-    SELECT FROM "public"."posts" AS d WHERE ((d."parent" = ANY ($2::bigint[]))) AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" OPERATOR(pg_catalog.=) d."parent" AND NOT (t."id" = ANY ($2::bigint[])) AND t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+    SELECT FROM "public"."posts" AS d WHERE ((d."parent" = ANY ($2::bigint[]))) AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" OPERATOR(pg_catalog.=) d."parent" AND NOT (t."id" = ANY ($2::bigint[])) AND t."at" < $1::timestamp with time zone
+    AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -218,7 +221,8 @@ WITH gone AS (
            WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
              AND l.kind OPERATOR(pg_catalog.=) 'row'
              AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE))) IS NOT TRUE AND (d."id" IN (SELECT t."id" FROM "public"."posts" AS t WHERE t."at" < $1::timestamp with time zone AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE))) IS NOT TRUE AND (d."id" IN (SELECT t."id" FROM "public"."posts" AS t WHERE t."at" < $1::timestamp with time zone
+    AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

@@ -36,7 +36,7 @@ WITH RECURSIVE old_0_tokens AS MATERIALIZED (
 going_0_tokens AS MATERIALIZED (
     SELECT b.*
       FROM old_0_tokens AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 ),
 going_1_relationships AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."entity_id"
@@ -105,7 +105,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_tokens AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -170,13 +170,13 @@ WITH RECURSIVE old_0_tokens AS MATERIALIZED (
 going_0_tokens AS MATERIALIZED (
     SELECT b.*
       FROM old_0_tokens AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.=) 0
+     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
        SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
          FROM old_0_tokens AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.<>) 0
+        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
         GROUP BY 2, 4
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
@@ -195,7 +195,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.submitted_at IS NOT NULL) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.submitted_at IS NOT NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -219,7 +221,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
- WHERE t."created_at" < $1::timestamp with time zone AND (t.submitted_at IS NOT NULL) IS FALSE AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+ WHERE t."created_at" < $1::timestamp with time zone
+       AND NOT (t.submitted_at IS NOT NULL)
+       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))

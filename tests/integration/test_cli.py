@@ -363,11 +363,11 @@ def test_unreadable_policy(jobs, pgsweep, policy_file, tmp_path):
     assert untouched(jobs)
 
 
-def shell(pgsweep, command):
+def shell(pgsweep, command, stdout=subprocess.PIPE):
     done = subprocess.run(["bash", "-c", command, harness.binary()], env=pgsweep.environment(),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30,
+                          stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=harness.PATIENCE,
                           cwd=pgsweep.home, check=False)
-    return harness.Result([command], done.returncode, done.stdout, done.stderr, 0)
+    return harness.Result([command], done.returncode, done.stdout or "", done.stderr, 0)
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
@@ -384,8 +384,18 @@ def test_closed_standard_streams_do_not_reach_the_connection(jobs, pgsweep, clos
     assert jobs.value("SELECT outcome FROM pgsweep.runs") == "done"
 
 
+def to_nobody(pgsweep, command):
+    """Its standard output is a pipe whose reader has gone."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        return shell(pgsweep, command, write)
+    finally:
+        os.close(write)
+
+
 def test_a_reader_that_goes_away_does_not_end_a_run(jobs, pgsweep):
-    result = shell(pgsweep, 'set -o pipefail; "$0" jobs --verbose --echo 2>&1 | exec true')
+    result = to_nobody(pgsweep, '"$0" jobs --verbose --echo 2>&1')
     assert result.code == 1, result
     assert jobs.count("jobs") == 2
     assert jobs.value("SELECT outcome FROM pgsweep.runs") == "done"
@@ -411,9 +421,9 @@ def test_strings_mean_the_same_whatever_the_database_says(jobs, pgsweep, policy_
 
 
 @pytest.mark.parametrize("command, codes", [
-    ("show mocs", (0, 141)), ("list", (0, 141)), ("objects list", (0, 141)), ("jobs --dry-run", (1,))])
+    ("show mocs", (0, -13)), ("list", (0, -13)), ("objects list", (0, -13)), ("jobs --dry-run", (1,))])
 def test_a_reader_of_a_listing_may_have_seen_enough(jobs, pgsweep, command, codes):
     """"| head": only the report of a sweep must reach somebody."""
     assert pgsweep("init", "-q").code == 0
-    result = shell(pgsweep, f'set -o pipefail; (sleep 0.2; "$0" {command}) | exec true')
+    result = to_nobody(pgsweep, f'"$0" {command}')
     assert result.code in codes and bool(result.err) == (1 in codes), result

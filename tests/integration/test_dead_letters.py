@@ -1,8 +1,10 @@
 """Dead letters: what could not go, how often it is tried, and what a person may do about it. M5."""
 import json
+import signal
 
 import pytest
 
+from harness import wait_until
 from objectsworld import Mocs
 from sweeping import policy, rows, run, spared
 
@@ -146,7 +148,7 @@ def test_M5_dry_run_agrees_about_parked_rows(plain):
     plain.allow()
     plain.add(4, bricks=1)
     dry = plain.run("--dry-run")
-    live = plain.run("--cutoff", dry["cutoff"])
+    live = plain.run("--cutoff", dry["cutoff"], code=1)  # keys of objects wait for a store
     assert plain.left() == [2] and rows(dry) == rows(live) and dry["eligible"] == live["eligible"] == 1
     assert spared(dry) == spared(live)
 
@@ -306,3 +308,55 @@ def test_M5_wrong_verbs_are_explained(plain):
     assert result.code == 2 and '"list"' in result.err
     assert plain.runner("dlq").code == 2
     assert plain.runner("dlq", "list", "a", "b").code == 2
+
+
+@pytest.fixture
+def blobs(db, pgsweep):
+    """Rows whose keys are longer than an entry of an index can be, but for what compression makes of them."""
+    assert pgsweep("init", "--quiet").code == 0
+    db.sql("CREATE TABLE blobs (id bytea PRIMARY KEY, at timestamptz); CREATE INDEX ON blobs (at);"
+           "INSERT INTO blobs SELECT decode(repeat(md5(n::text), 300), 'hex'), '2020-01-01' FROM generate_series(1, 4) n;"
+           "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+           " $$ BEGIN IF OLD.id = (SELECT id FROM public.blobs ORDER BY id LIMIT 1) THEN RAISE EXCEPTION 'no'; END IF; RETURN OLD; END $$;"
+           "CREATE TRIGGER refuse BEFORE DELETE ON blobs FOR EACH ROW EXECUTE FUNCTION refuse()")
+    return db
+
+
+def test_M5_key_of_thousands_of_bytes_is_a_letter_is_retried_discarded_and_obeyed(blobs, pgsweep, policy_file):
+    args = ("test", "--policy-dir", policy_file(policy("blobs")))
+    assert run(pgsweep, *args, code=1)["deleted"] == 3
+    letter, key = blobs.sql("SELECT id, key[1] FROM pgsweep.dead_letters")[0]
+    assert len(key) == 2 * 4800 + 2 and key == blobs.value("SELECT id::text FROM blobs")
+    for state, attempts in (("waiting", 2), ("waiting", 3), ("parked", 4)):
+        assert run(pgsweep, *args, code=1)["failed"] == 1
+        assert blobs.sql("SELECT state, attempts FROM pgsweep.dead_letters") == [(state, attempts)]
+    assert run(pgsweep, *args)["eligible"] == 0
+    assert pgsweep("dlq", "retry", str(letter)).code == 0
+    assert run(pgsweep, *args, code=1)["failed"] == 1
+    assert pgsweep("dlq", "discard", str(letter)).code == 0
+    blobs.sql("DROP TRIGGER refuse ON blobs")
+    report = run(pgsweep, *args)
+    assert spared(report) == {("dead letter", None): 1} and blobs.count("blobs") == 1
+    assert pgsweep("dlq", "retry", str(letter)).code == 0
+    assert run(pgsweep, *args)["deleted"] == 1 and blobs.sql("SELECT state FROM pgsweep.dead_letters") == [("closed",)]
+
+
+@pytest.mark.parametrize("guard", ["t.n < 0", "EXISTS (SELECT FROM holds WHERE n = t.n)"])
+@pytest.mark.parametrize("transaction", ["chunk", "row"])
+def test_M5_discard_while_the_run_is_on_is_obeyed_by_every_chunk_after_it(
+        db, pgsweep, start_pgsweep, policy_file, guard, transaction):
+    """No row has a letter when the run starts; a person discards two while it waits between two chunks."""
+    assert pgsweep("init", "--quiet").code == 0
+    db.sql("CREATE TABLE t (n int PRIMARY KEY, at timestamptz); CREATE INDEX ON t (at); CREATE TABLE holds (n int);"
+           "INSERT INTO t SELECT n, '2020-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 30) n;"
+           "INSERT INTO pgsweep.dead_letters (policy, key, error, run_id)"
+           " SELECT 'test', ARRAY[n::text], 'x', 'old' FROM unnest('{20,30}'::int[]) n")
+    letters = db.column("SELECT id FROM pgsweep.dead_letters")
+    directory = policy_file(policy(guards=[{"name": "g", "unless": guard}], transaction=transaction))
+    running = start_pgsweep("test", "--policy-dir", directory, "--chunk", "5", "--pause", "1 s", "--format=json")
+    wait_until(lambda: db.count("t") <= 25, what="the first chunk")
+    running.signal(signal.SIGSTOP)
+    assert pgsweep("dlq", "discard", *[str(letter) for letter in letters]).code == 0
+    running.signal(signal.SIGCONT)
+    report = running.wait().json()
+    assert db.column("SELECT n FROM t ORDER BY n") == [20, 30] and report["deleted"] == 28

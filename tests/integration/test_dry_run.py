@@ -102,5 +102,5 @@ def test_dry_run_beside_a_live_lock_and_open_transactions(jobs, pgsweep):
     """It waits for nobody's row locks and sees only what is committed."""
     other = jobs.connect(autocommit=False).cursor()
     other.execute("DELETE FROM job_logs; UPDATE jobs SET status = 'running'")
-    assert rows(run(pgsweep, "jobs", "--dry-run", timeout=10)) == {"public.jobs": 100, "public.job_logs": 300}
+    assert rows(run(pgsweep, "jobs", "--dry-run")) == {"public.jobs": 100, "public.job_logs": 300}
     other.connection.rollback()

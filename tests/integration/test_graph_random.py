@@ -1,5 +1,9 @@
-"""Random graphs of tables, rules and rows, swept and compared with a model that knows nothing of SQL."""
+"""Random graphs of tables, rules and rows, swept and compared with a model that knows nothing of SQL.
+
+GRAPHS: how many (60); GRAPH_SEED: the number of the first (0). A failure is repeated with GRAPHS=1 GRAPH_SEED=its number.
+"""
 import collections
+import os
 import random
 
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from sweeping import init, policy, run
 
 ROOT = "t0"
+SEEDS = range(int(os.environ.get("GRAPH_SEED", 0)), int(os.environ.get("GRAPH_SEED", 0)) + int(os.environ.get("GRAPHS", 60)))
 SHARED = "delete_orphans"
 RULES = ["NO ACTION", "CASCADE", "SET NULL", "RESTRICT", "NO ACTION DEFERRABLE INITIALLY DEFERRED"]
 
@@ -35,10 +40,37 @@ class Table:
         return self.rows[row][ref.name]
 
 
+class Guard:
+    """Spares a root row if the table has such a row: one that refers to it, or one whose id is some steps from its own."""
+
+    def __init__(self, table, ref, step, rest):
+        self.table, self.ref, self.step, self.rest = table, ref, step, rest
+
+    def sql(self):
+        key = f"x.{self.ref.name} = t.id" if self.ref else f"x.id = t.id + {self.step}"
+        return f"EXISTS (SELECT FROM {self.table.name} x WHERE {key} AND x.id % 3 = {self.rest})"
+
+    def spares(self, row):
+        return any((self.table.refers(other, self.ref) == row if self.ref else other == row + self.step)
+                   and other % 3 == self.rest for other in self.table.rows)
+
+
+def make_guards(rng, tables):
+    """They look at tables that the policy deletes from, or takes a reference out of."""
+    guards = []
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        table = rng.choice(tables)
+        refs = [ref for ref in table.refs if ref.parent is tables[0]]
+        guards.append(Guard(table, rng.choice([*refs, None]), rng.choice([-1, 1, 2]), rng.randint(0, 2)))
+    return guards
+
+
 def self_reference(rng, table):
     """A row may refer to any of its table, itself too."""
     if rng.random() < 0.35:
-        own = "detach" if table.name == ROOT or rng.random() < 0.3 else None
+        own = "detach" if rng.random() < 0.3 else None
+        if table.name == ROOT:
+            own = rng.choice(["detach", "keep", "delete"])
         table.refs.append(Ref("self", table, action=own))
 
 
@@ -58,7 +90,7 @@ def make_layers(rng):
         if action == "delete":
             self_reference(rng, table)
             for ref in refs[1:]:
-                ref.own = "detach" if rng.random() < 0.2 else None
+                ref.own = rng.choice([None, None, None, None, "detach", "keep"])
         tables.append(table)
     if len(tables) > 1 and tables[-1].action == "delete" and rng.random() < 0.3:
         tables[0].refs.append(Ref("back", tables[-1], action="detach"))
@@ -143,17 +175,32 @@ def orphans(one, users, gone):
     return linked - follow(one, (used | outside) & linked)
 
 
-def model(tables, shared, hanging):
+def spared_by_keep(tables, alone):
+    """Does a row of any table keep what goes with a candidate?"""
+    return any(table.action_of(ref) == "keep" and table.refers(row, ref) in alone[ref.parent.name]
+               for table in tables for ref in table.refs for row in table.rows)
+
+
+def with_all_descendants(root, candidates):
+    """Along a reference of the root to itself that is deleted along, a row goes if all that refer to it do."""
+    before = None
+    while before != (before := len(candidates)):
+        for ref in root.refs:
+            if ref.parent is root and ref.own == "delete":
+                candidates -= {root.refers(row, ref) for row in set(root.rows) - candidates}
+    return candidates
+
+
+def model(tables, shared, hanging, guards):
     """(what is left as {table: {id: refs}}, rows by table and action)."""
     def empty():
         return {t.name: set() for t in [*tables, *shared, *hanging]}
-    keepers = [t for t in tables if t.action == "keep"]
     gone = empty()
     for row, values in tables[0].rows.items():
         alone = spread(tables, {**empty(), ROOT: {row}})
-        if values["old"] and not any(k.refers(r, ref) in alone[ref.parent.name]
-                                     for k in keepers for r in k.rows for ref in k.refs):
+        if values["old"] and not spared_by_keep(tables, alone) and not any(guard.spares(row) for guard in guards):
             gone[ROOT].add(row)
+    with_all_descendants(tables[0], gone[ROOT])
     gone = spread(tables, gone)
     for n, one in enumerate(shared):
         gone[one.name] = orphans(one, [t for t in tables if t.action == "delete"] + shared[:n], gone)
@@ -177,7 +224,7 @@ def outcome(tables, gone):
         for ref in table.refs:
             for row in left[table.name]:
                 if table.refers(row, ref) in gone[ref.parent.name]:
-                    assert table.action_of(ref) in ("detach", "reassign")
+                    assert table.action_of(ref) in ("detach", "reassign"), (table.name, ref.name)
                     left[table.name][row][ref.name] = 1 if table.action == "reassign" else None
                     loses.add((row, ref.own and ref.name, group(ref)))
         for _ in loses:
@@ -231,27 +278,34 @@ def told(report):
     return +counts
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_D2_O2_random_graph_ends_as_the_model_says(db, pgsweep, policy_file, seed):
+@pytest.mark.parametrize("seed", SEEDS)
+def test_D2_O2_random_graph_ends_as_the_model_says(db, pgsweep, policy_file, seed, request):
     rng = random.Random(seed)
     tables = make_layers(rng)
     shared, hanging = make_shared(rng, tables)
+    if any(ref.own == "delete" for ref in tables[0].refs):
+        request.applymarker(pytest.mark.xfail(strict=True, reason="refused until there is a way to do it"))
     every = [*tables, *shared, *hanging]
     fill(rng, every)
     build(db, rng, every)
     init(pgsweep)
-    left, counts = model(tables, shared, hanging)
+    guards = make_guards(rng, tables)
     entries = listed(every)
     rng.shuffle(entries)
-    transaction, chunk = rng.choice(["row", "chunk"]), rng.choice([1, 2, 5, 100])
-    directory = policy_file(policy(ROOT, dependents=entries, transaction=transaction))
+    transaction, chunk = rng.choice(["row", "chunk"]), rng.choice([1, 1, 3, "auto"])
+    named = [{"name": f"g{n}", "unless": guard.sql()} for n, guard in enumerate(guards)]
+    directory = policy_file(policy(ROOT, dependents=entries, transaction=transaction, guards=named))
     args = ("--policy-dir", directory, "--chunk", chunk)
-    about = (entries, transaction, chunk)
-    dry = run(pgsweep, "test", "--dry-run", *args)
-    live = run(pgsweep, "test", *args, "--cutoff", dry["cutoff"])
-    for table in every:
-        want = [{"id": row, **{r.name: values[r.name] for r in table.refs}} for row, values in left[table.name].items()]
-        assert found(db, table) == want, (table.name, about)
-    assert told(dry) == counts, about
-    assert told(live) == counts, about
-    assert run(pgsweep, "test", *args)["deleted"] == 0
+    # What the first run has made free, the second one takes.
+    for number in range(3):
+        left, counts = model(tables, shared, hanging, guards)
+        about = (number, entries, named, transaction, chunk)
+        dry = run(pgsweep, "test", "--dry-run", *args)
+        live = run(pgsweep, "test", *args, "--cutoff", dry["cutoff"])
+        for table in every:
+            want = [{"id": row, **{r.name: values[r.name] for r in table.refs}}
+                    for row, values in left[table.name].items()]
+            assert found(db, table) == want, (table.name, about)
+            table.rows = left[table.name]
+        assert told(dry) == counts, about
+        assert told(live) == counts, about

@@ -115,6 +115,24 @@ def test_O2_policy_whose_guards_read_other_tables_pays_nothing(pairs, pgsweep, p
     assert spared(live) == {("g", None): 1} and not server_log.matching("INSERT INTO pgsweep.spared")
 
 
+OWN = "EXISTS (SELECT FROM b WHERE b.a1 = t.id AND b.id %% 2 = 0 %s)"
+
+
+@pytest.mark.parametrize("unless, affected", [
+    (OWN % "", False), (OWN % "AND b.id > 0 OR false", False), (OWN % "OR b.a2 = t.id", True),
+    ("EXISTS (SELECT FROM b WHERE NOT (b.a1 = t.id) AND b.id = 1)", True), ("EXISTS (SELECT FROM b WHERE b.a1 = t.id + 1)", True),
+    ("EXISTS (SELECT FROM b WHERE (b.a1 = t.id) IS NOT TRUE AND b.id = 1)", True), ("t.id IN (SELECT a1 FROM b)", True),
+    (OWN % "" + " AND EXISTS (SELECT FROM b WHERE b.id = 1)", True), ("EXISTS (SELECT FROM b WHERE b.a1 = t.id AND b.a2 = t.id)", False),
+    (OWN % "AND EXISTS (SELECT FROM b AS c WHERE c.id = b.id)", True),
+    ("EXISTS (SELECT FROM b AS t WHERE t.a1 = t.id)", True), (OWN % "AND b.a2::text <> ' OR '", False)])
+def test_O2_guard_about_the_row_and_its_own_dependents_pays_nothing(pairs, pgsweep, policy_file, server_log, unless, affected):
+    """Rows of b that refer to a row by b_a1_fkey go with it, so no other deletion can end what they spare."""
+    pairs.sql("ALTER TABLE b DROP CONSTRAINT b_a2_fkey")
+    text = policy("a", "created_at", dependents=[BY_FIRST], guards=[{"name": "g", "unless": unless}])
+    preview_and_run(pgsweep, "test", "--policy-dir", policy_file(text), "--chunk", "7")
+    assert bool(server_log.matching("INSERT INTO pgsweep.spared")) == affected
+
+
 def test_O2_guard_that_a_deletion_makes_true_spares_late(pairs, pgsweep, policy_file):
     """The other direction: what was a candidate at the start is looked at again before it goes."""
     text = policy("a", "created_at", dependents=WAYS["guard"]["dependents"],

@@ -18,6 +18,8 @@ import time
 
 import pytest
 
+from harness import PATIENCE, signal_is_pending, wait_until
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, os.path.join(ROOT, "tests", "s3"))
 from s3server import S3Server  # noqa: E402
@@ -44,7 +46,7 @@ def server():
 
 @pytest.fixture
 def s3(server):
-    server.configure(secretAccessKey=server.secret, region=server.region, sessionToken=None, delayMs=0, keepAliveMs=60000)
+    server.configure(secretAccessKey=server.secret, region=server.region, sessionToken=None, delayMs=0, held=False, keepAliveMs=60000)
     server.reset()
     server.clear()
     return server
@@ -61,7 +63,7 @@ def delete(driver, env, objects, **options):
     """objects: keys of bucket "media", or pairs of bucket (None: a value to resolve) and key."""
     pairs = [("media", o) if isinstance(o, str) else o for o in objects]
     process = start(driver, env, **options)
-    out, err = process.communicate(json.dumps(pairs), timeout=60)
+    out, err = process.communicate(json.dumps(pairs), timeout=PATIENCE)
     assert process.returncode == 0, err
     for secret in (env.get("AWS_SECRET_ACCESS_KEY"), env.get("AWS_SESSION_TOKEN")):
         assert not secret or (secret not in out and secret not in err)
@@ -74,15 +76,13 @@ def begin(driver, s3, keys, **options):
     process.stdin.write(json.dumps([("media", key) for key in keys]))
     process.stdin.close()
     process.stdin = None
-    deadline = time.monotonic() + 20
-    while not s3.log() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.2)
+    wait_until(s3.log, what="the first request")
+    time.sleep(0.2)  # time for the answer, where there is one
     return process
 
 
 def end(process):
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -379,10 +379,9 @@ def test_O5_server_down_in_the_middle(driver, s3):
 
 def test_O5_server_that_hangs(driver, s3):
     s3.fault("hang")
-    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     reply = delete(driver, s3.environment(), ["h"], timeout_ms=1500)
     assert outcomes(reply) == {"h": "retryable"} and errors(reply)[0].startswith("Timeout: ")
-    assert time.monotonic() - began < 6
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime < 0.7  # it waits, it does not spin
 
@@ -390,31 +389,31 @@ def test_O5_server_that_hangs(driver, s3):
 @pytest.mark.parametrize("fault, signals", [("slowdown", 1), ("hang", 2)])
 def test_O5_a_stop_ends_waiting(driver, s3, fault, signals):
     s3.fault(fault, count=100)
-    process = begin(driver, s3, [f"n/{i:05}" for i in range(9000)], requests=1, backoff_ms=5000)
-    began = time.monotonic()
+    process = begin(driver, s3, [f"n/{i:05}" for i in range(9000)], requests=1, backoff_ms=3600000, timeout_ms=3600000)
     for _ in range(signals):
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.15)
-    reply = end(process)
-    assert time.monotonic() - began < 2
+        wait_until(lambda: process.poll() is not None or not signal_is_pending(process.pid, signal.SIGTERM))
+    reply = end(process)  # not after an hour
     assert set(outcomes(reply).values()) == {"stopped"} and len(s3.log()) == 1
     assert all(error.startswith("Stopped: ") for error in errors(reply))
 
 
 def test_O5_one_stop_ends_a_hang_after_a_few_seconds(driver, s3):
     s3.fault("hang", count=100)
-    process = begin(driver, s3, ["a", "b"])
+    process = begin(driver, s3, ["a", "b"], timeout_ms=3600000)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     reply = end(process)
-    assert 4 < time.monotonic() - began < 8
+    assert time.monotonic() - began > 4  # nor after an hour
     assert set(outcomes(reply).values()) == {"stopped"}
 
 
 def test_O5_a_stop_waits_for_what_is_in_flight(driver, s3):
-    s3.configure(delayMs=800)
+    s3.configure(held=True)
     process = begin(driver, s3, [f"n/{i:05}" for i in range(3000)], requests=1)
     process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)  # time to do the wrong thing
+    s3.configure(held=False)
     assert end(process)["deleted"] == 1000 and len(s3.log()) == 1
 
 

@@ -179,6 +179,8 @@ async function serve(req, res) {
   const entry = { method: req.method, url: req.url, host: req.headers.host, busy, bytes: body.length, port: req.socket.remotePort };
   log.push(entry);
   try {
+    // Held back until the test lets go of it.
+    while (config.held) await new Promise(resolve => setTimeout(resolve, 10));
     if (config.delayMs) await new Promise(resolve => setTimeout(resolve, config.delayMs));
     let reply;
     try {

@@ -70,7 +70,7 @@ class S3Server:
         if self.process:
             self.process.stdin.close()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -107,7 +107,7 @@ class S3Server:
     def _control(self, method, path, body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.control_port}{path}", data=body,
                                          method=method)
-        with _open(request, timeout=30) as reply:
+        with _open(request, timeout=300) as reply:
             return reply.read()
 
     def _path(self, bucket, key):

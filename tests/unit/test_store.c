@@ -349,7 +349,7 @@ int main(void)
     Suite *suite = suite_create("store");
     TCase *tests = tcase_create("all");
     tcase_add_checked_fixture(tests, set_up, unit_teardown);
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 600);
     tcase_add_test(tests, test_M3_nothing_set_is_not_configured);
     tcase_add_test(tests, test_M3_environment_and_precedence);
     tcase_add_test(tests, test_M3_aws_without_an_endpoint);

@@ -208,7 +208,7 @@ int main(void)
     Suite *suite = suite_create("store_wire");
     TCase *tests = tcase_create("all");
     tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 600);
     tcase_add_test(tests, test_M3_body_escapes_keys);
     tcase_add_test(tests, test_O5_reply_entries);
     tcase_add_test(tests, test_O5_reply_cut_anywhere_is_refused);
