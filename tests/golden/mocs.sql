@@ -284,12 +284,27 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 -- work_0_collect (each candidate)
 -- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" IN (SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[]))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[])))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
 
 -- work_1_queue (each candidate)
 -- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT t."thumbnail_url"::pg_catalog.text AS value FROM "public"."moc_instructions" AS t WHERE t."thumbnail_url"::pg_catalog.text <> '' AND t."id" = ANY ($1::bigint[])) AS v;
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       $8::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT t."thumbnail_url"::pg_catalog.text AS value
+        FROM "public"."moc_instructions" AS t
+       WHERE t."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND t."id" = ANY ($1::bigint[])
+  ) AS v;
 
 -- work_2_lock_rows (each candidate)
 -- public.moc_parts_lists: Locks dependent rows, so that nothing can refer to them or change them before they are
@@ -299,14 +314,29 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_parts_lists" AS d WHE
 
 -- work_3_queue (each candidate)
 -- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT d."s3_key"::pg_catalog.text AS value FROM "public"."moc_files" AS d WHERE d."s3_key"::pg_catalog.text <> '' AND ((d."moc_id" = ANY ($1::bigint[])))) AS v;
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       $8::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."s3_key"::pg_catalog.text AS value
+        FROM "public"."moc_files" AS d
+       WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND ((d."moc_id" = ANY ($1::bigint[])))
+  ) AS v;
 
 -- work_4_change (each candidate)
 -- public.moc_parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id), $2 value that the policy sets
 WITH gone AS (
-    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2::text WHERE d."parts_list_id" IN (SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[]))))
+    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2 WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[])))))
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
@@ -393,13 +423,43 @@ SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_ca
 
 -- work_12_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."image_url"::pg_catalog.text AS value FROM "public"."gallery_images" AS d WHERE d."image_url"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
+-- that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $1::pg_catalog.text,
+       $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."image_url"::pg_catalog.text AS value
+        FROM "public"."gallery_images" AS d
+       WHERE d."image_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+  ) AS v;
 
 -- work_13_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."thumbnail_url"::pg_catalog.text AS value FROM "public"."gallery_images" AS d WHERE d."thumbnail_url"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
+-- that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $1::pg_catalog.text,
+       $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."thumbnail_url"::pg_catalog.text AS value
+        FROM "public"."gallery_images" AS d
+       WHERE d."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+  ) AS v;
 
 -- work_14_delete_orphans (each candidate)
 -- public.gallery_images: Deletes the shared rows that nothing refers to any more.
