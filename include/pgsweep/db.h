@@ -62,6 +62,13 @@ bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *
 bool db_set_async(struct db *db, bool async, struct error *err);
 bool db_is_async(const struct db *db);
 
+/* Plans every execution of a prepared statement for its parameters, also on reconnections: a generic plan of a
+ * partitioned table locks every partition with every execution. */
+bool db_set_custom_plans(struct db *db, bool custom, struct error *err);
+
+/* Forgets the prepared statements of this connection, so that others may take their names. */
+bool db_forget_statements(struct db *db, struct error *err);
+
 /* What a commit that waits, waits for: the value of synchronous_commit. */
 const char *db_synchronous_commit(const struct db *db);
 

@@ -230,7 +230,8 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
                    report->failed;
     if (report->limit)
-        fprintf(out, "  stopped at %s; %s\n", report->limit, left_text(report, scratch, left));
+        fprintf(out, "  stopped at %s; %s%s eligible rows are left for the next run\n", report->limit,
+                report->left >= REPORT_LEFT_MAX ? "at least " : "", text_count(scratch, report->left));
     int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
         fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
