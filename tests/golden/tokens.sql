@@ -242,7 +242,7 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
 -- public.relationships: Locks dependent rows before anything reads them: nothing can refer to them or change them
 -- before they are deleted.
 -- $1 keys of the candidates (token)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."relationships" AS d WHERE (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE) FOR UPDATE OF d) AS locked;
 
 -- work_1_collect (each chunk)
 -- public.entities: Locks the shared rows that the rows in hand refer to, and remembers them.
@@ -256,7 +256,7 @@ SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_ca
 SELECT pg_catalog.set_config('pgsweep.r0',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."product_id"::pg_catalog.text, d."entity_id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
-  FROM "public"."relationships" AS d WHERE (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+  FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
 
 -- work_3_change (each chunk)
 -- public.relationships: Deletes or changes dependent rows.
