@@ -102,6 +102,7 @@ struct plan_node {
     size_t set_count;
     struct plan_object *objects;
     size_t object_count;
+    const char *obstacle; /* a trigger or rule that can keep rows from going without an error ("trigger x"), or NULL */
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
@@ -176,6 +177,9 @@ struct plan {
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
+    const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
+    const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
+    bool partitioned;         /* a table of the plan is */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
@@ -193,6 +197,12 @@ struct plan_request {
  * refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
+
+/* A statement that fails unless the plan's tables are what they were when the plan was made, and what it is for; owned
+ * by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that
+ * has changed the tables it is free of races: what would add a foreign key waits for that transaction. */
+char *plan_check_sql(const void *ctx);
+char *plan_check_why(const void *ctx);
 
 /* The predicate of a candidate, for a root row called t; parameter $1 is cutoff_value. The one
  * predicate of count, dry run and deletion. */
@@ -252,6 +262,19 @@ int plan_step_values(const struct plan_node *node, const char **values);
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge);
 
+/* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of their number. */
+void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
+
+/* "table AS d WHERE ...": the rows that the step acts on, for a FROM; of a shared table (edge NULL) the rows in hand. */
+void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                         const struct plan_edge *edge);
+
+/* For the last look before COMMIT, where no constraint stands behind a reference: the values of a row alias that other
+ * rows refer to (of_parent) or that it refers by, as texts; and the condition that a row a refers to one with the
+ * values in the JSON array r.v (or, for_parent, that one with those values refers to the row a). */
+void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent, const char *alias);
+void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_parent);
+
 /* True when statements about node take the key arrays as parameters. */
 bool plan_takes_keys(const struct plan_node *node);
 
@@ -308,6 +331,7 @@ struct plan_kept {
 struct plan_counts {
     int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
     int64_t eligible;  /* candidates that would go */
+    int64_t old_enough; /* estimates only: rows older than the cutoff, whatever condition and guards say of them */
     int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
@@ -324,7 +348,7 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
 /* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
 char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
 
-/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
  * rows is not estimated. A negative number: the planner gave none. */
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                    struct error *err);
@@ -341,6 +365,9 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
  * that shared table (without it). Owned by ctx. */
 const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
                                               const struct plan_node *orphan, size_t *count);
+
+/* True when rows of the node are deleted. */
+bool plan_deletes(const struct plan_node *node);
 
 /* True when the action changes rows: anything but keep and ignore. */
 bool plan_acts(const struct plan_node *node);

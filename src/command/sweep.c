@@ -56,6 +56,7 @@ static bool read_budget(struct run *run, struct error *err)
     budget->max_rows = policy->max_rows.value ? atoll(policy->max_rows.value) : 0;
     budget->max_failed = policy->max_failed.value ? atoll(policy->max_failed.value) : SWEEP_MAX_FAILED;
     budget->verbose = command_logs_each(run->options);
+    budget->allow_missing_index = run->options->allow_missing_index;
     if (run->options->retries && !text_to_count(run->options->retries, 1000, &n))
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);

@@ -269,6 +269,14 @@ void reach_append_list(PQExpBuffer out, const char *alias, const char *const *co
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
                        const char *alias, enum leaf leaf);
 
+/* The fingerprint of the whole database, owned by ctx; of the plan's tables (into the plan), with the one of the
+ * database at the same moment (owned by the plan). */
+bool fingerprint_database(void *ctx, struct db *db, char **fingerprint, struct error *err);
+bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, struct error *err);
+
+/* Finds what can keep rows of the nodes from going without an error. */
+bool fingerprint_obstacles(struct plan *plan, struct db *db, struct error *err);
+
 /* Adds a line of advice. */
 void plan_note(struct plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

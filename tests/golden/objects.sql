@@ -159,22 +159,58 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
--- work_0_queue (each chunk)
--- public.items: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT t."s3_key"::pg_catalog.text AS value FROM "public"."items" AS t WHERE t."s3_key"::pg_catalog.text <> '' AND t."id" = ANY ($1::bigint[])) AS v;
+-- work_0_lock_rows (each chunk)
+-- public.parts: Locks dependent rows before anything reads them: nothing can refer to them or change them before they
+-- are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
 
 -- work_1_queue (each chunk)
--- public.parts: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT d."s3_key"::pg_catalog.text AS value FROM "public"."parts" AS d WHERE d."s3_key"::pg_catalog.text <> '' AND ((d."item_id" = ANY ($1::bigint[])))) AS v;
+-- public.items: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       $8::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT t."s3_key"::pg_catalog.text AS value
+        FROM "public"."items" AS t
+       WHERE t."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND t."id" = ANY ($1::bigint[])
+  ) AS v;
 
--- work_2_change (each chunk)
+-- work_2_queue (each chunk)
+-- public.parts: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       $8::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."s3_key"::pg_catalog.text AS value
+        FROM "public"."parts" AS d
+       WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND ((d."item_id" = ANY ($1::bigint[])))
+  ) AS v;
+
+-- work_3_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]);
 
--- work_3_delete_root (each chunk)
+-- work_4_delete_root (each chunk)
 -- public.items: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."items" AS t
@@ -194,6 +230,41 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
+-- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each chunk)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.
