@@ -353,8 +353,8 @@ char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, 
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                    struct error *err);
 
-/* Whether there are statistics of the node's table; an estimate without them is a guess. */
-bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
+/* Which tables have no statistics, by node index: an estimate of them is a guess. Only those that the policy acts on. */
+bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without, struct error *err);
 
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
