@@ -90,7 +90,8 @@ static bool estimate_shared(struct estimates *e, const struct plan_node *node, s
         if (!estimate_node(e, child, err))
             return false;
         double part = share(e, child), referring = e->rows[child->index], product = part;
-        for (double k = 2; rows >= 1 && k <= referring / rows && product * rows >= 0.5; k++)
+        int64_t each = rows >= 1 ? (int64_t)(referring / rows) : 0;
+        for (int64_t k = 2; k <= each && product * rows >= 0.5; k++)
             product *= part;
         sum += product * (referring < rows ? referring : rows);
     }
