@@ -91,7 +91,7 @@ static bool estimate_shared(struct estimates *e, const struct plan_node *node, s
             return false;
         double part = share(e, child), referring = e->rows[child->index], product = part;
         int64_t each = rows >= 1 ? (int64_t)(referring / rows) : 0;
-        for (int64_t k = 2; k <= each && product * rows >= 0.5; k++)
+        for (int64_t k = 2; k <= each && part < 1 && product * rows >= 0.5; k++)
             product *= part;
         sum += product * (referring < rows ? referring : rows);
     }
