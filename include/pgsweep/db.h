@@ -112,17 +112,16 @@ int64_t db_rows_affected(const struct db_rows *rows);
 bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err);
 
-/* Runs one SQL text with one parameter for each of the values, in one round trip. rows[i] is NULL where
- * that failed: this is for reading ahead, and tells no reasons. Fails when the connection is lost. */
-bool db_query_each(struct db *db, const void *ctx, const char *sql, const char *const *values, size_t count,
-                   struct db_rows **rows, struct error *err);
-
 /* The same as db_query for a prepared statement. */
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err);
 
 /* Has the server parse and analyse one statement without running or keeping it: finds its errors. */
 bool db_check(struct db *db, const char *sql, struct error *err);
+
+/* The same for several statements, in one round trip. failed: which of them is the first that fails (count, when the
+ * connection was lost). */
+bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed, struct error *err);
 
 /* The same, and says which types (oids) the server takes its parameters $1... to have: into types, up to count. */
 bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);

@@ -78,7 +78,7 @@ bool plan_counts_apart(const struct plan *plan, const struct plan_node *node)
         return false;
     bool apart = node->edge_count > 1;
     for (size_t i = 0; i < plan->node_count; i++)
-        apart = apart || (order_is_deleted(plan->nodes[i]) && strcmp(plan->nodes[i]->table.oid, node->table.oid) == 0);
+        apart = apart || (order_is_deleted(plan->nodes[i]) && order_same_rows(plan, &plan->nodes[i]->table, &node->table));
     return apart;
 }
 
@@ -90,7 +90,7 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
     appendPQExpBufferStr(out, " AND ");
     reach_append(out, plan, node, "d", LEAF_LATER);
     appendPQExpBufferStr(out, " IS NOT TRUE");
-    if (reach_append_table(deleted, plan, node->table.oid, node, false, "d", LEAF_GOING))
+    if (reach_append_table(deleted, plan, &node->table, node, false, "d", LEAF_GOING))
         appendPQExpBuffer(out, " AND %s IS NOT TRUE", deleted->data);
     destroyPQExpBuffer(deleted);
 }

@@ -302,7 +302,7 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_files" AS d WHERE d."
 -- work_3_collect (each candidate)
 -- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" IN (SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[]))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[])))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
 
 -- work_4_queue (each candidate)
 -- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
@@ -348,7 +348,7 @@ SELECT $2::pg_catalog.text,
 -- public.moc_parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id), $2 value that the policy sets
 WITH gone AS (
-    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2 WHERE d."parts_list_id" IN (SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[]))))
+    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2 WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[])))))
     RETURNING 1
 )
 SELECT pg_catalog.count(*),

@@ -221,7 +221,7 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."shown" AS d WHERE d."item
 -- work_1_collect (each chunk)
 -- public.images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."images" AS s WHERE (s."id" IN (SELECT l2."image_id" FROM public.shown AS l2 WHERE ((l2."item_id" = ANY ($1::bigint[]))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."images" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l2."image_id" FROM public.shown AS l2 WHERE ((l2."item_id" = ANY ($1::bigint[])))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
 
 -- work_2_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.

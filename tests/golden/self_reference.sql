@@ -204,7 +204,7 @@ SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."po
 -- public.replies (replies_up_fkey): Locks dependent rows before anything reads them: nothing can refer to them or
 -- change them before they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id" IN (WITH RECURSIVE r3 AS (SELECT b3."id" FROM "public"."replies" AS b3 WHERE ((b3."up" IN (SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[])))))) UNION SELECT c3."id" FROM "public"."replies" AS c3 JOIN "public"."replies" AS a3 ON ((a3."id" OPERATOR(pg_catalog.=) c3."up")) JOIN r3 ON a3."id" = r3."id") SELECT * FROM r3) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id" = ANY (ARRAY (WITH RECURSIVE r3 AS (SELECT c3."id" FROM "public"."replies" AS c3 WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[]))))) UNION SELECT c3.* FROM r3 AS a CROSS JOIN LATERAL (SELECT c3."id" FROM "public"."replies" AS c3 WHERE a."id" OPERATOR(pg_catalog.=) c3."up" OFFSET 0) AS c3) SELECT r3."id" FROM r3)) FOR UPDATE OF d) AS locked;
 
 -- work_2_count (each chunk)
 -- public.posts (of public.posts): Counts rows that lose a reference, each once: it may lose several, or be deleted
@@ -221,7 +221,7 @@ WITH gone AS (
            WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
              AND l.kind OPERATOR(pg_catalog.=) 'row'
              AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE))) IS NOT TRUE AND (d."id" IN (SELECT t."id" FROM "public"."posts" AS t WHERE t."at" < $1::timestamp with time zone
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE OFFSET 0))) IS NOT TRUE AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" = d."id" AND t."at" < $1::timestamp with time zone
     AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
@@ -231,7 +231,7 @@ WITH gone AS (
            WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
              AND l.kind OPERATOR(pg_catalog.=) 'row'
              AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE)) IS NOT TRUE
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE OFFSET 0))) IS NOT TRUE
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
@@ -246,7 +246,7 @@ UPDATE "public"."posts" AS d SET "parent" = NULL WHERE d."parent" = ANY ($1::big
 -- work_4_change (each chunk)
 -- public.replies (replies_up_fkey): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."replies" AS d WHERE d."id" IN (WITH RECURSIVE r3 AS (SELECT b3."id" FROM "public"."replies" AS b3 WHERE ((b3."up" IN (SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[])))))) UNION SELECT c3."id" FROM "public"."replies" AS c3 JOIN "public"."replies" AS a3 ON ((a3."id" OPERATOR(pg_catalog.=) c3."up")) JOIN r3 ON a3."id" = r3."id") SELECT * FROM r3);
+DELETE FROM "public"."replies" AS d WHERE d."id" = ANY (ARRAY (WITH RECURSIVE r3 AS (SELECT c3."id" FROM "public"."replies" AS c3 WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[]))))) UNION SELECT c3.* FROM r3 AS a CROSS JOIN LATERAL (SELECT c3."id" FROM "public"."replies" AS c3 WHERE a."id" OPERATOR(pg_catalog.=) c3."up" OFFSET 0) AS c3) SELECT r3."id" FROM r3));
 
 -- work_5_change (each chunk)
 -- public.replies (replies_post_fkey): Deletes or changes dependent rows.
