@@ -180,6 +180,8 @@ struct plan {
     const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
     const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
+    struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
+    size_t uncovered_count;      /* the partition */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
@@ -355,6 +357,10 @@ bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, stru
 
 /* Whether there are statistics of the node's table; an estimate without them is a guess. */
 bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
+
+/* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge: of plan->uncovered). */
+bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
+                          struct error *err);
 
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,

@@ -1,6 +1,7 @@
 /* pgsweep POLICY: from the command line to the report. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "internal.h"
@@ -149,6 +150,21 @@ static bool note_guesses(struct run *run, struct error *err)
     return true;
 }
 
+/* How many rows the run would leave behind in partitions that lack a foreign key. */
+static bool note_uncovered(struct run *run, struct error *err)
+{
+    for (size_t i = 0; i < run->plan->uncovered_count && !run->report->signal; i++) {
+        const struct plan_edge *edge = &run->plan->uncovered[i];
+        int64_t rows;
+        if (!plan_count_uncovered(run->db, run->plan, edge, &rows, err))
+            return false;
+        if (rows > 0)
+            report_remark(run->report, "%s: %" PRId64 " rows would refer to rows of %s that are gone", edge->table, rows,
+                          edge->parent->table.label);
+    }
+    return true;
+}
+
 /* What stands for the id of the run in statements that are only printed. */
 static const char ANY_RUN[] = "RUN-ID";
 
@@ -176,7 +192,7 @@ static bool preview(struct run *run, struct error *err)
         return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&
                echo_statements(run, err);
     }
-    if (count_all(run, true, err))
+    if (count_all(run, true, err) && note_uncovered(run, err))
         return report->signal || echo_statements(run, err);
     if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
         error_hint(err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");

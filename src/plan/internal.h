@@ -109,6 +109,9 @@ bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
  * that is. */
 bool graph_follows(const struct plan *plan, const struct reference *ref, enum policy_action *action);
 
+/* The policy is no file of the operator's, which "show X > X.yaml" would empty. */
+bool policy_is_built_in(const struct policy *policy);
+
 /* Notes that nobody decided about the reference; graph_check_undecided refuses, with the lines that would decide. */
 void graph_refuse(struct graph *g, const struct reference *ref);
 bool graph_check_undecided(struct graph *g, struct error *err);

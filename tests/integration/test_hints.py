@@ -171,3 +171,21 @@ def test_O2_the_hint_for_a_built_in_policy_makes_a_file_of_it(db, pgsweep, polic
     result = pgsweep("jobs", "--dry-run")
     assert result.code == 4 and "pgsweep show jobs > DIR/jobs.yaml" in result.err, result
     decided(pgsweep, policy_file, pgsweep("show", "jobs").out, name="jobs")
+
+
+def test_O2_a_condition_that_does_not_fit_is_edited_in_the_policy_that_it_is_in(world, pgsweep, policy_file):
+    directory = policy_file(HEAD + "where: t.nonsense = 1\n")
+    result = pgsweep("test", "--dry-run", "--policy-dir", directory)
+    assert result.code == 2 and "pgsweep show" not in result.err and f"Say in {directory}/test.yaml" in result.err, result
+
+
+def test_O4_the_index_that_a_refusal_asks_for_can_be_created_as_printed(world, pgsweep, policy_file):
+    world.sql("CREATE TABLE \"It's\" (t int REFERENCES t ON DELETE CASCADE, filler text);"
+              "INSERT INTO \"It's\" SELECT 3, repeat('x', 900) FROM generate_series(1, 9000)")
+    directory, _ = decided(pgsweep, policy_file, HEAD)
+    refused = pgsweep("test", "--policy-dir", directory)
+    assert refused.code == 4, refused
+    for statement in re.findall(r"hint: (CREATE INDEX .*?;)", refused.err):
+        world.sql(statement.replace("CONCURRENTLY ", ""))
+    run(pgsweep, "test", "--policy-dir", directory)
+    assert world.count("t") == 2
