@@ -400,3 +400,8 @@ class ServerLog:
     def matching(self, regex, application="pgsweep"):
         """The statements that match a regular expression (case-insensitive)."""
         return [s for s in self.statements(application) if re.search(regex, s, re.I | re.S)]
+
+
+def keys_wait(report):
+    """The exit code of a run without a store that would be 0 with one: 1 where keys of objects wait for it."""
+    return int((report["objects"]["waiting"] or 0) > 0 and any("no object store" in r for r in report["remarks"]))

@@ -97,9 +97,16 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
 
 /* INSERT INTO the object queue of what select (a SELECT of one text column called value) finds.
  * Parameters from number first on: run id, policy, source, kind ("object", "directory"), root (of
- * directories, else NULL). */
-enum { QUEUE_PARAMS = 5 };
+ * directories, else NULL), endpoint and bucket (queue_binding). */
+enum { QUEUE_PARAMS = 7 };
 void queue_append_insert(PQExpBuffer out, const char *select, int first);
+
+/* The store and bucket that the environment names: objects that are queued now belong to them. NULL where it names
+ * none, or where it cannot be understood; a drain says so. Owned by ctx. */
+void queue_binding(const void *ctx, const char **endpoint, const char **bucket);
+
+/* False where PGSWEEP_S3_ALIASES cannot be right: a row that names an object by such a URL would not protect it. */
+bool queue_check_settings(struct error *err);
 
 /* The key of the dead letter of an entry of the queue, as SQL over its columns: the whole value, and what else
  * tells it from others of the same value. */
@@ -111,8 +118,9 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first);
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);
 
 /* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
- * report's objects. What the store refuses stays queued, with a remark: that is no error. Must not be
- * called inside a transaction. False: the database failed. */
+ * report's objects. What the store refuses stays queued, with a remark: that is no error, but
+ * report_objects_failed tells. Objects that were queued for another store or bucket stay as they are. Must not be called
+ * inside a transaction. False: the database failed. */
 bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err);
 
 /* The same for the working directories that are queued, below the roots of this host. What is in use or

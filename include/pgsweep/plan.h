@@ -20,6 +20,7 @@ struct plan_column {
     bool not_null;
     unsigned base_type; /* oid; of a domain, that of its base type */
     int key_position;   /* 1-based place in the primary key, or 0 */
+    const char *object_shape; /* see plan_object_read_shape */
 };
 
 struct plan_table {
@@ -72,6 +73,21 @@ struct plan_assignment {
     const char *value; /* NULL: NULL */
 };
 
+/* How a column holds the names of stored objects. */
+enum plan_object_shape {
+    OBJECT_TEXT, /* one text */
+    OBJECT_LIST, /* an array of texts */
+    OBJECT_JSON, /* json or jsonb: the texts that a path finds */
+};
+
+/* A column that names stored objects. */
+struct plan_object {
+    const char *ident; /* quoted */
+    const char *name;
+    const char *path;  /* of OBJECT_JSON; else "" */
+    enum plan_object_shape shape;
+};
+
 /* A table that the policy touches: the root, or a dependent. */
 struct plan_node {
     int index; /* in plan->nodes; 0 is the root */
@@ -84,8 +100,7 @@ struct plan_node {
     size_t edge_count;
     struct plan_assignment *set; /* for detach and reassign */
     size_t set_count;
-    const char **objects; /* quoted columns that name stored objects */
-    const char **object_names;
+    struct plan_object *objects;
     size_t object_count;
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
@@ -240,6 +255,18 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
 /* True when statements about node take the key arrays as parameters. */
 bool plan_takes_keys(const struct plan_node *node);
 
+/* The shape of an object column as the server tells it ("text", "list", "json"; NULL: none of these). False: a
+ * column of that type, with or without a path, names no objects. */
+bool plan_object_read_shape(const char *told, const char *path, enum plan_object_shape *shape);
+
+/* The SQL expression that tells it, of the oid of a type (an SQL expression). Owned by ctx. */
+char *plan_object_shape_sql(const void *ctx, const char *type);
+
+/* SQL for the set of texts that a column (an SQL expression) of that shape holds, to stand behind LATERAL; NULL for
+ * OBJECT_TEXT. strict: what the path finds and is no text is an error, so that the row stays and a person looks.
+ * Owned by ctx. */
+char *plan_object_texts(const void *ctx, const struct plan_object *object, const char *column, bool strict);
+
 /* SELECT of the values of one object column of node (the root too) among the rows in hand; ends in its
  * WHERE. Parameters: the key arrays, if the node takes them. */
 void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
@@ -281,6 +308,7 @@ struct plan_kept {
 struct plan_counts {
     int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
     int64_t eligible;  /* candidates that would go */
+    int64_t old_enough; /* estimates only: rows older than the cutoff, whatever condition and guards say of them */
     int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
@@ -297,7 +325,7 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
 /* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
 char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
 
-/* Estimates total, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
+/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
  * rows is not estimated. A negative number: the planner gave none. */
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                    struct error *err);

@@ -60,6 +60,12 @@ struct policy_guard {
     struct setting by;     /* SQL: what the spared are counted by; may be NULL */
 };
 
+/* A column that names stored objects. */
+struct policy_object {
+    struct setting column;
+    struct setting path; /* of json and jsonb: an SQL/JSON path to the texts; NULL: the value itself */
+};
+
 /* column = value, for rows that are detached; value NULL is SQL's NULL. */
 struct policy_assignment {
     const char *column;
@@ -82,7 +88,7 @@ struct policy_dependent {
     enum policy_action action;
     struct setting via;        /* for ACTION_DELETE_ORPHANS: the table whose rows refer to this one */
     struct setting to;         /* for ACTION_REASSIGN: the key that the rows refer to from then on */
-    struct setting *objects;   /* columns that name stored objects */
+    struct policy_object *objects; /* columns that name stored objects */
     size_t object_count;
     struct setting count_as;   /* what the metrics call the rows; may be NULL */
     struct policy_assignment *set;
@@ -115,7 +121,7 @@ struct policy {
     size_t guard_count;
     struct policy_reference *references;
     size_t reference_count;
-    struct setting *objects; /* columns of the table itself that name stored objects */
+    struct policy_object *objects; /* columns of the table itself that name stored objects */
     size_t object_count;
     struct policy_dependent *dependents;
     size_t dependent_count;

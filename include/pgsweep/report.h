@@ -26,7 +26,9 @@ struct report_objects {
     int64_t queued;  /* keys that entered the queue with their rows */
     int64_t deleted;
     int64_t in_use;  /* not deleted: a row that stays names the object */
-    int64_t foreign; /* not deleted: not in a configured bucket */
+    int64_t foreign; /* not deleted: not in a configured bucket; those of earlier runs too */
+    int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one, or for none */
+    int64_t held;    /* not deleted: nobody can tell whether a row names the object */
     int64_t failed;  /* will be tried again */
     int64_t dead;    /* tried often enough: a dead letter now */
     int64_t waiting; /* in the queue when the run ended; -1: not known */
@@ -90,6 +92,7 @@ struct report {
     int64_t retries;
     struct report_objects objects;
     struct report_directories directories;
+    bool undrained;       /* objects or directories wait, and could not be dealt with at all */
     const struct files_report *files; /* of a policy of kind files; NULL: of rows */
     const char *file_roots;           /* where, and older than what: for the heading */
     const char *file_cutoff;
@@ -124,6 +127,10 @@ void report_add_failure(struct report *report, const char *key, const struct err
 void report_remark(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same about a queue that could not be drained: the exit code is 1 then. */
+void report_note_undrained(struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Adds alerts for what the policy's limits say: too many failed, too many dead letters. */
 void report_check_alerts(struct report *report);
 
@@ -138,6 +145,9 @@ const char *report_counted(const struct report *report, size_t node, int64_t *su
  * the last success is carried over from the old file when this run was none. False, with SWEEP_USAGE,
  * when the file cannot be written. */
 bool report_write_metrics(const struct report *report, const char *path, struct error *err);
+
+/* Objects that were not deleted although no row names them, or nobody can tell. */
+int64_t report_objects_failed(const struct report *report);
 
 /* Working directories that did not go as they should have. Not those in use or protected: that is as
  * it should be. */

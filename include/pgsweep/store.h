@@ -44,6 +44,21 @@ enum store_setup {
 enum store_setup store_config_load(const void *ctx, const struct store_options *options,
                                    struct store_config **config, struct error *err);
 
+/* The same without credentials: enough to resolve values, not for store_new. */
+enum store_setup store_config_load_place(const void *ctx, const struct store_options *options,
+                                         struct store_config **config, struct error *err);
+
+/* Checks PGSWEEP_S3_ALIASES, where it is set. False: it cannot be right, or there is no bucket that it could be about;
+ * err says what and where. Quiet about all other settings. */
+bool store_check_aliases(struct error *err);
+
+/* The store, under a name that stays the same while its objects do: the endpoint's URL, "aws", or the partition of AWS
+ * ("aws-cn", "aws-us-gov"), whatever the region. Owned by the config. */
+const char *store_config_place(const struct store_config *config);
+
+/* The configured buckets; the first one owns plain keys. Owned by the config. */
+char *const *store_config_buckets(const struct store_config *config, size_t *count);
+
 /* "bucket media at https://s3.example.com, region eu-west-1" for a log line: no credentials. */
 char *store_config_describe(const void *ctx, const struct store_config *config);
 
@@ -58,32 +73,32 @@ struct store_location {
     const char *bucket; /* STORE_OBJECT: owned by the config */
     char *key;          /* STORE_OBJECT: owned by ctx; NUL-terminated, never empty */
     char *reason;       /* STORE_FOREIGN: why; owned by ctx; holds no secret part of the value */
+    char *path;         /* STORE_FOREIGN: of a URL that does not tell whose object it is (the host is unknown, or the URL is
+                         * broken), the decoded path without a slash in front: it may end in a key of ours. Else NULL */
+    bool relative;      /* the value names no store: a key, or s3:// */
 };
 
 /* The object that value names:
  *   - "s3://bucket/key": the key is taken literally, as the AWS command line does;
+ *   - an http(s) URL below an alias (PGSWEEP_S3_ALIASES);
  *   - an http(s) URL, path style or virtual-host style, of an AWS host or of the configured
  *     endpoint (host and port must match, the case of the host does not matter). The path is
  *     percent-decoded ('+' stays '+', RFC 3986), the query string and the fragment are dropped;
  *   - "//host/path": as such a URL when host looks like a host name (has a dot or a port);
  *   - a value that begins with another scheme ("gs://", "data:...", "arn:..."): foreign;
- *   - anything else is a key of the first configured bucket, taken literally, never decoded.
+ *   - anything else is a key, taken literally, never decoded: of the bucket given, or of the first configured one.
  * Foreign too: another bucket, no key after the bucket, a bad percent escape, a user name or a dot
  * segment in a URL ("..": browsers and S3 do not agree on what it names). */
 struct store_location store_resolve(const void *ctx, const struct store_config *config,
                                     const char *value);
+struct store_location store_resolve_in(const void *ctx, const struct store_config *config, const char *default_bucket,
+                                       const char *value);
 
-/* The other way round: texts that stand for all values that name the object. Each such value, unless it
- * percent-encodes ASCII letters or digits, is one of them, or
- *   - a URL without percent escapes in its path, and the same as one of them from the path on, up to a
- *     query string or fragment;
- *   - a URL with some, and the path has the same ASCII letters and digits (whatever their case), and
- *     characters beyond ASCII either all in escapes or all bare, as the path of one of them.
- * So a database can look for the rows that may name an object, and store_resolve says which do. Returns
- * how many; owned by ctx. */
-enum { STORE_SPELLINGS_MAX = 13 };
+/* The other way round: a value that names the object (STORE_OBJECT), or may name it (path), is the first of these texts as
+ * it stands or behind "s3://BUCKET/", or it is a URL whose decoded path ends with one of them, at a slash. So a database can
+ * look for the rows that may name an object, and store_resolve says which do. Returns how many; owned by ctx. */
 size_t store_spellings(const void *ctx, const struct store_config *config, const struct store_location *where,
-                       char *spellings[STORE_SPELLINGS_MAX]);
+                       char ***spellings);
 
 /* Opens nothing yet: connections are made when needed and kept for the life of the store. config
  * must outlive it. Owned by ctx; talloc_free closes it. False and err when libcurl cannot start. */

@@ -37,6 +37,7 @@ static void print_drains(const struct report *report, bool json)
     const struct report_directories *d = &report->directories;
     const struct count object_counts[] = {
         {"deleted", "deleted", o->deleted}, {"in_use", "still in use", o->in_use}, {"foreign", "foreign", o->foreign},
+        {"elsewhere", "of another store or bucket", o->elsewhere}, {"held", "perhaps in use", o->held},
         {"failed", "failed", o->failed}, {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
     const struct count directories[] = {
         {"removed", "removed", d->removed}, {"kept", "kept", d->kept}, {"in_use", "still named by a row", d->in_use},
@@ -64,13 +65,13 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
     struct effects *effects = effects_open(ctx, db, false);
-    if (!queue_drain(effects, report, name, err) || !queue_drain_directories(effects, report, name, err))
+    if (!queue_check_settings(err) || !queue_drain(effects, report, name, err) || !queue_drain_directories(effects, report, name, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);
     for (size_t i = 0; i < report->remark_count; i++)
         fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
-    if (report->objects.failed + report->objects.dead > 0)
+    if (report->undrained || report_objects_failed(report) > 0)
         return error_set(err, SWEEP_SOME_FAILED, "some objects could not be deleted");
     if (report_directories_failed(report) > 0)
         return error_set(err, SWEEP_SOME_FAILED, "some working directories could not be removed");

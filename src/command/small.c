@@ -71,7 +71,7 @@ int command_show(const struct cli_options *options, struct error *err)
     bool about_sql = options->dbname || options->host || options->port || options->user || options->echo ||
                      options->password || options->no_password || options->cutoff || options->allow_missing_index;
     if (!options->sql && about_sql) {
-        error_set(err, SWEEP_USAGE, "without --sql, pgsweep show does not connect: it takes no option of a connection or a run");
+        error_set(err, SWEEP_USAGE, "pgsweep show takes options of a connection or of a run only with --sql");
         return done(ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
     }
     if (options->sql) {

@@ -273,7 +273,8 @@ static bool sweep_locked(struct run *run, struct error *err)
 
 static bool sweep(struct run *run, struct error *err)
 {
-    if (!state_check(run->db, err) || !run_lock(run->db, run->policy->name, err))
+    if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
+        !run_lock(run->db, run->policy->name, err))
         return false;
     bool ok = sweep_locked(run, err);
     run_unlock(run->db, run->policy->name);

@@ -121,16 +121,19 @@ static int compare_text(const void *a, const void *b)
 static bool mark_in_use(struct removal *r, struct error *err)
 {
     const char **names = mem_array(r->ctx, const char *, r->count + 1);
-    struct db_rows *sources;
+    struct source *sources;
+    size_t source_count;
     for (size_t i = 0; i < r->count; i++)
         names[i] = r->entries[i].name;
     const char *params[] = {db_array(r->ctx, names, r->count)};
-    if (!queue_sources(r->effects->db, r->ctx, "directory", &sources, err))
+    if (!sources_read(r->effects->db, r->ctx, "directory", &sources, &source_count, err))
         return false;
-    for (int s = 0; s < db_rows_count(sources); s++) {
-        const char *table = db_rows_get(sources, s, 0);
-        const char *column = db_rows_get(sources, s, 1);
-        const char *sql = survivors_sql(r->ctx, table, column, db_rows_get(sources, s, 2));
+    for (size_t s = 0; s < source_count; s++) {
+        if (sources[s].state != SOURCE_THERE)
+            return error_set(err, SWEEP_SOME_FAILED, "%s", source_trouble(r->ctx, &sources[s]));
+        const char *table = sources[s].table;
+        const char *column = sources[s].column;
+        const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);
         struct db_rows *rows;
         if (!db_query(r->effects->db, r->ctx, sql, 1, params, &rows, err))
             return error_prefix(err, "looking whether %s.%s still names a directory", table, column);
@@ -303,11 +306,8 @@ static bool note_entries(struct removal *r, const struct entries *list, int64_t 
 static bool settle(struct removal *r, struct error *err)
 {
     struct report_directories *sums = &r->report->directories;
-    const char *params[] = {db_array(r->ctx, r->done, r->done_count)};
-    return (r->done_count == 0 ||
-            effects_query(r->effects, r->ctx, "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
-                          1, params, NULL, err)) &&
-           queue_mark_foreign(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count, err) &&
+    return queue_remove(r->effects, r->ctx, r->done, r->done_count, err) &&
+           queue_note_held(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count, "foreign", err) &&
            note_entries(r, &r->failed, &sums->failed, err) && note_entries(r, &r->busy, &sums->busy, err);
 }
 

@@ -1,6 +1,5 @@
 /* Draining the object queue: after the rows are gone for good, and between transactions only. A key
  * leaves the queue when its object is gone, is still in use, or has become a dead letter. */
-#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,17 +7,22 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
-/* At most this many keys are in memory at a time, and looked for in the tables together. */
-enum { BATCH = 10000, FOREIGN_TOLD = 5 };
+/* A batch is in memory, and looked for in all rows, at a time. A wave of it is with the store at a time: before each but the
+ * first, the rows that are new since then are looked at. */
+enum { BATCH = 50000, WAVE = 4000, TOLD = 5 };
 
 struct drain {
     struct effects *effects;
     struct report *report;
     const struct store_config *config;
     struct store *store;
-    void *ctx; /* of the batch in hand */
+    const char *policy;  /* NULL: of all policies */
+    const char *buckets; /* an array */
+    const char *after;   /* the last id of the batches before: none is looked at twice */
+    void *ctx;           /* of the batch in hand */
     struct queue_item *items;
     size_t count;
 };
@@ -45,55 +49,29 @@ static void entries_add(struct entries *entries, const struct queue_item *item, 
     entries->places[entries->count++] = place;
 }
 
-static bool fetch(struct drain *d, const char *policy, struct error *err)
+/* The values in the order of the columns of the template "due". */
+static bool fetch(struct drain *d, struct error *err)
 {
-    static const char sql[] =
-        "SELECT id, value FROM pgsweep.object_queue"
-        " WHERE kind = 'object' AND state = 'queued' AND next_attempt <= pg_catalog.now()"
-        "   AND ($1::pg_catalog.text IS NULL OR policy = $1) ORDER BY id LIMIT $2::pg_catalog.int8";
-    const char *params[] = {policy, mem_printf(d->ctx, "%d", BATCH)};
+    const char *params[] = {d->policy, store_config_place(d->config), d->buckets, d->after, mem_printf(d->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(d->effects->db, d->ctx, sql, 2, params, &rows, err))
+    if (!db_query(d->effects->db, d->ctx, template_fill(d->ctx, QUEUE, "due", NULL), 5, params, &rows, err))
         return false;
     d->count = (size_t)db_rows_count(rows);
     d->items = mem_array(d->ctx, struct queue_item, d->count + 1);
     for (size_t i = 0; i < d->count; i++) {
         struct queue_item *item = &d->items[i];
-        item->id = db_rows_get(rows, (int)i, 0);
-        item->value = db_rows_get(rows, (int)i, 1);
-        item->where = store_resolve(d->ctx, d->config, item->value);
+        *item = (struct queue_item){.id = db_rows_get(rows, (int)i, 0), .value = db_rows_get(rows, (int)i, 1),
+                                    .policy = db_rows_get(rows, (int)i, 2), .state = db_rows_get(rows, (int)i, 4),
+                                    .last_error = db_rows_get(rows, (int)i, 5)};
+        item->where = store_resolve_in(d->ctx, d->config, db_rows_get(rows, (int)i, 3), item->value);
     }
     return true;
 }
 
-static bool remove_done(struct drain *d, const struct entries *done, struct error *err)
+static void tell_stays(struct drain *d, int64_t *counter, const struct queue_item *item, const char *why)
 {
-    const char *params[] = {db_array(d->ctx, done->ids, done->count)};
-    return done->count == 0 || effects_query(d->effects, d->ctx,
-                                             "DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[])",
-                                             1, params, NULL, err);
-}
-
-/* The value of a foreign object for a person: no user name or password, no query string (signatures). */
-static char *shown(const void *ctx, const char *value)
-{
-    const char *start = strstr(value, "//");
-    size_t length = strcspn(value, start ? "?#" : "");
-    char *text = mem_check(talloc_strndup(ctx, value, length));
-    if (start && (size_t)(start - value) < length) {
-        size_t head = (size_t)(start - value) + 2;
-        const char *end = text + head + strcspn(text + head, "/");
-        const char *at = memrchr(text + head, '@', (size_t)(end - text) - head);
-        if (at)
-            text = mem_printf(ctx, "%.*s%s", (int)head, text, at + 1);
-    }
-    return text_escape(ctx, text, strlen(text));
-}
-
-static void tell_foreign(struct drain *d, const struct queue_item *item)
-{
-    if (++d->report->objects.foreign <= FOREIGN_TOLD)
-        report_remark(d->report, "object \"%s\" is not deleted: %s", shown(d->ctx, item->value), item->where.reason);
+    if (++*counter <= TOLD)
+        report_remark(d->report, "object \"%s\" is not deleted: %s", queue_shown(d->ctx, item->value), why);
 }
 
 /* Notes the failures; those that were tried often enough become dead letters. */
@@ -153,75 +131,161 @@ static void ask_store(struct drain *d, struct queue_item **asked, size_t n, stru
     d->report->objects.deleted += count_objects(objects, deleted);
 }
 
-/* One batch through the store. *progress: something left the queue. */
-static bool settle_batch(struct drain *d, bool *progress, struct error *err)
+/* Settles what does not go to the store: *free has the rest, *n of them. */
+static bool settle_others(struct drain *d, struct queue_item **items, size_t count, struct queue_item **free, size_t *n,
+                          struct error *err)
 {
-    struct entries done = entries_new(d), foreign = entries_new(d), failed = entries_new(d);
-    struct queue_item **asked = mem_array(d->ctx, struct queue_item *, d->count + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < d->count; i++) {
-        struct queue_item *item = &d->items[i];
-        if (item->where.kind == STORE_FOREIGN) {
-            entries_add(&foreign, item, item->where.reason, NULL);
-            tell_foreign(d, item);
-        } else if (item->where.kind == STORE_NOTHING || item->in_use) {
+    struct report_objects *sums = &d->report->objects;
+    struct entries done = entries_new(d), foreign = entries_new(d), held = entries_new(d);
+    *n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct queue_item *item = items[i];
+        bool object = item->where.kind == STORE_OBJECT;
+        const char *why = object ? item->why : item->where.reason;
+        bool known = why && item->last_error && strcmp(why, item->last_error) == 0;
+        if (object && item->verdict == VERDICT_FREE) {
+            free[(*n)++] = item;
+        } else if (item->where.kind == STORE_NOTHING || (object && item->verdict == VERDICT_IN_USE)) {
             entries_add(&done, item, NULL, NULL);
-            d->report->objects.in_use += item->in_use;
+            sums->in_use += object;
         } else {
-            asked[n++] = item;
+            tell_stays(d, object ? &sums->held : &sums->foreign, item, why);
+            if (!known || strcmp(item->state, object ? "queued" : "foreign") != 0)
+                entries_add(object ? &held : &foreign, item, why, NULL);
         }
     }
-    ask_store(d, asked, n, &done, &failed);
-    *progress = done.count + foreign.count > 0;
-    return queue_mark_foreign(d->effects, d->ctx, foreign.ids, foreign.texts, foreign.count, err) && remove_done(d, &done, err) && note_failed(d, &failed, err);
+    return queue_note_held(d->effects, d->ctx, foreign.ids, foreign.texts, foreign.count, "foreign", err) &&
+           queue_note_held(d->effects, d->ctx, held.ids, held.texts, held.count, "queued", err) &&
+           queue_remove(d->effects, d->ctx, done.ids, done.count, err);
 }
 
-static bool drain_batch(struct drain *d, const char *policy, bool *progress, struct error *err)
+/* One wave through the store, right after the look. *go_on: the store is not in trouble. */
+static bool settle_wave(struct drain *d, struct queue_item **wave, size_t count, const char *since, bool *go_on,
+                        struct error *err)
 {
-    *progress = false;
-    return fetch(d, policy, err) &&
-           (d->count == 0 || (survivors_mark(d->effects, d->ctx, d->config, d->items, d->count, err) &&
-                              settle_batch(d, progress, err)));
+    struct entries done = entries_new(d), failed = entries_new(d);
+    struct queue_item **free = mem_array(d->ctx, struct queue_item *, count + 1);
+    const struct report_objects before = d->report->objects;
+    size_t n;
+    bool ok = (!since || survivors_mark(d->effects, d->ctx, d->config, wave, count, since, err)) &&
+              settle_others(d, wave, count, free, &n, err);
+    if (ok)
+        ask_store(d, free, n, &done, &failed);
+    *go_on = done.count > 0 || failed.count == 0;
+    ok = ok && queue_remove(d->effects, d->ctx, done.ids, done.count, err) && note_failed(d, &failed, err);
+    if (!ok)
+        d->report->objects = before; /* it is still queued, and counts when it leaves the queue */
+    return ok;
 }
 
-static bool drain_all(struct drain *d, const char *policy, struct error *err)
+static bool drain_batch(struct drain *d, bool *go_on, struct error *err)
 {
-    bool ok = true;
-    bool progress = true;
-    /* A batch of which nothing left the queue: it is empty, or the store is in trouble, and later runs try again. */
-    while (ok && progress && !stop_requested()) {
-        const struct report_objects before = d->report->objects;
+    const char *since = NULL;
+    struct queue_item **items = mem_array(d->ctx, struct queue_item *, d->count + 1);
+    struct queue_item **free = mem_array(d->ctx, struct queue_item *, d->count + 1);
+    const struct report_objects before = d->report->objects;
+    size_t n = 0;
+    for (size_t i = 0; i < d->count; i++)
+        items[i] = &d->items[i];
+    bool ok = survivors_snapshot(d->effects, d->ctx, &since, err) &&
+              survivors_mark(d->effects, d->ctx, d->config, items, d->count, NULL, err) &&
+              settle_others(d, items, d->count, free, &n, err);
+    if (!ok)
+        d->report->objects = before;
+    for (size_t i = 0; ok && *go_on && i < n && !stop_requested(); i += WAVE)
+        ok = settle_wave(d, free + i, n - i < WAVE ? n - i : WAVE, i > 0 ? since : NULL, go_on, err);
+    return ok;
+}
+
+static bool drain_all(struct drain *d, struct error *err)
+{
+    bool ok = true, go_on = true, more = true;
+    void *outer = talloc_new(d->report);
+    d->after = "0";
+    /* A wave of which nothing went: the store is in trouble, and later runs try again. */
+    while (ok && go_on && more && !stop_requested()) {
         d->ctx = talloc_new(d->report);
-        ok = drain_batch(d, policy, &progress, err);
-        if (!ok)
-            d->report->objects = before; /* it is still queued, and counts when it leaves the queue */
+        ok = fetch(d, err);
+        more = ok && d->count == BATCH;
+        if (ok && d->count > 0) {
+            d->after = mem_strdup(outer, d->items[d->count - 1].id);
+            ok = drain_batch(d, &go_on, err);
+        }
         talloc_free(d->ctx);
     }
+    talloc_free(outer);
     return ok;
+}
+
+/* What was queued while no store was configured belongs to the one that the policy has now. */
+static bool bind_policy(struct drain *d, struct error *err)
+{
+    size_t count;
+    const char *bucket = store_config_buckets(d->config, &count)[0];
+    const char *params[] = {d->policy, store_config_place(d->config), bucket};
+    struct db_rows *rows;
+    if (!d->policy)
+        return true;
+    if (!effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_queue", NULL), 3, params, &rows, err) ||
+        !effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_sources", NULL), 3, params, NULL, err))
+        return false;
+    if (db_rows_affected(rows) > 0)
+        report_remark(d->report, "%lld objects were queued while no store was configured; from now on they belong to bucket %s at %s",
+                      (long long)db_rows_affected(rows), bucket, params[1]);
+    return true;
+}
+
+/* Counts and tells what belongs to another store or bucket, and stays as it is. */
+static bool tell_elsewhere(struct drain *d, struct error *err)
+{
+    const char *params[] = {d->policy, store_config_place(d->config), d->buckets};
+    struct db_rows *rows;
+    if (!db_query(d->effects->db, d->report, template_fill(d->report, QUEUE, "elsewhere", NULL), 3, params, &rows, err))
+        return false;
+    for (int i = 0; i < db_rows_count(rows); i++) {
+        const char *endpoint = db_rows_get(rows, i, 0);
+        d->report->objects.elsewhere += db_rows_int(rows, i, 2);
+        if (i < TOLD && endpoint)
+            report_remark(d->report, "%s objects stay queued: they were queued for bucket %s at %s, and this is %s; after a correction, "
+                          "\"pgsweep objects rebind POLICY\" moves them", db_rows_get(rows, i, 2), db_rows_get(rows, i, 1), endpoint,
+                          store_config_describe(d->report, d->config));
+        else if (i < TOLD)
+            report_remark(d->report, "%s objects stay queued: they were queued while no store was configured; a run of policy %s, or "
+                          "\"pgsweep objects drain %s\", decides that they belong to the store that is configured then",
+                          db_rows_get(rows, i, 2), db_rows_get(rows, i, 3), db_rows_get(rows, i, 3));
+    }
+    talloc_free(rows);
+    return true;
 }
 
 /* One line: a remark has no room for more. */
 static void tell_unusable(struct report *report, const struct error *why)
 {
-    report_remark(report, "%s; the keys stay queued.%s%s%s%s", why->message, why->detail ? " " : "",
-                  why->detail ? why->detail : "", why->hint ? " " : "", why->hint ? why->hint : "");
+    report_note_undrained(report, "%s; the keys stay queued.%s%s%s%s", why->message, why->detail ? " " : "",
+                          why->detail ? why->detail : "", why->hint ? " " : "", why->hint ? why->hint : "");
 }
 
 static bool drain_locked(struct effects *effects, struct report *report, const char *policy,
                          struct error *err)
 {
-    struct drain d = {.effects = effects, .report = report};
+    struct drain d = {.effects = effects, .report = report, .policy = policy};
     struct store_config *config = NULL;
     struct error why = ERROR_INIT;
     bool ok = true;
     enum store_setup setup = store_config_load(report, NULL, &config, &why);
     d.config = config;
-    if (setup == STORE_NOT_CONFIGURED)
-        report_remark(report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
-    else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d.store, &why))
+    /* These tell what the queue holds, so the last drain of a run has the numbers. */
+    report->objects.foreign = report->objects.elsewhere = report->objects.held = 0;
+    if (setup == STORE_NOT_CONFIGURED) {
+        report_note_undrained(report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
+    } else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d.store, &why)) {
         tell_unusable(report, &why);
-    else
-        ok = drain_all(&d, policy, err);
+    } else {
+        size_t count;
+        char *const *buckets = store_config_buckets(config, &count);
+        d.buckets = db_array(report, (const char *const *)buckets, count);
+        ok = bind_policy(&d, err) && tell_elsewhere(&d, err) && drain_all(&d, err);
+    }
     error_clear(&why);
     talloc_free(d.store);
     talloc_free(config);

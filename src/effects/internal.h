@@ -3,6 +3,7 @@
 #define PGSWEEP_EFFECTS_INTERNAL_H
 
 #include "pgsweep/effects.h"
+#include "pgsweep/plan.h"
 #include "pgsweep/store.h"
 
 struct effects {
@@ -22,21 +23,59 @@ bool effects_allowed(const struct effects *effects, struct error *err);
 bool effects_query(struct effects *effects, const void *ctx, const char *sql, int nparams,
                    const char *const *params, struct db_rows **rows, struct error *err);
 
+#define QUEUE "sql/queue.sql"
+
+/* May an object go? */
+enum verdict {
+    VERDICT_FREE,   /* no row names it */
+    VERDICT_IN_USE, /* a row names it */
+    VERDICT_HELD    /* nobody can tell: it stays queued */
+};
+
 /* A key of the object queue that is due. */
 struct queue_item {
     const char *id;
     const char *value;
+    const char *policy;
+    const char *state;
+    const char *last_error; /* may be NULL */
     struct store_location where;
-    bool in_use; /* a row names it */
+    enum verdict verdict;
+    const char *why; /* VERDICT_HELD */
 };
 
-/* The columns that name objects ("object") or directories ("directory") and still exist: table, column, the
- * column's type ("bigint"). */
-bool queue_sources(struct db *db, const void *ctx, const char *kind, struct db_rows **rows, struct error *err);
+/* What has become of a column that names objects or directories. */
+enum source_state {
+    SOURCE_THERE,
+    SOURCE_LOST,  /* its table is there, and it is not; or it has a type now that names nothing */
+    SOURCE_DENIED /* this role may not read it */
+};
 
-/* Sets in_use of the items whose object a row names, in whatever spelling. */
+struct source {
+    const char *id, *policy;
+    enum source_state state;
+    const char *noted;  /* "public"."t"."c", as it was called when a run used it last */
+    const char *table, *column, *type; /* as they are now; NULL where it is lost */
+    struct plan_object object;
+    const char *endpoint, *bucket; /* where a bare key lives; NULL: nobody has said so yet */
+    bool is_heap; /* all of the table is: its rows have an xmin */
+};
+
+/* The columns that name objects ("object") or directories ("directory"). Those whose table is gone are left out: they
+ * cannot name anything. Owned by ctx. */
+bool sources_read(struct db *db, const void *ctx, const char *kind, struct source **sources, size_t *count,
+                  struct error *err);
+
+/* Why nothing can be said about this column, and what to do about it; owned by ctx. */
+char *source_trouble(const void *ctx, const struct source *source);
+
+/* Sets the verdict of items that name objects. since: a snapshot (survivors_snapshot): only rows that became visible
+ * after it are looked at, and verdicts other than VERDICT_FREE stay; NULL: all rows. */
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
-                    struct queue_item *items, size_t count, struct error *err);
+                    struct queue_item **items, size_t count, const char *since, struct error *err);
+
+/* A text that stands for now; owned by ctx. */
+bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot, struct error *err);
 
 /* What is queued is tried this often, then it becomes a dead letter. */
 enum { QUEUE_ATTEMPTS = 10 };
@@ -46,9 +85,16 @@ enum { QUEUE_ATTEMPTS = 10 };
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
                        const char *const *errors, size_t count, int64_t *dead, struct error *err);
 
-/* These entries are none to act on, and why: they leave the queue's round, and stay for a person to look at. */
-bool queue_mark_foreign(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,
-                        size_t count, struct error *err);
+/* Why these entries stay as they are. state: "foreign" (none to act on; a person looks), or "queued". */
+bool queue_note_held(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,
+                     size_t count, const char *state, struct error *err);
+
+/* The value of an entry, or of a row, for a person: no user name or password, no query string (signatures). Owned by
+ * ctx. */
+char *queue_shown(const void *ctx, const char *value);
+
+/* Takes these entries off the queue. */
+bool queue_remove(struct effects *effects, const void *ctx, const char *const *ids, size_t count, struct error *err);
 
 /* Calls drain, if entries of the kind are due and no other session is at it; then counts the ones left. */
 typedef bool queue_drainer(struct effects *effects, struct report *report, const char *policy,

@@ -1,117 +1,226 @@
 /* Which objects do rows that stay still name? The last look before objects are deleted. The database
  * finds the values that may name one of them; what a value does name, the store's rules say. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
-/* What all values c that name the same object have in common (store_spellings): a key as it stands; of a URL
- * the path, up to the query string. Where that has percent escapes, only what does not depend on them:
- * letters, digits and what is not ASCII. Who encodes even letters and digits is always looked at. Regular
- * expressions come last: a scan pays for this in each of its rows. */
-#define COMMON                                                                                                \
-    "CASE WHEN pg_catalog.strpos(c, '//') = 0 THEN c"                                                         \
-    " WHEN pg_catalog.strpos(c, '%') = 0 AND pg_catalog.strpos(c, '///') = 0 THEN"                            \
-    "  pg_catalog.split_part(pg_catalog.split_part(pg_catalog.substr(c, pg_catalog.strpos(c, '//') + 2 +"     \
-    "   pg_catalog.length(pg_catalog.split_part(c, '/', 3))), '?', 1), '#', 1)"                               \
-    " WHEN c ~* '%(3[0-9]|[46][1-9a-f]|[57][0-9a])' THEN '%'"                                                 \
-    " ELSE pg_catalog.regexp_replace(pg_catalog.lower(pg_catalog.regexp_replace(c,"                           \
-    "   '^[^/]*///?[^/]*|[?#].*$', '', 'g')),"                                                                \
-    "   '%[0-7][0-9a-f]|[\\u0001-\\u002f\\u003a-\\u0060\\u007b-\\u007f]', '', 'g') END"
-
-/* One scan of the table, and a hash join with what is looked for. */
-static char *looking(const void *ctx, const char *table, const char *column)
-{
-    return mem_printf(ctx, "SELECT DISTINCT c FROM (SELECT %s::pg_catalog.text COLLATE \"C\" AS c FROM %s) AS present"
-                      " JOIN (SELECT '%s' UNION SELECT %s FROM (SELECT v COLLATE \"C\" AS c"
-                      "  FROM pg_catalog.unnest($1::pg_catalog.text[]) AS u(v)) AS wanted) AS w(common)"
-                      " ON w.common = %s", column, table, "%", COMMON, COMMON);
-}
-
-static char *canonical(const void *ctx, const struct store_location *where)
-{
-    return mem_printf(ctx, "s3://%s/%s", where->bucket, where->key);
-}
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+#define SURVIVORS "sql/survivors.sql"
 
 struct look {
     void *ctx;
     struct db *db;
     const struct store_config *config;
-    const char *wanted; /* an array: all spellings of all objects */
-    const char **named; /* objects that rows name, as s3://bucket/key */
+    struct queue_item **items; /* those that name objects, by key */
     size_t count;
+    const char *wanted; /* an array: what the database looks for */
+    bool *depths;       /* by number of segments: some key has so many */
+    size_t depth_count;
+    const char *since;  /* NULL: all rows */
 };
 
-static bool look_in(struct look *look, const char *table, const char *column, struct error *err)
+static int compare_keys(const void *a, const void *b)
 {
-    struct db_rows *rows;
-    if (!db_query(look->db, look->ctx, looking(look->ctx, table, column), 1, &look->wanted, &rows, err))
-        return error_prefix(err, "looking whether %s.%s still names an object", table, column);
-    for (int i = 0; i < db_rows_count(rows); i++) {
-        struct store_location where = store_resolve(look->ctx, look->config, db_rows_get(rows, i, 0));
-        if (where.kind != STORE_OBJECT)
+    const struct queue_item *x = *(struct queue_item *const *)a, *y = *(struct queue_item *const *)b;
+    return strcmp(x->where.key, y->where.key);
+}
+
+/* The form of a key that does not depend on how a URL escapes it: no punctuation, lower case; what is not ASCII as it
+ * is, or all of it escaped. The template "end_of_path" does the same to the path of a URL. */
+static char *plain_form(const void *ctx, const char *key, bool escape)
+{
+    char *text = mem_array(ctx, char, 3 * strlen(key) + 1);
+    char *out = text;
+    for (const char *p = key; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c >= 0x80 && escape) {
+            *out++ = "0123456789abcdef"[c >> 4];
+            *out++ = "0123456789abcdef"[c & 15];
+        } else if (c >= 0x80 || isalnum(c)) {
+            *out++ = (char)(c < 0x80 ? tolower(c) : c);
+        }
+    }
+    return text;
+}
+
+static bool is_ascii(const char *text)
+{
+    while (*text && !((unsigned char)*text & 0x80))
+        text++;
+    return !*text;
+}
+
+/* As many segments as this text has are looked at at the end of a path. */
+static void note_depth(struct look *look, const char *text)
+{
+    size_t depth = 1;
+    for (; *text; text++)
+        depth += *text == '/';
+    while (look->depth_count <= depth)
+        mem_grow(look->ctx, &look->depths, &look->depth_count);
+    look->depths[depth] = true;
+}
+
+static void prepare(struct look *look, struct queue_item **items, size_t count)
+{
+    look->items = mem_array(look->ctx, struct queue_item *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (items[i]->where.kind == STORE_OBJECT)
+            look->items[look->count++] = items[i];
+    qsort(look->items, look->count, sizeof *look->items, compare_keys);
+
+    void *scratch = talloc_new(look->ctx);
+    const char **wanted = NULL;
+    size_t n = 0, k = mem_grow(scratch, &wanted, &n);
+    wanted[k] = "%";
+    for (size_t i = 0; i < look->count; i++) {
+        char **spellings;
+        size_t found = store_spellings(scratch, look->config, &look->items[i]->where, &spellings);
+        for (size_t s = 0; s < found; s++) {
+            note_depth(look, spellings[s]);
+            k = mem_grow(scratch, &wanted, &n);
+            wanted[k] = spellings[s];
+            for (int escape = 0; escape <= !is_ascii(spellings[s]); escape++) {
+                k = mem_grow(scratch, &wanted, &n);
+                wanted[k] = plain_form(scratch, spellings[s], escape);
+            }
+        }
+    }
+    look->wanted = db_array(look->ctx, wanted, n);
+    talloc_free(scratch);
+}
+
+/* One scan of the table, and a hash join with what is looked for. */
+static char *look_sql(const struct look *look, const struct source *source)
+{
+    void *ctx = look->ctx;
+    char *ends = mem_strdup(ctx, "");
+    for (size_t depth = 1; depth < look->depth_count; depth++)
+        if (look->depths[depth]) {
+            char *less = mem_printf(ctx, "%zu", depth - 1);
+            ends = mem_check(talloc_asprintf_append(ends, "%s%s", *ends ? ",\n" : "",
+                                                    template_fill(ctx, SURVIVORS, "end_of_path",
+                                                                  TEMPLATE_SLOTS({"less", less}))));
+        }
+    char *texts = plan_object_texts(ctx, &source->object, mem_printf(ctx, "t.%s", source->column), false);
+    const char *since = look->since && source->is_heap ? mem_printf(ctx, "'%s'::pg_catalog.xid", look->since) : NULL;
+    char *values = texts ? template_fill(ctx, SURVIVORS, "set_values",
+                                         TEMPLATE_SLOTS({"table", source->table}, {"texts", texts}, {"since", since}))
+                         : template_fill(ctx, SURVIVORS, "text_values",
+                                         TEMPLATE_SLOTS({"table", source->table}, {"column", source->column}, {"since", since}));
+    return template_fill(ctx, SURVIVORS, "look", TEMPLATE_SLOTS({"ends", ends}, {"values", values}));
+}
+
+/* The first item whose key is not before this one. */
+static size_t find_key(const struct look *look, const char *key)
+{
+    size_t low = 0, high = look->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(look->items[middle]->where.key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Sets the verdict of the items with that key; bucket NULL: in whatever bucket. */
+static void judge(const struct look *look, const char *bucket, const char *key, enum verdict verdict, const char *why)
+{
+    for (size_t i = find_key(look, key); i < look->count && strcmp(look->items[i]->where.key, key) == 0; i++) {
+        struct queue_item *item = look->items[i];
+        if ((bucket && strcmp(item->where.bucket, bucket) != 0) || item->verdict == VERDICT_IN_USE)
             continue;
-        size_t k = mem_grow(look->ctx, &look->named, &look->count);
-        look->named[k] = canonical(look->ctx, &where);
+        item->verdict = verdict;
+        if (verdict == VERDICT_HELD && !item->why)
+            item->why = mem_strdup(look->items, why);
+    }
+}
+
+/* What a value that the database found says about the items. */
+static void judge_value(const struct look *look, const struct source *source, const char *value)
+{
+    bool bound = source->endpoint != NULL;
+    void *scratch = talloc_new(look->ctx);
+    size_t buckets;
+    const char *first = store_config_buckets(look->config, &buckets)[0];
+    struct store_location at = store_resolve_in(scratch, look->config, bound ? source->bucket : first, value);
+    char *why = mem_printf(scratch, "a row of %s may name it: \"%s\"", source->table, queue_shown(scratch, value));
+    if (at.kind == STORE_OBJECT && !at.relative)
+        judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
+    else if (at.kind == STORE_OBJECT && !bound)
+        judge(look, NULL, at.key, VERDICT_HELD,
+              mem_printf(scratch, "%s; in which bucket, the next run of policy %s that has a store decides", why, source->policy));
+    else if (at.kind == STORE_OBJECT && strcmp(source->endpoint, store_config_place(look->config)) == 0)
+        judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
+    for (const char *tail = at.path; tail; tail = strchr(tail, '/') ? strchr(tail, '/') + 1 : NULL)
+        judge(look, NULL, tail, VERDICT_HELD, mem_printf(scratch, "%s; PGSWEEP_S3_ALIASES can say which bucket that is", why));
+    talloc_free(scratch);
+}
+
+/* Nothing can be said about this column. Its policy's objects stay; so do all, where it could be read by another role. */
+static void judge_all(const struct look *look, const struct source *source)
+{
+    char *why = source_trouble(look->ctx, source);
+    for (size_t i = 0; i < look->count; i++)
+        if (look->items[i]->verdict == VERDICT_FREE &&
+            (source->state == SOURCE_DENIED || strcmp(look->items[i]->policy, source->policy) == 0)) {
+            look->items[i]->verdict = VERDICT_HELD;
+            look->items[i]->why = mem_strdup(look->items, why);
+        }
+}
+
+static bool same_values(const struct source *a, const struct source *b)
+{
+    return a->state == SOURCE_THERE && b->state == SOURCE_THERE && strcmp(a->table, b->table) == 0 &&
+           strcmp(a->column, b->column) == 0 && strcmp(a->object.path, b->object.path) == 0;
+}
+
+static bool look_everywhere(struct look *look, struct error *err)
+{
+    struct source *sources;
+    size_t count;
+    struct db_rows *rows = NULL;
+    if (!sources_read(look->db, look->ctx, "object", &sources, &count, err))
+        return false;
+    for (size_t s = 0; s < count; s++) {
+        if (sources[s].state != SOURCE_THERE) {
+            judge_all(look, &sources[s]);
+            continue;
+        }
+        /* Several policies may use one column; it is read once. */
+        if (!rows || !same_values(&sources[s - 1], &sources[s])) {
+            talloc_free(rows);
+            if (!db_query(look->db, look->ctx, look_sql(look, &sources[s]), 1, &look->wanted, &rows, err))
+                return error_prefix(err, "looking whether %s.%s still names an object", sources[s].table, sources[s].column);
+        }
+        for (int i = 0; i < db_rows_count(rows); i++)
+            judge_value(look, &sources[s], db_rows_get(rows, i, 0));
     }
     talloc_free(rows);
     return true;
 }
 
-static bool look_everywhere(struct look *look, struct error *err)
+bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot, struct error *err)
 {
-    struct db_rows *sources;
-    if (!queue_sources(look->db, look->ctx, "object", &sources, err))
+    struct db_rows *rows;
+    if (!db_query(effects->db, ctx, template_fill(ctx, SURVIVORS, "snapshot", NULL), 0, NULL, &rows, err))
         return false;
-    for (int i = 0; i < db_rows_count(sources); i++)
-        if (!look_in(look, db_rows_get(sources, i, 0), db_rows_get(sources, i, 1), err))
-            return false;
-    if (look->named)
-        qsort(look->named, look->count, sizeof *look->named, compare_text);
+    *snapshot = db_rows_get(rows, 0, 0);
     return true;
 }
 
-/* All spellings of all objects among the items; their number goes to *count. */
-static const char *spell(void *ctx, const struct store_config *config, const struct queue_item *items, size_t count,
-                         size_t *n)
-{
-    const char **all = mem_array(ctx, const char *, (STORE_SPELLINGS_MAX + 1) * count + 1);
-    void *scratch = talloc_new(ctx);
-    *n = 0;
-    for (size_t i = 0; i < count; i++) {
-        char *spellings[STORE_SPELLINGS_MAX];
-        if (items[i].where.kind != STORE_OBJECT)
-            continue;
-        size_t found = store_spellings(scratch, config, &items[i].where, spellings);
-        all[(*n)++] = items[i].value;
-        for (size_t k = 0; k < found; k++)
-            all[(*n)++] = spellings[k];
-    }
-    const char *array = db_array(ctx, all, *n);
-    talloc_free(all);
-    talloc_free(scratch);
-    return array;
-}
-
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
-                    struct queue_item *items, size_t count, struct error *err)
+                    struct queue_item **items, size_t count, const char *since, struct error *err)
 {
-    struct look look = {.ctx = talloc_new(ctx), .db = effects->db, .config = config};
-    size_t n;
-    look.wanted = spell(look.ctx, config, items, count, &n);
-    bool ok = n == 0 || look_everywhere(&look, err);
-    for (size_t i = 0; ok && look.count > 0 && i < count; i++) {
-        if (items[i].where.kind != STORE_OBJECT)
-            continue;
-        const char *name = canonical(look.ctx, &items[i].where);
-        items[i].in_use = bsearch(&name, look.named, look.count, sizeof *look.named, compare_text) != NULL;
-    }
+    struct look look = {.ctx = talloc_new(ctx), .db = effects->db, .config = config, .since = since};
+    prepare(&look, items, count);
+    bool ok = look.count == 0 || look_everywhere(&look, err);
+    talloc_steal(ctx, look.items); /* has the reasons */
     talloc_free(look.ctx);
     return ok;
 }

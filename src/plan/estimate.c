@@ -52,6 +52,11 @@ static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan
     char *total = template_fill(ctx, file, "total",
                                 TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
                                                {"where", plan->where_sql}));
+    char *old_enough = template_fill(ctx, file, "old_enough",
+                                     TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident},
+                                                    {"type", plan->age->type}));
+    if (!estimate(ctx, db, plan, old_enough, &counts->old_enough, err))
+        return false;
     if (plan->policy->count_total && !estimate(ctx, db, plan, total, &counts->total, err))
         return false;
     if (!estimate(ctx, db, plan, candidates_sql(ctx, plan), &counts->eligible, err))

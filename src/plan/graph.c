@@ -234,7 +234,7 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
 {
     struct graph g = {.plan = plan, .db = db};
     for (size_t i = 0; i < plan->policy->object_count; i++)
-        if (!rule_add_object(plan->nodes[0], plan, &plan->policy->objects[i], err))
+        if (!rule_add_object(plan, db, plan->nodes[0], &plan->policy->objects[i], err))
             return false;
     return resolve_listed(&g, err) && references_check(plan, db, err) && graph_visit_from(&g, 0, err) &&
            shared_build(&g, err) && graph_check(&g, request, err);

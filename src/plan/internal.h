@@ -140,7 +140,7 @@ bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *e
 
 /* What the node's rule says about columns of its table: values to set, names of objects. */
 bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct error *err);
-bool rule_add_object(struct plan_node *node, struct plan *plan, const struct setting *name,
+bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, const struct policy_object *object,
                      struct error *err);
 
 /* Orders the nodes; a circle is refused with its path. */

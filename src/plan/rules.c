@@ -121,22 +121,6 @@ static bool add_assignment(struct plan_node *node, struct plan *plan, struct db 
     return true;
 }
 
-bool rule_add_object(struct plan_node *node, struct plan *plan, const struct setting *name,
-                       struct error *err)
-{
-    const struct plan_column *column = catalog_column(&node->table, name->value);
-    if (!column)
-        return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", name->origin,
-                         node->table.label, name->value);
-    size_t names = node->object_count;
-    mem_grow(plan, &node->object_names, &names);
-    size_t i = mem_grow(plan, &node->objects, &node->object_count);
-    node->objects[i] = column->ident;
-    node->object_names[i] = column->name;
-    plan->has_objects = true;
-    return true;
-}
-
 bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct error *err)
 {
     const struct policy_dependent *rule = node->rule;
@@ -144,7 +128,7 @@ bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct
         if (!add_assignment(node, plan, db, &rule->set[i], err))
             return false;
     for (size_t i = 0; rule && i < rule->object_count; i++)
-        if (!rule_add_object(node, plan, &rule->objects[i], err))
+        if (!rule_add_object(plan, db, node, &rule->objects[i], err))
             return false;
     return true;
 }

@@ -103,19 +103,6 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
     appendPQExpBufferStr(out, " FOR UPDATE OF d) AS locked");
 }
 
-void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                         size_t object)
-{
-    const char *alias = node->index == 0 ? "t" : "d";
-    appendPQExpBuffer(out, "SELECT %s.%s::pg_catalog.text AS value FROM %s AS %s WHERE %s.%s::pg_catalog.text <> '' AND ",
-                      alias, node->objects[object], node->table.ident, alias, alias,
-                      node->objects[object]);
-    if (node->index == 0)
-        plan_append_keys(out, plan, 1);
-    else
-        reach_append(out, plan, node, alias, LEAF_KEYS);
-}
-
 void plan_append_directories(PQExpBuffer out, const struct plan *plan)
 {
     appendPQExpBuffer(out, "SELECT t.%s::pg_catalog.text AS value FROM %s AS t WHERE t.%s IS NOT NULL AND ",

@@ -32,6 +32,16 @@ static const struct field reference_fields[] = {
     {.key = NULL},
 };
 
+static const struct field object_fields[] = {
+    {.key = "column", .kind = FIELD_TEXT, AT(policy_object, column), .required = true},
+    {.key = "path", .kind = FIELD_TEXT, AT(policy_object, path)},
+    {.key = NULL},
+};
+
+#define OBJECTS_FIELD(of)                                                                         \
+    {.key = "objects", .kind = FIELD_LIST, AT(of, objects), .fields = object_fields, .short_form = true, \
+     .count_offset = offsetof(struct of, object_count), .size = sizeof(struct policy_object)}
+
 static const struct field dependent_fields[] = {
     {.key = "table", .kind = FIELD_TEXT, AT(policy_dependent, table), .required = true},
     {.key = "constraint", .kind = FIELD_TEXT, AT(policy_dependent, constraint)},
@@ -41,8 +51,7 @@ static const struct field dependent_fields[] = {
      .count_offset = offsetof(struct policy_dependent, set_count)},
     {.key = "via", .kind = FIELD_TEXT, AT(policy_dependent, via)},
     {.key = "to", .kind = FIELD_TEXT, AT(policy_dependent, to)},
-    {.key = "objects", .kind = FIELD_NAMES, AT(policy_dependent, objects),
-     .count_offset = offsetof(struct policy_dependent, object_count)},
+    OBJECTS_FIELD(policy_dependent),
     {.key = "count_as", .kind = FIELD_TEXT, AT(policy_dependent, count_as)},
     {.key = "reason", .kind = FIELD_TEXT, AT(policy_dependent, reason)},
     {.key = "optional", .kind = FIELD_FLAG, AT(policy_dependent, optional)},
@@ -102,8 +111,7 @@ static const struct field row_fields[] = {
     {.key = "references", .kind = FIELD_LIST, AT(policy, references), .fields = reference_fields,
      .count_offset = offsetof(struct policy, reference_count),
      .size = sizeof(struct policy_reference)},
-    {.key = "objects", .kind = FIELD_NAMES, AT(policy, objects),
-     .count_offset = offsetof(struct policy, object_count)},
+    OBJECTS_FIELD(policy),
     {.key = "dependents", .kind = FIELD_LIST, AT(policy, dependents), .fields = dependent_fields,
      .count_offset = offsetof(struct policy, dependent_count),
      .size = sizeof(struct policy_dependent)},

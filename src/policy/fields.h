@@ -29,6 +29,7 @@ struct field {
     bool required;
     const char *const *words;  /* FIELD_WORD: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
+    bool short_form;           /* FIELD_LIST: an element may be one word, which stands for its first field */
     size_t count_offset;       /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
     size_t size;               /* FIELD_LIST: of one element */
 };

@@ -106,8 +106,14 @@ static bool read_list(struct reader *r, const struct yaml_node *node, const stru
         return expected(r, node, field->key, "a list");
     char *elements = mem_check(talloc_zero_size(r->ctx, node->count * field->size + 1));
     for (size_t i = 0; i < node->count; i++) {
+        if (field->short_form && node->items[i]->kind == YAML_SCALAR && node->items[i]->text) {
+            if (!read_scalar(r, node->items[i], field->fields, elements + i * field->size))
+                return false;
+            continue;
+        }
         if (node->items[i]->kind != YAML_MAP)
-            return expected(r, node->items[i], field->key, "a list of mappings");
+            return expected(r, node->items[i], field->key,
+                            field->short_form ? "a list of names or mappings" : "a list of mappings");
         if (!read_fields(r, node->items[i], field->fields, field->key, elements + i * field->size))
             return false;
     }

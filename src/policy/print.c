@@ -106,6 +106,18 @@ static bool group_is_empty(const struct field *group, const char *base)
     return true;
 }
 
+/* An element of which only the first field is given, where that may stand alone. */
+static const char *short_form(const struct field *list, const char *element)
+{
+    const struct field *field = list->fields;
+    if (!list->short_form)
+        return NULL;
+    for (field++; field->key; field++)
+        if (((const struct setting *)(const void *)(element + field->offset))->value)
+            return NULL;
+    return ((const struct setting *)(const void *)(element + list->fields->offset))->value;
+}
+
 static void write_list(struct writer *w, const struct field *field, const char *base)
 {
     const char *elements = *(const char *const *)(const void *)(base + field->offset);
@@ -115,6 +127,11 @@ static void write_list(struct writer *w, const struct field *field, const char *
     emit_text(w, field->key);
     emit_list(w, true);
     for (size_t i = 0; i < count; i++) {
+        const char *word = short_form(field, elements + i * field->size);
+        if (word) {
+            emit_text(w, word);
+            continue;
+        }
         emit_map(w, true);
         write_fields(w, field->fields, elements + i * field->size);
         emit_map(w, false);

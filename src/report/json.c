@@ -21,6 +21,22 @@ static json_t *counted(int64_t n)
     return n < 0 ? json_null() : json_integer(n);
 }
 
+/* The references that keep rows of a shared table. */
+static json_t *kept_by(const struct plan_counts *counts, int node)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < counts->kept_count; i++) {
+        if (counts->kept[i].node != node)
+            continue;
+        json_t *entry = json_object();
+        json_object_set_new(entry, "table", text(counts->kept[i].by));
+        json_object_set_new(entry, "constraint", text(counts->kept[i].constraint));
+        json_object_set_new(entry, "rows", json_integer(counts->kept[i].rows));
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
 static json_t *tables(const struct report *report)
 {
     json_t *list = json_array();
@@ -31,6 +47,10 @@ static json_t *tables(const struct report *report)
         json_object_set_new(entry, "table", text(node->label));
         json_object_set_new(entry, "action", text(policy_action_names[node->action]));
         json_object_set_new(entry, "rows", counted(!plan_acts(node) ? 0 : counts[i]));
+        if (report->dry_run && node->action == ACTION_DELETE_ORPHANS && report->counts.kept_by_node) {
+            json_object_set_new(entry, "kept", json_integer(report->counts.kept_by_node[i]));
+            json_object_set_new(entry, "kept_by", kept_by(&report->counts, (int)i));
+        }
         json_array_append_new(list, entry);
     }
     return list;
@@ -84,6 +104,8 @@ static void add_plan(json_t *doc, const struct report *report)
     json_object_set_new(doc, "count_limit", text(report->count_limit));
     json_object_set_new(doc, "total", counted(report->counts.total));
     json_object_set_new(doc, "eligible", counted(report->counts.eligible));
+    if (report->counted == COUNTED_ROUGHLY)
+        json_object_set_new(doc, "old_enough", counted(report->counts.old_enough));
     json_object_set_new(doc, "directory_root", plan->directory ? text(plan->directory_root) : json_null());
     json_object_set_new(doc, "tables", tables(report));
     json_object_set_new(doc, "spared", report->counted == COUNTED_EXACTLY ? spared(report) : json_null());
@@ -92,9 +114,10 @@ static void add_plan(json_t *doc, const struct report *report)
 
 static json_t *objects(const struct report_objects *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
                      (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
-                     (json_int_t)from->foreign, "failed", (json_int_t)from->failed, "dead",
+                     (json_int_t)from->foreign, "elsewhere", (json_int_t)from->elsewhere, "held",
+                     (json_int_t)from->held, "failed", (json_int_t)from->failed, "dead",
                      (json_int_t)from->dead, "waiting",
                      from->waiting < 0 ? json_null() : json_integer(from->waiting));
 }

@@ -69,12 +69,9 @@ void report_add_failure(struct report *report, const char *key, const struct err
     memcpy(failure->sqlstate, err->sqlstate, sizeof failure->sqlstate);
 }
 
-void report_remark(struct report *report, const char *format, ...)
+static void remark(struct report *report, const char *format, va_list args)
 {
-    va_list args;
-    va_start(args, format);
     char *text = mem_check(talloc_vasprintf(report, format, args));
-    va_end(args);
     for (size_t i = 0; i < report->remark_count; i++)
         if (strcmp(report->remarks[i], text) == 0) {
             talloc_free(text);
@@ -82,6 +79,23 @@ void report_remark(struct report *report, const char *format, ...)
         }
     size_t i = mem_grow(report, &report->remarks, &report->remark_count);
     report->remarks[i] = text;
+}
+
+void report_remark(struct report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    remark(report, format, args);
+    va_end(args);
+}
+
+void report_note_undrained(struct report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    remark(report, format, args);
+    va_end(args);
+    report->undrained = true;
 }
 
 int64_t report_processed(const struct report *report)
@@ -133,6 +147,12 @@ int64_t report_directories_failed(const struct report *report)
     return d->failed + d->dead + d->refused;
 }
 
+int64_t report_objects_failed(const struct report *report)
+{
+    const struct report_objects *o = &report->objects;
+    return o->failed + o->dead + o->foreign + o->elsewhere + o->held;
+}
+
 void report_close(struct report *report)
 {
     if (report->error.message) {
@@ -140,7 +160,8 @@ void report_close(struct report *report)
         report->exit_code = (int)report->error.code;
     } else if (report->signal) {
         report->outcome = OUTCOME_STOPPED;
-    } else if (report->failed > 0 || report->left_locked > 0 || report_directories_failed(report) > 0) {
+    } else if (report->failed > 0 || report->left_locked > 0 || report_directories_failed(report) > 0 ||
+               report_objects_failed(report) > 0 || report->undrained) {
         report->outcome = OUTCOME_PARTIAL;
         report->exit_code = SWEEP_SOME_FAILED;
     } else if (report->limit) {

@@ -47,7 +47,7 @@ static const char *action_text(void *scratch, const struct plan_node *node)
         details = append_detail(details, "", mem_printf(scratch, "%s = %s", node->set[i].name,
                                                         node->set[i].value ? node->set[i].value : "NULL"));
     for (size_t i = 0; i < node->object_count; i++)
-        details = append_detail(details, i ? "" : "objects: ", node->object_names[i]);
+        details = append_detail(details, i ? "" : "objects: ", node->objects[i].name);
     if (rule && rule->count_as.value)
         details = append_detail(details, "counted as ", rule->count_as.value);
     if (rule && node->action == ACTION_IGNORE)
@@ -129,6 +129,24 @@ static void print_remarks(const struct report *report, FILE *out)
         fprintf(out, "  note: %s\n", report->remarks[i]);
 }
 
+/* Shared rows that lose a reference and stay, with the references that keep them. */
+static void print_kept(const struct report *report, void *scratch, FILE *out)
+{
+    const struct plan_counts *counts = &report->counts;
+    for (size_t i = 0; counts->kept_by_node && i < report->plan->node_count; i++) {
+        char *by = mem_strdup(scratch, "");
+        if (counts->kept_by_node[i] <= 0)
+            continue;
+        for (size_t k = 0; k < counts->kept_count; k++)
+            if (counts->kept[k].node == (int)i)
+                by = mem_check(talloc_asprintf_append(by, "%sby %s (%s) %s", *by ? ", " : "; ", counts->kept[k].by,
+                                                      counts->kept[k].constraint,
+                                                      text_count(scratch, counts->kept[k].rows)));
+        fprintf(out, "  kept %s: %s%s\n", report->plan->nodes[i]->table.label,
+                text_count(scratch, counts->kept_by_node[i]), by);
+    }
+}
+
 void report_print_tree(const struct report *report, FILE *out)
 {
     const struct plan *plan = report->plan;
@@ -137,11 +155,15 @@ void report_print_tree(const struct report *report, FILE *out)
     print_tables(report, scratch, out);
     if (report->counts.total >= 0)
         fprintf(out, "  of %s in all\n", rows_text(report, scratch, report->counts.total));
+    if (report->counted == COUNTED_ROUGHLY)
+        fprintf(out, "  older than the cutoff, before condition and guards: %s\n",
+                rows_text(report, scratch, report->counts.old_enough));
     bool at_most;
     int64_t goal = report_goal(report, &at_most);
     if (at_most || goal < report->counts.eligible)
         fprintf(out, "  a live run stops after %s of them (max_rows)\n", text_count(scratch, goal));
     print_spared(report, scratch, out);
+    print_kept(report, scratch, out);
     if (plan->directory)
         fprintf(out, "  working directories: %s/<%s>\n", plan->directory_root, plan->directory->name);
     fprintf(out, "  strategy: %s (%s), along %s (%s)\n",
@@ -151,8 +173,8 @@ void report_print_tree(const struct report *report, FILE *out)
         fprintf(out, "  note: %s\n", plan->notes[i]);
     print_remarks(report, out);
     if (report->counted == COUNTED_ROUGHLY)
-        fputs("  the numbers with ~ are estimates from the statistics of the tables; what guards spare is not estimated\n",
-              out);
+        fputs("  the numbers with ~ are estimates from the statistics of the tables: good for ages, often poor for\n"
+              "  conditions and guards; what guards spare is not estimated\n", out);
     if (report->signal)
         fprintf(out, "  stopped by signal %d: what was not counted by then is \"not counted\"\n", report->signal);
     fputs("  dry run: nothing was changed\n", out);
@@ -175,8 +197,8 @@ static void print_failures(const struct report *report, void *scratch, FILE *out
 static const char *left_text(const struct report *report, void *scratch, int64_t left)
 {
     if (report->counts.eligible < 0)
-        return "how many eligible rows are left was not counted";
-    return mem_printf(scratch, "about %s eligible rows are left", text_count(scratch, left > 0 ? left : 0));
+        return "how many eligible rows are left was not counted; the next run takes them";
+    return mem_printf(scratch, "about %s eligible rows are left for the next run", text_count(scratch, left > 0 ? left : 0));
 }
 
 static void print_end(const struct report *report, void *scratch, FILE *out)
@@ -184,7 +206,7 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
                    report->failed;
     if (report->limit)
-        fprintf(out, "  stopped at %s; %s for the next run\n", report->limit, left_text(report, scratch, left));
+        fprintf(out, "  stopped at %s; %s\n", report->limit, left_text(report, scratch, left));
     int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
         fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
@@ -204,9 +226,10 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
         const char *text;
         int64_t n;
     } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign},
+                 {"of another store or bucket", o->elsewhere}, {"perhaps in use", o->held},
                  {"failed, to be tried again", o->failed}, {"given up (dead letters)", o->dead},
                  {"waiting in the queue", o->waiting}};
-    if (o->queued + o->deleted + o->in_use + o->foreign + o->failed + o->dead == 0 && o->waiting <= 0)
+    if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) == 0 && o->waiting <= 0)
         return;
     fprintf(out, "  objects: %s queued", text_count(scratch, o->queued));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -253,7 +276,7 @@ void report_print_summary(const struct report *report, FILE *out)
     print_remarks(report, out);
     print_end(report, scratch, out);
     if (report->count_limit)
-        fprintf(out, "  the count before the run was stopped after %s (count_timeout); the run went on without a total\n",
+        fprintf(out, "  the count before the run took longer than %s (count_timeout): the run went on without a total\n",
                 report->count_limit);
     if (report->counts.total >= 0)
         fprintf(out, "  in all %s, ", text_count(scratch, report->counts.total));

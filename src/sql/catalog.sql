@@ -26,7 +26,14 @@ SELECT a.attrelid,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
        a.attnotnull,
        CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END AS base_type,
-       coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0) AS key_position
+       coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0) AS key_position,
+       CASE WHEN t.typcategory = 'S' THEN 'text'
+            WHEN CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+                 = ANY (ARRAY['pg_catalog.json', 'pg_catalog.jsonb']::pg_catalog.regtype[]) THEN 'json'
+            WHEN t.typcategory = 'A'
+             AND (SELECT e.typcategory = 'S' FROM pg_catalog.pg_type AS b JOIN pg_catalog.pg_type AS e ON e.oid = b.typelem
+                   WHERE b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END) THEN 'list'
+       END AS object_shape
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
   LEFT JOIN pg_catalog.pg_constraint AS k ON k.conrelid = a.attrelid AND k.contype = 'p'

@@ -11,6 +11,12 @@ SELECT
   FROM {table} AS t
  WHERE {candidate}
 
+--- old_enough
+-- The rows older than the cutoff: of these the statistics know more than of what conditions and guards leave.
+SELECT
+  FROM {table} AS t
+ WHERE t.{age} OPERATOR(pg_catalog.<) $1::{type}
+
 --- total
 -- The rows that satisfy the policy's condition, whatever their age.
 SELECT

@@ -23,6 +23,7 @@ static const char *const REGION_VARIABLES[] = {"PGSWEEP_S3_REGION", "AWS_REGION"
 static const char *const BUCKET_VARIABLES[] = {"PGSWEEP_S3_BUCKET", NULL};
 static const char *const PATH_STYLE_VARIABLES[] = {"PGSWEEP_S3_PATH_STYLE", NULL};
 static const char *const TIMEOUT_VARIABLES[] = {"PGSWEEP_S3_TIMEOUT", NULL};
+static const char *const ALIASES_VARIABLES[] = {ALIASES_VARIABLE, NULL};
 static const char *const CA_VARIABLES[] = {"AWS_CA_BUNDLE", NULL};
 
 /* A setting and where it came from, so that an error can point there. */
@@ -222,8 +223,18 @@ static bool load_ca_bundle(struct store_config *config, struct setting setting, 
     return true;
 }
 
-enum store_setup store_config_load(const void *ctx, const struct store_options *options,
-                                   struct store_config **config, struct error *err)
+/* See store_config_place. An endpoint may be AWS by its own name. */
+static char *place_name(const struct store_config *config)
+{
+    bool aws = config->is_aws || (strcmp(config->port, "443") == 0 && aws_host_matches(config->host, NULL));
+    const char *r = config->region;
+    if (!aws)
+        return mem_printf(config, "%s://%s%s", config->scheme, config->authority, config->base_path);
+    return mem_strdup(config, strncmp(r, "cn-", 3) == 0 ? "aws-cn" : strncmp(r, "us-gov-", 7) == 0 ? "aws-us-gov" : "aws");
+}
+
+static enum store_setup load(const void *ctx, const struct store_options *options, bool credentials,
+                             struct store_config **config, struct error *err)
 {
     const struct store_options none = {0};
     const struct store_options *given = options ? options : &none;
@@ -231,10 +242,11 @@ enum store_setup store_config_load(const void *ctx, const struct store_options *
     struct setting endpoint = setting_find(given->endpoint, "endpoint", ENDPOINT_VARIABLES);
     struct setting region = setting_find(given->region, "region", REGION_VARIABLES);
     struct setting style = setting_find(given->path_style, "path style", PATH_STYLE_VARIABLES);
+    struct setting aliases = setting_find(NULL, NULL, ALIASES_VARIABLES);
     *config = NULL;
     if (!bucket.value) {
         /* The AWS_ variables are often there for other programs and say nothing by themselves. */
-        const struct setting *ours[] = {&endpoint, &region, &style};
+        const struct setting *ours[] = {&endpoint, &region, &style, &aliases};
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
             if (!ours[i]->value || strncmp(ours[i]->source, "AWS_", 4) == 0)
                 continue;
@@ -248,16 +260,56 @@ enum store_setup store_config_load(const void *ctx, const struct store_options *
     c->requests = given->requests > 0 ? given->requests : REQUESTS_DEFAULT;
     c->timeout_ms = TIMEOUT_DEFAULT_MS;
     c->backoff_ms = given->backoff_ms > 0 ? given->backoff_ms : BACKOFF_DEFAULT_MS;
-    if (load_buckets(c, bucket, err) && load_region(c, region, err) &&
+    if (load_buckets(c, bucket, err) && aliases_load(c, aliases.value, err) && load_region(c, region, err) &&
         load_endpoint(c, endpoint, err) && load_path_style(c, style, err) &&
-        load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
-        load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) && credentials_load(c, err)) {
+        (!credentials || (load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
+                          load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) && credentials_load(c, err)))) {
         c->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : c->timeout_ms;
+        c->place = place_name(c);
         *config = c;
         return STORE_READY;
     }
     talloc_free(c);
     return STORE_MISCONFIGURED;
+}
+
+enum store_setup store_config_load(const void *ctx, const struct store_options *options,
+                                   struct store_config **config, struct error *err)
+{
+    return load(ctx, options, true, config, err);
+}
+
+enum store_setup store_config_load_place(const void *ctx, const struct store_options *options,
+                                         struct store_config **config, struct error *err)
+{
+    return load(ctx, options, false, config, err);
+}
+
+bool store_check_aliases(struct error *err)
+{
+    struct setting aliases = setting_find(NULL, NULL, ALIASES_VARIABLES);
+    struct setting bucket = setting_find(NULL, NULL, BUCKET_VARIABLES);
+    if (!aliases.value)
+        return true;
+    if (!bucket.value) {
+        error_set(err, SWEEP_USAGE, "object store: %s is set, but no bucket is", aliases.source);
+        return error_hint(err, "Set PGSWEEP_S3_BUCKET too, or unset %s.", aliases.source);
+    }
+    struct store_config *c = mem_new(NULL, struct store_config);
+    bool ok = load_buckets(c, bucket, err) && aliases_load(c, aliases.value, err);
+    talloc_free(c);
+    return ok;
+}
+
+const char *store_config_place(const struct store_config *config)
+{
+    return config->place;
+}
+
+char *const *store_config_buckets(const struct store_config *config, size_t *count)
+{
+    *count = config->bucket_count;
+    return config->buckets;
 }
 
 int config_bucket(const struct store_config *config, const char *name, size_t length)

@@ -9,6 +9,17 @@
 #include "pgsweep/error.h"
 #include "pgsweep/store.h"
 
+/* Objects of a bucket under another host: a URL below host and path is the object prefix + the rest. */
+struct store_alias {
+    char *host;         /* lower case */
+    char *port;         /* NULL: the one of the URL's scheme */
+    char *path;         /* decoded; begins and ends with a slash */
+    int bucket;
+    const char *prefix; /* of keys: empty, or with a slash at the end */
+};
+
+#define ALIASES_VARIABLE "PGSWEEP_S3_ALIASES"
+
 struct store_config {
     bool is_aws;        /* no endpoint was given */
     char *scheme;       /* "http", "https" */
@@ -20,6 +31,9 @@ struct store_config {
     bool path_style;
     char **buckets;     /* the first one owns plain keys */
     size_t bucket_count;
+    struct store_alias *aliases;
+    size_t alias_count;
+    char *place;        /* store_config_place */
     char *access_key_id;
     char *secret_access_key;
     char *session_token; /* may be NULL */
@@ -42,6 +56,17 @@ bool credentials_load(struct store_config *config, struct error *err);
 /* Whether host (lower case) is an S3 host of AWS. bucket NULL: one for path-style URLs; otherwise
  * the virtual host of that bucket. */
 bool aws_host_matches(const char *host, const char *bucket);
+
+/* Reads PGSWEEP_S3_ALIASES (value; may be NULL) once the buckets are known. */
+bool aliases_load(struct store_config *config, const char *value, struct error *err);
+
+/* The alias that a URL is below, the one with the longest path, or NULL. path: decoded. own_port: it is the one of the
+ * URL's scheme. */
+const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port, bool own_port,
+                                     const char *path);
+
+/* Decodes percent escapes in place; why it cannot, or NULL. */
+const char *url_decode_path(char *text);
 
 /* The number of the configured bucket of that name, or -1. */
 int config_bucket(const struct store_config *config, const char *name, size_t length);

@@ -105,8 +105,7 @@ static int hex_digit(char c)
          : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Decodes percent escapes in place; why it cannot, or NULL. */
-static const char *percent_decode(char *text)
+const char *url_decode_path(char *text)
 {
     char *out = text;
     for (const char *p = text; *p; p++) {
@@ -186,48 +185,107 @@ static bool endpoint_matches(const struct store_config *config, const struct url
            strcmp(parts->host + prefix + 1, config->host) == 0;
 }
 
-static struct store_location resolve_path(const void *ctx, const struct store_config *config,
-                                          int bucket, char *path)
+/* A URL that does not tell whose object it is. Its path may end in one of our keys. */
+static struct store_location unclear(const void *ctx, const char *reason, const char *text)
 {
-    const char *problem = percent_decode(path);
-    return problem ? foreign(ctx, problem) : object(ctx, config, bucket, path);
+    struct store_location location = foreign(ctx, reason);
+    const char *path = strstr(text, "//");
+    path = path ? path + 2 + strspn(path + 2, "/") : text;
+    path += strcspn(path, "/?#");
+    path += *path == '/';
+    location.path = mem_check(talloc_strndup(ctx, path, strcspn(path, "?#")));
+    char *decoded = mem_strdup(ctx, location.path);
+    if (!url_decode_path(decoded))
+        location.path = decoded;
+    return location;
+}
+
+static struct store_location resolve_path(const void *ctx, const struct store_config *config,
+                                          int bucket, char *path, const char *text)
+{
+    const char *problem = url_decode_path(path);
+    return problem ? unclear(ctx, problem, text) : object(ctx, config, bucket, path);
+}
+
+/* Whether the host is one of AWS for some bucket or other. */
+static bool is_aws_bucket(const char *host)
+{
+    for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.'))
+        if (aws_host_matches(dot + 1, NULL))
+            return true;
+    return false;
+}
+
+/* By an alias; false when there is none. */
+static bool resolve_alias(const void *ctx, const struct store_config *config, const struct url_parts *parts, bool own_port,
+                          struct store_location *location)
+{
+    char *path = mem_strdup(ctx, parts->path);
+    if (config->alias_count == 0 || url_decode_path(path))
+        return false;
+    const struct store_alias *alias = alias_find(config, parts->host, parts->port, own_port, path);
+    if (!alias)
+        return false;
+    const char *rest = path + strlen(alias->path);
+    *location = *rest ? object(ctx, config, alias->bucket, mem_printf(ctx, "%s%s", alias->prefix, rest))
+                      : foreign(ctx, "names a bucket, but no object in it");
+    return true;
 }
 
 static struct store_location resolve_url(const void *ctx, const struct store_config *config,
                                          const char *text)
 {
+    static const char outside[] = "a URL outside the path of the endpoint";
     struct url_parts parts = {0};
+    struct store_location location;
     const char *problem = split_url(ctx, text, &parts);
     if (problem)
-        return foreign(ctx, problem);
+        return unclear(ctx, problem, text);
     bool own_port = strcmp(parts.port, strncasecmp(text, "https", 5) == 0 ? "443" : "80") == 0;
     size_t base = strlen(config->base_path);
     bool below = strncmp(parts.path, config->base_path, base) == 0 && parts.path[base] == '/';
 
+    if (resolve_alias(ctx, config, &parts, own_port, &location))
+        return location;
     for (size_t i = 0; i < config->bucket_count; i++) {
         if (endpoint_matches(config, &parts, config->buckets[i]))
-            return below ? resolve_path(ctx, config, (int)i, parts.path + base + 1)
-                         : foreign(ctx, "a URL outside the path of the endpoint");
+            return below ? resolve_path(ctx, config, (int)i, parts.path + base + 1, text) : unclear(ctx, outside, text);
         if (own_port && aws_host_matches(parts.host, config->buckets[i]))
-            return resolve_path(ctx, config, (int)i, parts.path + 1);
+            return resolve_path(ctx, config, (int)i, parts.path + 1, text);
     }
     char *path = parts.path + 1;
     if (endpoint_matches(config, &parts, NULL)) {
         if (!below)
-            return foreign(ctx, "a URL outside the path of the endpoint");
+            return unclear(ctx, outside, text);
         path = parts.path + base + 1;
     } else if (!own_port || !aws_host_matches(parts.host, NULL)) {
-        return foreign(ctx, "a URL of a host that is neither the endpoint nor a configured bucket's");
+        static const char nobody[] = "a URL of a host that is neither the endpoint nor a configured bucket's nor an alias";
+        return own_port && is_aws_bucket(parts.host) ? foreign(ctx, nobody) : unclear(ctx, nobody, text);
     }
     size_t length = strcspn(path, "/");
     int bucket = config_bucket(config, path, length);
     if (bucket < 0)
         return other_bucket(ctx, path, length);
-    return resolve_path(ctx, config, bucket, path + length + (path[length] == '/'));
+    return resolve_path(ctx, config, bucket, path + length + (path[length] == '/'), text);
 }
 
-struct store_location store_resolve(const void *ctx, const struct store_config *config,
-                                    const char *value)
+struct store_location store_resolve(const void *ctx, const struct store_config *config, const char *value)
+{
+    return store_resolve_in(ctx, config, config->buckets[0], value);
+}
+
+/* A key as it stands. */
+static struct store_location resolve_key(const void *ctx, const struct store_config *config, const char *name,
+                                         const char *key)
+{
+    int bucket = config_bucket(config, name, strlen(name));
+    struct store_location location = bucket < 0 ? other_bucket(ctx, name, strlen(name)) : object(ctx, config, bucket, key);
+    location.relative = true;
+    return location;
+}
+
+struct store_location store_resolve_in(const void *ctx, const struct store_config *config, const char *default_bucket,
+                                       const char *value)
 {
     if (!value || !*value)
         return (struct store_location){.kind = STORE_NOTHING};
@@ -239,13 +297,14 @@ struct store_location store_resolve(const void *ctx, const struct store_config *
     size_t authority = strncmp(value, "//", 2) == 0 ? strcspn(value + 2, "/") : 0;
 
     if (scheme && start != value) {
-        location = foreign(scratch, "a URL with a blank in front of it");
+        location = unclear(scratch, "a URL with a blank in front of it", start);
     } else if (scheme == 2 && strncasecmp(value, "s3", 2) == 0) {
         const char *name = value + 5;
         size_t length = strcspn(name, "/");
         int bucket = config_bucket(config, name, length);
         location = bucket < 0 ? other_bucket(scratch, name, length)
                               : object(scratch, config, bucket, name + length + (name[length] == '/'));
+        location.relative = true;
     } else if ((scheme == 4 && strncasecmp(value, "http", 4) == 0) ||
                (scheme == 5 && strncasecmp(value, "https", 5) == 0)) {
         location = resolve_url(scratch, config, value);
@@ -258,10 +317,11 @@ struct store_location store_resolve(const void *ctx, const struct store_config *
         const char *own = config->scheme;
         location = resolve_url(scratch, config, mem_printf(scratch, "%s:%s", own, value));
     } else {
-        location = object(scratch, config, 0, value);
+        location = resolve_key(scratch, config, default_bucket, value);
     }
     talloc_steal(ctx, location.key);
     talloc_steal(ctx, location.reason);
+    talloc_steal(ctx, location.path);
     talloc_free(scratch);
     return location;
 }

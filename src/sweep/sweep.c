@@ -93,7 +93,7 @@ static void tell_durable(struct sweep *sweep)
 }
 
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
-enum { DRAIN_EVERY = 10000 };
+enum { DRAIN_EVERY = 50000 };
 
 static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
 {
@@ -115,9 +115,10 @@ static void drain(struct sweep *sweep, bool end)
         (!end && (sweep->undrained < DRAIN_EVERY || sweep->store_fails)))
         return;
     sweep->undrained = 0;
+    sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
     if (!ok && (end || !db_is_lost(sweep->db)))
-        report_remark(sweep->report, "the queue could not be drained: %s", err.message);
+        report_note_undrained(sweep->report, "the queue could not be drained: %s", err.message);
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
     sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;

@@ -6,7 +6,8 @@
 #include "pgsweep/mem.h"
 
 static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
-static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories"};
+static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories", "store",
+                                         "bucket of a value that names none"};
 
 /* Adds a statement, whose why stands in the template of that name. Its parameters, in words, follow when the list is
  * complete. */
@@ -91,6 +92,8 @@ static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBu
     step->extra[2] = source;
     step->extra[3] = root ? "directory" : "object";
     step->extra[4] = root;
+    if (!root)
+        queue_binding(sweep->report, &step->extra[5], &step->extra[6]);
     step->extra_count = QUEUE_PARAMS;
     step->extra_words = queue_words;
 }
@@ -101,7 +104,7 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
         PQExpBuffer select = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
         add_queue(sweep, node, select, plan_takes_keys(node),
-                  mem_printf(sweep->report, "%s.%s", node->label, node->object_names[i]), NULL);
+                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL);
     }
 }
 

