@@ -4,6 +4,8 @@
 
 VERSION := 0.1.0
 BUILD   ?= build
+# One spelling: what make knows of headers is kept by the names of objects.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 mandir  ?= $(prefix)/share/man

@@ -62,6 +62,13 @@ bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *
 bool db_set_async(struct db *db, bool async, struct error *err);
 bool db_is_async(const struct db *db);
 
+/* Plans every execution of a prepared statement for its parameters, also on reconnections: a generic plan of a
+ * partitioned table locks every partition with every execution. */
+bool db_set_custom_plans(struct db *db, bool custom, struct error *err);
+
+/* Forgets the prepared statements of this connection, so that others may take their names. */
+bool db_forget_statements(struct db *db, struct error *err);
+
 /* What a commit that waits, waits for: the value of synchronous_commit. */
 const char *db_synchronous_commit(const struct db *db);
 
@@ -105,17 +112,16 @@ int64_t db_rows_affected(const struct db_rows *rows);
 bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err);
 
-/* Runs one SQL text with one parameter for each of the values, in one round trip. rows[i] is NULL where
- * that failed: this is for reading ahead, and tells no reasons. Fails when the connection is lost. */
-bool db_query_each(struct db *db, const void *ctx, const char *sql, const char *const *values, size_t count,
-                   struct db_rows **rows, struct error *err);
-
 /* The same as db_query for a prepared statement. */
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err);
 
 /* Has the server parse and analyse one statement without running or keeping it: finds its errors. */
 bool db_check(struct db *db, const char *sql, struct error *err);
+
+/* The same for several statements, in one round trip. failed: which of them is the first that fails (count, when the
+ * connection was lost). */
+bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed, struct error *err);
 
 /* The same, and says which types (oids) the server takes its parameters $1... to have: into types, up to count. */
 bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);

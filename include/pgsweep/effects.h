@@ -71,6 +71,9 @@ char *run_counted_sql(const void *ctx, int node, const char *rows);
 /* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
 char *run_assertion_sql(const void *ctx, int node);
 
+/* A statement that fails when the number of the node is greater than the one counted under "locked". */
+char *run_assert_locked_sql(const void *ctx, int node, int locked);
+
 /* Room for the parameters of the statements that record a transaction: one more chunk, and rows by table. */
 enum { RUN_RECORD_PARAMS = 3 };
 
@@ -84,7 +87,9 @@ struct db_statement run_record_counted(const void *ctx);
 int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params);
 
 /* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
- * run's record. Parameters from number first on: run id, the root's label. */
+ * run's record. Parameters from number first on: run id, the root's label, how many rows there may be at most: with more
+ * it fails, with RUN_TOO_MANY in the message. */
+#define RUN_TOO_MANY "pgsweep: more rows than "
 char *run_record_gone_sql(const void *ctx, int first);
 
 /* Makes all that the run has committed so far durable: one commit that waits for the disk. */

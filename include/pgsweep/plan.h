@@ -102,6 +102,7 @@ struct plan_node {
     size_t set_count;
     struct plan_object *objects;
     size_t object_count;
+    const char *obstacle; /* a trigger or rule that can keep rows from going without an error ("trigger x"), or NULL */
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
@@ -176,6 +177,11 @@ struct plan {
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
+    const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
+    const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
+    bool partitioned;         /* a table of the plan is */
+    struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
+    size_t uncovered_count;      /* the partition */
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
@@ -193,6 +199,12 @@ struct plan_request {
  * refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
+
+/* A statement that fails unless the plan's tables are what they were when the plan was made, and what it is for; owned
+ * by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that
+ * has changed the tables it is free of races: what would add a foreign key waits for that transaction. */
+char *plan_check_sql(const void *ctx);
+char *plan_check_why(const void *ctx);
 
 /* The predicate of a candidate, for a root row called t; parameter $1 is cutoff_value. The one
  * predicate of count, dry run and deletion. */
@@ -251,6 +263,19 @@ int plan_step_values(const struct plan_node *node, const char **values);
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge);
+
+/* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of their number. */
+void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
+
+/* "table AS d WHERE ...": the rows that the step acts on, for a FROM; of a shared table (edge NULL) the rows in hand. */
+void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                         const struct plan_edge *edge);
+
+/* For the last look before COMMIT, where no constraint stands behind a reference: the values of a row alias that other
+ * rows refer to (of_parent) or that it refers by, as texts; and the condition that a row a refers to one with the
+ * values in the JSON array r.v (or, for_parent, that one with those values refers to the row a). */
+void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent, const char *alias);
+void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_parent);
 
 /* True when statements about node take the key arrays as parameters. */
 bool plan_takes_keys(const struct plan_node *node);
@@ -333,6 +358,10 @@ bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, stru
 /* Whether there are statistics of the node's table; an estimate without them is a guess. */
 bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
 
+/* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge: of plan->uncovered). */
+bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
+                          struct error *err);
+
 /* Counts the candidates that are there now, at most limit. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
                           struct error *err);
@@ -342,6 +371,9 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
  * that shared table (without it). Owned by ctx. */
 const struct plan_node **plan_execution_order(const void *ctx, const struct plan *plan,
                                               const struct plan_node *orphan, size_t *count);
+
+/* True when rows of the node are deleted. */
+bool plan_deletes(const struct plan_node *node);
 
 /* True when the action changes rows: anything but keep and ignore. */
 bool plan_acts(const struct plan_node *node);

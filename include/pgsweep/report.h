@@ -51,6 +51,9 @@ struct report_directories {
 /* How many failures are told one by one; the rest is only counted. */
 enum { REPORT_FAILURES_MAX = 100 };
 
+/* What is left is counted up to here: more is "very many" to anybody. */
+enum { REPORT_LEFT_MAX = 1000000 };
+
 enum report_outcome {
     OUTCOME_RUNNING,
     OUTCOME_DONE,      /* everything eligible is gone (dry run: was counted) */
@@ -88,6 +91,7 @@ struct report {
     struct report_failure *failures;
     size_t failure_count;
     int64_t left_locked; /* candidates that other sessions kept locked; roots that other sweeps held */
+    int64_t left;         /* candidates that a limit left, counted after the last transaction, up to REPORT_LEFT_MAX */
     int64_t chunks;       /* transactions that were committed */
     int64_t retries;
     struct report_objects objects;

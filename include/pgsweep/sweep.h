@@ -23,6 +23,7 @@ struct sweep_budget {
     int64_t max_failed;     /* candidates that fail in a row, before the run ends */
     int retries;            /* tries of one chunk, or of a reconnection, after transient errors */
     bool verbose;           /* log each deleted key */
+    bool allow_missing_index; /* also when the plan is made again during the run */
 };
 
 /* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent UPDATE

@@ -61,11 +61,14 @@ const struct cli_command_entry cli_commands_table[] = {
      "  show ID         one letter with everything known\n"
      "  retry ID...     let the next run try again, with a fresh count; retry POLICY: all of its letters\n"
      "  discard ID...   leave the row (or object) where it is, for good"},
-    {"objects", COMMAND_OBJECTS, "VERB", "stored objects and directories: list | drain | retry [ID...|POLICY] | discard ID...",
+    {"objects", COMMAND_OBJECTS, "VERB", "stored objects: list | drain | retry | rebind | sources | forget | discard",
      "The queue of stored objects and working directories whose rows are gone.\n"
      "  list [POLICY]   what waits, and what is of no configured bucket or has no safe name\n"
      "  drain [POLICY]  delete what is due now (every run of a policy does that too)\n"
      "  retry [ID...|POLICY]   let all that waits (of a policy) be due now, with a fresh count, and look again at what is foreign\n"
+     "  rebind ID...|POLICY    these objects belong to the store and bucket that are configured now\n"
+     "  sources [POLICY]       the columns that name objects and directories, looked at before one is deleted\n"
+     "  forget ID...    this column names none any more: one that cannot be looked at holds the objects of its policy\n"
      "  discard ID...   leave the object (or directory) where it is, for good"},
     {NULL, 0, NULL, NULL, NULL},
 };

@@ -6,6 +6,7 @@
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
+#include "pgsweep/store.h"
 #include "pgsweep/text.h"
 
 /* What a verb takes. */
@@ -19,6 +20,9 @@ struct verb {
     const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
     const char *all;   /* for machines: the same rows with all columns; NULL: as sql */
     bool upright;      /* for people: a line for each column */
+    bool binds;        /* $2, $3: endpoint and bucket that the environment names */
+    const char *thing; /* what the ids are of, and which is wrong; NULL: as the subject says */
+    const char *wrong;
 };
 
 /* What a command is about. */
@@ -66,6 +70,19 @@ static const struct verb object_verbs[] = {
             " state, attempts, next_attempt::pg_catalog.timestamptz(0) AS next_attempt, last_error"
             " FROM pgsweep.object_queue WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id"},
     {.name = "drain"},
+    {.name = "sources",
+     .sql = "SELECT id, policy, kind, table_ident || '.' || column_ident AS \"column\", path, bucket, endpoint"
+            " FROM pgsweep.object_sources WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id"},
+    /* A column that cannot be looked at any more keeps the objects of its policy: a person says that it names none. */
+    {.name = "forget", .operands = IDS, .done = "forgotten",
+     .thing = "a column (\"pgsweep objects sources\")",
+     .wrong = "SELECT i, true FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i WHERE $2::pg_catalog.bool IS NOT NULL"
+              " AND NOT EXISTS (SELECT FROM pgsweep.object_sources AS o WHERE o.id = i) LIMIT 1",
+     .sql = "DELETE FROM pgsweep.object_sources WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING id"},
+    {.name = "rebind", .operands = IDS_OR_POLICY, .binds = true,
+     .done = "belong to the bucket and store that are configured now, and are due",
+     .sql = "UPDATE pgsweep.object_queue SET endpoint = $2, bucket = $3, state = 'queued', attempts = 0,"
+            " next_attempt = pg_catalog.now() WHERE id = ANY ($1::pg_catalog.int8[]) AND kind = 'object' RETURNING id"},
     /* What is foreign is looked at again too: the configuration may have another bucket now. */
     {.name = "retry", .operands = IDS_OR_POLICY_OR_NONE,
      .done = "due now; the next run or \"pgsweep objects drain\" tries again",
@@ -156,17 +173,32 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
     return true;
 }
 
+/* The store that the environment names, for a verb that binds entries to it. */
+static bool read_binding(void *ctx, const char **endpoint, const char **bucket, struct error *err)
+{
+    struct store_config *config;
+    enum store_setup setup = store_config_load_place(ctx, NULL, &config, err);
+    if (setup == STORE_NOT_CONFIGURED)
+        return error_set(err, SWEEP_USAGE, "no object store is configured (PGSWEEP_S3_BUCKET)");
+    if (setup != STORE_READY)
+        return false;
+    size_t count;
+    *endpoint = store_config_place(config);
+    *bucket = store_config_buckets(config, &count)[0];
+    return true;
+}
+
 /* All of them must be there, and be such that they can be changed, before anything is done with one of them. */
-static bool check_ids(void *ctx, struct db *db, const struct subject *subject, bool change, const char *ids,
+static bool check_ids(void *ctx, struct db *db, const struct subject *subject, const struct verb *verb, const char *ids,
                       struct error *err)
 {
-    const char *params[] = {ids, change ? "true" : "false"};
+    const char *params[] = {ids, verb->done ? "true" : "false"};
     struct db_rows *wrong;
-    if (!db_query(db, ctx, subject->wrong, 2, params, &wrong, err))
+    if (!db_query(db, ctx, verb->wrong ? verb->wrong : subject->wrong, 2, params, &wrong, err))
         return false;
     if (db_rows_count(wrong) == 0)
         return true;
-    const char *thing = strchr(subject->thing, ' ') + 1;
+    const char *thing = strchr(verb->thing ? verb->thing : subject->thing, ' ') + 1;
     if (db_rows_bool(wrong, 0, 1))
         error_set(err, SWEEP_USAGE, "there is no %s with the id %s", thing, db_rows_get(wrong, 0, 0));
     else
@@ -194,9 +226,12 @@ static bool run_verb(void *ctx, struct db *db, const struct subject *subject, co
     struct db_rows *rows;
     if (names_policy(verb, options) && !find_ids(ctx, db, subject, param, &param, err))
         return false;
-    if (verb->operands != POLICY_OR_NONE && param && !check_ids(ctx, db, subject, verb->done != NULL, param, err))
+    if (verb->operands != POLICY_OR_NONE && param && !check_ids(ctx, db, subject, verb, param, err))
         return false;
-    if (!db_query(db, ctx, options->json && verb->all ? verb->all : verb->sql, 1, &param, &rows, err))
+    const char *params[3] = {param};
+    if (verb->binds && !read_binding(ctx, &params[1], &params[2], err))
+        return false;
+    if (!db_query(db, ctx, options->json && verb->all ? verb->all : verb->sql, verb->binds ? 3 : 1, params, &rows, err))
         return false;
     if (!verb->done)
         rows_print(ctx, rows, options->json, verb->upright);

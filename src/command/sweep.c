@@ -1,6 +1,7 @@
 /* pgsweep POLICY: from the command line to the report. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "internal.h"
@@ -56,6 +57,7 @@ static bool read_budget(struct run *run, struct error *err)
     budget->max_rows = policy->max_rows.value ? atoll(policy->max_rows.value) : 0;
     budget->max_failed = policy->max_failed.value ? atoll(policy->max_failed.value) : SWEEP_MAX_FAILED;
     budget->verbose = command_logs_each(run->options);
+    budget->allow_missing_index = run->options->allow_missing_index;
     if (run->options->retries && !text_to_count(run->options->retries, 1000, &n))
         return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
@@ -148,6 +150,21 @@ static bool note_guesses(struct run *run, struct error *err)
     return true;
 }
 
+/* How many rows the run would leave behind in partitions that lack a foreign key. */
+static bool note_uncovered(struct run *run, struct error *err)
+{
+    for (size_t i = 0; i < run->plan->uncovered_count && !run->report->signal; i++) {
+        const struct plan_edge *edge = &run->plan->uncovered[i];
+        int64_t rows;
+        if (!plan_count_uncovered(run->db, run->plan, edge, &rows, err))
+            return false;
+        if (rows > 0)
+            report_remark(run->report, "%s: %" PRId64 " rows would refer to rows of %s that are gone", edge->table, rows,
+                          edge->parent->table.label);
+    }
+    return true;
+}
+
 /* What stands for the id of the run in statements that are only printed. */
 static const char ANY_RUN[] = "RUN-ID";
 
@@ -175,7 +192,7 @@ static bool preview(struct run *run, struct error *err)
         return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&
                echo_statements(run, err);
     }
-    if (count_all(run, true, err))
+    if (count_all(run, true, err) && note_uncovered(run, err))
         return report->signal || echo_statements(run, err);
     if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
         error_hint(err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");

@@ -14,6 +14,7 @@ struct db {
     char *search_path; /* pinned at the first connection */
     char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local disk */
     bool async;               /* commits do not wait at present */
+    bool custom_plans;        /* every execution is planned for its parameters */
     struct db_limits limits;
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;

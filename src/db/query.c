@@ -361,33 +361,33 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
     return !failed_before;
 }
 
-bool db_query_each(struct db *db, const void *ctx, const char *sql, const char *const *values, size_t count,
-                   struct db_rows **rows, struct error *err)
+bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed, struct error *err)
 {
-    bool failed = false;
+    bool failed_before = false;
+    void *scratch = talloc_new(NULL);
     bool sent = PQenterPipelineMode(db->conn);
-    for (size_t i = 0; sent && i < count; i++) {
-        db_echo(db, sql, 1, &values[i]);
-        sent = PQsendQueryParams(db->conn, sql, 1, NULL, &values[i], NULL, NULL, 0) && PQpipelineSync(db->conn);
-    }
+    for (size_t i = 0; sent && i < count; i++)
+        sent = PQsendPrepare(db->conn, "", sql[i], 0, NULL);
+    sent = sent && PQpipelineSync(db->conn);
     db->broken = db->broken || !sent;
-    for (size_t i = 0; i < count; i++) {
+    *failed = count;
+    for (size_t i = 0; i < count && !db_is_lost(db); i++) {
         struct db_step step = {.rows = NULL};
-        if (!db_is_lost(db)) {
-            read_step(db, ctx, &step, &failed, err);
-            read_sync(db, &failed, err);
-        }
-        rows[i] = step.rows;
-        talloc_free(step.error);
+        bool before = failed_before;
+        read_step(db, scratch, &step, &failed_before, err);
+        if (failed_before && !before)
+            *failed = i;
     }
+    if (!db_is_lost(db))
+        read_sync(db, &failed_before, err);
+    talloc_free(scratch);
     if (db_is_lost(db)) {
         if (!err->message)
             db_result_error(db, NULL, err);
         err->code = SWEEP_UNREACHABLE; /* the server's last word may have been an error of another kind */
         return false;
     }
-    error_clear(err);
-    return PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err);
+    return (PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err)) && !failed_before;
 }
 
 bool db_committed(const struct db_step *step)

@@ -46,15 +46,20 @@ static bool read_session_defaults(struct db *db, struct error *err)
     return true;
 }
 
+static const char *plan_cache_mode(const struct db *db)
+{
+    return db->custom_plans ? "force_custom_plan" : "auto";
+}
+
 static bool apply_settings(struct db *db, struct error *err)
 {
     char *lock = mem_printf(db, "%lld", (long long)db->limits.lock_timeout_ms);
     char *statement = mem_printf(db, "%lld", (long long)db->limits.statement_timeout_ms);
     char *idle = mem_printf(db, "%lld", (long long)db->limits.idle_in_transaction_ms);
     const char *params[] = {db->search_path, db->options.application_name, lock, statement, idle,
-                            db->async ? "off" : db->synchronous_commit};
+                            db->async ? "off" : db->synchronous_commit, plan_cache_mode(db)};
     char *sql = session_sql(db, "set_up");
-    bool ok = db_query(db, db, sql, 6, params, NULL, err);
+    bool ok = db_query(db, db, sql, 7, params, NULL, err);
     talloc_free(sql);
     talloc_free(lock);
     talloc_free(statement);
@@ -132,6 +137,18 @@ bool db_set_async(struct db *db, bool async, struct error *err)
 {
     db->async = async;
     return run_statement(db, "set_synchronous_commit", async ? "off" : db->synchronous_commit, err);
+}
+
+bool db_set_custom_plans(struct db *db, bool custom, struct error *err)
+{
+    db->custom_plans = custom;
+    return run_statement(db, "set_plan_cache_mode", plan_cache_mode(db), err);
+}
+
+bool db_forget_statements(struct db *db, struct error *err)
+{
+    db->prepared_count = 0;
+    return run_statement(db, "forget_statements", NULL, err);
 }
 
 bool db_is_async(const struct db *db)

@@ -125,12 +125,22 @@ char *run_assertion_sql(const void *ctx, int node)
     return sql;
 }
 
+char *run_assert_locked_sql(const void *ctx, int node, int locked)
+{
+    void *scratch = talloc_new(NULL);
+    char *sql = template_fill(ctx, RUNS, "assert_locked", TEMPLATE_SLOTS({"number", node_number(scratch, node)},
+                                                                         {"locked", node_number(scratch, locked)}));
+    talloc_free(scratch);
+    return sql;
+}
+
 char *run_record_gone_sql(const void *ctx, int first)
 {
     void *scratch = talloc_new(NULL);
     char *sql = template_fill(ctx, RUNS, "record_gone",
                               TEMPLATE_SLOTS({"run", mem_printf(scratch, "$%d", first)},
-                                             {"label", mem_printf(scratch, "$%d", first + 1)}));
+                                             {"label", mem_printf(scratch, "$%d", first + 1)},
+                                             {"limit", mem_printf(scratch, "$%d", first + 2)}));
     talloc_free(scratch);
     return sql;
 }

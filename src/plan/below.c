@@ -16,21 +16,7 @@ bool plan_has_below(const struct plan *plan)
 static char *columns(const void *ctx, const struct plan_node *root, const char *alias)
 {
     PQExpBuffer out = createPQExpBuffer();
-    reach_append_columns(out, alias, root->key, root->key_count);
-    for (size_t i = 0; i < root->self_count; i++)
-        for (size_t c = 0; c < root->self[i].width; c++) {
-            const char *name = root->self[i].referred[c];
-            bool known = false;
-            for (size_t k = 0; k < root->key_count; k++)
-                known = known || strcmp(root->key[k]->ident, name) == 0;
-            for (size_t j = 0; j < i && !known; j++)
-                for (size_t k = 0; k < root->self[j].width; k++)
-                    known = known || strcmp(root->self[j].referred[k], name) == 0;
-            for (size_t k = 0; k < c; k++)
-                known = known || strcmp(root->self[i].referred[k], name) == 0;
-            if (!known)
-                appendPQExpBuffer(out, ", %s.%s", alias, name);
-        }
+    reach_append_level(out, alias, root, root->self, root->self_count);
     return buffer_take(ctx, out);
 }
 

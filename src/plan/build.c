@@ -99,7 +99,7 @@ static void build_strategy(struct plan *plan)
     }
 }
 
-bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
+static bool build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **out, struct error *err)
 {
     struct plan *plan = mem_new(ctx, struct plan);
@@ -108,7 +108,8 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               order_relate(plan, db, err) &&
               privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
-              conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err);
+              conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err) &&
+              fingerprint_obstacles(plan, db, err);
     if (!ok) {
         talloc_free(plan);
         return false;
@@ -116,4 +117,29 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
     build_strategy(plan);
     *out = plan;
     return true;
+}
+
+/* Tries of a plan, while somebody changes the schema all the time. */
+enum { TRIES = 8 };
+
+/* The fingerprint is the one of the catalog that the plan was made from: either nothing in the whole database changed
+ * from before that until the fingerprint was read, or nothing of the plan's tables since the try before. */
+bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
+                const struct plan_request *request, struct plan **out, struct error *err)
+{
+    void *scratch = talloc_new(ctx);
+    char *before = NULL, *after = NULL, *tried = NULL;
+    bool certain = !request->live;
+    bool ok = true;
+    for (int i = 0; ok && (i == 0 || !certain) && i < TRIES; i++) {
+        ok = (certain || fingerprint_database(scratch, db, &before, err)) &&
+             build(ctx, db, policy, request, out, err) && fingerprint_read(*out, db, &after, err);
+        if (!ok || certain)
+            break;
+        certain = strcmp(before, after) == 0 || (tried && strcmp(tried, (*out)->fingerprint) == 0);
+        tried = mem_strdup(scratch, (*out)->fingerprint);
+    }
+    talloc_free(scratch);
+    return ok && (certain || error_set(err, SWEEP_SOME_FAILED, "%s: the tables of this policy change while its plan is made",
+                                       policy->table.origin));
 }

@@ -19,7 +19,9 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
         return false;
     }
     error_detail(err, "Condition: %s", condition->value);
-    if (misfit)
+    if (misfit && !policy_is_built_in(plan->policy))
+        error_hint(err, "Say in %s how this schema expresses it. pgsweep does not guess.", plan->policy->source);
+    else if (misfit)
         error_hint(err,
                    "Say in a policy of your own how this schema expresses it: "
                    "\"pgsweep show %s > DIR/%s.yaml\", edit the condition there, and run with "

@@ -24,23 +24,31 @@ static bool check_unused(struct graph *g, struct error *err)
 }
 
 /* What the columns alone do not tell about rows that stay (a column that is set twice, or generated) the
- * server finds as it parses the statement. */
+ * server finds as it parses the statements. */
 static bool check_updates(struct plan *plan, struct db *db, struct error *err)
 {
+    const char **statements = NULL;
+    const struct plan_node **nodes = NULL;
+    size_t count = 0, node_count = 0, failed;
     for (size_t i = 1; i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];
         bool updates = node->action == ACTION_DETACH || node->action == ACTION_REASSIGN;
         for (size_t e = 0; updates && e < node->edge_count; e++) {
             PQExpBuffer sql = createPQExpBuffer();
+            size_t at = mem_grow(plan, &statements, &count);
             plan_append_step(sql, plan, node, &node->edges[e]);
-            char *text = buffer_take(plan, sql);
-            if (!db_check(db, text, err))
-                return error_prefix(err, "%s: %s cannot be updated",
-                                    node->rule ? node->rule->table.origin : plan->policy->source, node->table.label);
-            talloc_free(text);
+            statements[at] = buffer_take(plan, sql);
+            at = mem_grow(plan, &nodes, &node_count);
+            nodes[at] = node;
         }
     }
-    return true;
+    if (count == 0 || db_check_each(db, statements, count, &failed, err))
+        return true;
+    if (failed == count)
+        return false;
+    return error_prefix(err, "%s: %s cannot be updated",
+                        nodes[failed]->rule ? nodes[failed]->rule->table.origin : plan->policy->source,
+                        nodes[failed]->table.label);
 }
 
 /* That the row is there that others are reassigned to. */

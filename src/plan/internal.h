@@ -109,6 +109,9 @@ bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
  * that is. */
 bool graph_follows(const struct plan *plan, const struct reference *ref, enum policy_action *action);
 
+/* The policy is no file of the operator's, which "show X > X.yaml" would empty. */
+bool policy_is_built_in(const struct policy *policy);
+
 /* Notes that nobody decided about the reference; graph_check_undecided refuses, with the lines that would decide. */
 void graph_refuse(struct graph *g, const struct reference *ref);
 bool graph_check_undecided(struct graph *g, struct error *err);
@@ -218,11 +221,16 @@ bool leaf_is_predicted(enum leaf leaf);
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                   const char *alias, enum leaf leaf);
 
-/* The same through any node but self that deletes from the table of that oid, the root included (as candidates).
- * before: only those that a transaction comes to earlier than to self. Nothing is appended, and false returned, when
- * there is none. */
-bool reach_append_table(PQExpBuffer out, const struct plan *plan, const char *oid, const struct plan_node *self,
-                        bool before, const char *alias, enum leaf leaf);
+/* The same through any node but self that deletes rows which the table has too, the root included (as candidates): of
+ * the table, its parents or partitions. before: only those that a transaction comes to earlier than to self. Nothing is
+ * appended, and false returned, when there is none. */
+bool reach_append_table(PQExpBuffer out, const struct plan *plan, const struct plan_table *table,
+                        const struct plan_node *self, bool before, const char *alias, enum leaf leaf);
+
+/* alias.key, ...: the key of the node, and the columns that others of its table refer to along edges (of which those
+ * to other tables are left aside). */
+void reach_append_level(PQExpBuffer out, const char *alias, const struct plan_node *node, const struct plan_edge *edges,
+                        size_t n);
 
 /* "the row alias of the shared table goes": in hand or, where it is predicted, with its last reference. */
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
@@ -268,6 +276,14 @@ void reach_append_list(PQExpBuffer out, const char *alias, const char *const *co
 /* The same through one edge. */
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
                        const char *alias, enum leaf leaf);
+
+/* The fingerprint of the whole database, owned by ctx; of the plan's tables (into the plan), with the one of the
+ * database at the same moment (owned by the plan). */
+bool fingerprint_database(void *ctx, struct db *db, char **fingerprint, struct error *err);
+bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, struct error *err);
+
+/* Finds what can keep rows of the nodes from going without an error. */
+bool fingerprint_obstacles(struct plan *plan, struct db *db, struct error *err);
 
 /* Adds a line of advice. */
 void plan_note(struct plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -37,31 +37,36 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
     appendPQExpBufferStr(out, ") AS k)");
 }
 
+/* What the rows in hand refer to, as an array that the server makes once for the statement. */
+static void append_link_in_hand(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link, const char *alias,
+                                const char *from, enum leaf leaf)
+{
+    appendPQExpBuffer(out, "%s.%s OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT %s.%s FROM %s AS %s WHERE ", alias,
+                      link->referred[0], from, link->columns[0], link->table, from);
+    reach_append(out, plan, link->child, from, leaf);
+    reach_append_not_empty(out, link, from);
+    appendPQExpBufferStr(out, "))");
+}
+
 /* The condition that a row that goes links to the row alias. */
 static void append_link(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link, const char *alias,
                         enum leaf leaf)
 {
     char from[24];
-    bool exists = leaf_is_mid(leaf) || !link->plain;
     snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
     if (link->child->index == 0 && leaf == LEAF_CORRELATED) {
         reach_append_match(out, link, from, alias);
         return;
     }
-    if (!exists)
-        reach_append_list(out, alias, link->referred, link->width, true);
-    appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
-    if (!exists)
-        reach_append_list(out, from, link->columns, link->width, false);
-    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", link->table, from);
-    reach_append(out, plan, link->child, from, leaf);
-    if (exists) {
-        appendPQExpBufferStr(out, " AND ");
-        reach_append_match(out, link, from, alias);
-    } else {
-        reach_append_not_empty(out, link, from);
+    if (leaf_is_in_hand(leaf) && link->plain && link->width == 1 && !link->scope && !link->referred_scope) {
+        append_link_in_hand(out, plan, link, alias, from, leaf);
+        return;
     }
-    appendPQExpBufferChar(out, ')');
+    appendPQExpBuffer(out, "EXISTS (SELECT FROM %s AS %s WHERE ", link->table, from);
+    reach_append(out, plan, link->child, from, leaf);
+    appendPQExpBufferStr(out, " AND ");
+    reach_append_match(out, link, from, alias);
+    appendPQExpBufferStr(out, leaf_is_mid(leaf) ? " OFFSET 0)" : ")");
 }
 
 /* Through any link, or only those from rows of one group: of those that hang on one shared table, or on the root.
@@ -97,7 +102,7 @@ static void append_unused(PQExpBuffer out, const struct plan *plan, const struct
         reach_append_match(out, use, from, alias);
         if (leaf_is_predicted(leaf) && use->child) {
             appendPQExpBufferStr(out, " AND ");
-            reach_append_table(out, plan, use->child->table.oid, NULL, false, from,
+            reach_append_table(out, plan, &use->child->table, NULL, false, from,
                                leaf == LEAF_LATER ? LEAF_GOING : leaf);
             appendPQExpBufferStr(out, " IS NOT TRUE");
         }

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 
 /* Columns of the template "inheritance". */
 enum { CHILD, PARENT, IS_PARTITION, CHILD_KIND, CHILD_LABEL, PARENT_LABEL };
@@ -133,6 +134,35 @@ static struct table_name top_of(const struct plan *plan, const struct plan_edge 
     return top;
 }
 
+static void add_uncovered(struct plan *plan, const struct plan_edge *edge, const char *label, const char *whole)
+{
+    size_t i = mem_grow(plan, &plan->uncovered, &plan->uncovered_count);
+    struct plan_edge *lacking = &plan->uncovered[i];
+    *lacking = *edge;
+    lacking->table = label;
+    lacking->scope = NULL;
+    plan_note(plan, "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its rows that "
+              "refer to deleted rows stay, and refer to nothing", label, edge->columns[0], edge->parent->table.label, whole);
+}
+
+bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
+                          struct error *err)
+{
+    struct db_rows *count;
+    PQExpBuffer goes = createPQExpBuffer();
+    void *scratch = talloc_new(plan);
+    reach_append_edge(goes, plan, edge, "d", LEAF_ELIGIBLE);
+    char *sql = template_fill(scratch, "sql/references.sql", "uncovered",
+                              TEMPLATE_SLOTS({"partition", edge->table}, {"goes", goes->data}));
+    destroyPQExpBuffer(goes);
+    bool ok = db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
+              db_query(db, scratch, sql, 1, &plan->cutoff_value, &count, err);
+    db_rollback(db);
+    *rows = ok ? db_rows_int(count, 0, 0) : 0;
+    talloc_free(scratch);
+    return ok;
+}
+
 /* One note for each partitioned table and columns. */
 static void note_uncovered(struct plan *plan, const struct reference *refs, size_t count, size_t which)
 {
@@ -148,11 +178,9 @@ static void note_uncovered(struct plan *plan, const struct reference *refs, size
             name_set_add(plan, &covered, refs[i].leaves.list[l]);
     }
     partition_leaves(plan, top.oid, &leaves, &labels);
-    for (size_t i = 0; i < leaves.count; i++)
+    for (size_t i = 0; i < leaves.count && i < labels.count; i++)
         if (!name_set_has(&covered, leaves.list[i]))
-            plan_note(plan, "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its rows that "
-                      "refer to deleted rows stay, and refer to nothing", labels.list[i], edge->columns[0],
-                      edge->parent->table.label, top.label);
+            add_uncovered(plan, edge, labels.list[i], top.label);
 }
 
 void partition_note(struct plan *plan, const struct reference *refs, size_t count)

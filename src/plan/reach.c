@@ -212,32 +212,60 @@ static void append_last(PQExpBuffer out, const struct plan *plan, const struct p
     appendPQExpBufferStr(out, ") IS NOT TRUE)");
 }
 
-/* IN reads all that the leaf selects; where that is every candidate and few rows are asked about, EXISTS looks them
- * up one by one. */
+/* "ARRAY(SELECT parent.column FROM ...)": what the rows in hand lead to. The server makes the array once for the
+ * statement and takes it to an index, also where several such conditions are joined by OR; it never reads a whole table
+ * because it expects many rows. */
+static void append_array(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, size_t column,
+                         const char *parent, enum leaf leaf)
+{
+    appendPQExpBuffer(out, "ARRAY(SELECT %s.%s FROM %s AS %s WHERE ", parent, edge->referred[column],
+                      edge->parent->table.ident, parent);
+    reach_append(out, plan, edge->parent, parent, leaf);
+    appendPQExpBufferChar(out, ')');
+}
+
+static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
+                             const char *parent, enum leaf leaf)
+{
+    for (size_t i = 0; i < edge->width; i++) {
+        appendPQExpBuffer(out, "%s%s.%s OPERATOR(pg_catalog.=) ANY (", i ? " AND " : "", alias, edge->columns[i]);
+        append_array(out, plan, edge, i, parent, leaf);
+        appendPQExpBufferChar(out, ')');
+    }
+    if (edge->width == 1)
+        return;
+    /* Each column has a value that leads to the rows; now all of them to the same one. */
+    appendPQExpBufferStr(out, " AND ");
+    reach_append_list(out, alias, edge->columns, edge->width, true);
+    appendPQExpBufferStr(out, " IN (SELECT ");
+    reach_append_list(out, parent, edge->referred, edge->width, false);
+    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
+    reach_append(out, plan, edge->parent, parent, leaf);
+    appendPQExpBufferChar(out, ')');
+}
+
+/* The row alias refers to a row of the parent's table at the leaf. OFFSET 0 keeps the look-ups of single rows from being
+ * turned into one of all rows that the leaf selects, which may be every candidate. */
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
                            const char *parent, enum leaf leaf)
 {
-    bool exists = leaf_is_mid(leaf) || !edge->plain;
-    if (!exists)
-        reach_append_list(out, alias, edge->columns, edge->width, true);
-    appendPQExpBufferStr(out, exists ? "EXISTS (SELECT" : " IN (SELECT ");
-    if (!exists)
-        reach_append_list(out, parent, edge->referred, edge->width, false);
-    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
-    if (exists) {
-        reach_append_match(out, edge, alias, parent);
-        appendPQExpBufferStr(out, " AND ");
+    if (leaf_is_in_hand(leaf) && edge->plain && !edge->scope && !edge->referred_scope) {
+        append_in_arrays(out, plan, edge, alias, parent, leaf);
+        reach_append_not_empty(out, edge, alias);
+        return;
     }
+    appendPQExpBuffer(out, "EXISTS (SELECT FROM %s AS %s WHERE ", edge->parent->table.ident, parent);
+    reach_append_match(out, edge, alias, parent);
+    appendPQExpBufferStr(out, " AND ");
     reach_append(out, plan, edge->parent, parent, leaf);
     if (leaf == LEAF_LATER && edge->parent->index != 0) {
         /* A row between may refer to several: it goes with the first. */
-        appendPQExpBufferStr(out, " AND (");
-        reach_append(out, plan, edge->parent, parent, LEAF_KEYS_BESIDE);
-        appendPQExpBufferStr(out, ") IS NOT TRUE");
+        PQExpBuffer now = createPQExpBuffer();
+        if (reach_append_table(now, plan, &edge->parent->table, NULL, false, parent, LEAF_KEYS_BESIDE))
+            appendPQExpBuffer(out, " AND %s IS NOT TRUE", now->data);
+        destroyPQExpBuffer(now);
     }
-    appendPQExpBufferChar(out, ')');
-    if (!exists)
-        reach_append_not_empty(out, edge, alias);
+    appendPQExpBufferStr(out, leaf_is_mid(leaf) ? " OFFSET 0)" : ")");
 }
 
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
@@ -283,38 +311,110 @@ static void append_edges(PQExpBuffer out, const struct plan *plan, const struct 
     appendPQExpBufferChar(out, ')');
 }
 
-/* The rows that refer to others of their table, over any number of them. */
-static void append_recursive(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
-                             enum leaf leaf)
+static bool is_listed(const char *const *list, size_t count, const char *name)
 {
-    const char *table = node->table.ident;
-    const char *separator = "";
-    char known[24], first[24], child[24], parent[24];
-    snprintf(known, sizeof known, "r%d", node->index);
-    snprintf(first, sizeof first, "b%d", node->index);
-    snprintf(child, sizeof child, "c%d", node->index);
-    snprintf(parent, sizeof parent, "a%d", node->index);
-    reach_append_key(out, alias, node->key, node->key_count);
-    appendPQExpBuffer(out, " IN (WITH RECURSIVE %s AS (SELECT ", known);
-    reach_append_columns(out, first, node->key, node->key_count);
-    appendPQExpBuffer(out, " FROM %s AS %s WHERE ", table, first);
-    append_edges(out, plan, node, first, leaf);
-    appendPQExpBufferStr(out, " UNION SELECT ");
-    reach_append_columns(out, child, node->key, node->key_count);
-    appendPQExpBuffer(out, " FROM %s AS %s JOIN %s AS %s ON (", table, child, table, parent);
-    for (size_t i = 0; i < node->edge_count; i++) {
-        if (node->edges[i].parent != node)
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* ", alias.column": those that are not in the list yet, which grows. */
+static void append_new(PQExpBuffer out, const char *alias, const char ***list, size_t *count, const char *const *columns,
+                       size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (is_listed(*list, *count, columns[i]))
             continue;
-        appendPQExpBuffer(out, "%s(", separator);
-        reach_append_match(out, &node->edges[i], child, parent);
-        appendPQExpBufferChar(out, ')');
-        separator = " OR ";
+        appendPQExpBuffer(out, "%s%s.%s", *count ? ", " : "", alias, columns[i]);
+        (*list)[mem_grow(NULL, list, count)] = columns[i];
     }
-    appendPQExpBuffer(out, ") JOIN %s ON ", known);
-    reach_append_key(out, parent, node->key, node->key_count);
-    appendPQExpBufferStr(out, " = ");
-    reach_append_key(out, known, node->key, node->key_count);
-    appendPQExpBuffer(out, ") SELECT * FROM %s)", known);
+}
+
+void reach_append_level(PQExpBuffer out, const char *alias, const struct plan_node *node, const struct plan_edge *edges,
+                        size_t n)
+{
+    const char **list = NULL;
+    size_t count = 0;
+    for (size_t k = 0; k < node->key_count; k++)
+        append_new(out, alias, &list, &count, &node->key[k]->ident, 1);
+    for (size_t i = 0; i < n; i++)
+        if (edges[i].parent == node)
+            append_new(out, alias, &list, &count, edges[i].referred, edges[i].width);
+    talloc_free(list);
+}
+
+/* Where the row alias is, and what all its references compare. */
+static void append_referring(PQExpBuffer out, const char *alias, const struct plan_node *node)
+{
+    const char **list = NULL;
+    size_t count = 0;
+    append_new(out, alias, &list, &count, (const char *const[]){"tableoid"}, 1);
+    for (size_t i = 0; i < node->edge_count; i++)
+        append_new(out, alias, &list, &count, node->edges[i].columns, node->edges[i].width);
+    talloc_free(list);
+}
+
+/* One level: the rows that the rows a of the query above refer to (up), or those that refer to them; by an index each. */
+static void append_level(PQExpBuffer out, const struct plan_node *node, const char *row, bool up)
+{
+    const char *separator = "";
+    for (size_t i = 0; i < node->edge_count; i++) {
+        const struct plan_edge *edge = &node->edges[i];
+        if (edge->parent != node)
+            continue;
+        appendPQExpBuffer(out, "%sSELECT ", separator);
+        if (up)
+            append_referring(out, row, node);
+        else
+            reach_append_level(out, row, node, node->edges, node->edge_count);
+        appendPQExpBuffer(out, " FROM %s AS %s WHERE ", node->table.ident, row);
+        reach_append_match_set(out, edge, up ? "a" : row, up ? row : "a", "a");
+        separator = " UNION ALL ";
+    }
+}
+
+/* The rows that refer to others of their table, over any number of them: from the first ones down. */
+static void append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                        enum leaf leaf)
+{
+    const char *separator = "";
+    bool array = leaf_is_in_hand(leaf) && node->key_count == 1;
+    char known[24], row[24];
+    snprintf(known, sizeof known, "r%d", node->index);
+    snprintf(row, sizeof row, "c%d", node->index);
+    reach_append_key(out, alias, node->key, node->key_count);
+    appendPQExpBuffer(out, "%s (WITH RECURSIVE %s AS (", array ? " = ANY (ARRAY" : " IN", known);
+    for (size_t i = 0; i < node->edge_count; i++) {
+        if (node->edges[i].parent == node)
+            continue;
+        appendPQExpBuffer(out, "%sSELECT ", separator);
+        reach_append_level(out, row, node, node->edges, node->edge_count);
+        appendPQExpBuffer(out, " FROM %s AS %s WHERE ", node->table.ident, row);
+        reach_append_edge(out, plan, &node->edges[i], row, leaf);
+        separator = " UNION ";
+    }
+    appendPQExpBuffer(out, " UNION SELECT %s.* FROM %s AS a CROSS JOIN LATERAL (", row, known);
+    append_level(out, node, row, false);
+    appendPQExpBuffer(out, " OFFSET 0) AS %s) SELECT ", row);
+    reach_append_columns(out, known, node->key, node->key_count);
+    appendPQExpBuffer(out, " FROM %s%s", known, array ? "))" : ")");
+}
+
+/* The same for one row: it, or one above it, refers to a row that goes. */
+static void append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                      enum leaf leaf)
+{
+    char known[24], row[24];
+    snprintf(known, sizeof known, "r%d", node->index);
+    snprintf(row, sizeof row, "c%d", node->index);
+    appendPQExpBuffer(out, "EXISTS (WITH RECURSIVE %s AS (SELECT ", known);
+    append_referring(out, alias, node);
+    appendPQExpBuffer(out, " UNION SELECT %s.* FROM %s AS a CROSS JOIN LATERAL (", row, known);
+    append_level(out, node, row, true);
+    appendPQExpBuffer(out, " OFFSET 0) AS %s) SELECT FROM %s AS %s WHERE ", row, known, row);
+    append_edges(out, plan, node, row, leaf);
+    appendPQExpBufferChar(out, ')');
 }
 
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
@@ -325,61 +425,55 @@ void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_no
     else if (node->action == ACTION_DELETE_ORPHANS)
         orphan_append(out, plan, node, alias, leaf);
     else if (node->recursive)
-        append_recursive(out, plan, node, alias, leaf);
+        (leaf_is_mid(leaf) ? append_up : append_down)(out, plan, node, alias, leaf);
     else
         append_edges(out, plan, node, alias, leaf);
 }
 
-bool reach_append_table(PQExpBuffer out, const struct plan *plan, const char *oid, const struct plan_node *self,
-                        bool before, const char *alias, enum leaf leaf)
+/* The row alias, of a table that has the rows of the root, is one of the root's at the leaf. */
+static void append_is_root(PQExpBuffer out, const struct plan *plan, const char *alias, enum leaf leaf)
 {
-    const char *separator = "(";
+    if (leaf_is_mid(leaf)) {
+        appendPQExpBuffer(out, "EXISTS (SELECT FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
+        reach_append_key(out, "t", plan->key, plan->key_count);
+        appendPQExpBufferStr(out, " = ");
+        reach_append_key(out, alias, plan->key, plan->key_count);
+        appendPQExpBufferStr(out, " AND ");
+        append_root(out, plan, leaf);
+        appendPQExpBufferStr(out, " OFFSET 0)");
+        return;
+    }
+    reach_append_key(out, alias, plan->key, plan->key_count);
+    appendPQExpBufferStr(out, " IN (SELECT ");
+    reach_append_columns(out, "t", plan->key, plan->key_count);
+    appendPQExpBuffer(out, " FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
+    append_root(out, plan, leaf);
+    appendPQExpBufferChar(out, ')');
+}
+
+bool reach_append_table(PQExpBuffer out, const struct plan *plan, const struct plan_table *table,
+                        const struct plan_node *self, bool before, const char *alias, enum leaf leaf)
+{
+    const char *separator = "((";
     for (size_t i = 0; i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];
-        if (!order_is_deleted(node) || node == self || strcmp(node->table.oid, oid) != 0 ||
+        if (!order_is_deleted(node) || node == self || !order_same_rows(plan, &node->table, table) ||
             (before && order_compare(node, self) > 0))
             continue;
         appendPQExpBufferStr(out, separator);
-        separator = " OR ";
-        if (i > 0) {
+        separator = ") OR (";
+        /* A partition has some of its parent's rows. */
+        if (strcmp(node->table.oid, table->oid) != 0)
+            appendPQExpBuffer(out, "EXISTS (SELECT FROM %s AS same WHERE same.ctid OPERATOR(pg_catalog.=) %s.ctid"
+                                   " AND same.tableoid OPERATOR(pg_catalog.=) %s.tableoid) AND ",
+                              node->table.ident, alias, alias);
+        if (i > 0)
             reach_append(out, plan, node, alias, leaf);
-            continue;
-        }
-        reach_append_key(out, alias, plan->key, plan->key_count);
-        appendPQExpBufferStr(out, " IN (SELECT ");
-        reach_append_columns(out, "t", plan->key, plan->key_count);
-        appendPQExpBuffer(out, " FROM %s AS t WHERE ", node->table.ident);
-        append_root(out, plan, leaf);
-        appendPQExpBufferChar(out, ')');
+        else
+            append_is_root(out, plan, alias, leaf);
     }
     if (*separator == '(')
         return false;
-    appendPQExpBufferChar(out, ')');
+    appendPQExpBufferStr(out, "))");
     return true;
-}
-
-void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
-{
-    for (size_t i = 0; i < plan->cursor_count; i++)
-        appendPQExpBuffer(out, "%st.%s%s", i ? ", " : "", plan->cursor[i]->ident,
-                          order_by ? "" : "::pg_catalog.text");
-}
-
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first,
-                       size_t columns)
-{
-    const char *plain = comparison[0] == '>' ? ">=" : "<=";
-    if (columns == 1) {
-        appendPQExpBuffer(out, " AND t.%s %s $%d::%s", plan->cursor[0]->ident, comparison, first,
-                          plan->cursor[0]->type);
-        return;
-    }
-    appendPQExpBufferStr(out, " AND (");
-    plan_append_cursor(out, plan, true);
-    appendPQExpBuffer(out, ") %s (", comparison);
-    for (size_t i = 0; i < columns; i++)
-        appendPQExpBuffer(out, "%s$%d::%s", i ? ", " : "", first + (int)i, plan->cursor[i]->type);
-    /* The plain bound on the leading column keeps the planner's estimate honest. */
-    appendPQExpBuffer(out, ") AND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
-                      plan->cursor[0]->type);
 }

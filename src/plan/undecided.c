@@ -32,7 +32,7 @@ static size_t list_keys(struct plan *plan, struct key **keys)
     size_t count = 0;
     for (int row = 0; row < db_rows_count(rows); row++) {
         const char *column = db_rows_get(rows, row, 5);
-        if (strcmp(db_rows_get(rows, row, 0), oid) == 0) {
+        if (count > 0 && strcmp(db_rows_get(rows, row, 0), oid) == 0) {
             (*keys)[count - 1].columns = mem_printf(plan, "%s\n%s", (*keys)[count - 1].columns, column);
             continue;
         }
@@ -118,6 +118,11 @@ static void append_detail(PQExpBuffer out, const struct reference *ref)
                       self ? "itself" : edge->parent->table.label, edge->constraint, plan_on_delete_name(edge->on_delete));
 }
 
+bool policy_is_built_in(const struct policy *policy)
+{
+    return strncmp(policy->source, "built-in", strlen("built-in")) == 0;
+}
+
 bool graph_check_undecided(struct graph *g, struct error *err)
 {
     const struct policy *policy = g->plan->policy;
@@ -135,7 +140,7 @@ bool graph_check_undecided(struct graph *g, struct error *err)
                   policy->name);
         error_detail(err, "%s", detail->data);
         /* The file is the operator's own: "show X > X.yaml" would empty it. */
-        if (strncmp(policy->source, "built-in", strlen("built-in")) == 0)
+        if (policy_is_built_in(policy))
             error_hint(err, "Nothing was deleted. Decide in a policy of your own (\"pgsweep show %s > DIR/%s.yaml\", then "
                        "--policy-dir DIR), under dependents:%s", policy->name, policy->name, lines->data);
         else

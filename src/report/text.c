@@ -35,8 +35,30 @@ static char *append_detail(char *details, const char *label, const char *detail)
     return mem_check(talloc_asprintf_append(details, "%s%s%s", !*details ? "" : *label ? "; " : ", ", label, detail));
 }
 
-/* The action, what is set, what else goes, and the name it is counted by. */
-static const char *action_text(void *scratch, const struct plan_node *node)
+/* Shared rows that lose a reference and stay, and which references keep them. One row may be kept by several. */
+static char *kept_text(const struct report *report, void *scratch, const struct plan_node *node)
+{
+    const struct plan_counts *counts = &report->counts;
+    char *text = mem_printf(scratch, "%s", text_count(scratch, counts->kept_by_node[node->index]));
+    const char *separator = ": ";
+    for (size_t i = 0; i < counts->kept_count; i++) {
+        if (counts->kept[i].node != node->index)
+            continue;
+        text = mem_printf(scratch, "%s%s%s by %s", text, separator, text_count(scratch, counts->kept[i].rows),
+                          counts->kept[i].by);
+        separator = ", ";
+    }
+    return text;
+}
+
+static bool has_kept(const struct report *report, const struct plan_node *node)
+{
+    return report->dry_run && node->action == ACTION_DELETE_ORPHANS && report->counts.kept_by_node &&
+           report->counts.kept_by_node[node->index] > 0;
+}
+
+/* The action, what is set, what else goes, the name it is counted by, and what keeps rows. */
+static const char *action_text(const struct report *report, void *scratch, const struct plan_node *node)
 {
     static const char *const names[] = {"delete", "detach", "reassign", "keep", "delete orphans", "ignore"};
     const struct policy_dependent *rule = node->rule;
@@ -52,6 +74,8 @@ static const char *action_text(void *scratch, const struct plan_node *node)
         details = append_detail(details, "counted as ", rule->count_as.value);
     if (rule && node->action == ACTION_IGNORE)
         details = append_detail(details, "because: ", rule->reason.value);
+    if (has_kept(report, node))
+        details = append_detail(details, "kept ", kept_text(report, scratch, node));
     return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], details);
 }
 
@@ -72,7 +96,7 @@ static void print_row(const struct report *report, void *scratch, const struct p
                             node->label == node->table.label ? "" : " *");
     fprintf(out, "  %-*s %12s  %s\n", width, name,
             counts && plan_acts(node) ? rows_text(report, scratch, counts[node->index]) : "-",
-            action_text(scratch, node));
+            action_text(report, scratch, node));
 }
 
 /* Children of node in the order of discovery, each with the rail of the levels above. */
@@ -206,7 +230,8 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
                    report->failed;
     if (report->limit)
-        fprintf(out, "  stopped at %s; %s\n", report->limit, left_text(report, scratch, left));
+        fprintf(out, "  stopped at %s; %s%s eligible rows are left for the next run\n", report->limit,
+                report->left >= REPORT_LEFT_MAX ? "at least " : "", text_count(scratch, report->left));
     int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
         fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",

@@ -196,3 +196,9 @@ SELECT l.number,
        (coalesce(pg_catalog.sum(pg_catalog.pg_relation_size(l.oid)) FILTER (WHERE NOT l.served), 0) / 8192)::pg_catalog.int8 AS pages
   FROM looked_at AS l
  GROUP BY l.number
+
+--- uncovered
+-- Counts the rows of a partition without the foreign key that its siblings have which refer to rows that go. $1: cutoff.
+SELECT pg_catalog.count(*)
+  FROM {partition} AS d
+ WHERE {goes}

@@ -39,6 +39,12 @@ SELECT CASE WHEN {number} OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
             ELSE ('only ' || {number} || ' rows')::pg_catalog.int4
        END
 
+--- assert_locked
+-- Fails if more rows were deleted than the transaction had locked before: somebody has added some behind its back.
+SELECT CASE WHEN {number} OPERATOR(pg_catalog.<=) {locked} THEN 0
+            ELSE ('locked ' || {locked} || ', deleted ' || {number})::pg_catalog.int4
+       END
+
 --- record
 -- Adds the transaction and what each of its steps counted to the record of the run.
 UPDATE pgsweep.runs AS r
@@ -69,9 +75,14 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- record_gone
--- Adds the transaction and the rows of the query "gone" to the record of the run.
+-- Adds the transaction and the rows of the query "gone" to the record of the run. Fails if they are more than a
+-- transaction may delete.
 UPDATE pgsweep.runs AS r
-   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+   SET chunks = r.chunks OPERATOR(pg_catalog.+)
+                CASE WHEN (SELECT pg_catalog.count(*) FROM gone) OPERATOR(pg_catalog.<=) {limit}::pg_catalog.int8 THEN 1
+                     ELSE ('pgsweep: more rows than ' || {limit}::pg_catalog.int8 || ': '
+                           || (SELECT pg_catalog.count(*) FROM gone))::pg_catalog.int4
+                END,
        last_chunk = pg_catalog.clock_timestamp(),
        deleted = pg_catalog.jsonb_build_object(
            {label}::pg_catalog.text,

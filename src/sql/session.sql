@@ -28,7 +28,8 @@ SELECT pg_catalog.array_to_string(
 
 --- set_up
 -- Pins the settings of the session, whatever the role, the database, the server and PGOPTIONS say.
--- $1: search path; $2: application name; $3 to $5: time limits in milliseconds; $6: what a commit waits for.
+-- $1: search path; $2: application name; $3 to $5: time limits in milliseconds; $6: what a commit waits for;
+-- $7: plan_cache_mode.
 SELECT pg_catalog.set_config(s.name, s.value, false)
   FROM (VALUES
            ('search_path', $1::pg_catalog.text, 0),
@@ -64,7 +65,7 @@ SELECT pg_catalog.set_config(s.name, s.value, false)
            ('gin_fuzzy_search_limit', '0', 0),
            -- Plans: with JIT, a generic keyset plan pays for it on every execution.
            ('jit', 'off', 0),
-           ('plan_cache_mode', 'auto', 0),
+           ('plan_cache_mode', $7::pg_catalog.text, 0),
            ('client_min_messages', 'warning', 0)
        ) AS s(name, value, since)
  WHERE s.since OPERATOR(pg_catalog.<=) pg_catalog.current_setting('server_version_num')::pg_catalog.int4
@@ -84,6 +85,14 @@ SELECT pg_catalog.set_config('application_name', $1, false)
 --- set_synchronous_commit
 -- Changes what a commit waits for. $1: a value of synchronous_commit.
 SELECT pg_catalog.set_config('synchronous_commit', $1, false)
+
+--- set_plan_cache_mode
+-- Changes how prepared statements are planned. $1: a value of plan_cache_mode.
+SELECT pg_catalog.set_config('plan_cache_mode', $1, false)
+
+--- forget_statements
+-- Forgets all prepared statements.
+DEALLOCATE ALL
 
 --- try_lock
 -- Takes an advisory lock for as long as the session lasts, if no other session holds it. $1: its key.

@@ -112,7 +112,41 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 {statement}
 
 --- lock_rows
--- Locks dependent rows, so that nothing can refer to them or change them before they are deleted.
+-- Locks dependent rows before anything reads them: nothing can refer to them or change them before they are deleted.
+{statement}
+
+--- look_left
+-- Fails if a dependent row is left that was to be deleted or changed: a trigger or rule has kept it, or somebody has added
+-- it meanwhile.
+SELECT CASE WHEN NOT EXISTS (
+            SELECT FROM {rows}) THEN 0
+            ELSE ('left ' || pg_catalog.now())::pg_catalog.int4
+       END
+
+--- remember
+-- Remembers the values by which other rows may refer to these, or they to others: for the last look before COMMIT.
+SELECT pg_catalog.set_config('pgsweep.{setting}',
+                             coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array({values}))::pg_catalog.text,
+                                      '[]'), true)
+  FROM {rows}
+
+--- look_added
+-- Fails if another session has added a row that refers to what is deleted here, or that still needs it. No constraint
+-- stands behind this reference, so nothing else would notice.
+SELECT CASE WHEN NOT EXISTS (
+            SELECT FROM pg_catalog.jsonb_array_elements(
+                            pg_catalog.current_setting('pgsweep.{setting}')::pg_catalog.jsonb) AS r(v)
+              JOIN {table} AS a
+                ON {match}) THEN 0
+            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+       END
+
+--- assert_locked
+-- Fails if more rows were deleted than the transaction had locked before: somebody has added some behind its back.
+{statement}
+
+--- check_plan
+-- Fails if the tables of the plan are not what they were when it was made.
 {statement}
 
 --- count

@@ -79,17 +79,32 @@ static bool verify(struct locked *l)
     return true;
 }
 
+/* A look that failed, as one of our own expectations: its cast of a text to a number. */
+static void explain(struct locked *l, const struct work_step *step)
+{
+    if (strcmp(l->chunk->error.sqlstate, WORK_UNEXPECTED) == 0)
+        work_explain(l->sweep, step, l->rows, l->chunk, &l->chunk->error);
+}
+
 /* Near: the rows are counted here, from command tags, which is cheaper than in SQL; the numbers go back
  * with the record. */
 static bool work_near(struct locked *l, struct db_step *steps, int *count)
 {
     struct sweep *sweep = l->sweep;
     struct chunk *chunk = l->chunk;
-    if (!effects_batch(sweep->effects, chunk->ctx, steps, (int)sweep->work.counted, NULL, &chunk->error))
+    int failed = 0;
+    if (!effects_batch(sweep->effects, chunk->ctx, steps, (int)sweep->work.counted, &failed, &chunk->error)) {
+        explain(l, work_step_at(sweep, failed));
         return false;
+    }
     work_count(sweep, steps, chunk, chunk->added);
-    if (chunk->added[0] != l->rows) {
-        work_kept(sweep, l->rows, &chunk->error);
+    const struct work_step root = {.expects = EXPECTS_ROOT};
+    const struct work_step unlocked = {.expects = EXPECTS_LOCKED};
+    const struct work_step *wrong = work_unlocked(sweep, steps, chunk->added) ? &unlocked : NULL;
+    if (chunk->added[0] != l->rows)
+        wrong = &root;
+    if (wrong) {
+        work_explain(sweep, wrong, l->rows, chunk, &chunk->error);
         return false;
     }
     *count = work_add_counted_end(sweep, chunk->ctx, chunk->added, steps);
@@ -98,6 +113,7 @@ static bool work_near(struct locked *l, struct db_step *steps, int *count)
 
 static bool work_and_commit(struct locked *l)
 {
+    static const struct work_step check = {.expects = EXPECTS_PLAN};
     struct sweep *sweep = l->sweep;
     struct chunk *chunk = l->chunk;
     struct db_step *steps = mem_array(chunk->ctx, struct db_step, sweep->work.count + 1);
@@ -118,7 +134,9 @@ static bool work_and_commit(struct locked *l)
         error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[n - 1].tag);
         error_sqlstate(&chunk->error, "40000");
     } else if (!sweep->near) {
-        work_explain(sweep, failed, l->rows, &chunk->error);
+        explain(l, work_step_at(sweep, failed));
+    } else if (failed == 1) {
+        explain(l, &check);
     }
     return false;
 }

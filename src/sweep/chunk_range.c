@@ -1,7 +1,15 @@
 /* The range strategy: delete everything eligible between two cursors, with the whole condition in the
  * DELETE itself, and look up the end of the next chunk in the same round trip as the commit. */
+#include <string.h>
+
 #include "internal.h"
 #include "pgsweep/mem.h"
+
+/* A range between two ages may hold some rows more than were asked for; not more than this. */
+static int64_t row_limit(const struct sweep *sweep, const struct chunk *chunk)
+{
+    return sweep->exact ? chunk->asked : sweep->rows_max;
+}
 
 /* The step that finds the end of the chunk that follows from. */
 static struct db_step bound_step(struct sweep *sweep, const void *ctx, const struct cursor *from,
@@ -19,12 +27,13 @@ static struct db_step bound_step(struct sweep *sweep, const void *ctx, const str
 }
 
 /* The deletion; with_record: and the run's record, in one statement. */
-static struct db_step range_step(struct sweep *sweep, const void *ctx, bool with_record)
+static struct db_step range_step(struct sweep *sweep, const struct chunk *chunk, bool with_record)
 {
+    const void *ctx = chunk->ctx;
     const struct plan *plan = sweep->plan;
     enum bound_by from = cursor_bound(&sweep->cursor, plan);
     enum bound_by to = cursor_bound(&sweep->high, plan);
-    const char **params = mem_array(ctx, const char *, sweep->cursor.columns + sweep->high.columns + 3);
+    const char **params = mem_array(ctx, const char *, sweep->cursor.columns + sweep->high.columns + 4);
     int n = 0;
     params[n++] = plan->cutoff_value;
     n = cursor_add(params, n, &sweep->cursor);
@@ -33,6 +42,7 @@ static struct db_step range_step(struct sweep *sweep, const void *ctx, bool with
         return (struct db_step){.statement = &sweep->statements.plain[from][to], .nparams = n, .params = params};
     params[n++] = sweep->report->run_id;
     params[n++] = plan->nodes[0]->label;
+    params[n++] = mem_printf(ctx, "%lld", (long long)row_limit(sweep, chunk));
     return (struct db_step){.statement = &sweep->statements.range[from][to], .nparams = n, .params = params};
 }
 
@@ -82,15 +92,36 @@ static void take_deleted(struct sweep *sweep, struct chunk *chunk, const struct 
         chunk->keys[chunk->key_count++] = key_from_row(chunk->ctx, plan, rows, i, 0);
 }
 
-/* The steps from the record on: [record] COMMIT [end of the next chunk]. */
+/* The steps behind the record: check of the plan, COMMIT, and the end of the next chunk where there is one. */
 static int end_steps(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int64_t *next)
 {
     int n = 0;
     *next = pace_rows(sweep, chunk->asked);
-    steps[n++] = (struct db_step){.statement = &db_commit, .sync = true};
+    steps[n++] = work_check_step(sweep, chunk->ctx);
+    n = work_end(steps, n);
     if (!chunk->last && *next > 0)
         steps[n++] = bound_step(sweep, chunk->ctx, &chunk->end, *next);
     return n;
+}
+
+/* More rows than a transaction may delete: they became eligible after the end of the range had been looked up, or more
+ * have one age than the statistics say. */
+static void note_too_many(struct chunk *chunk)
+{
+    chunk->too_many = true;
+    error_set(&chunk->error, SWEEP_INTERNAL, "a range held more rows than one transaction may delete");
+    error_sqlstate(&chunk->error, "40001");
+}
+
+/* Which of our own looks has failed. */
+static void explain(struct chunk *chunk, int failed, int commit)
+{
+    if (strcmp(chunk->error.sqlstate, WORK_UNEXPECTED) != 0)
+        return;
+    if (failed == commit - 1)
+        chunk->plan_changed = true;
+    else if (strstr(chunk->error.message, RUN_TOO_MANY))
+        note_too_many(chunk);
 }
 
 /* Sends what ends in COMMIT and perhaps a look-up (commit: the COMMIT's place). The chunk stands once its
@@ -98,13 +129,16 @@ static int end_steps(struct sweep *sweep, struct chunk *chunk, struct db_step *s
 static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int count, int commit,
                         int64_t next)
 {
+    int failed = 0;
     chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, count, NULL, &chunk->error);
+    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, count, &failed, &chunk->error);
     if (!db_committed(&steps[commit])) {
         chunk->commit_sent = db_is_lost(sweep->db);
         if (ok) {
             error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[commit].tag);
             error_sqlstate(&chunk->error, "40000");
+        } else if (!chunk->commit_sent) {
+            explain(chunk, failed, commit);
         }
         return false;
     }
@@ -120,9 +154,9 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
 static bool send_at_once(struct sweep *sweep, struct chunk *chunk)
 {
     int64_t next;
-    struct db_step steps[4] = {{.statement = &db_begin}, range_step(sweep, chunk->ctx, true)};
+    struct db_step steps[5] = {{.statement = &db_begin}, range_step(sweep, chunk, true)};
     int count = 2 + end_steps(sweep, chunk, steps + 2, &next);
-    bool ok = send_commit(sweep, chunk, steps, count, 2, next);
+    bool ok = send_commit(sweep, chunk, steps, count, 3, next);
     if (ok)
         take_deleted(sweep, chunk, steps[1].rows);
     return ok;
@@ -132,13 +166,17 @@ static bool send_at_once(struct sweep *sweep, struct chunk *chunk)
 static bool send_in_two(struct sweep *sweep, struct chunk *chunk)
 {
     int64_t next;
-    struct db_step begin[2] = {{.statement = &db_begin}, range_step(sweep, chunk->ctx, false)};
+    struct db_step begin[2] = {{.statement = &db_begin}, range_step(sweep, chunk, false)};
     if (!effects_batch(sweep->effects, chunk->ctx, begin, 2, NULL, &chunk->error))
         return false;
     int64_t rows = db_rows_affected(begin[1].rows);
-    struct db_step steps[3] = {record_step(sweep, chunk->ctx, rows)};
+    if (rows > row_limit(sweep, chunk)) {
+        note_too_many(chunk);
+        return false;
+    }
+    struct db_step steps[4] = {record_step(sweep, chunk->ctx, rows)};
     int count = 1 + end_steps(sweep, chunk, steps + 1, &next);
-    if (!send_commit(sweep, chunk, steps, count, 1, next))
+    if (!send_commit(sweep, chunk, steps, count, 2, next))
         return false;
     chunk->added[0] = rows;
     return true;

@@ -110,7 +110,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         return true;
     }
     struct error *why = step < 0 ? commit->error : row->steps[step].error;
-    bool number = why && strcmp(why->sqlstate, "22P02") == 0;
+    bool number = why && strcmp(why->sqlstate, WORK_UNEXPECTED) == 0;
     if (step == 1 && number)
         return true; /* locked by another session, or gone: a later pass looks again */
     if (step == row->work - 1 && number) {
@@ -121,7 +121,11 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     error_set(&copy, SWEEP_SOME_FAILED, "%s", why && why->message ? why->message : "the COMMIT did not take effect");
     error_sqlstate(&copy, why ? why->sqlstate : "40000");
     if (number)
-        work_explain(sweep, step - row->work, 1, &copy);
+        work_explain(sweep, work_step_at(sweep, step - row->work), 1, chunk, &copy);
+    if (chunk->plan_changed) {
+        error_move(err, &copy);
+        return false;
+    }
     enum db_failure class = db_failure_class(sweep->db, &copy);
     bool ok = true;
     if (class == DB_FAILURE_TRANSIENT && chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {

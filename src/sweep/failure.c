@@ -196,8 +196,46 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
     return true;
 }
 
+/* More rows than a transaction may delete: the end of the range is looked up again, exactly; if that was not enough, the
+ * chunk is locked row by row, up to its number. */
+static bool bound_again(struct sweep *sweep)
+{
+    db_rollback(sweep->db);
+    sweep->skip_locked = sweep->exact;
+    sweep->skipped = sweep->skipped || sweep->exact;
+    sweep->exact = true;
+    sweep->high_known = false;
+    return true;
+}
+
+/* True for errors that come from a changed schema: a table, column, function or operator that is not there any more, or a
+ * result that has another type than before. A new plan says it better, if it does not cure it. */
+static bool may_be_cured(const struct sweep *sweep, const struct error *why)
+{
+    return !sweep->recompiling && sweep->recompiled == 0 &&
+           (strncmp(why->sqlstate, "42", 2) == 0 || strcmp(why->sqlstate, "0A000") == 0);
+}
+
+static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    if (chunk->fatal) {
+        chunk->end = (struct cursor){NULL, 0}; /* some of its rows are left */
+        chunk->candidates = chunk->added[0];
+        chunk_committed(sweep, chunk);
+    }
+    db_rollback(sweep->db);
+    bool ok = sweep_recompile(sweep, err);
+    if (!ok && !*err->sqlstate && !chunk->plan_changed)
+        error_sqlstate(err, chunk->error.sqlstate);
+    return ok;
+}
+
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
+    if (chunk->plan_changed || may_be_cured(sweep, &chunk->error))
+        return recompile(sweep, chunk, err);
+    if (chunk->too_many)
+        return bound_again(sweep);
     if (chunk->fatal) {
         chunk_committed(sweep, chunk);
         return give_up(chunk, err);

@@ -24,6 +24,7 @@ struct statements {
     struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
     struct db_statement record_counted;        /* records what was counted here */
     struct db_statement record;                /* records what the statements of a transaction counted */
+    struct db_statement check;                 /* fails when the plan does not hold any more */
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
@@ -31,6 +32,19 @@ struct statements {
     struct db_statement verify_row;  /* fails when the row is no candidate any more */
     struct db_statement *lock_dependents;
     size_t lock_dependent_count;
+};
+
+/* The SQLSTATE with which our own looks fail: a text is cast to a number. */
+#define WORK_UNEXPECTED "22P02"
+
+/* What a statement fails for that looks whether all is as it should be. */
+enum work_expects {
+    EXPECTS_NOTHING,
+    EXPECTS_ROOT,       /* all candidates are deleted; their number is its parameter */
+    EXPECTS_NONE_LEFT,  /* no row is left that a trigger or rule may have kept */
+    EXPECTS_LOCKED,     /* no row was deleted that had not been locked before */
+    EXPECTS_NONE_ADDED, /* nobody added a row that a stated reference is about */
+    EXPECTS_PLAN,       /* the tables are what they were when the plan was made */
 };
 
 /* One statement of a transaction's work. */
@@ -43,16 +57,26 @@ struct work_step {
     bool takes_keys;               /* then the key arrays */
     bool queues_object;            /* its row count is objects that entered the queue, */
     bool queues_directory;         /* or working directories */
-    bool asserts;                  /* that the root's rows are gone; the number of keys is its parameter */
+    const struct plan_node *locks; /* its result says how many rows of that node it locked; they may be more by now */
+    enum work_expects expects;
     const char **extra;            /* parameters that are the same in every transaction, */
     const char *const *extra_words; /* in words; NULL: values that the policy sets */
     int extra_count;
+};
+
+/* Values that are remembered in a setting of the transaction, for the last look before COMMIT. */
+struct work_look {
+    const char *setting;
+    const struct plan_edge *edge;
+    bool for_parent; /* looks for rows that the remembered ones refer to, not for rows that refer to them */
 };
 
 struct work {
     struct work_step *steps;
     size_t count;
     size_t counted; /* steps before this one change rows; what looks at them and records them follows */
+    struct work_look *looks;
+    size_t look_count;
 };
 
 /* A candidate that cannot go, and why. */
@@ -104,6 +128,8 @@ struct sweep {
     size_t suspect_count;
     int64_t parked;       /* candidates that failed for the last time */
     int lost_rows;        /* candidates that were set aside because they cost it */
+    int recompiled;    /* how often the plan was made again since something was committed */
+    bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
     int64_t taken; /* candidates dealt with, for max_rows */
@@ -129,6 +155,8 @@ struct chunk {
     int64_t directories; /* working directories that did */
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
+    bool plan_changed;   /* the tables are not what they were when the plan was made */
+    bool too_many;       /* a range held more rows than a transaction may delete */
     int64_t candidates;  /* what it counts against max_rows */
     const char ***keys;  /* key values of single candidates, for the log and for failures */
     size_t key_count;
@@ -153,6 +181,13 @@ char *statements_keys_sql(const struct sweep *sweep, int first);
 /* Builds the work of one transaction. */
 void work_build(struct sweep *sweep);
 
+/* Makes the plan again, with the same cutoff, because the tables of the old one changed; the sweep goes on from the
+ * beginning. False, with err set as a new run would set it, when the policy does not fit them any more. */
+bool sweep_recompile(struct sweep *sweep, struct error *err);
+
+/* Takes a plan in hand: its statements, its report. False: the connection failed. */
+bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error *err);
+
 /* Makes what was committed durable, so that something irreversible may follow. False: the connection or
  * the server failed, and nothing may follow now. */
 bool sweep_settle(struct sweep *sweep, struct error *err);
@@ -162,9 +197,12 @@ bool sweep_settle(struct sweep *sweep, struct error *err);
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps);
 
-/* Where the caller has counted the rows (by node index): the record and the COMMIT; the steps count is returned. Room
- * for 3 steps. */
+/* Where the caller has counted the rows (by node index): the record, the check of the plan and the COMMIT; returns how
+ * many steps. Room for 3. */
 int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows, struct db_step *steps);
+
+/* The step that fails when the plan does not hold any more. */
+struct db_step work_check_step(const struct sweep *sweep, const void *ctx);
 
 /* Adds the COMMIT behind n steps; returns the new count. */
 int work_end(struct db_step *steps, int n);
@@ -172,11 +210,26 @@ int work_end(struct db_step *steps, int n);
 /* Adds what the results of the steps count to added, by node, and what was queued to the chunk. */
 void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added);
 
-/* Sets the error for root rows that were to be deleted and are still there. */
-void work_kept(const struct sweep *sweep, int64_t rows, struct error *err);
+/* The step that locked fewer rows of its node than were deleted (added, by node), or NULL. */
+const struct work_step *work_unlocked(const struct sweep *sweep, const struct db_step *steps, const int64_t *added);
 
-/* Puts the failure of the work's own assertion into words. */
-void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err);
+/* The step of that number; for any other number one that expects nothing. */
+const struct work_step *work_step_at(const struct sweep *sweep, int step);
+
+/* Puts the failure of a step that expects something into words, or notes in the chunk that the plan changed. */
+void work_explain(const struct sweep *sweep, const struct work_step *step, int64_t rows, struct chunk *chunk,
+                  struct error *err);
+
+/* The number under which locked rows of the node are counted in the transaction. */
+int work_locked_number(const struct sweep *sweep, const struct plan_node *node);
+
+/* Adds a statement, whose why stands in the template of that name. */
+struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql);
+
+/* Remembers what the rows of the node refer to and are referred to by, where no constraint stands behind a reference;
+ * adds the last looks. */
+void looks_remember(struct sweep *sweep, const struct plan_node *node);
+void looks_add(struct sweep *sweep);
 
 /* Tries one chunk. */
 enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk);

@@ -1,7 +1,8 @@
 /* How large a chunk is: as asked for, or as much as fits into the chunk time. */
 #include "internal.h"
 
-enum { START_ROWS = 500, MIN_ROWS = 100, MAX_ROWS = 10000 };
+/* Between two ages: rows of the last age come on top of what was asked for, and stay below MAX_ROWS together. */
+enum { START_ROWS = 500, MIN_ROWS = 100, MAX_ROWS = 10000, BY_AGE_ROWS = 9000 };
 
 void pace_start(struct sweep *sweep)
 {
@@ -14,6 +15,8 @@ int64_t pace_rows(const struct sweep *sweep, int64_t ahead)
 {
     int64_t left = sweep->budget->max_rows - sweep->taken - ahead;
     int64_t rows = sweep->singly > ahead ? 1 : sweep->rows;
+    if (!sweep->exact && rows > BY_AGE_ROWS)
+        rows = BY_AGE_ROWS;
     return sweep->budget->max_rows > 0 && left < rows ? left : rows;
 }
 

@@ -31,6 +31,7 @@ static void add_range(struct list *list, const struct sweep *sweep)
         add(list, chunks[i].when, &db_begin);
         add(list, chunks[i].when, &s->plain[chunks[i].from][chunks[i].to]);
         add(list, chunks[i].when, &s->record_counted);
+        add(list, chunks[i].when, &s->check);
         add(list, chunks[i].when, &db_commit);
         if (chunks[i].to != BY_NOTHING)
             add(list, chunks[i].when, &bound[to]);
@@ -41,8 +42,10 @@ static void add_work(struct list *list, const struct sweep *sweep, const char *w
 {
     for (size_t i = 0; i < (counted ? sweep->work.counted : sweep->work.count); i++)
         add(list, when, &sweep->work.steps[i].statement);
-    if (counted)
+    if (counted) {
         add(list, when, &sweep->statements.record_counted);
+        add(list, when, &sweep->statements.check);
+    }
     add(list, when, &db_commit);
 }
 

@@ -145,6 +145,7 @@ static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_
     char *up_to = bound_sql(sweep, "<=", to, &n);
     int record = number(&n, ctx, 1, "run id");
     number(&n, ctx, 1, "table");
+    number(&n, ctx, 1, "rows that a transaction may delete");
     return filled(sweep, "range_recorded", mem_printf(ctx, "%s%s", from_names[from], to_names[to]), &n,
                   TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
                                  {"after", after}, {"up_to", up_to}, {"returning", verbose ? key_sql(sweep) : "1"},
@@ -198,7 +199,10 @@ static void build_lock_dependents(struct sweep *sweep)
     struct statements *s = &sweep->statements;
     size_t count;
     const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, NULL, &count);
-    for (size_t i = 0; sweep->plan->looks_beyond && i < count; i++)
+    s->lock_dependents = NULL;
+    s->lock_dependent_count = 0;
+    /* From the top down, as a writer who adds to them would lock them. */
+    for (size_t i = count; sweep->plan->looks_beyond && i-- > 0;)
         for (size_t e = 0; e < plan_step_count(nodes[i]); e++) {
             size_t k = mem_grow(sweep->report, &s->lock_dependents, &s->lock_dependent_count);
             struct numbering n = {.next = 1};
@@ -225,6 +229,9 @@ void statements_build(struct sweep *sweep)
     }
     s->record = run_record(sweep->report);
     s->record_counted = run_record_counted(sweep->report);
+    s->check = (struct db_statement){.name = "check_plan", .sql = plan_check_sql(sweep->report),
+                                     .why = plan_check_why(sweep->report),
+                                     .parameters = "$1 tables of the plan, $2 its fingerprint"};
     s->lock_row = build_lock_row(sweep);
     s->verify = build_verify(sweep, "verify", true);
     s->verify_row = build_verify(sweep, "verify_row", false);

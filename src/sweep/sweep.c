@@ -7,11 +7,9 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-/* After the first pass, rows that were locked are tried again, this many times. */
-enum { PASSES = 3, PASS_PAUSE_MS = 500 };
-
-/* What is left is counted up to here: more is "very many" to anybody. */
-enum { LEFT_MAX = 1000000 };
+/* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long as some go, and after
+ * this many passes in which none did, or so many in all, no more. */
+enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 500 };
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 {
@@ -53,6 +51,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->losses = 0;
     sweep->skip_locked = false;
     sweep->pending += chunk->transactions;
+    sweep->recompiled = 0;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
         note_durable(sweep); /* it has waited for the disk, and so have all before it */
     if (chunk->end.columns > 0) {
@@ -241,7 +240,7 @@ static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
 {
     int64_t *remaining = arg;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + LEFT_MAX,
+    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + REPORT_LEFT_MAX,
                                                         remaining, err);
     stop_cancel_early(false);
     return ok || stop_requested();
@@ -254,41 +253,42 @@ static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
     bool ok = sweep_insist(sweep, count_remaining, &remaining, err);
     if (stop_requested())
         sweep->report->signal = stop_signal();
-    *left = remaining > sweep->report->failed ? remaining - sweep->report->failed : 0;
+    /* Parked ones are no candidates any more. */
+    int64_t failed = sweep->report->failed - sweep->parked;
+    *left = remaining > failed ? remaining - failed : 0;
     return ok;
 }
 
-/* A limit that was reached with the very last candidate has stopped nothing. */
+/* What a limit left is counted; one that was reached with the very last candidate has stopped nothing. */
 static bool check_limit(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
-    int64_t left;
-    if (!report->limit || report->signal || sweep->taken < report->counts.eligible)
+    if (!report->limit || report->signal)
         return true;
-    if (!count_left(sweep, &left, err))
+    if (!count_left(sweep, &report->left, err))
         return false;
-    if (left == 0)
+    if (report->left == 0)
         report->limit = NULL;
     return true;
 }
 
-/* Passes until nothing is left that could go now. */
+/* Passes until the database says that nothing is left that could go now. */
 static bool sweep_passes(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
     int64_t left = 0;
+    int idle = 0;
     sweep->pass = 0;
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
-    /* Locked by somebody, kept by a trigger, changed meanwhile: look which. */
-    bool missing = report->counts.eligible < 0 || report->deleted[0] + report->failed + report->spared_late < report->counts.eligible;
-    while (ok && (sweep->skipped || missing) && !report->signal && !report->limit &&
-           report->failed <= SWEEP_FAILED_KEYS_MAX) {
+    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX) {
+        int64_t before = report->deleted[0] + report->failed;
         ok = count_left(sweep, &left, err);
-        if (!ok || left == 0 || sweep->pass >= PASSES)
+        if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
             break;
-        clock_sleep_ms(PASS_PAUSE_MS * (sweep->pass - 1));
+        clock_sleep_ms(PASS_PAUSE_MS * (int64_t)idle);
         ok = sweep_pass(sweep, err);
+        idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     return ok;
@@ -347,14 +347,9 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                             .settled_ms = clock_now_ms()};
     /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and cannot be
      * undone does. */
-    sweep->durable = mem_array(report, int64_t, plan->node_count);
-    if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err))
+    if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err) ||
+        !sweep_take_plan(sweep, plan, err))
         return false;
-    sweep->exact = sweep_is_exact(plan, budget);
-    if (!plan->has_objects)
-        report->objects.waiting = 0;
-    statements_build(sweep);
-    work_build(sweep);
     pace_start(sweep);
     bool ok = sweep_insist(sweep, record_spared, NULL, err);
     do

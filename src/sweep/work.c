@@ -1,17 +1,16 @@
 /* What one transaction does to the rows in hand, as a list of statements in their order: written once
- * for chunks and for single rows. */
+ * for chunks and for single rows. Everything is locked before it is read. */
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
 
 static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
+static const char *const check_words[] = {"tables of the plan", "its fingerprint"};
 static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories", "store",
                                          "bucket of a value that names none"};
 
-/* Adds a statement, whose why stands in the template of that name. Its parameters, in words, follow when the list is
- * complete. */
-static struct work_step *add_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
+struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
 {
     struct work *work = &sweep->work;
     size_t i = mem_grow(sweep->report, &work->steps, &work->count);
@@ -25,7 +24,13 @@ static struct work_step *add_step(struct sweep *sweep, const char *name, const s
 
 static struct work_step *add_made(struct sweep *sweep, const char *name, const struct plan_node *about, PQExpBuffer made)
 {
-    return add_step(sweep, name, about, buffer_take(sweep->report, made));
+    return work_step(sweep, name, about, buffer_take(sweep->report, made));
+}
+
+/* Near the server the counting is done here, from command tags. */
+static bool counts_in_sql(const struct sweep *sweep)
+{
+    return !sweep->near || sweep->plan->by_row;
 }
 
 /* A SELECT, or a DELETE or UPDATE with RETURNING, whose rows count for node. */
@@ -33,16 +38,16 @@ static struct work_step *add_counting(struct sweep *sweep, const char *name, con
                                       PQExpBuffer rows)
 {
     char *text = buffer_take(sweep->report, rows);
-    struct work_step *step = add_step(sweep, name, node, run_counted_sql(sweep->report, node->index, text));
+    struct work_step *step = work_step(sweep, name, node, run_counted_sql(sweep->report, node->index, text));
     step->node = node;
     return step;
 }
 
-/* A DELETE or UPDATE whose rows count for node. Near the server its command tag counts them. */
+/* A DELETE or UPDATE whose rows count for node. */
 static struct work_step *add_counted(struct sweep *sweep, const char *name, const struct plan_node *node,
                                      PQExpBuffer change)
 {
-    if (!sweep->near || sweep->plan->by_row) {
+    if (counts_in_sql(sweep)) {
         appendPQExpBufferStr(change, "\nRETURNING 1");
         return add_counting(sweep, name, node, change);
     }
@@ -50,6 +55,21 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name, cons
     step->node = node;
     step->plain = true;
     return step;
+}
+
+/* Something could keep the rows without an error: fails if any is left. */
+static void add_look_left(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
+{
+    PQExpBuffer rows = createPQExpBuffer();
+    if (!node->obstacle)
+        return;
+    plan_append_reached(rows, sweep->plan, node, edge);
+    char *text = buffer_take(sweep->report, rows);
+    struct work_step *step = work_step(sweep, "look_left", node,
+                                       template_fill(sweep->report, SWEEP_SQL, "look_left",
+                                                     TEMPLATE_SLOTS({"rows", text})));
+    step->takes_keys = plan_takes_keys(node);
+    step->expects = EXPECTS_NONE_LEFT;
 }
 
 /* Everything that is to be done to the rows of node, and how many they are. */
@@ -71,6 +91,7 @@ static void add_acts(struct sweep *sweep, const struct plan_node *node)
         step->takes_keys = plan_takes_keys(node);
         step->extra = mem_array(sweep->report, const char *, node->set_count + 1);
         step->extra_count = plan_step_values(node, step->extra);
+        add_look_left(sweep, node, plan_step_edge(node, i));
     }
 }
 
@@ -129,31 +150,71 @@ static bool is_parent(const struct plan *plan, const struct plan_node *node)
     return false;
 }
 
-/* Locks the rows that go and that others may refer to: one that another session adds behind our back would
- * go by a declared cascade, whatever the policy says about it. */
+static bool links_to_shared(const struct plan *plan, const struct plan_node *node)
+{
+    for (size_t i = 0; i < plan->shared_count; i++)
+        for (size_t k = 0; k < plan->shared[i]->link_count; k++)
+            if (plan->shared[i]->links[k].child == node)
+                return true;
+    return false;
+}
+
+/* Rows can be added to those of the node although what they refer to is locked: no constraint makes the other session
+ * wait, or it refers to a row that was added itself. */
+static bool may_grow(const struct plan_node *node)
+{
+    bool grows = node->recursive;
+    for (size_t i = 0; i < node->edge_count; i++)
+        grows = grows || node->edges[i].stated;
+    return grows;
+}
+
+/* Locks rows that go, where something of them is used later in the transaction: names of objects, links to shared rows,
+ * or rows that refer to them (one that another session adds would go by a declared cascade, whatever the policy says
+ * about it). */
 static void add_locks(struct sweep *sweep, const struct plan_node *node)
 {
-    if (node->action != ACTION_DELETE || !is_parent(sweep->plan, node))
+    bool grows = may_grow(node);
+    bool used = is_parent(sweep->plan, node) || node->object_count > 0 || links_to_shared(sweep->plan, node);
+    bool locked = sweep->plan->looks_beyond && !node->orphan; /* before the conditions were evaluated again */
+    if (node->action != ACTION_DELETE || !used || (locked && !grows))
         return;
-    for (size_t i = 0; i < plan_step_count(node); i++) {
+    size_t steps = grows ? 1 : plan_step_count(node);
+    for (size_t i = 0; i < steps; i++) {
         PQExpBuffer sql = createPQExpBuffer();
-        plan_append_lock_step(sql, sweep->plan, node, plan_step_edge(node, i));
-        add_made(sweep, "lock_rows", node, sql)->takes_keys = plan_takes_keys(node);
+        plan_append_lock_step(sql, sweep->plan, node, grows && steps < node->edge_count ? NULL : plan_step_edge(node, i));
+        struct work_step *step = add_made(sweep, "lock_rows", node, sql);
+        step->takes_keys = plan_takes_keys(node);
+        if (!grows)
+            continue;
+        step->locks = node;
+        if (counts_in_sql(sweep)) {
+            PQExpBuffer rows = createPQExpBuffer();
+            plan_append_lock_rows(rows, sweep->plan, node);
+            char *text = buffer_take(sweep->report, rows);
+            step->statement.sql = run_counted_sql(sweep->report, work_locked_number(sweep, node), text);
+        }
     }
 }
 
-/* What hangs on the root, or on a shared table: objects first, while their rows are there. */
-static void add_dependents(struct sweep *sweep, const struct plan_node *orphan)
+/* Fails if rows were deleted that had not been locked before. */
+static void add_assert_locked(struct sweep *sweep)
 {
-    size_t count;
-    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, orphan, &count);
-    /* From the top down, as a writer who adds to them would lock them. */
+    size_t count = sweep->work.count;
+    for (size_t i = 0; i < count && counts_in_sql(sweep); i++) {
+        const struct plan_node *node = sweep->work.steps[i].locks;
+        if (!node)
+            continue;
+        char *sql = run_assert_locked_sql(sweep->report, node->index, work_locked_number(sweep, node));
+        work_step(sweep, "assert_locked", node, sql)->expects = EXPECTS_LOCKED;
+    }
+}
+
+/* Dependents from the top down, as a writer who adds to them would lock them. */
+static void add_dependent_locks(struct sweep *sweep, const struct plan_node *const *nodes, size_t count)
+{
     for (size_t i = count; i > 0; i--)
         add_locks(sweep, nodes[i - 1]);
-    for (size_t i = 0; i < count; i++)
-        add_objects(sweep, nodes[i]);
-    for (size_t i = 0; i < count; i++)
-        add_acts(sweep, nodes[i]);
 }
 
 static void add_root(struct sweep *sweep)
@@ -179,28 +240,66 @@ static void add_collects(struct sweep *sweep, const struct plan_node *group)
     }
 }
 
+/* The root and what hangs on it: locks, shared rows, what is remembered, then the changes. */
+static void add_root_group(struct sweep *sweep)
+{
+    size_t count;
+    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, NULL, &count);
+    add_dependent_locks(sweep, nodes, count);
+    add_collects(sweep, NULL);
+    looks_remember(sweep, sweep->plan->nodes[0]);
+    add_objects(sweep, sweep->plan->nodes[0]);
+    add_directories(sweep);
+    for (size_t i = 0; i < count; i++) {
+        looks_remember(sweep, nodes[i]);
+        add_objects(sweep, nodes[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        add_acts(sweep, nodes[i]);
+    add_root(sweep);
+}
+
+/* A shared table and what hangs on it. */
 static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
 {
+    size_t count;
+    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, orphan, &count);
     PQExpBuffer narrow = createPQExpBuffer();
     PQExpBuffer change = createPQExpBuffer();
     plan_append_narrow(narrow, sweep->plan, orphan);
     add_made(sweep, "narrow", orphan, narrow);
+    add_dependent_locks(sweep, nodes, count);
     add_collects(sweep, orphan);
+    looks_remember(sweep, orphan);
     add_objects(sweep, orphan);
-    add_dependents(sweep, orphan);
+    for (size_t i = 0; i < count; i++) {
+        looks_remember(sweep, nodes[i]);
+        add_objects(sweep, nodes[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        add_acts(sweep, nodes[i]);
     plan_append_delete_orphans(change, orphan);
     add_counted(sweep, "delete_orphans", orphan, change);
+    add_look_left(sweep, orphan, NULL);
 }
 
 /* What looks at the rows and records them in one go with the rest, for a distant server and for single rows. */
 static void add_end(struct sweep *sweep)
 {
+    add_assert_locked(sweep);
     sweep->work.counted = sweep->work.count;
-    add_step(sweep, "assert", sweep->plan->nodes[0], run_assertion_sql(sweep->report, 0))->asserts = true;
-    struct work_step *step = add_step(sweep, "record", NULL, sweep->statements.record.sql);
+    work_step(sweep, "assert", sweep->plan->nodes[0], run_assertion_sql(sweep->report, 0))->expects = EXPECTS_ROOT;
+    struct work_step *step = work_step(sweep, "record", NULL, sweep->statements.record.sql);
     step->extra = mem_array(sweep->report, const char *, RUN_RECORD_PARAMS);
     step->extra_count = run_record_params(sweep->report, sweep->report, step->extra);
     step->extra_words = record_words;
+    step = work_step(sweep, "check_plan", NULL, sweep->statements.check.sql);
+    step->expects = EXPECTS_PLAN;
+    step->extra = mem_array(sweep->report, const char *, 2);
+    step->extra[0] = sweep->plan->relations;
+    step->extra[1] = sweep->plan->fingerprint;
+    step->extra_count = 2;
+    step->extra_words = check_words;
 }
 
 /* "public.files: Locks ...": which table a statement is about, and what its parameters are. */
@@ -218,7 +317,7 @@ static void explain(struct sweep *sweep, struct work_step *step)
     for (int k = 0; k < step->extra_count; k++, n++)
         words = mem_printf(sweep->report, "%s%s$%d %s", words, n > 1 ? ", " : "", n,
                            step->extra_words ? step->extra_words[k] : "value that the policy sets");
-    if (step->asserts)
+    if (step->expects == EXPECTS_ROOT)
         words = mem_printf(sweep->report, "$%d how many candidates", n);
     step->statement.parameters = *words ? words : NULL;
 }
@@ -226,81 +325,12 @@ static void explain(struct sweep *sweep, struct work_step *step)
 void work_build(struct sweep *sweep)
 {
     const struct plan *plan = sweep->plan;
-    add_collects(sweep, NULL);
-    add_objects(sweep, plan->nodes[0]);
-    add_directories(sweep);
-    add_dependents(sweep, NULL);
-    add_root(sweep);
+    sweep->work = (struct work){.count = 0};
+    add_root_group(sweep);
     for (size_t i = 0; i < plan->shared_count; i++)
         add_orphans(sweep, plan->shared[i]);
+    looks_add(sweep);
     add_end(sweep);
     for (size_t i = 0; i < sweep->work.count; i++)
         explain(sweep, &sweep->work.steps[i]);
-}
-
-int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
-             struct db_step *steps)
-{
-    size_t key_count = sweep->plan->key_count;
-    const char *number = mem_printf(ctx, "%lld", (long long)rows);
-    for (size_t i = 0; i < sweep->work.count; i++) {
-        const struct work_step *from = &sweep->work.steps[i];
-        const char **params = mem_array(ctx, const char *, key_count + (size_t)from->extra_count + 2);
-        int n = 0;
-        if (from->takes_cutoff)
-            params[n++] = sweep->plan->cutoff_value;
-        if (from->takes_keys)
-            for (size_t k = 0; k < key_count; k++)
-                params[n++] = keys[k];
-        for (int k = 0; k < from->extra_count; k++)
-            params[n++] = from->extra[k];
-        if (from->asserts)
-            params[n++] = number;
-        steps[i] = (struct db_step){.statement = &from->statement, .nparams = n, .params = params};
-    }
-    return work_end(steps, (int)sweep->work.count);
-}
-
-int work_end(struct db_step *steps, int n)
-{
-    /* COMMIT stands behind a synchronisation point, so that it is never skipped: after a failure it
-     * ends the transaction all the same, and says ROLLBACK. */
-    steps[n - 1].sync = true;
-    steps[n] = (struct db_step){.statement = &db_commit, .sync = true};
-    return n + 1;
-}
-
-int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows, struct db_step *steps)
-{
-    const char **params = mem_array(ctx, const char *, RUN_RECORD_PARAMS);
-    int count = run_counted_params(ctx, sweep->report, rows, params);
-    steps[0] = (struct db_step){.statement = &sweep->statements.record_counted, .nparams = count, .params = params};
-    return work_end(steps, 1);
-}
-
-void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added)
-{
-    for (size_t i = 0; i < sweep->work.count; i++) {
-        const struct work_step *step = &sweep->work.steps[i];
-        if (step->node && steps[i].rows)
-            added[step->node->index] += step->plain ? db_rows_affected(steps[i].rows)
-                                                    : db_rows_int(steps[i].rows, 0, 0);
-        if (step->queues_object && steps[i].rows)
-            chunk->queued += db_rows_affected(steps[i].rows);
-        if (step->queues_directory && steps[i].rows)
-            chunk->directories += db_rows_affected(steps[i].rows);
-    }
-}
-
-void work_kept(const struct sweep *sweep, int64_t rows, struct error *err)
-{
-    error_set(err, SWEEP_SOME_FAILED, "a trigger or rule kept %s of %s from being deleted",
-              rows == 1 ? "the row" : "some rows", sweep->plan->nodes[0]->table.label);
-    error_sqlstate(err, "P0004");
-}
-
-void work_explain(const struct sweep *sweep, int step, int64_t rows, struct error *err)
-{
-    if (step >= 0 && step < (int)sweep->work.count && sweep->work.steps[step].asserts)
-        work_kept(sweep, rows, err);
 }

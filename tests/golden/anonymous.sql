@@ -185,12 +185,12 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- lock_dependents_0 (each chunk)
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
 -- $1 keys of the candidates
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."account" AS d WHERE d."user_id" = ANY ($1::text[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."session" AS d WHERE d."user_id" = ANY ($1::text[]) FOR UPDATE OF d) AS locked;
 
 -- lock_dependents_1 (each chunk)
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
 -- $1 keys of the candidates
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."session" AS d WHERE d."user_id" = ANY ($1::text[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."account" AS d WHERE d."user_id" = ANY ($1::text[]) FOR UPDATE OF d) AS locked;
 
 -- verify (each chunk)
 -- Evaluates the conditions again now that the rows are locked: returns the keys that still are candidates.
@@ -243,6 +243,41 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
+-- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each chunk)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

@@ -24,7 +24,7 @@ WITH RECURSIVE old_0_pairs AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -82,7 +82,7 @@ WITH RECURSIVE old_0_pairs AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -114,8 +114,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
 -- $1 cutoff, $2 rows of the chunk
-SELECT t."at"::pg_catalog.text,
-       
+SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
+       t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
  WHERE t."at" < $1::date
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -126,9 +126,9 @@ SELECT t."at"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
- ORDER BY t."at"
+ ORDER BY t."at", t."tenant", t."no"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
@@ -138,9 +138,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
--- $1 cutoff, $2 last candidate of the chunk before (at), $3 rows of the chunk
-SELECT t."at"::pg_catalog.text,
-       
+-- $1 cutoff, $2 to $4 last candidate of the chunk before (at, tenant, no), $5 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
+       t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
  WHERE t."at" < $1::date
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -151,21 +151,23 @@ SELECT t."at"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND t."at" > $2::date
- ORDER BY t."at"
- LIMIT $3::pg_catalog.int8
+   AND (t."at", t."tenant", t."no") > ($2::date, $3::integer, $4::integer) AND t."at" >= $2::date
+ ORDER BY t."at", t."tenant", t."no"
+ LIMIT $5::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
 -- work_0_change (each chunk)
 -- public.lines: Deletes or changes dependent rows.
-DELETE FROM "public"."lines" AS d WHERE (d."tenant", d."pair") IN (SELECT t."tenant", t."no" FROM "public"."pairs" AS t WHERE () IN (SELECT * FROM ROWS FROM () AS k));
+-- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
+DELETE FROM "public"."lines" AS d WHERE (d."tenant", d."pair") IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::integer[])) AS k);
 
 -- work_1_delete_root (each chunk)
 -- public.pairs: Deletes the candidates.
+-- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
 DELETE FROM "public"."pairs" AS t
- WHERE () IN (SELECT * FROM ROWS FROM () AS k);
+ WHERE (t."tenant", t."no") IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::integer[])) AS k);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -181,6 +183,41 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
+-- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each chunk)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

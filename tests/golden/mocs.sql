@@ -281,32 +281,74 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
                 AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
--- work_0_collect (each candidate)
--- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
--- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" IN (SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[]))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
-
--- work_1_queue (each candidate)
--- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT t."thumbnail_url"::pg_catalog.text AS value FROM "public"."moc_instructions" AS t WHERE t."thumbnail_url"::pg_catalog.text <> '' AND t."id" = ANY ($1::bigint[])) AS v;
-
--- work_2_lock_rows (each candidate)
--- public.moc_parts_lists: Locks dependent rows, so that nothing can refer to them or change them before they are
--- deleted.
+-- work_0_lock_rows (each candidate)
+-- public.moc_parts_lists: Locks dependent rows before anything reads them: nothing can refer to them or change them
+-- before they are deleted.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_parts_lists" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
 
--- work_3_queue (each candidate)
--- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, v.value FROM (SELECT d."s3_key"::pg_catalog.text AS value FROM "public"."moc_files" AS d WHERE d."s3_key"::pg_catalog.text <> '' AND ((d."moc_id" = ANY ($1::bigint[])))) AS v;
+-- work_1_lock_rows (each candidate)
+-- public.moc_gallery_images: Locks dependent rows before anything reads them: nothing can refer to them or change them
+-- before they are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_gallery_images" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
 
--- work_4_change (each candidate)
+-- work_2_lock_rows (each candidate)
+-- public.moc_files: Locks dependent rows before anything reads them: nothing can refer to them or change them before
+-- they are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_files" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+
+-- work_3_collect (each candidate)
+-- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[])))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+
+-- work_4_queue (each candidate)
+-- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       $8::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT t."thumbnail_url"::pg_catalog.text AS value
+        FROM "public"."moc_instructions" AS t
+       WHERE t."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND t."id" = ANY ($1::bigint[])
+  ) AS v;
+
+-- work_5_queue (each candidate)
+-- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       $8::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."s3_key"::pg_catalog.text AS value
+        FROM "public"."moc_files" AS d
+       WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND ((d."moc_id" = ANY ($1::bigint[])))
+  ) AS v;
+
+-- work_6_change (each candidate)
 -- public.moc_parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id), $2 value that the policy sets
 WITH gone AS (
-    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2::text WHERE d."parts_list_id" IN (SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[]))))
+    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2 WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[])))))
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
@@ -314,7 +356,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_5_change (each candidate)
+-- work_7_change (each candidate)
 -- public.upload_sessions: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
@@ -326,7 +368,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_6_change (each candidate)
+-- work_8_change (each candidate)
 -- public.moc_files: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
@@ -338,7 +380,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_7_change (each candidate)
+-- work_9_change (each candidate)
 -- public.moc_gallery_albums: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
@@ -350,7 +392,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_8_change (each candidate)
+-- work_10_change (each candidate)
 -- public.moc_gallery_images: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
@@ -362,7 +404,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_9_change (each candidate)
+-- work_11_change (each candidate)
 -- public.moc_parts_lists: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
@@ -374,7 +416,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_10_delete_root (each candidate)
+-- work_12_delete_root (each candidate)
 -- public.moc_instructions: Deletes the candidates.
 -- $1 keys of the candidates (id)
 WITH gone AS (
@@ -387,21 +429,51 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_11_narrow (each candidate)
+-- work_13_narrow (each candidate)
 -- public.gallery_images: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[]) AND NOT EXISTS (SELECT FROM public.moc_gallery_images AS u7 WHERE s."id" OPERATOR(pg_catalog.=) u7."gallery_image_id")) AS shared;
 
--- work_12_queue (each candidate)
+-- work_14_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."image_url"::pg_catalog.text AS value FROM "public"."gallery_images" AS d WHERE d."image_url"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
+-- that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $1::pg_catalog.text,
+       $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."image_url"::pg_catalog.text AS value
+        FROM "public"."gallery_images" AS d
+       WHERE d."image_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+  ) AS v;
 
--- work_13_queue (each candidate)
+-- work_15_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, value) SELECT $1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text, v.value FROM (SELECT d."thumbnail_url"::pg_catalog.text AS value FROM "public"."gallery_images" AS d WHERE d."thumbnail_url"::pg_catalog.text <> '' AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])) AS v;
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
+-- that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+SELECT $1::pg_catalog.text,
+       $2::pg_catalog.text,
+       $3::pg_catalog.text,
+       $4::pg_catalog.text,
+       $5::pg_catalog.text,
+       $6::pg_catalog.text,
+       $7::pg_catalog.text,
+       v.value
+  FROM (
+      SELECT d."thumbnail_url"::pg_catalog.text AS value
+        FROM "public"."gallery_images" AS d
+       WHERE d."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+  ) AS v;
 
--- work_14_delete_orphans (each candidate)
+-- work_16_delete_orphans (each candidate)
 -- public.gallery_images: Deletes the shared rows that nothing refers to any more.
 WITH gone AS (
     DELETE FROM "public"."gallery_images" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
@@ -412,7 +484,7 @@ SELECT pg_catalog.count(*),
                              (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
--- work_15_assert (each candidate)
+-- work_17_assert (each candidate)
 -- public.moc_instructions: Fails unless all candidates of the transaction were deleted: a trigger or rule may have
 -- kept one.
 -- $1 how many candidates
@@ -420,7 +492,7 @@ SELECT CASE WHEN coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true),
             ELSE ('only ' || coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 || ' rows')::pg_catalog.int4
        END;
 
--- work_16_record (each candidate)
+-- work_18_record (each candidate)
 -- Adds the transaction and what its statements counted to the record of the run.
 -- $1 run id, $2 tables, $3 their numbers in the plan
 UPDATE pgsweep.runs AS r
@@ -435,6 +507,40 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- work_19_check_plan (each candidate)
+-- Fails if the tables of the plan are not what they were when it was made.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each candidate)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

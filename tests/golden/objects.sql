@@ -25,7 +25,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -83,7 +83,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -115,8 +115,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
 -- $1 cutoff, $2 rows of the chunk
-SELECT t."created_at"::pg_catalog.text,
-       
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -127,9 +127,9 @@ SELECT t."created_at"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
- ORDER BY t."created_at"
+ ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
@@ -139,9 +139,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
--- $1 cutoff, $2 last candidate of the chunk before (created_at), $3 rows of the chunk
-SELECT t."created_at"::pg_catalog.text,
-       
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -152,61 +152,69 @@ SELECT t."created_at"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND t."created_at" > $2::timestamp with time zone
- ORDER BY t."created_at"
- LIMIT $3::pg_catalog.int8
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+ ORDER BY t."created_at", t."id"
+ LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
--- work_0_queue (each chunk)
+-- work_0_lock_rows (each chunk)
+-- public.parts: Locks dependent rows before anything reads them: nothing can refer to them or change them before they
+-- are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+
+-- work_1_queue (each chunk)
 -- public.items: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
 INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
-SELECT $1::pg_catalog.text,
-       $2::pg_catalog.text,
+SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT t."s3_key"::pg_catalog.text AS value
         FROM "public"."items" AS t
        WHERE t."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND () IN (SELECT * FROM ROWS FROM () AS k)
+         AND t."id" = ANY ($1::bigint[])
   ) AS v;
 
--- work_1_queue (each chunk)
+-- work_2_queue (each chunk)
 -- public.parts: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
+-- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
+-- $7 store, $8 bucket of a value that names none
 INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
-SELECT $1::pg_catalog.text,
-       $2::pg_catalog.text,
+SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value
         FROM "public"."parts" AS d
        WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND ((d."item_id" IN (SELECT t."id" FROM "public"."items" AS t WHERE () IN (SELECT * FROM ROWS FROM () AS k))))
+         AND ((d."item_id" = ANY ($1::bigint[])))
   ) AS v;
 
--- work_2_change (each chunk)
+-- work_3_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.
-DELETE FROM "public"."parts" AS d WHERE d."item_id" IN (SELECT t."id" FROM "public"."items" AS t WHERE () IN (SELECT * FROM ROWS FROM () AS k));
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]);
 
--- work_3_delete_root (each chunk)
+-- work_4_delete_root (each chunk)
 -- public.items: Deletes the candidates.
+-- $1 keys of the candidates (id)
 DELETE FROM "public"."items" AS t
- WHERE () IN (SELECT * FROM ROWS FROM () AS k);
+ WHERE t."id" = ANY ($1::bigint[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -222,6 +230,41 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
+-- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each chunk)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

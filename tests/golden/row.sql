@@ -24,7 +24,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -82,7 +82,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                               FROM pgsweep.dead_letters AS l
                              WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -110,8 +110,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- list_first (first chunk)
 -- Lists the next candidates; each is locked in a transaction of its own.
 -- $1 cutoff, $2 rows of the chunk
-SELECT t."created_at"::pg_catalog.text,
-       
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -122,16 +122,16 @@ SELECT t."created_at"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
- ORDER BY t."created_at"
+ ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8;
 
 -- list_next (each later chunk)
 -- Lists the next candidates; each is locked in a transaction of its own.
--- $1 cutoff, $2 last candidate of the chunk before (created_at), $3 rows of the chunk
-SELECT t."created_at"::pg_catalog.text,
-       
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
+SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
@@ -142,11 +142,11 @@ SELECT t."created_at"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND t."created_at" > $2::timestamp with time zone
- ORDER BY t."created_at"
- LIMIT $3::pg_catalog.int8;
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+ ORDER BY t."created_at", t."id"
+ LIMIT $4::pg_catalog.int8;
 
 -- begin (each candidate)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -155,22 +155,23 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
 -- is the plainest way to fail in SQL.)
+-- $1 key of the candidate
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
        END
   FROM (SELECT
           FROM "public"."items" AS t
-         WHERE () IN (SELECT * FROM ROWS FROM () AS k)
+         WHERE t."id" = ANY ($1::bigint[])
            FOR UPDATE OF t SKIP LOCKED) AS locked;
 
 -- verify_row (each candidate)
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
--- $1 cutoff
+-- $1 cutoff, $2 keys of the candidates
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
        END
   FROM "public"."items" AS t
- WHERE () IN (SELECT * FROM ROWS FROM () AS k)
+ WHERE t."id" = ANY ($2::bigint[])
    AND t."created_at" < $1::timestamp with time zone
        AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
@@ -180,13 +181,14 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
 -- work_0_change (each candidate)
 -- public.parts: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
 WITH gone AS (
-    DELETE FROM "public"."parts" AS d WHERE d."item_id" IN (SELECT t."id" FROM "public"."items" AS t WHERE () IN (SELECT * FROM ROWS FROM () AS k))
+    DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
@@ -196,9 +198,10 @@ SELECT pg_catalog.count(*),
 
 -- work_1_delete_root (each candidate)
 -- public.items: Deletes the candidates.
+-- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."items" AS t
-     WHERE () IN (SELECT * FROM ROWS FROM () AS k)
+     WHERE t."id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
@@ -228,6 +231,40 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- work_4_check_plan (each candidate)
+-- Fails if the tables of the plan are not what they were when it was made.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each candidate)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

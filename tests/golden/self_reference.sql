@@ -195,16 +195,16 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
    FOR UPDATE OF t SKIP LOCKED;
 
 -- work_0_lock_rows (each chunk)
--- public.replies (replies_post_fkey): Locks dependent rows, so that nothing can refer to them or change them before
--- they are deleted.
+-- public.replies (replies_post_fkey): Locks dependent rows before anything reads them: nothing can refer to them or
+-- change them before they are deleted.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."post" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
 
 -- work_1_lock_rows (each chunk)
--- public.replies (replies_up_fkey): Locks dependent rows, so that nothing can refer to them or change them before they
--- are deleted.
+-- public.replies (replies_up_fkey): Locks dependent rows before anything reads them: nothing can refer to them or
+-- change them before they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id" IN (WITH RECURSIVE r3 AS (SELECT b3."id" FROM "public"."replies" AS b3 WHERE ((b3."up" IN (SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[])))))) UNION SELECT c3."id" FROM "public"."replies" AS c3 JOIN "public"."replies" AS a3 ON ((a3."id" OPERATOR(pg_catalog.=) c3."up")) JOIN r3 ON a3."id" = r3."id") SELECT * FROM r3) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id" = ANY (ARRAY (WITH RECURSIVE r3 AS (SELECT c3."id" FROM "public"."replies" AS c3 WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[]))))) UNION SELECT c3.* FROM r3 AS a CROSS JOIN LATERAL (SELECT c3."id" FROM "public"."replies" AS c3 WHERE a."id" OPERATOR(pg_catalog.=) c3."up" OFFSET 0) AS c3) SELECT r3."id" FROM r3)) FOR UPDATE OF d) AS locked;
 
 -- work_2_count (each chunk)
 -- public.posts (of public.posts): Counts rows that lose a reference, each once: it may lose several, or be deleted
@@ -221,7 +221,7 @@ WITH gone AS (
            WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
              AND l.kind OPERATOR(pg_catalog.=) 'row'
              AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE))) IS NOT TRUE AND (d."id" IN (SELECT t."id" FROM "public"."posts" AS t WHERE t."at" < $1::timestamp with time zone
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE OFFSET 0))) IS NOT TRUE AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" = d."id" AND t."at" < $1::timestamp with time zone
     AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
@@ -231,7 +231,7 @@ WITH gone AS (
            WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
              AND l.kind OPERATOR(pg_catalog.=) 'row'
              AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE)) IS NOT TRUE
+             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE OFFSET 0))) IS NOT TRUE
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
@@ -246,7 +246,7 @@ UPDATE "public"."posts" AS d SET "parent" = NULL WHERE d."parent" = ANY ($1::big
 -- work_4_change (each chunk)
 -- public.replies (replies_up_fkey): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."replies" AS d WHERE d."id" IN (WITH RECURSIVE r3 AS (SELECT b3."id" FROM "public"."replies" AS b3 WHERE ((b3."up" IN (SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[])))))) UNION SELECT c3."id" FROM "public"."replies" AS c3 JOIN "public"."replies" AS a3 ON ((a3."id" OPERATOR(pg_catalog.=) c3."up")) JOIN r3 ON a3."id" = r3."id") SELECT * FROM r3);
+DELETE FROM "public"."replies" AS d WHERE d."id" = ANY (ARRAY (WITH RECURSIVE r3 AS (SELECT c3."id" FROM "public"."replies" AS c3 WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[]))))) UNION SELECT c3.* FROM r3 AS a CROSS JOIN LATERAL (SELECT c3."id" FROM "public"."replies" AS c3 WHERE a."id" OPERATOR(pg_catalog.=) c3."up" OFFSET 0) AS c3) SELECT r3."id" FROM r3));
 
 -- work_5_change (each chunk)
 -- public.replies (replies_post_fkey): Deletes or changes dependent rows.
@@ -273,6 +273,41 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
+-- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each chunk)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

@@ -238,29 +238,95 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
--- work_0_collect (each chunk)
+-- work_0_lock_rows (each chunk)
+-- public.relationships: Locks dependent rows before anything reads them: nothing can refer to them or change them
+-- before they are deleted.
+-- $1 keys of the candidates (token)
+SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE) FOR UPDATE OF d) AS locked;
+
+-- work_1_collect (each chunk)
 -- public.entities: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (token)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE (s."id" IN (SELECT t."entity_id" FROM public.tokens AS t WHERE t."token" = ANY ($1::text[]) AND t."entity_id"::pg_catalog.text <> '') OR s."id" IN (SELECT l1."entity_id" FROM public.relationships AS l1 WHERE (((l1."product_id", l1."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND l1."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id" AND l1."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE))) AND l1."entity_id"::pg_catalog.text <> '')) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM public.tokens AS t WHERE t."token" = ANY ($1::text[]) AND t."entity_id"::pg_catalog.text <> '')) OR s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l1."entity_id" FROM public.relationships AS l1 WHERE ((l1."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND l1."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (l1."product_id", l1."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND l1."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id" AND l1."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE))) AND l1."entity_id"::pg_catalog.text <> ''))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
 
--- work_1_change (each chunk)
+-- work_2_remember (each chunk)
+-- public.relationships: Remembers the values by which other rows may refer to these, or they to others: for the last
+-- look before COMMIT.
+-- $1 keys of the candidates (token)
+SELECT pg_catalog.set_config('pgsweep.r0',
+                             coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."product_id"::pg_catalog.text, d."entity_id"::pg_catalog.text))::pg_catalog.text,
+                                      '[]'), true)
+  FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+
+-- work_3_change (each chunk)
 -- public.relationships: Deletes or changes dependent rows.
 -- $1 keys of the candidates (token)
-DELETE FROM "public"."relationships" AS d WHERE (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+DELETE FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
 
--- work_2_delete_root (each chunk)
+-- work_4_delete_root (each chunk)
 -- public.tokens: Deletes the candidates.
 -- $1 keys of the candidates (token)
 DELETE FROM "public"."tokens" AS t
  WHERE t."token" = ANY ($1::text[]);
 
--- work_3_narrow (each chunk)
+-- work_5_narrow (each chunk)
 -- public.entities: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]) AND NOT EXISTS (SELECT FROM public.tokens AS u2 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id" AND u2."entity_id"::pg_catalog.text <> '') AND NOT EXISTS (SELECT FROM public.relationships AS u2 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id" AND u2."entity_id"::pg_catalog.text <> '')) AS shared;
 
--- work_4_delete_orphans (each chunk)
+-- work_6_remember (each chunk)
+-- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
+-- before COMMIT.
+SELECT pg_catalog.set_config('pgsweep.r1',
+                             coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
+                                      '[]'), true)
+  FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+
+-- work_7_remember (each chunk)
+-- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
+-- before COMMIT.
+SELECT pg_catalog.set_config('pgsweep.r2',
+                             coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
+                                      '[]'), true)
+  FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+
+-- work_8_delete_orphans (each chunk)
 -- public.entities: Deletes the shared rows that nothing refers to any more.
 DELETE FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+
+-- work_9_look_added (each chunk)
+-- public.tokens: Fails if another session has added a row that refers to what is deleted here, or that still needs it.
+-- No constraint stands behind this reference, so nothing else would notice.
+SELECT CASE WHEN NOT EXISTS (
+            SELECT FROM pg_catalog.jsonb_array_elements(
+                            pg_catalog.current_setting('pgsweep.r0')::pg_catalog.jsonb) AS r(v)
+              JOIN "public"."tokens" AS a
+                ON a."product_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 0)::integer
+                   AND a."entity_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 1)::text
+                   AND (r.v OPERATOR(pg_catalog.->>) 1) OPERATOR(pg_catalog.<>) '') THEN 0
+            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+       END;
+
+-- work_10_look_added (each chunk)
+-- public.tokens: Fails if another session has added a row that refers to what is deleted here, or that still needs it.
+-- No constraint stands behind this reference, so nothing else would notice.
+SELECT CASE WHEN NOT EXISTS (
+            SELECT FROM pg_catalog.jsonb_array_elements(
+                            pg_catalog.current_setting('pgsweep.r1')::pg_catalog.jsonb) AS r(v)
+              JOIN public.tokens AS a
+                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id" AND a."entity_id"::pg_catalog.text <> '') THEN 0
+            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+       END;
+
+-- work_11_look_added (each chunk)
+-- public.relationships: Fails if another session has added a row that refers to what is deleted here, or that still
+-- needs it. No constraint stands behind this reference, so nothing else would notice.
+SELECT CASE WHEN NOT EXISTS (
+            SELECT FROM pg_catalog.jsonb_array_elements(
+                            pg_catalog.current_setting('pgsweep.r2')::pg_catalog.jsonb) AS r(v)
+              JOIN public.relationships AS a
+                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id" AND a."entity_id"::pg_catalog.text <> '') THEN 0
+            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -276,6 +342,41 @@ UPDATE pgsweep.runs AS r
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
+-- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
+                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     ),
+                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+       END;
 
 -- commit (each chunk)
 -- Ends the transaction; pgsweep checks that the server answers COMMIT.

@@ -171,3 +171,56 @@ def test_O2_the_hint_for_a_built_in_policy_makes_a_file_of_it(db, pgsweep, polic
     result = pgsweep("jobs", "--dry-run")
     assert result.code == 4 and "pgsweep show jobs > DIR/jobs.yaml" in result.err, result
     decided(pgsweep, policy_file, pgsweep("show", "jobs").out, name="jobs")
+
+
+def test_O2_a_condition_that_does_not_fit_is_edited_in_the_policy_that_it_is_in(world, pgsweep, policy_file):
+    directory = policy_file(HEAD + "where: t.nonsense = 1\n")
+    result = pgsweep("test", "--dry-run", "--policy-dir", directory)
+    assert result.code == 2 and "pgsweep show" not in result.err and f"Say in {directory}/test.yaml" in result.err, result
+
+
+def test_O4_the_index_that_a_refusal_asks_for_can_be_created_as_printed(world, pgsweep, policy_file):
+    world.sql("CREATE TABLE \"It's\" (t int REFERENCES t ON DELETE CASCADE, filler text);"
+              "INSERT INTO \"It's\" SELECT 3, repeat('x', 900) FROM generate_series(1, 9000)")
+    directory, _ = decided(pgsweep, policy_file, HEAD)
+    refused = pgsweep("test", "--policy-dir", directory)
+    assert refused.code == 4, refused
+    for statement in re.findall(r"hint: (CREATE INDEX .*?;)", refused.err):
+        world.sql(statement.replace("CONCURRENTLY ", ""))
+    run(pgsweep, "test", "--policy-dir", directory)
+    assert world.count("t") == 2
+
+
+@pytest.mark.parametrize("how", ["cascade", "detach"])
+@pytest.mark.parametrize("key, left", [
+    ("FOREIGN KEY (tenant, t) REFERENCES t (tenant, id) ON DELETE SET NULL (t)", [(1, None), (1, 3)]),
+    ("FOREIGN KEY (tenant, t) REFERENCES t (tenant, id) ON DELETE SET NULL", [(None, None), (1, 3)]),
+    ("FOREIGN KEY (tenant, t) REFERENCES t (tenant, id) MATCH FULL ON DELETE SET NULL", [(None, None), (1, 3)])])
+def test_O2_a_key_of_several_columns_is_detached_as_declared(world, pgsweep, policy_file, how, key, left):
+    if "(t)" in key and world.value("SELECT current_setting('server_version_num')::int") < 150000:
+        pytest.skip("SET NULL of some columns came with PostgreSQL 15")
+    world.sql("ALTER TABLE t ADD tenant int DEFAULT 1; ALTER TABLE t ADD UNIQUE (tenant, id);"
+              f"CREATE TABLE c (id serial, tenant int, t int, {key}); INSERT INTO c (tenant, t) VALUES (1, 1), (1, 3)")
+    text = HEAD + ("unlisted: cascade\n" if how == "cascade" else "dependents:\n  - { table: c, action: detach }\n")
+    run(pgsweep, "test", "--policy-dir", policy_file(text))
+    assert world.sql("SELECT tenant, t FROM c ORDER BY id") == left and world.count("t") == 2
+
+
+@pytest.mark.parametrize("rule, left", [("SET NULL", [(3, None), (4, 4)]), ("SET DEFAULT", [(3, 4), (4, 4)])])
+def test_O2_under_cascade_the_own_table_is_detached_as_declared(world, pgsweep, policy_file, rule, left):
+    world.sql(f"ALTER TABLE t ADD up int DEFAULT 4 REFERENCES t ON DELETE {rule};"
+              "UPDATE t SET up = CASE id WHEN 3 THEN 1 WHEN 2 THEN 1 ELSE 4 END")
+    dry = run(pgsweep, "test", "--dry-run", "--policy-dir", policy_file(HEAD + "unlisted: cascade\n"))
+    live = run(pgsweep, "test", "--policy-dir", policy_file(HEAD + "unlisted: cascade\n"))
+    assert world.sql("SELECT id, up FROM t ORDER BY id") == left
+    assert [e["rows"] for e in live["tables"]] == [e["rows"] for e in dry["tables"]] == [2, 1]
+
+
+def test_O2_match_full_is_not_half_detached(world, pgsweep, policy_file):
+    world.sql("ALTER TABLE t ADD tenant int DEFAULT 1; ALTER TABLE t ADD UNIQUE (tenant, id);"
+              "CREATE TABLE c (id serial, tenant int NOT NULL, t int, FOREIGN KEY (tenant, t) REFERENCES t (tenant, id)"
+              " MATCH FULL); INSERT INTO c (tenant, t) VALUES (1, 1), (1, 3)")
+    refused = pgsweep("test", "--policy-dir", policy_file(HEAD))
+    assert refused.code == 4 and "action: keep" in refused.err and "detach" not in refused.err, refused
+    told = pgsweep("test", "--policy-dir", policy_file(HEAD + "dependents:\n  - { table: c, action: detach }\n"))
+    assert told.code == 2 and "cannot be detached" in told.err, told

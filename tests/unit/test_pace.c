@@ -42,6 +42,9 @@ START_TEST(fast_chunks_grow_to_a_limit)
     ck_assert_int_eq(pace_rows(&sweep, 0), 2 * first);
     for (int i = 0; i < 100; i++)
         pace_adjust(&sweep, 0);
+    /* Between two ages the rows of the last age come on top. */
+    ck_assert_int_eq(pace_rows(&sweep, 0), 9000);
+    sweep.exact = true;
     ck_assert_int_eq(pace_rows(&sweep, 0), 10000);
 }
 END_TEST

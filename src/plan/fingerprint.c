@@ -1,0 +1,81 @@
+/* What a plan rests on in the catalog: its fingerprint, which each transaction compares, and what could keep rows from
+ * being deleted. The plan is made again when something changed while it was made. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char FILE_NAME[] = "sql/fingerprint.sql";
+
+static char *fingerprint_sql(const void *ctx, bool of_plan)
+{
+    const char *tables = of_plan ? "$1::pg_catalog.oid[]" : NULL;
+    /* Temporary tables come and go, with their indexes: of the whole database those are left out. */
+    return template_fill(ctx, FILE_NAME, "fingerprint",
+                         TEMPLATE_SLOTS({"tables", tables}, {"indexed", of_plan ? tables : "'{}'::pg_catalog.oid[]"}));
+}
+
+char *plan_check_sql(const void *ctx)
+{
+    return template_fill(ctx, FILE_NAME, "check", TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, true)}));
+}
+
+char *plan_check_why(const void *ctx)
+{
+    return template_why(ctx, FILE_NAME, "check");
+}
+
+bool fingerprint_database(void *ctx, struct db *db, char **fingerprint, struct error *err)
+{
+    struct db_rows *rows;
+    char *sql = template_fill(ctx, FILE_NAME, "read_database",
+                              TEMPLATE_SLOTS({"of_database", fingerprint_sql(ctx, false)}));
+    bool ok = db_query(db, ctx, sql, 0, NULL, &rows, err);
+    if (ok)
+        *fingerprint = mem_strdup(ctx, db_rows_get(rows, 0, 0));
+    return ok;
+}
+
+static char *table_oids(struct plan *plan)
+{
+    const char **oids = mem_array(plan, const char *, plan->node_count);
+    for (size_t i = 0; i < plan->node_count; i++)
+        oids[i] = plan->nodes[i]->table.oid;
+    return db_array(plan, oids, plan->node_count);
+}
+
+bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {table_oids(plan)};
+    if (!db_query(db, plan, template_fill(plan, FILE_NAME, "relations", NULL), 1, params, &rows, err))
+        return false;
+    plan->relations = mem_strdup(plan, db_rows_get(rows, 0, 0));
+    plan->partitioned = db_rows_bool(rows, 0, 1);
+    params[0] = plan->relations;
+    char *sql = template_fill(plan, FILE_NAME, "read",
+                              TEMPLATE_SLOTS({"of_plan", fingerprint_sql(plan, true)},
+                                             {"of_database", fingerprint_sql(plan, false)}));
+    if (!db_query(db, plan, sql, 1, params, &rows, err))
+        return false;
+    plan->fingerprint = mem_strdup(plan, db_rows_get(rows, 0, 0));
+    *of_database = mem_strdup(plan, db_rows_get(rows, 0, 1));
+    return true;
+}
+
+bool fingerprint_obstacles(struct plan *plan, struct db *db, struct error *err)
+{
+    struct db_rows *rows;
+    const char *params[] = {table_oids(plan)};
+    if (!db_query(db, plan, template_fill(plan, FILE_NAME, "obstacles", NULL), 1, params, &rows, err))
+        return false;
+    for (int row = 0; row < db_rows_count(rows); row++)
+        for (size_t i = 0; i < plan->node_count; i++) {
+            struct plan_node *node = plan->nodes[i];
+            const char *event = order_is_deleted(node) ? "d" : "u";
+            if (strcmp(node->table.oid, db_rows_get(rows, row, 0)) == 0 && strcmp(event, db_rows_get(rows, row, 1)) == 0)
+                node->obstacle = db_rows_get(rows, row, 2);
+        }
+    return true;
+}

@@ -1,0 +1,97 @@
+/* The plan stays true while the run lasts: where the tables changed under it, it is made again. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+
+/* So often in a row, without a transaction in between, the schema may change. */
+enum { RECOMPILES_MAX = 20 };
+
+bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error *err)
+{
+    struct report *report = sweep->report;
+    sweep->plan = plan;
+    sweep->durable = mem_array(report, int64_t, plan->node_count);
+    memcpy(sweep->durable, report->deleted, plan->node_count * sizeof *sweep->durable);
+    sweep->exact = sweep_is_exact(plan, sweep->budget);
+    if (!plan->has_objects)
+        report->objects.waiting = 0;
+    statements_build(sweep);
+    work_build(sweep);
+    /* A generic plan of a partitioned table locks every partition, a custom one those that it needs. */
+    return !plan->partitioned || db_set_custom_plans(sweep->db, true, err);
+}
+
+/* The counts of the report, by the labels of the tables. */
+static void carry_over(struct report *report, const struct plan *from, struct plan *to)
+{
+    const int64_t *deleted = report->deleted;
+    const int64_t *expected = report->counts.by_node;
+    int64_t *by_node = mem_array(report, int64_t, to->node_count);
+    report_set_plan(report, to);
+    for (size_t i = 0; i < from->node_count; i++)
+        for (size_t k = 0; k < to->node_count; k++)
+            if (strcmp(from->nodes[i]->label, to->nodes[k]->label) == 0) {
+                report->deleted[k] = deleted[i];
+                by_node[k] = expected ? expected[i] : 0;
+            }
+    report->counts.by_node = by_node;
+}
+
+/* What was committed is to stay so, and the tables are read again. */
+static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err)
+{
+    const struct plan_request request = {.live = true, .cutoff = sweep->plan->cutoff,
+                                         .allow_missing_index = sweep->budget->allow_missing_index,
+                                         .run_id = sweep->report->run_id};
+    return sweep_settle(sweep, err) && db_forget_statements(sweep->db, err) &&
+           plan_build(sweep->report, sweep->db, sweep->plan->policy, &request, plan, err) &&
+           (sweep->plan->spared_run || spared_record(sweep->effects, *plan, err));
+}
+
+static bool is_temporary(const struct sweep *sweep, const struct error *why)
+{
+    return db_is_lost(sweep->db) || (*why->sqlstate && db_failure_class(sweep->db, why) == DB_FAILURE_TRANSIENT);
+}
+
+static bool insist(struct sweep *sweep, struct plan **plan, struct error *err)
+{
+    bool done = false, ok = true;
+    sweep->recompiling = true;
+    while (ok && !done && !stop_requested()) {
+        struct chunk *none = chunk_new(sweep);
+        done = make_plan(sweep, plan, &none->error);
+        if (!done && is_temporary(sweep, &none->error)) {
+            ok = sweep_failed(sweep, none, err);
+        } else if (!done) {
+            error_move(err, &none->error);
+            ok = false;
+        }
+        chunk_free(none);
+    }
+    sweep->recompiling = false;
+    return ok;
+}
+
+bool sweep_recompile(struct sweep *sweep, struct error *err)
+{
+    struct report *report = sweep->report;
+    const struct plan *old = sweep->plan;
+    struct plan *plan = NULL;
+    if (++sweep->recompiled > RECOMPILES_MAX)
+        return error_set(err, SWEEP_SOME_FAILED, "the tables of the policy changed %d times in a row, with no transaction in "
+                         "between", RECOMPILES_MAX);
+    bool ok = insist(sweep, &plan, err);
+    if (!ok && err->code == SWEEP_USAGE)
+        err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
+    if (!ok || !plan)
+        return stop_requested() && !err->message;
+    carry_over(report, old, plan);
+    report_remark(report, "the tables of the policy changed during the run: the plan was made again");
+    if (plan->key_count != old->key_count)
+        sweep->failed_count = 0;
+    cursor_reset(&sweep->cursor);
+    sweep->high_known = false;
+    return queue_note_sources(sweep->effects, report, err) && sweep_take_plan(sweep, plan, err);
+}
