@@ -249,7 +249,7 @@ static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const str
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
                            const char *parent, enum leaf leaf)
 {
-    if (leaf_is_in_hand(leaf) && edge->plain && !edge->scope && !edge->referred_scope) {
+    if ((leaf_is_in_hand(leaf) || leaf == LEAF_CORRELATED) && edge->plain && !edge->scope && !edge->referred_scope) {
         append_in_arrays(out, plan, edge, alias, parent, leaf);
         reach_append_not_empty(out, edge, alias);
         return;
