@@ -355,8 +355,8 @@ char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, 
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                    struct error *err);
 
-/* Whether there are statistics of the node's table; an estimate without them is a guess. */
-bool plan_has_statistics(struct db *db, const struct plan_node *node, bool *has, struct error *err);
+/* Which tables have no statistics, by node index: an estimate of them is a guess. Only those that the policy acts on. */
+bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without, struct error *err);
 
 /* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge: of plan->uncovered). */
 bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,

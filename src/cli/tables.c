@@ -49,7 +49,7 @@ const struct cli_command_entry cli_commands_table[] = {
      "It may be run any number of times. A dry run does not need it."},
     {"list", COMMAND_LIST, NULL, "list the policies there are",
      "Lists the policies: built in, in /etc/pgsweep/policies.d, and in --policy-dir."},
-    {"show", COMMAND_SHOW, "POLICY", "print a policy, as it is in effect, as YAML",
+    {"show", COMMAND_SHOW, "POLICY", "print a policy as YAML, or with --sql the statements of a run",
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR.\n"
      "With --sql it connects, compiles the policy as a dry run does, and prints the statements of a run in their order:\n"

@@ -138,15 +138,14 @@ static bool count_all(struct run *run, bool dependents, struct error *err)
 /* An estimate without statistics is a guess. */
 static bool note_guesses(struct run *run, struct error *err)
 {
-    for (size_t i = 0; i < run->plan->node_count; i++) {
-        const struct plan_node *node = run->plan->nodes[i];
-        bool has = true;
-        if ((i == 0 || plan_acts(node)) && !plan_has_statistics(run->db, node, &has, err))
-            return false;
-        if (!has)
-            report_remark(run->report, "%s has no statistics: its estimate is a guess (ANALYZE %s)", node->table.label,
-                          node->table.label);
-    }
+    const struct plan *plan = run->plan;
+    bool *without = mem_array(run->report, bool, plan->node_count);
+    if (!plan_without_statistics(run->report, run->db, plan, without, err))
+        return false;
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (without[i])
+            report_remark(run->report, "%s has no statistics: its estimate is a guess (ANALYZE %s)",
+                          plan->nodes[i]->table.label, plan->nodes[i]->table.label);
     return true;
 }
 

@@ -35,11 +35,11 @@ struct entries {
     size_t count;
 };
 
-static struct entries entries_new(const struct drain *d)
+static struct entries entries_new(const struct drain *d, size_t most)
 {
-    return (struct entries){.ids = mem_array(d->ctx, const char *, d->count + 1),
-                            .texts = mem_array(d->ctx, const char *, d->count + 1),
-                            .places = mem_array(d->ctx, const char *, d->count + 1)};
+    return (struct entries){.ids = mem_array(d->ctx, const char *, most + 1),
+                            .texts = mem_array(d->ctx, const char *, most + 1),
+                            .places = mem_array(d->ctx, const char *, most + 1)};
 }
 
 static void entries_add(struct entries *entries, const struct queue_item *item, const char *text, const char *place)
@@ -136,7 +136,7 @@ static bool settle_others(struct drain *d, struct queue_item **items, size_t cou
                           struct error *err)
 {
     struct report_objects *sums = &d->report->objects;
-    struct entries done = entries_new(d), foreign = entries_new(d), held = entries_new(d);
+    struct entries done = entries_new(d, count), foreign = entries_new(d, count), held = entries_new(d, count);
     *n = 0;
     for (size_t i = 0; i < count; i++) {
         struct queue_item *item = items[i];
@@ -163,7 +163,7 @@ static bool settle_others(struct drain *d, struct queue_item **items, size_t cou
 static bool settle_wave(struct drain *d, struct queue_item **wave, size_t count, const char *since, bool *go_on,
                         struct error *err)
 {
-    struct entries done = entries_new(d), failed = entries_new(d);
+    struct entries done = entries_new(d, count), failed = entries_new(d, count);
     struct queue_item **free = mem_array(d->ctx, struct queue_item *, count + 1);
     const struct report_objects before = d->report->objects;
     size_t n;

@@ -10,6 +10,9 @@
 
 #define SURVIVORS "sql/survivors.sql"
 
+/* Values and keys are compared by this many characters at their ends first, or fewer where a key is shorter. */
+enum { TAIL_MAX = 32 };
+
 struct look {
     void *ctx;
     struct db *db;
@@ -17,6 +20,8 @@ struct look {
     struct queue_item **items; /* those that name objects, by key */
     size_t count;
     const char *wanted; /* an array: what the database looks for */
+    const char *keys;   /* an array: the spellings of the keys alone */
+    size_t tail;        /* so many characters at the end has each of these, at least, before a "?" or "#" */
     bool *depths;       /* by number of segments: some key has so many */
     size_t depth_count;
     const char *since;  /* NULL: all rows */
@@ -64,6 +69,15 @@ static void note_depth(struct look *look, const char *text)
     look->depths[depth] = true;
 }
 
+/* How many characters there are before a query string or fragment would begin. */
+static size_t characters(const char *text)
+{
+    size_t n = 0;
+    for (; *text && *text != '?' && *text != '#'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
 static void prepare(struct look *look, struct queue_item **items, size_t count)
 {
     look->items = mem_array(look->ctx, struct queue_item *, count + 1);
@@ -73,14 +87,19 @@ static void prepare(struct look *look, struct queue_item **items, size_t count)
     qsort(look->items, look->count, sizeof *look->items, compare_keys);
 
     void *scratch = talloc_new(look->ctx);
-    const char **wanted = NULL;
-    size_t n = 0, k = mem_grow(scratch, &wanted, &n);
+    const char **wanted = NULL, **keys = NULL;
+    size_t n = 0, key_count = 0, k = mem_grow(scratch, &wanted, &n);
     wanted[k] = "%";
+    look->tail = TAIL_MAX;
     for (size_t i = 0; i < look->count; i++) {
         char **spellings;
         size_t found = store_spellings(scratch, look->config, &look->items[i]->where, &spellings);
         for (size_t s = 0; s < found; s++) {
             note_depth(look, spellings[s]);
+            size_t tail = characters(spellings[s]);
+            look->tail = tail < look->tail ? tail : look->tail;
+            k = mem_grow(scratch, &keys, &key_count);
+            keys[k] = spellings[s];
             k = mem_grow(scratch, &wanted, &n);
             wanted[k] = spellings[s];
             for (int escape = 0; escape <= !is_ascii(spellings[s]); escape++) {
@@ -90,28 +109,37 @@ static void prepare(struct look *look, struct queue_item **items, size_t count)
         }
     }
     look->wanted = db_array(look->ctx, wanted, n);
+    look->keys = db_array(look->ctx, keys, key_count);
     talloc_free(scratch);
+}
+
+/* The ends of a path that are looked at: for each number of segments that some key has. */
+static char *ends_of_path(const struct look *look, const char *name)
+{
+    char *ends = mem_strdup(look->ctx, "");
+    for (size_t depth = 1; depth < look->depth_count; depth++)
+        if (look->depths[depth]) {
+            char *less = mem_printf(look->ctx, "%zu", depth - 1);
+            ends = mem_check(talloc_asprintf_append(
+                ends, "%s%s", *ends ? ",\n" : "", template_fill(look->ctx, SURVIVORS, name, TEMPLATE_SLOTS({"less", less}))));
+        }
+    return ends;
 }
 
 /* One scan of the table, and a hash join with what is looked for. */
 static char *look_sql(const struct look *look, const struct source *source)
 {
     void *ctx = look->ctx;
-    char *ends = mem_strdup(ctx, "");
-    for (size_t depth = 1; depth < look->depth_count; depth++)
-        if (look->depths[depth]) {
-            char *less = mem_printf(ctx, "%zu", depth - 1);
-            ends = mem_check(talloc_asprintf_append(ends, "%s%s", *ends ? ",\n" : "",
-                                                    template_fill(ctx, SURVIVORS, "end_of_path",
-                                                                  TEMPLATE_SLOTS({"less", less}))));
-        }
     char *texts = plan_object_texts(ctx, &source->object, mem_printf(ctx, "t.%s", source->column), false);
     const char *since = look->since && source->is_heap ? mem_printf(ctx, "'%s'::pg_catalog.xid", look->since) : NULL;
     char *values = texts ? template_fill(ctx, SURVIVORS, "set_values",
                                          TEMPLATE_SLOTS({"table", source->table}, {"texts", texts}, {"since", since}))
                          : template_fill(ctx, SURVIVORS, "text_values",
                                          TEMPLATE_SLOTS({"table", source->table}, {"column", source->column}, {"since", since}));
-    return template_fill(ctx, SURVIVORS, "look", TEMPLATE_SLOTS({"ends", ends}, {"values", values}));
+    return template_fill(ctx, SURVIVORS, "look",
+                         TEMPLATE_SLOTS({"ends", ends_of_path(look, "end_of_path")},
+                                        {"escaped_ends", ends_of_path(look, "escaped_end_of_path")}, {"values", values},
+                                        {"tail", mem_printf(ctx, "%zu", look->tail)}));
 }
 
 /* The first item whose key is not before this one. */
@@ -185,6 +213,7 @@ static bool look_everywhere(struct look *look, struct error *err)
     struct source *sources;
     size_t count;
     struct db_rows *rows = NULL;
+    const char *params[] = {look->wanted, look->keys};
     if (!sources_read(look->db, look->ctx, "object", &sources, &count, err))
         return false;
     for (size_t s = 0; s < count; s++) {
@@ -195,7 +224,7 @@ static bool look_everywhere(struct look *look, struct error *err)
         /* Several policies may use one column; it is read once. */
         if (!rows || !same_values(&sources[s - 1], &sources[s])) {
             talloc_free(rows);
-            if (!db_query(look->db, look->ctx, look_sql(look, &sources[s]), 1, &look->wanted, &rows, err))
+            if (!db_query(look->db, look->ctx, look_sql(look, &sources[s]), 2, params, &rows, err))
                 return error_prefix(err, "looking whether %s.%s still names an object", sources[s].table, sources[s].column);
         }
         for (int i = 0; i < db_rows_count(rows); i++)

@@ -24,17 +24,20 @@ SELECT
  WHERE $1::{type} IS NOT NULL
    AND {where}
 
---- dependents
--- The rows of one table that would go, or lose their reference, with the candidates.
+--- referring
+-- The rows of one table, or those of them that refer to anything.
 SELECT
   FROM {table} AS d
- WHERE {reached}
+ WHERE $1::{type} IS NOT NULL
+   AND {not_null}
 
---- has_statistics
--- Whether ANALYZE has ever seen rows of a table. $1: its oid.
-SELECT EXISTS (SELECT
-                 FROM pg_catalog.pg_stats AS s
-                 JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) s.schemaname
-                 JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
-                                              AND c.relname OPERATOR(pg_catalog.=) s.tablename
-                WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid)
+--- without_statistics
+-- Those of these tables of which ANALYZE has never seen a row. $1: their oids.
+SELECT c.oid
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+   AND NOT EXISTS (
+       SELECT FROM pg_catalog.pg_stats AS s
+        WHERE s.schemaname OPERATOR(pg_catalog.=) n.nspname
+          AND s.tablename OPERATOR(pg_catalog.=) c.relname)

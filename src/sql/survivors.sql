@@ -5,53 +5,65 @@
 SELECT (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) OPERATOR(pg_catalog.%) 4294967296)::pg_catalog.text
 
 --- look
--- The values of a column that may name one of the objects; what a value does name, the rules of the store say. Each value is
--- tried as it stands, and a URL by the end of its path too: as many segments as the keys have. Where the path has percent
--- escapes, only by what does not depend on them; who escapes even letters and digits is always looked at.
--- $1: what to look for, as an array.
+-- The values of a column that may name one of the objects; what a value does name, the rules of the store say. A first hash
+-- join picks the values that end as one of the keys does, and those with percent escapes; that is cheap, and few are left.
+-- Each of these is tried as it stands, and a URL by the end of its path too: as many segments as the keys have. Where the path
+-- has percent escapes, only by what does not depend on them; who escapes even letters and digits is always looked at.
+-- $1: what to look for, $2: the keys alone, as arrays.
 SELECT DISTINCT v.c
-  FROM (SELECT u.c,
-               pg_catalog.unnest(CASE WHEN u.rest IS NULL THEN ARRAY[u.c]
-                                      ELSE ARRAY[u.c, u.rest, {ends}] END) AS common
-          FROM (SELECT s.c,
-                       s.rest,
-                       pg_catalog.string_to_array(
-                           CASE WHEN s.escaped THEN pg_catalog.replace(pg_catalog.replace(s.path, '%2F', '/'), '%2f', '/')
-                                ELSE s.path END, '/') AS parts,
-                       s.escaped,
-                       CASE WHEN s.escaped
-                            THEN s.path OPERATOR(pg_catalog.~*) '%(3[0-9]|[46][1-9a-f]|[57][0-9a])' END AS all_escaped
-                  FROM (SELECT r.c,
-                               r.rest,
-                               r.path,
-                               pg_catalog.strpos(r.path, '%') OPERATOR(pg_catalog.>) 0 AS escaped
-                          FROM (SELECT p.c,
-                                       p.rest,
-                                       pg_catalog.split_part(pg_catalog.split_part(p.rest, '?', 1), '#', 1) AS path
-                                  FROM (SELECT t.c,
-                                               CASE WHEN pg_catalog.strpos(t.c, '//') OPERATOR(pg_catalog.>) 0
-                                                    THEN pg_catalog.substr(t.c, pg_catalog.strpos(t.c, '//') OPERATOR(pg_catalog.+) 3
-                                                         OPERATOR(pg_catalog.+) pg_catalog.length(pg_catalog.split_part(t.c, '/', 3))) END AS rest
-                                          FROM (
-                                              {values}
-                                          ) AS t(c)
-                                         WHERE t.c IS NOT NULL
-                                        OFFSET 0) AS p
-                                OFFSET 0) AS r
-                        OFFSET 0) AS s
-                OFFSET 0) AS u) AS v
+  FROM (SELECT p.c,
+               pg_catalog.unnest(CASE p.form
+                                 WHEN 'key' THEN ARRAY[p.c]
+                                 WHEN 's3' THEN ARRAY[p.c, pg_catalog.array_to_string(p.parts[4:], '/')]
+                                 WHEN 'all escaped' THEN ARRAY['%']
+                                 WHEN 'escaped' THEN ARRAY[p.c, {escaped_ends}]
+                                 ELSE ARRAY[p.c, {ends}] END) AS common
+          FROM (SELECT u.c,
+                       u.form,
+                       CASE u.form
+                       WHEN 'key' THEN NULL
+                       WHEN 'escaped'
+                       THEN pg_catalog.string_to_array(pg_catalog.replace(pg_catalog.replace(u.cut, '%2F', '/'), '%2f', '/'), '/')
+                       ELSE pg_catalog.string_to_array(u.cut, '/') END AS parts
+                  FROM (SELECT f.c,
+                               CASE WHEN f.form OPERATOR(pg_catalog.=) 's3' THEN f.c ELSE f.cut END AS cut,
+                               CASE WHEN f.form OPERATOR(pg_catalog.<>) 'url' OR pg_catalog.strpos(f.cut, '%') OPERATOR(pg_catalog.=) 0
+                                    THEN f.form
+                                    WHEN f.cut OPERATOR(pg_catalog.~*) '%(3[0-9]|[46][1-9a-f]|[57][0-9a])' THEN 'all escaped'
+                                    ELSE 'escaped' END AS form
+                          FROM (SELECT t.c,
+                                       pg_catalog.split_part(pg_catalog.split_part(t.c, '?', 1), '#', 1) AS cut,
+                                       CASE WHEN pg_catalog.strpos(t.c, '//') OPERATOR(pg_catalog.=) 0 THEN 'key'
+                                            WHEN pg_catalog.lower(pg_catalog.left(t.c, 5)) OPERATOR(pg_catalog.=) 's3://' THEN 's3'
+                                            ELSE 'url' END AS form
+                                  FROM (
+                                      {values}
+                                  ) AS t(c)
+                                  JOIN (SELECT '%' COLLATE "C" AS tail
+                                         UNION
+                                        SELECT pg_catalog.right(pg_catalog.split_part(pg_catalog.split_part(k.key, '?', 1), '#', 1), {tail})
+                                               COLLATE "C"
+                                          FROM pg_catalog.unnest($2::pg_catalog.text[]) AS k(key)) AS tails
+                                    ON tails.tail OPERATOR(pg_catalog.=)
+                                       CASE WHEN pg_catalog.strpos(t.c, '%') OPERATOR(pg_catalog.>) 0 THEN '%'
+                                            ELSE pg_catalog.right(pg_catalog.split_part(pg_catalog.split_part(t.c, '?', 1), '#', 1), {tail})
+                                       END
+                                OFFSET 0) AS f
+                        OFFSET 0) AS u
+                OFFSET 0) AS p) AS v
   JOIN (SELECT DISTINCT w.common COLLATE "C" AS common
           FROM pg_catalog.unnest($1::pg_catalog.text[]) AS w(common)) AS wanted
     ON wanted.common OPERATOR(pg_catalog.=) v.common
 
 --- end_of_path
--- The last segments of a path, in the form that values and keys are compared in.
-CASE WHEN u.all_escaped THEN '%'
-     WHEN u.escaped
-     THEN pg_catalog.regexp_replace(
-              pg_catalog.lower(pg_catalog.array_to_string(u.parts[pg_catalog.cardinality(u.parts) OPERATOR(pg_catalog.-) {less}:], '/')),
-              '%[0-7][0-9a-f]|[\u0001-\u002f\u003a-\u0060\u007b-\u007f]', '', 'g')
-     ELSE pg_catalog.array_to_string(u.parts[pg_catalog.cardinality(u.parts) OPERATOR(pg_catalog.-) {less}:], '/') END
+-- The last segments of a path.
+pg_catalog.array_to_string(p.parts[pg_catalog.cardinality(p.parts) OPERATOR(pg_catalog.-) {less}:], '/')
+
+--- escaped_end_of_path
+-- The same without what depends on how a URL escapes it.
+pg_catalog.regexp_replace(
+    pg_catalog.lower(pg_catalog.array_to_string(p.parts[pg_catalog.cardinality(p.parts) OPERATOR(pg_catalog.-) {less}:], '/')),
+    '%[0-7][0-9a-f]|[\u0001-\u002f\u003a-\u0060\u007b-\u007f]', '', 'g')
 
 --- text_values
 -- The values of a column. Those of rows that became visible since a snapshot have a younger xmin.

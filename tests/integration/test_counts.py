@@ -200,3 +200,22 @@ def test_M3_a_dry_run_counts_what_keeps_shared_rows(db, pgsweep, policy_file):
     init(pgsweep)
     assert "kept" not in [entry for entry in run(pgsweep, *args)["tables"] if entry["table"] == "public.images"][0]
     assert db.column("SELECT id FROM images ORDER BY 1") == [2, 3, 4, 5]
+
+
+def test_O2_an_estimate_asks_once_for_each_reference(db, pgsweep, policy_file, server_log):
+    """Each level refers twice to the one above: 2 to the power of 12 paths lead to the last."""
+    levels = 12
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, at timestamptz NOT NULL);"
+           "INSERT INTO t SELECT i, now() - i * interval '1 day' FROM generate_series(1, 100) AS i;"
+           "CREATE TABLE l0 (id int PRIMARY KEY, a int REFERENCES t, b int REFERENCES t);"
+           "INSERT INTO l0 SELECT i, 1 + i % 100, NULL FROM generate_series(1, 1000) AS i")
+    for level in range(1, levels):
+        db.sql(f"CREATE TABLE l{level} (id int PRIMARY KEY, a int REFERENCES l{level - 1}, b int REFERENCES l{level - 1})")
+    db.sql("ANALYZE")
+    directory = policy_file(policy(dependents=[{"table": f"l{n}", "action": "delete"} for n in range(levels)]))
+    server_log.mark()
+    report = run(pgsweep, "test", "--dry-run", "--estimate", "--policy-dir", directory)
+    assert len(server_log.matching("^EXPLAIN", "pgsweep/test/")) < 5 * levels
+    counted = rows(run(pgsweep, "test", "--dry-run", "--policy-dir", directory))
+    for table in ("public.t", "public.l0"):
+        assert counted[table] / 1.5 <= rows(report)[table] <= counted[table] * 1.5

@@ -104,3 +104,11 @@ def test_O2_keys_of_different_types_match(db, pgsweep, policy_file, parent, key,
     live = preview_and_run(pgsweep, "test", "--policy-dir",
                            policy_file(policy(dependents=[{"table": "c", "action": "delete"}], **more)))
     assert rows(live) == {"public.t": 1, "public.c": 1} and (db.count("t"), db.count("c")) == (1, 2)
+
+
+def test_O2_the_row_that_others_are_reassigned_to_is_spared_whatever_the_case_of_its_key(citext, pgsweep, policy_file):
+    child(citext, "ext.citext", values="('bolt')")
+    live = preview_and_run(pgsweep, "test", "--policy-dir",
+                           policy_file(policy(dependents=[{"table": "c", "action": "reassign", "to": "ACME"}])))
+    assert spared(live) == {("takes over c", None): 1} and citext.column("SELECT t_id::text FROM c") == ["ACME"]
+    assert citext.column("SELECT id::text FROM t ORDER BY 1") == ["acme", "cafe"]

@@ -102,10 +102,10 @@ def test_J6_a_limit_of_the_session_does_not_end_a_run_in_its_pauses(db, pgsweep,
     """idle_session_timeout, from version 14 on, and transaction_timeout, from 17 on, where the server has them."""
     db.sql(FAMILY)
     init(pgsweep)
-    limits = {name: "50" for name in db.column(
+    limits = {name: "1000" for name in db.column(
         "SELECT name FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')")}
     assert limits or db.value("SHOW server_version_num") < "140000"
-    report = run(pgsweep, "test", "--policy-dir", policy_file(FAMILY_POLICY), "--chunk=5", "--pause=200 ms",
+    report = run(pgsweep, "test", "--policy-dir", policy_file(FAMILY_POLICY), "--chunk=5", "--pause=2 s",
                  env=pgoptions(limits))
     assert rows(report)["public.t"] == 14 and report["retries"] == 0 and report["remarks"] == []
 

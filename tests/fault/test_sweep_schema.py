@@ -1,0 +1,63 @@
+"""The schema changes while a run is on: the plan stays true, or the run ends as a new one would."""
+import pytest
+
+BEGIN = r"^BEGIN.*READ WRITE"
+# A transaction begins and nothing of the run is under way; the guard's second look begins one of its own.
+THIRD = {"range": 3, "locked": 3, "rows": 10}
+LATE = "CREATE TABLE late (item bigint NOT NULL REFERENCES items ON DELETE CASCADE);" \
+       "CREATE INDEX ON late (item); INSERT INTO late SELECT id FROM items WHERE id <= 20"
+
+
+@pytest.mark.parametrize("distance", ["near", "far"])
+@pytest.mark.parametrize("strategy", ["range", "locked", "rows"])
+def test_M1_foreign_key_created_during_the_run_cascades_nothing(make_world, db, proxy, strategy, distance):
+    world = make_world(strategy, old=20)
+    world.through(proxy)
+    world.env["PGSWEEP_TEST_DISTANCE"] = distance
+    # Held while the first deletion is still to come: the plan was made without the new table.
+    rule = proxy.rule(BEGIN, "hold", nth=1)
+    running = world.start()
+    rule.wait(60)
+    db.sql(LATE)
+    rule.release()
+    result = running.wait()
+    assert result.code == 4 and "public.late" in result.err, result
+    assert db.count("late") == 20 and world.gone() == result.json()["deleted"] == 0
+    world.check_data()
+
+
+@pytest.mark.parametrize("distance", ["near", "far"])
+@pytest.mark.parametrize("strategy", ["range", "locked", "rows"])
+def test_M1_what_was_deleted_before_the_schema_changed_is_reported(make_world, db, proxy, strategy, distance):
+    world = make_world(strategy, old=20)
+    world.through(proxy)
+    world.env["PGSWEEP_TEST_DISTANCE"] = distance
+    hold = proxy.rule(BEGIN, "hold", nth=THIRD[strategy])
+    running = world.start()
+    hold.wait(60)
+    db.sql(LATE)
+    hold.release()
+    result = running.wait()
+    report = result.json()
+    assert result.code == 4 and "public.late" in result.err, result
+    assert 0 < report["deleted"] == world.gone() == world.recorded() < 20
+    assert db.count("late") == len(world.left())
+    world.check_data()
+
+
+@pytest.mark.parametrize("distance", ["near", "far"])
+@pytest.mark.parametrize("strategy", ["range", "locked", "rows"])
+@pytest.mark.parametrize("change", ["CREATE INDEX ON items (note)", "GRANT SELECT ON items TO public",
+                                    "ALTER TABLE items ADD COLUMN more int"])
+def test_O5_change_that_the_policy_fits_is_followed(make_world, db, proxy, strategy, distance, change):
+    world = make_world(strategy, old=20)
+    world.through(proxy)
+    world.env["PGSWEEP_TEST_DISTANCE"] = distance
+    hold = proxy.rule(BEGIN, "hold", nth=THIRD[strategy])
+    running = world.start()
+    hold.wait(60)
+    db.sql(change)
+    hold.release()
+    result = running.wait()
+    report = world.check(result)
+    assert any("the plan was made again" in remark for remark in report["remarks"]), report["remarks"]
