@@ -51,6 +51,7 @@ SELECT c.oid,
 --- opaque
 -- Does something have one of these names that may read any table? A function outside pg_catalog may, unless it is a C function
 -- that promises to be immutable (as those of data types do). So may a cast with such a function, which no text shows.
+-- IS DISTINCT FROM, NULLIF and the like show no operator: those that they use count always.
 -- $1: names that are called as PostgreSQL shows the condition, $2: as the policy writes it, $3: operators, $4: all words.
 WITH opaque AS (
     SELECT p.oid, p.proname, l.lanname
@@ -68,7 +69,8 @@ SELECT EXISTS (SELECT FROM opaque AS o
                 WHERE n OPERATOR(pg_catalog.~) '_to_xml|^ts_stat$|^ts_rewrite$|^lo_')
     OR EXISTS (SELECT FROM pg_catalog.pg_operator AS p
                  JOIN opaque AS o ON o.oid OPERATOR(pg_catalog.=) p.oprcode
-                WHERE p.oprname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.name[]))
+                WHERE p.oprname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.name[] OPERATOR(pg_catalog.||)
+                                                            ARRAY['=', '<', '>']::pg_catalog.name[]))
     OR EXISTS (SELECT FROM pg_catalog.pg_cast AS c
                  JOIN opaque AS o ON o.oid OPERATOR(pg_catalog.=) c.castfunc)
     OR EXISTS (SELECT FROM pg_catalog.pg_constraint AS c

@@ -148,3 +148,45 @@ def test_O2_what_an_interrupted_run_wrote_down_is_removed(pairs, pgsweep, policy
               "INSERT INTO pgsweep.spared SELECT r, sha256(n::text::bytea) FROM generate_series(1, 3) n, unnest('{old,other}'::text[]) r")
     run(pgsweep, "test", "--policy-dir", policy_file(policy("a", "created_at", **WAYS["keep"])))
     assert pairs.column("SELECT DISTINCT run_id FROM pgsweep.spared") == ["other"]
+
+
+FORUM = """
+    CREATE TABLE users (id int PRIMARY KEY, name text);
+    CREATE TABLE threads (id int PRIMARY KEY, created_at timestamptz, author int REFERENCES users, pinned int);
+    CREATE TABLE posts (id int PRIMARY KEY, thread int REFERENCES threads, author int REFERENCES users,
+                        quotes int REFERENCES posts ON DELETE SET NULL, moved_to int REFERENCES threads);
+    CREATE TABLE links (id int PRIMARY KEY, post int REFERENCES posts, to_thread int REFERENCES threads);
+    CREATE VIEW linked AS SELECT to_thread AS id, p.thread AS by FROM links l JOIN posts p ON p.id = l.post;
+    CREATE INDEX ON threads (created_at); CREATE INDEX ON posts (thread); CREATE INDEX ON posts (quotes);
+    CREATE INDEX ON posts (moved_to); CREATE INDEX ON links (post); CREATE INDEX ON links (to_thread)"""
+FORUM_ROWS = """
+    TRUNCATE users, threads, posts, links;
+    INSERT INTO users SELECT n, 'u' || n FROM generate_series(1, 5) n;
+    INSERT INTO threads SELECT n, '2020-01-01'::timestamptz + (n * 37 % 300) * interval '1 h', n % 5 + 1, nullif(n % 9, 0)
+      FROM generate_series(1, 300) n;
+    INSERT INTO posts SELECT n, n * 7 % 300 + 1, n % 5 + 1, CASE WHEN n % 3 = 0 THEN n / 2 + 1 END,
+                             CASE WHEN n % 11 = 0 THEN n * 13 % 300 + 1 END FROM generate_series(1, 900) n;
+    INSERT INTO links SELECT n, n * 17 % 900 + 1, n * 29 % 300 + 1 FROM generate_series(1, 150) n"""
+
+
+def test_O2_forum_goes_as_its_dry_run_said_whatever_the_chunk(db, pgsweep, policy_file):
+    init(pgsweep)
+    db.sql(FORUM)
+    text = policy("threads", "created_at", guards=[
+        {"name": "linked from elsewhere", "unless": "EXISTS (SELECT FROM linked WHERE linked.id = t.id AND linked.by <> t.id)"},
+        {"name": "much quoted", "unless": "(SELECT count(*) FROM posts q JOIN posts p ON q.quotes = p.id WHERE p.thread = t.id) > 2"}],
+        dependents=[{"table": "posts", "constraint": "posts_thread_fkey", "action": "delete"},
+                    {"table": "posts", "constraint": "posts_moved_to_fkey", "action": "keep"},
+                    {"table": "posts", "constraint": "posts_quotes_fkey", "action": "detach"},
+                    {"table": "links", "constraint": "links_post_fkey", "action": "delete"},
+                    {"table": "links", "constraint": "links_to_thread_fkey", "action": "detach"}])
+    left = set()
+    for size in ((), ("--chunk", "1"), ("--chunk", "3"), ("--chunk", "1000")):
+        db.sql(FORUM_ROWS)
+        live = preview_and_run(pgsweep, "test", "--policy-dir", policy_file(text), *size)
+        assert live["deleted"] == live["eligible"] > 10 and len(spared(live)) >= 2, live
+        left.add((tuple(db.column("SELECT id FROM threads ORDER BY id")), tuple(db.column("SELECT id FROM posts ORDER BY id")),
+                  tuple(db.column("SELECT coalesce(to_thread, 0) FROM links ORDER BY id"))))
+    assert len(left) == 1
+    # Something was there to become free.
+    assert run(pgsweep, "test", "--policy-dir", policy_file(text))["deleted"] > 0

@@ -128,6 +128,40 @@ START_TEST(tells_what_it_reads)
 }
 END_TEST
 
+START_TEST(each_cutoff_has_its_own_value)
+{
+    static const char text[] = "t.a < :cutoff AND t.b < :cutoff OR t.c = ':cutoff' OR t.d < :cutoff";
+    const char *values[] = {"A", "B", "C"};
+    PQExpBuffer out = createPQExpBuffer();
+    ck_assert_uint_eq(condition_cutoffs(text), 3);
+    ck_assert_uint_eq(condition_cutoffs("t.a::cutoff -- :cutoff"), 0);
+    condition_append(out, text, values, 3);
+    ck_assert_str_eq(out->data, "(t.a < A AND t.b < B OR t.c = ':cutoff' OR t.d < C)");
+    destroyPQExpBuffer(out);
+}
+END_TEST
+
+static char *joined(const char **list, size_t count)
+{
+    char *text = mem_strdup(ctx, "");
+    for (size_t i = 0; i < count; i++)
+        text = talloc_asprintf_append(text, "%s ", list[i]);
+    return text;
+}
+
+START_TEST(tells_the_words_of_what_explain_shows)
+{
+    struct condition_words words;
+    ck_assert(condition_words(ctx, "Output: ((hashed SubPlan 2) OR is_held(t.*) OR (t.\"Is it\" <@ 'no(x)'::text))\n"
+                                   "  ->  Seq Scan on public.b\n Filter: (b.a OPERATOR(app.#?) $0)", &words));
+    ck_assert_str_eq(joined(words.calls, words.call_count), "is_held or operator ");
+    ck_assert_str_eq(joined(words.operators, words.operator_count), "* <@ -> #? ");
+    ck_assert_str_eq(joined(words.words, words.word_count),
+                     "output hashed subplan or is_held t or t Is it text seq scan on public b filter b a operator app ");
+    ck_assert(!condition_words(ctx, "is_held(t) = 'open", &words));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("condition");
@@ -138,6 +172,8 @@ int main(void)
     tcase_add_test(tests, brackets_have_a_limit);
     tcase_add_loop_test(tests, cutoff_is_put_in, 0, COUNT(cutoffs));
     tcase_add_loop_test(tests, tells_what_it_reads, 0, COUNT(facts_of));
+    tcase_add_test(tests, each_cutoff_has_its_own_value);
+    tcase_add_test(tests, tells_the_words_of_what_explain_shows);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
