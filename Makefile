@@ -4,6 +4,8 @@
 
 VERSION := 0.1.0
 BUILD   ?= build
+# Always by the same name: what the compiler notes about headers names its objects as they were called then.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 # One spelling: what make knows of headers is kept by the names of objects.
 override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 prefix  ?= /usr/local
