@@ -240,6 +240,9 @@ bool plan_has_below(const struct plan *plan);
  * again with its own answer: repeat until the number of rows is the same twice; then nothing can be added. */
 void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
+/* Why that is sent, owned by ctx. */
+char *plan_below_why(const void *ctx);
+
 /* How many statements act on the rows of node: one for each edge, or one for all that a recursive node reaches.
  * plan_step_edge: the edge of statement number i, NULL for that one. */
 size_t plan_step_count(const struct plan_node *node);

@@ -108,3 +108,8 @@ void plan_append_below(PQExpBuffer out, const struct plan *plan)
                                                            {"key", same_key(ctx, root)})));
     talloc_free(ctx);
 }
+
+char *plan_below_why(const void *ctx)
+{
+    return template_why(ctx, file, "lock_below");
+}

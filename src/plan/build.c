@@ -85,9 +85,12 @@ static void build_strategy(struct plan *plan)
     bool steps = plan->nodes[0]->object_count > 0 || plan->directory;
     for (size_t i = 1; i < plan->node_count; i++)
         steps = steps || plan_acts(plan->nodes[i]);
-    plan->by_row = plan->policy->transaction == TRANSACTION_ROW;
+    bool each = plan->policy->transaction == TRANSACTION_ROW;
+    plan->by_row = each && !plan_has_below(plan);
     plan->strategy = STRATEGY_LOCKED;
-    if (plan->by_row)
+    if (each && !plan->by_row)
+        plan->strategy_reason = "one transaction for each candidate and the rows below it";
+    else if (plan->by_row)
         plan->strategy_reason = "one transaction for each candidate";
     else if (steps)
         plan->strategy_reason = "dependents, objects or directories go with the candidates";

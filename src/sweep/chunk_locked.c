@@ -12,6 +12,7 @@ struct locked {
     struct db_rows *locked; /* cursor columns, then key columns */
     const char **keys;      /* array parameters: one for each key column */
     int64_t rows;           /* candidates in the arrays */
+    bool grown;             /* with the rows below them */
 };
 
 static bool lock_candidates(struct locked *l)
@@ -33,7 +34,7 @@ static bool lock_candidates(struct locked *l)
 }
 
 /* Makes the array parameters from the key columns of rows, from column first on, without the keys that
- * failed in an earlier pass. */
+ * failed in an earlier pass. What is below a candidate belongs to it all the same: where that cannot go, it cannot either. */
 static void take_keys(struct locked *l, const struct db_rows *rows, int first)
 {
     struct chunk *chunk = l->chunk;
@@ -43,7 +44,7 @@ static void take_keys(struct locked *l, const struct db_rows *rows, int first)
     chunk->key_count = 0;
     for (size_t i = 0; i < n; i++) {
         const char **key = key_from_row(chunk->ctx, plan, rows, (int)i, first);
-        if (!sweep_failed_before(l->sweep, key))
+        if (l->grown || !sweep_failed_before(l->sweep, key))
             chunk->keys[chunk->key_count++] = key;
     }
     l->rows = (int64_t)chunk->key_count;
@@ -54,6 +55,48 @@ static void take_keys(struct locked *l, const struct db_rows *rows, int first)
             column[i] = chunk->keys[i][k];
         l->keys[k] = db_array(chunk->ctx, column, chunk->key_count);
     }
+}
+
+/* Takes along what is below the candidates, locked. What another session adds meanwhile is found by looking again: where
+ * nothing was found twice, nothing can be added, for what it would refer to is locked. */
+static bool take_below(struct locked *l)
+{
+    struct sweep *sweep = l->sweep;
+    int64_t before = -1;
+    l->grown = true;
+    while (before != l->rows) {
+        struct db_step step = {.statement = &sweep->statements.lock_below, .nparams = (int)sweep->plan->key_count,
+                               .params = l->keys};
+        if (!effects_batch(sweep->effects, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))
+            return false;
+        before = l->rows;
+        take_keys(l, step.rows, 0);
+    }
+    l->chunk->candidates = l->rows;
+    return true;
+}
+
+/* With what is below them the candidates are more than --max-rows leaves. */
+static bool is_over_limit(const struct locked *l)
+{
+    const struct sweep *sweep = l->sweep;
+    return l->grown && sweep->budget->max_rows > 0 && sweep->taken + l->rows > sweep->budget->max_rows;
+}
+
+/* One candidate at a time; one that is too many with what is below it is left, and the report says so. */
+static enum chunk_outcome pass_over(struct locked *l)
+{
+    struct chunk *chunk = l->chunk;
+    db_rollback(l->sweep->db);
+    if (chunk->asked > 1) {
+        l->sweep->singly = 2; /* this one counts too */
+        chunk->end = (struct cursor){NULL, 0};
+        chunk->last = false;
+    } else {
+        l->sweep->report->limit = "max-rows";
+    }
+    chunk->candidates = 0;
+    return CHUNK_DONE;
 }
 
 /* Looks again under a fresh snapshot, now that the rows (and the dependents that a condition may read)
@@ -144,7 +187,7 @@ static bool work_and_commit(struct locked *l)
 enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     struct locked l = {.sweep = sweep, .chunk = chunk};
-    chunk->asked = pace_rows(sweep, 0);
+    chunk->asked = sweep->plan->policy->transaction == TRANSACTION_ROW ? 1 : pace_rows(sweep, 0);
     if (!lock_candidates(&l))
         return CHUNK_ERROR;
     int n = db_rows_count(l.locked);
@@ -156,6 +199,12 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
     chunk->last = n < chunk->asked;
     take_keys(&l, l.locked, (int)sweep->plan->cursor_count);
     chunk->candidates = l.rows;
+    if (l.rows > 0 && plan_has_below(sweep->plan)) {
+        if (!take_below(&l))
+            return CHUNK_ERROR;
+        if (is_over_limit(&l))
+            return pass_over(&l);
+    }
     /* Locking has looked at the row's own columns again; what lies beyond it takes a fresh snapshot. */
     if (l.rows > 0 && sweep->plan->looks_beyond && !verify(&l))
         return CHUNK_ERROR;

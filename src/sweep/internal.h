@@ -28,6 +28,7 @@ struct statements {
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
+    struct db_statement lock_below;  /* the rows in hand and those below them; only where the plan has such */
     struct db_statement verify;
     struct db_statement verify_row;  /* fails when the row is no candidate any more */
     struct db_statement *lock_dependents;

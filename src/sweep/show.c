@@ -56,6 +56,8 @@ static void add_locked(struct list *list, const struct sweep *sweep)
     add(list, first, &s->lock[BY_NOTHING]);
     add(list, later, &db_begin);
     add(list, later, &s->lock[BY_ALL]);
+    if (plan_has_below(sweep->plan))
+        add(list, each, &s->lock_below);
     for (size_t i = 0; i < s->lock_dependent_count; i++)
         add(list, each, &s->lock_dependents[i]);
     if (sweep->plan->looks_beyond)

@@ -214,6 +214,17 @@ static void build_lock_dependents(struct sweep *sweep)
         }
 }
 
+/* Parameters: key arrays. */
+static struct db_statement build_lock_below(struct sweep *sweep)
+{
+    struct numbering n = {.next = 1};
+    PQExpBuffer sql = createPQExpBuffer();
+    number(&n, sweep->report, sweep->plan->key_count, "keys of the candidates");
+    plan_append_below(sql, sweep->plan);
+    return (struct db_statement){.name = "lock_below", .sql = taken(sweep->report, sql),
+                                 .why = plan_below_why(sweep->report), .parameters = n.words};
+}
+
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
@@ -233,6 +244,8 @@ void statements_build(struct sweep *sweep)
                                      .why = plan_check_why(sweep->report),
                                      .parameters = "$1 tables of the plan, $2 its fingerprint"};
     s->lock_row = build_lock_row(sweep);
+    if (plan_has_below(sweep->plan))
+        s->lock_below = build_lock_below(sweep);
     s->verify = build_verify(sweep, "verify", true);
     s->verify_row = build_verify(sweep, "verify_row", false);
     build_lock_dependents(sweep);
