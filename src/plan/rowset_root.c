@@ -39,6 +39,17 @@ static char *guards(const struct rowset *set, bool labels)
     return text ? text : labels ? mem_strdup(set->ctx, "WHEN NULL THEN NULL") : mem_strdup(set->ctx, "WHEN false THEN 0");
 }
 
+/* What keeps the planner from expecting next to no candidate, in a prediction. */
+static char *floor_of(const struct rowset *set, const char *more, const char *rows)
+{
+    const struct plan_node *root = set->plan->nodes[0];
+    if (set->leaf != LEAF_ELIGIBLE)
+        return NULL;
+    return template_fill(set->ctx, file, "floor",
+                         TEMPLATE_SLOTS({"columns", mem_printf(set->ctx, "%s%s", rowset_columns(set, root, "t", false), more)},
+                                        {"table", root->table.ident}, {"rows", rows}));
+}
+
 static void add_old(struct rowset *set, const char *old)
 {
     const struct plan *plan = set->plan;
@@ -49,7 +60,8 @@ static void add_old(struct rowset *set, const char *old)
                                                {"labels", guards(set, true)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
                                                {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
-                                               {"where", plan->where_sql})));
+                                               {"where", plan->where_sql},
+                                               {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
 
 static void add_blocked(struct rowset *set, const char *old, const char *blocked)
@@ -76,7 +88,8 @@ void rowset_add_candidates(struct rowset *set)
         rowset_append(set, name,
                       template_fill(set->ctx, file, "going_root",
                                     TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
-                                                   {"table", root->table.ident}, {"candidate", candidate(set)})));
+                                                   {"table", root->table.ident}, {"candidate", candidate(set)},
+                                                   {"floor", floor_of(set, "", "1000")})));
         return;
     }
     add_old(set, old);

@@ -10,10 +10,12 @@
 )
 
 --- going_root
--- The candidates.
+-- The candidates. Nothing comes of the second query; the planner expects 1,000 rows of it, so that statistics from before many
+-- rows grew old do not make it choose nested loops.
 SELECT {columns}
   FROM {table} AS t
  WHERE {candidate}
+{floor}
 
 --- old_root
 -- The rows of the policy's table that are old enough, each with the first guard that spares it (0: none).
@@ -32,6 +34,15 @@ SELECT {columns},
        OFFSET 0) AS pgsweep_g
  WHERE {old}
    AND {where}
+{floor}
+
+--- floor
+-- No row, of which the planner expects many: see going_root.
+UNION ALL
+(SELECT {columns}
+   FROM {table} AS t
+  WHERE (SELECT false)
+  LIMIT {rows})
 
 --- unspared_root
 -- Those that no guard spares.

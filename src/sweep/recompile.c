@@ -45,9 +45,14 @@ static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err
     const struct plan_request request = {.live = true, .cutoff = sweep->plan->cutoff,
                                          .allow_missing_index = sweep->budget->allow_missing_index,
                                          .run_id = sweep->report->run_id};
-    return sweep_settle(sweep, err) && db_forget_statements(sweep->db, err) &&
-           plan_build(sweep->report, sweep->db, sweep->plan->policy, &request, plan, err) &&
-           (sweep->plan->spared_run || spared_record(sweep->effects, *plan, err));
+    if (!sweep_settle(sweep, err) || !db_forget_statements(sweep->db, err) ||
+        !plan_build(sweep->report, sweep->db, sweep->plan->policy, &request, plan, err))
+        return false;
+    /* More conditions may be freeable now; what was written down before stays spared in any case. */
+    if ((*plan)->spared_run)
+        return spared_record(sweep->effects, *plan, err);
+    (*plan)->spared_run = sweep->plan->spared_run ? request.run_id : NULL;
+    return true;
 }
 
 static bool is_temporary(const struct sweep *sweep, const struct error *why)

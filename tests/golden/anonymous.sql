@@ -34,6 +34,11 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
            OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp without time zone
        AND (t.is_anonymous)
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."user" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_user AS MATERIALIZED (
     SELECT b.*
@@ -106,6 +111,11 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
            OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp without time zone
        AND (t.is_anonymous)
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."user" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_user AS MATERIALIZED (
     SELECT b.*

@@ -30,6 +30,11 @@ WITH RECURSIVE old_0_pairs AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."at" < $1::date
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no", 0, NULL::pg_catalog.text
+       FROM "public"."pairs" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_pairs AS MATERIALIZED (
     SELECT b.*
@@ -88,6 +93,11 @@ WITH RECURSIVE old_0_pairs AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."at" < $1::date
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no", 0, NULL::pg_catalog.text
+       FROM "public"."pairs" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_pairs AS MATERIALIZED (
     SELECT b.*

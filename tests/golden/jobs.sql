@@ -34,6 +34,11 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."jobs" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_jobs AS MATERIALIZED (
     SELECT b.*
@@ -95,6 +100,11 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."jobs" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_jobs AS MATERIALIZED (
     SELECT b.*

@@ -30,6 +30,11 @@ WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."deleted_at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."moc_instructions" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_moc_instructions AS MATERIALIZED (
     SELECT b.*
@@ -185,6 +190,11 @@ WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."deleted_at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."moc_instructions" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_moc_instructions AS MATERIALIZED (
     SELECT b.*

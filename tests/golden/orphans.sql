@@ -31,6 +31,11 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."items" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_items AS MATERIALIZED (
     SELECT b.*
@@ -142,6 +147,11 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."items" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_items AS MATERIALIZED (
     SELECT b.*

@@ -30,6 +30,11 @@ WITH RECURSIVE old_0_posts AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."posts" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_posts AS MATERIALIZED (
     SELECT b.*
@@ -124,6 +129,11 @@ WITH RECURSIVE old_0_posts AS MATERIALIZED (
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
      WHERE t."at" < $1::timestamp with time zone
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+       FROM "public"."posts" AS t
+      WHERE (SELECT false)
+      LIMIT 3000)
 ),
 going_0_posts AS MATERIALIZED (
     SELECT b.*

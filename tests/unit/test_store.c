@@ -17,6 +17,7 @@ static void set_up(void)
     static const char *const all[] = {
         "PGSWEEP_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "PGSWEEP_S3_REGION",
         "AWS_REGION", "AWS_DEFAULT_REGION", "PGSWEEP_S3_BUCKET", "PGSWEEP_S3_PATH_STYLE", "PGSWEEP_S3_TIMEOUT",
+        "PGSWEEP_S3_ALIASES",
         "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "AWS_CA_BUNDLE"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         unsetenv(all[i]);
@@ -317,6 +318,80 @@ START_TEST(test_M3_resolve_endpoint_urls)
 }
 END_TEST
 
+START_TEST(test_O5_aliases_name_objects)
+{
+    static const struct resolve_case cases[] = {
+        {"https://cdn.example.com/a%20b?v=1", "media", "a b"}, {"http://CDN.example.com/a", "media", "a"},
+        {"//cdn.example.com/a", "media", "a"}, {"https://cdn.example.com/", NULL, "no object"},
+        {"https://cdn.example.com:8443/a", NULL, "neither"}, {"https://img.example.com:8443/t/a", "other", "thumbs/a"},
+        {"https://img.example.com:8443/t/x/a", "media", "a"}, {"https://img.example.com:8443/u/a", NULL, "neither"},
+        {"https://img.example.com/t/a", NULL, "neither"}, {"https://cdn.example.com/../a", NULL, "dot segment"}};
+    setenv("PGSWEEP_S3_ALIASES", "https://cdn.example.com/=media, https://img.example.com:8443/t/=other/thumbs/ "
+                                 "https://img.example.com:8443/t/x/=media", 1);
+    struct store_config *config = configured(NULL, "media,other");
+    RESOLVES(config, cases);
+    struct store_location where = store_resolve(ctx, config, "s3://other/thumbs/a");
+    char **spellings;
+    ck_assert_uint_eq(store_spellings(ctx, config, &where, &spellings), 2);
+    ck_assert_str_eq(spellings[0], "thumbs/a");
+    ck_assert_str_eq(spellings[1], "t/a");
+}
+END_TEST
+
+START_TEST(test_O5_aliases_that_cannot_be_right)
+{
+    static const char *const wrong[] = {"cdn.example.com=media", "https://cdn.example.com/", "https://cdn.example.com/=elsewhere",
+                                        "https://cdn.example.com/x=media", "https://cdn.example.com/=media/thumbs", ",",
+                                        "ftp://cdn.example.com/=media", "https://u:p@cdn.example.com/=media"};
+    struct store_options options = {.buckets = "media"};
+    setenv("PGSWEEP_S3_BUCKET", "media", 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv("PGSWEEP_S3_ALIASES", wrong[i], 1);
+        refused(&options, "PGSWEEP_S3_ALIASES");
+        ck_assert_msg(!store_check_aliases(&err), "%s", wrong[i]);
+        error_clear(&err);
+    }
+    unsetenv("PGSWEEP_S3_BUCKET");
+    setenv("PGSWEEP_S3_ALIASES", "https://cdn.example.com/=media", 1);
+    ck_assert(!store_check_aliases(&err));
+}
+END_TEST
+
+/* The end of the path of a URL that does not tell whose object it is, or NULL where it does, or where it is another's. */
+START_TEST(test_O5_urls_that_may_name_an_object)
+{
+    static const struct { const char *value, *path; } cases[] = {
+        {"https://cdn.example.com/a/b%20c?x", "a/b c"}, {" https://media.s3.amazonaws.com/a", "a"},
+        {"https://u:p@h.example.com/a", "a"}, {"https://media.s3.amazonaws.com/%zz", "%zz"},
+        {"https://other.s3.amazonaws.com/a", NULL}, {"s3://other/a", NULL}, {"gs://media/a", NULL},
+        {"https://s3.amazonaws.com/other/a", NULL}, {"https://h.example.com/x/../a", "x/../a"}};
+    struct store_config *config = configured(NULL, "media");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct store_location at = store_resolve(ctx, config, cases[i].value);
+        ck_assert_int_eq(at.kind, STORE_FOREIGN);
+        if (cases[i].path)
+            ck_assert_str_eq(at.path, cases[i].path);
+        else
+            ck_assert_msg(!at.path, "%s: %s", cases[i].value, at.path);
+    }
+}
+END_TEST
+
+START_TEST(test_O5_a_store_has_one_name_whatever_the_region)
+{
+    static const struct { const char *endpoint, *region, *name; } cases[] = {
+        {NULL, "eu-west-1", "aws"}, {NULL, "us-east-1", "aws"}, {NULL, "cn-north-1", "aws-cn"},
+        {"https://s3.eu-west-1.amazonaws.com", "eu-west-1", "aws"}, {"https://S3.example.com:443/x/", "r", "https://s3.example.com/x"},
+        {"http://minio:9000", "r", "http://minio:9000"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct store_options options = {.endpoint = cases[i].endpoint, .buckets = "media", .region = cases[i].region};
+        struct store_config *config = NULL;
+        ck_assert_int_eq(store_config_load_place(ctx, &options, &config, &err), STORE_READY);
+        ck_assert_str_eq(store_config_place(config), cases[i].name);
+    }
+}
+END_TEST
+
 START_TEST(test_O5_fuzz_resolve)
 {
     static const char *const seeds[] = {
@@ -360,6 +435,10 @@ int main(void)
     tcase_add_test(tests, test_M3_resolve_s3_uris);
     tcase_add_test(tests, test_M3_resolve_aws_urls);
     tcase_add_test(tests, test_M3_resolve_endpoint_urls);
+    tcase_add_test(tests, test_O5_aliases_name_objects);
+    tcase_add_test(tests, test_O5_aliases_that_cannot_be_right);
+    tcase_add_test(tests, test_O5_urls_that_may_name_an_object);
+    tcase_add_test(tests, test_O5_a_store_has_one_name_whatever_the_region);
     tcase_add_test(tests, test_O5_fuzz_resolve);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
