@@ -78,7 +78,7 @@ def test_O2_every_set_of_the_count_is_joined_and_none_is_looked_up_row_by_row(mo
     """A subplan reads its rows again for each row once they are too many for work_mem."""
     run(pgsweep, "mocs", "--dry-run")
     plan = "\n".join(row[0] for row in mocs.db.sql("EXPLAIN " + statement(server_log, "going_0_moc_instructions")))
-    assert "Anti Join" in plan and "Semi Join" in plan
+    assert plan.count("CTE Scan on going_") > 5
     assert "SubPlan" not in plan
 
 

@@ -224,3 +224,16 @@ def test_O2_match_full_is_not_half_detached(world, pgsweep, policy_file):
     assert refused.code == 4 and "action: keep" in refused.err and "detach" not in refused.err, refused
     told = pgsweep("test", "--policy-dir", policy_file(HEAD + "dependents:\n  - { table: c, action: detach }\n"))
     assert told.code == 2 and "cannot be detached" in told.err, told
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+@pytest.mark.parametrize("rule", ["CASCADE", "NO ACTION"])
+def test_O2_a_thread_goes_whole_with_its_object_keys(world, pgsweep, policy_file, rule, chunk):
+    world.sql(f"ALTER TABLE t ADD up int REFERENCES t ON DELETE {rule}, ADD key text; CREATE INDEX ON t (up);"
+              f"INSERT INTO t VALUES (5, {OLD}, 1), (6, {OLD}, 5), (7, {OLD}, 2), (8, now(), 7); UPDATE t SET key = 'k' || id")
+    directory = policy_file(HEAD + "objects: [key]\ndependents:\n  - { table: t, action: delete }\n")
+    dry = run(pgsweep, "test", "--dry-run", "--policy-dir", directory)
+    live = pgsweep("test", "--policy-dir", directory, "--chunk", str(chunk), "--format", "json").json()
+    assert world.column("SELECT id FROM t ORDER BY 1") == [2, 3, 4, 7, 8]
+    assert live["tables"][0]["rows"] == dry["tables"][0]["rows"] == 3
+    assert world.column("SELECT value FROM pgsweep.object_queue ORDER BY 1") == ["k1", "k5", "k6"]
