@@ -308,6 +308,18 @@ static void explain_lock(struct error *err)
                     "when it is done.");
 }
 
+/* A safeguard refuses a plan, before a run or in the middle of one: what had been deleted by then is in the report. */
+static void explain_refusal(const struct report *report, struct error *err)
+{
+    int64_t deleted = 0;
+    if (err->code != SWEEP_REFUSED)
+        return;
+    for (size_t i = 0; report->deleted && i < report->plan->node_count; i++)
+        deleted += report->deleted[i];
+    error_hint(err, "%s%s%s", deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.", err->hint ? " " : "",
+               err->hint ? err->hint : "");
+}
+
 int command_sweep(const struct cli_options *options, struct error *err)
 {
     struct run run = {.options = options};
@@ -335,8 +347,10 @@ int command_sweep(const struct cli_options *options, struct error *err)
         stop_install();
         bool ok = command_open_log(options, run.report, err) && prepare(&run, err) &&
                   (options->dry_run ? preview(&run, err) : sweep(&run, err));
-        if (!ok)
+        if (!ok) {
             explain_lock(err);
+            explain_refusal(run.report, err);
+        }
         run.report->duration_ms = clock_now_ms() - started_ms;
         code = command_tell(options, run.report, ok, err);
     }

@@ -165,7 +165,7 @@ static bool order_tables(struct plan *plan, struct error *err)
         error_set(err, SWEEP_REFUSED, "policy %s: shared tables keep each other's rows in a circle, so that no order tells "
                   "which of them lost their last reference", plan->policy->name);
         error_detail(err, "%s", path);
-        return error_hint(err, "Nothing was deleted. Break it: give one of these references an entry of its own, with "
+        return error_hint(err, "Break it: give one of these references an entry of its own, with "
                                "\"constraint:\" and the action detach.");
     }
     return true;

@@ -141,10 +141,10 @@ bool graph_check_undecided(struct graph *g, struct error *err)
         error_detail(err, "%s", detail->data);
         /* The file is the operator's own: "show X > X.yaml" would empty it. */
         if (policy_is_built_in(policy))
-            error_hint(err, "Nothing was deleted. Decide in a policy of your own (\"pgsweep show %s > DIR/%s.yaml\", then "
+            error_hint(err, "Decide in a policy of your own (\"pgsweep show %s > DIR/%s.yaml\", then "
                        "--policy-dir DIR), under dependents:%s", policy->name, policy->name, lines->data);
         else
-            error_hint(err, "Nothing was deleted. Decide in %s, under dependents:%s", policy->source, lines->data);
+            error_hint(err, "Decide in %s, under dependents:%s", policy->source, lines->data);
     }
     destroyPQExpBuffer(detail);
     destroyPQExpBuffer(lines);

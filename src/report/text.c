@@ -240,8 +240,8 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
         fprintf(out, "  stopped by signal %d after the chunk in flight; %s\n", report->signal,
                 left_text(report, scratch, left));
     if (report->left_locked > 0)
-        fprintf(out, "  left: %s rows that other sessions keep locked; the next run takes them\n",
-                text_count(scratch, report->left_locked));
+        fprintf(out, "  left because other sessions keep them locked: %s row%s; the next run takes what is left\n",
+                text_count(scratch, report->left_locked), report->left_locked == 1 ? "" : "s");
 }
 
 static void print_objects(const struct report *report, void *scratch, FILE *out)
