@@ -178,6 +178,7 @@ struct plan {
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
     const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
+    bool obeys_letters;       /* there are parked or discarded dead letters, and a guard for them */
     const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
     struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
@@ -200,10 +201,10 @@ struct plan_request {
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
 
-/* A statement that fails unless the plan's tables are what they were when the plan was made, and what it is for; owned
- * by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that
+/* A statement that fails unless the plan's tables are what they were when the plan was made (and unless there are dead letters
+ * to obey exactly if there were), and what it is for; owned by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that
  * has changed the tables it is free of races: what would add a foreign key waits for that transaction. */
-char *plan_check_sql(const void *ctx);
+char *plan_check_sql(const void *ctx, const struct plan *plan);
 char *plan_check_why(const void *ctx);
 
 /* The predicate of a candidate, for a root row called t; parameter $1 is cutoff_value. The one

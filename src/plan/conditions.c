@@ -122,14 +122,20 @@ static void build_implied(struct plan *plan, struct db *db)
     }
 }
 
-/* Rows that a person has to look at first, or said should stay. A live run always asks, for the person may say so while it
- * is on; a dry run asks if it can. */
-static bool build_letters(struct plan *plan, struct db *db, bool live, struct error *err)
+/* Rows that a person has to look at first, or said should stay. A dry run asks if it can. That the answer stays true while a
+ * live run is on, each transaction checks. */
+static bool build_letters(struct plan *plan, struct db *db, struct error *err)
 {
     struct db_rows *rows;
-    if (!live && !db_query(db, plan, template_fill(plan, CONDITIONS, "letters_readable", NULL), 0, NULL, &rows, err))
+    const char *params[] = {plan->policy->name};
+    if (!db_query(db, plan, template_fill(plan, CONDITIONS, "letters_readable", NULL), 0, NULL, &rows, err))
         return false;
-    if (!live && !db_rows_bool(rows, 0, 0))
+    if (!db_rows_bool(rows, 0, 0))
+        return true; /* a live run ends here by itself, with what to do about it */
+    if (!db_query(db, plan, template_fill(plan, CONDITIONS, "letters_any", NULL), 1, params, &rows, err))
+        return false;
+    plan->obeys_letters = db_rows_bool(rows, 0, 0);
+    if (!plan->obeys_letters)
         return true;
     PQExpBuffer digest = createPQExpBuffer();
     plan_append_digest(digest, plan);
@@ -172,7 +178,7 @@ bool conditions_build(struct plan *plan, struct db *db, const struct plan_reques
     }
     build_implied(plan, db);
     if (!freeable_note(plan, db, policy->where.value ? &where : NULL, reads, request->run_id, err) ||
-        !build_letters(plan, db, request->live, err))
+        !build_letters(plan, db, err))
         return false;
     build_below(plan);
     return true;

@@ -16,9 +16,12 @@ static char *fingerprint_sql(const void *ctx, bool of_plan)
                          TEMPLATE_SLOTS({"tables", tables}, {"indexed", of_plan ? tables : "'{}'::pg_catalog.oid[]"}));
 }
 
-char *plan_check_sql(const void *ctx)
+char *plan_check_sql(const void *ctx, const struct plan *plan)
 {
-    return template_fill(ctx, FILE_NAME, "check", TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, true)}));
+    /* The name of a policy has nothing in it that would have to be quoted (policy_name_valid). */
+    return template_fill(ctx, FILE_NAME, "check",
+                         TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, true)}, {"not", plan->obeys_letters ? "" : "NOT "},
+                                        {"policy", plan->policy->name}));
 }
 
 char *plan_check_why(const void *ctx)

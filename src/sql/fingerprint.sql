@@ -42,9 +42,17 @@ SELECT {of_plan},
 SELECT {of_database}
 
 --- check
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was made.
--- The transaction has locked the tables by now, so none can be added before it ends.
-SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was made, or if
+-- the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has locked the tables
+-- by now, so none can be added before it ends.
+SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND {not}EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) '{policy}'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
             ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
        END
 

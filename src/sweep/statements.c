@@ -240,7 +240,7 @@ void statements_build(struct sweep *sweep)
     }
     s->record = run_record(sweep->report);
     s->record_counted = run_record_counted(sweep->report);
-    s->check = (struct db_statement){.name = "check_plan", .sql = plan_check_sql(sweep->report),
+    s->check = (struct db_statement){.name = "check_plan", .sql = plan_check_sql(sweep->report, sweep->plan),
                                      .why = plan_check_why(sweep->report),
                                      .parameters = "$1 tables of the plan, $2 its fingerprint"};
     s->lock_row = build_lock_row(sweep);
