@@ -18,12 +18,12 @@ void fragment_and_not_true(PQExpBuffer out, const char *conditions)
     appendPQExpBufferStr(out, ") IS NOT TRUE");
 }
 
-char *condition_indented(const void *ctx, const char *condition)
+char *condition_indented(const void *ctx, const char *condition, size_t column)
 {
     if (!condition)
         return NULL;
     PQExpBuffer out = createPQExpBuffer();
-    template_append(out, condition, strlen("AND "));
+    template_append(out, condition, column);
     return buffer_take(ctx, out);
 }
 

@@ -226,8 +226,9 @@ void fragment_append(PQExpBuffer out, const char *file, const char *name, const 
 /* "\nAND (conditions) IS NOT TRUE". */
 void fragment_and_not_true(PQExpBuffer out, const char *conditions);
 
-/* A condition of its own (the text of a policy, a guard) as it goes into a list; owned by ctx. NULL gives NULL. */
-char *condition_indented(const void *ctx, const char *condition);
+/* A condition of its own (the text of a policy, a guard) whose further lines are indented by column more: by 4 as it goes
+ * into a list. Owned by ctx; NULL gives NULL. */
+char *condition_indented(const void *ctx, const char *condition, size_t column);
 
 /* Lists of conditions that OR is going to join. */
 struct alternatives {

@@ -33,7 +33,8 @@ static char *guards(const struct rowset *set, bool labels)
             text = add_line(set, text, mem_printf(set->ctx, "WHEN %zu THEN coalesce((%s)::pg_catalog.text, '(null)')",
                                                   i + 1, guard->by));
         if (!labels && !guard->below)
-            text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu", guard->sql, i + 1));
+            text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
+                                                  condition_indented(set->ctx, guard->sql, strlen("WHEN ")), i + 1));
     }
     /* CASE wants one WHEN. */
     return text || labels ? text : mem_strdup(set->ctx, "WHEN false THEN 0");
@@ -67,7 +68,7 @@ static void add_old(struct rowset *set, const char *old)
                                                {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
                                                {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
-                                               {"where", condition_indented(set->ctx, plan->where_sql)},
+                                               {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
 

@@ -15,17 +15,17 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-                              AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
+                                   AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -86,17 +86,17 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-                              AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
+                                   AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g

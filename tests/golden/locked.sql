@@ -16,15 +16,15 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.s3_key IS NOT NULL)) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -75,15 +75,15 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.s3_key IS NOT NULL)) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'locked'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g

@@ -14,15 +14,15 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -63,15 +63,15 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
