@@ -31,8 +31,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
 
 char *condition_probe(const struct plan *plan, const char *sql, bool boolean)
 {
-    return mem_printf(plan, "SELECT FROM %s AS t WHERE %s%s", plan->nodes[0]->table.ident, sql,
-                      boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
+    return template_fill(plan, CONDITIONS, boolean ? "probe" : "probe_text",
+                         TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident}, {"condition", sql}));
 }
 
 /* Sets *sql (owned by the plan) and says what its tokens tell about the condition. */

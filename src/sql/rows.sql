@@ -124,6 +124,10 @@ SELECT b.*
           AND {not_going}
        )
 
+--- all_kept
+-- The shared rows that are kept through one reference.
+SELECT b.* FROM {set} AS b
+
 --- unkept
 -- The shared rows that lose their last reference.
 SELECT b.*
