@@ -76,7 +76,7 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
         return;
     /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
     appendPQExpBuffer(out, "\nAND (SELECT true\n       FROM pgsweep.spared AS s"
-                           "\n      WHERE s.run_id OPERATOR(pg_catalog.=) '%s'\n        AND s.digest OPERATOR(pg_catalog.=) ",
+                           "\n      WHERE s.run_id OPERATOR(pg_catalog.=) '%s'\n        AND s.digest OPERATOR(pg_catalog.=)\n            ",
                       plan->spared_run);
     plan_append_digest(out, plan);
     appendPQExpBufferStr(out, ") IS NULL");

@@ -28,7 +28,8 @@ SELECT FROM {root} AS t
         FROM pgsweep.dead_letters AS l
        WHERE l.policy OPERATOR(pg_catalog.=) {policy}
          AND l.kind OPERATOR(pg_catalog.=) 'row'
-         AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) {digest}
+         AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+             {digest}
          AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL)
 
 --- look

@@ -21,7 +21,8 @@ WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
                                    FROM pgsweep.dead_letters AS l
                                   WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                                     AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -169,7 +170,8 @@ WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
                                    FROM pgsweep.dead_letters AS l
                                   WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                                     AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
@@ -213,7 +215,8 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."deleted_at", t."id"
  LIMIT $2::pg_catalog.int8;
@@ -233,7 +236,8 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (t."deleted_at", t."id") > ($2::timestamp with time zone, $3::bigint)
    AND t."deleted_at" >= $2::timestamp with time zone
@@ -247,7 +251,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
 -- is the plainest way to fail in SQL.)
--- $1 key of the candidate
+-- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
        END
@@ -258,7 +262,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 
 -- verify_row (each candidate)
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
--- $1 cutoff, $2 keys of the candidates
+-- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
        END
@@ -273,7 +277,8 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
 -- work_0_lock_rows (each candidate)
@@ -375,7 +380,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n6',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_7_change (each candidate)
@@ -389,7 +395,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n5',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_8_change (each candidate)
@@ -402,7 +409,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_9_change (each candidate)
@@ -415,7 +423,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n2',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_10_change (each candidate)
@@ -428,7 +437,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n3',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_11_change (each candidate)
@@ -441,7 +451,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n4',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_12_delete_root (each candidate)
@@ -454,7 +465,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n0',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_13_narrow (each candidate)
@@ -521,7 +533,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n7',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_17_assert (each candidate)
