@@ -417,6 +417,28 @@ START_TEST(templates_fill_their_slots)
 }
 END_TEST
 
+START_TEST(templates_align_conditions)
+{
+    const char *conditions = "EXISTS (\n    SELECT FROM b)\nAND c";
+    ck_assert_str_eq(template_fill(ctx, "sql/reach.sql", "exists",
+                                   TEMPLATE_SLOTS({"table", "x"}, {"alias", "y"}, {"conditions", conditions})),
+                     "EXISTS (\n"
+                     "    SELECT FROM x AS y\n"
+                     "     WHERE EXISTS (\n"
+                     "           SELECT FROM b)\n"
+                     "       AND c)");
+    /* Not where the slot stands behind another word. */
+    ck_assert_str_eq(template_fill(ctx, "sql/reach.sql", "select",
+                                   TEMPLATE_SLOTS({"columns", "a,\nb"}, {"table", "x"}, {"alias", "y"},
+                                                  {"conditions", "p\nAND q"})),
+                     "SELECT a,\n"
+                     "       b\n"
+                     "  FROM x AS y\n"
+                     " WHERE p\n"
+                     "   AND q");
+}
+END_TEST
+
 START_TEST(template_that_is_not_there_ends_the_process)
 {
     template_fill(NULL, "sql/runs.sql", "count", NULL);
@@ -465,6 +487,7 @@ static Suite *base_suite(void)
     tcase_add_test(tests, arrays_grow_zeroed_and_owned);
     tcase_add_test(tests, embedded_files_are_found_by_path);
     tcase_add_test(tests, templates_fill_their_slots);
+    tcase_add_test(tests, templates_align_conditions);
     suite_add_tcase(suite, tests);
     /* Without the fixture: what it allocated would be reported as a leak of the early exit. */
     TCase *ends = tcase_create("ends");
