@@ -110,7 +110,7 @@ static void append_linked(PQExpBuffer out, const struct plan *plan, const struct
     talloc_free(ctx);
 }
 
-/* For every reference from another table "\\nAND NOT EXISTS (...)". Where it is predicted, references that go themselves
+/* For every reference from another table "\nAND NOT EXISTS (...)". Where it is predicted, references that go themselves
  * do not count. */
 static void append_unused(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                           const char *alias, enum leaf leaf)
@@ -187,11 +187,14 @@ static void append_member(PQExpBuffer out, const struct plan_node *orphan, const
     appendPQExpBufferStr(out, " IN (SELECT * FROM linked)");
 }
 
-/* "\\nAND NOT (conditions)"; destroys the conditions. */
+/* "\nAND NOT (conditions)", which may start with AND; destroys the conditions. */
 static void append_and_not(PQExpBuffer out, PQExpBuffer conditions)
 {
+    const char *first = conditions->data;
+    if (strncmp(first, "\nAND ", strlen("\nAND ")) == 0)
+        first += strlen("\nAND ");
     appendPQExpBufferStr(out, "\nAND NOT (");
-    template_append(out, conditions->data, strlen("AND NOT ("));
+    template_append(out, first, strlen("AND NOT ("));
     appendPQExpBufferChar(out, ')');
     destroyPQExpBuffer(conditions);
 }
@@ -206,9 +209,9 @@ static char *blocked(const void *ctx, const struct plan *plan, const struct plan
     append_self(outside, orphan, "c", "b");
     append_member(inside, orphan, "c", leaf);
     append_and_not(outside, inside);
-    appendPQExpBufferStr(unused, "NOT ");
-    reach_append_exists(unused, orphan->table.ident, "c", outside, false);
     append_unused(unused, plan, orphan, "b", leaf);
+    appendPQExpBufferStr(unused, "\nAND NOT ");
+    reach_append_exists(unused, orphan->table.ident, "c", outside, false);
     append_member(rows, orphan, "b", leaf);
     append_and_not(rows, unused);
     return set_of(ctx, orphan, "blocked", rows);
