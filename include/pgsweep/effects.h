@@ -114,10 +114,8 @@ void queue_binding(const void *ctx, const char **endpoint, const char **bucket);
 bool queue_check_settings(struct error *err);
 
 /* The key of the dead letter of an entry of the queue, as SQL over its columns: the whole value, and what else
- * tells it from others of the same value. */
-#define QUEUE_LETTER_KEY \
-    "CASE WHEN root IS NOT NULL THEN ARRAY[value, root]" \
-    "     WHEN endpoint IS NOT NULL THEN ARRAY[value, bucket, endpoint] ELSE ARRAY[value] END"
+ * tells it from others of the same value. Owned by ctx. */
+char *queue_letter_key(const void *ctx);
 
 /* Writes down which columns name objects and directories, for the look before an object is deleted. */
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);

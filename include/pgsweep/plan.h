@@ -271,7 +271,7 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
 /* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of their number. */
 void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
 
-/* "table AS d WHERE ...": the rows that the step acts on, for a FROM; of a shared table (edge NULL) the rows in hand. */
+/* The condition that a row d is one that the step acts on; of a shared table (edge NULL), that it is in hand. */
 void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                          const struct plan_edge *edge);
 

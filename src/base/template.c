@@ -90,8 +90,7 @@ static bool can_indent(const char *value)
     return true;
 }
 
-/* The value, its further lines indented to the column of the first. */
-static void append_value(PQExpBuffer out, const char *value, size_t column)
+void template_append(PQExpBuffer out, const char *value, size_t column)
 {
     bool indent = can_indent(value);
     for (; *value; value++) {
@@ -100,6 +99,19 @@ static void append_value(PQExpBuffer out, const char *value, size_t column)
             for (size_t i = 0; i < column; i++)
                 appendPQExpBufferChar(out, ' ');
     }
+}
+
+/* Where the further lines of a value start, that stands after this part of a line. */
+static size_t column_after(const char *before)
+{
+    static const char *const keywords[] = {"WHERE ", "AND ", "ON "};
+    size_t column = strlen(before);
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++) {
+        size_t length = strlen(keywords[i]);
+        if (column >= length && column >= 4 && strcmp(before + column - length, keywords[i]) == 0)
+            return column - 4; /* as wide as "AND " */
+    }
+    return column;
 }
 
 static void fill_line(struct filling *f, const char *line, const char *end, PQExpBuffer out)
@@ -115,7 +127,7 @@ static void fill_line(struct filling *f, const char *line, const char *end, PQEx
         const struct template_slot *slot = slot_at(f, p, length);
         const char *column = strrchr(out->data + start, '\n');
         if (slot->value)
-            append_value(out, slot->value, strlen(column ? column + 1 : out->data + start));
+            template_append(out, slot->value, column_after(column ? column + 1 : out->data + start));
         dropped = dropped || !slot->value;
     }
     if (dropped) {

@@ -7,12 +7,16 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
+
+/* Where the statements of the verbs are. */
+static const char DLQ[] = "sql/dlq.sql";
 
 /* What a verb takes. */
 enum operands { POLICY_OR_NONE, IDS, IDS_OR_POLICY, IDS_OR_POLICY_OR_NONE };
 
-/* A verb and the SQL behind it. */
+/* A verb and its statements: names of templates. */
 struct verb {
     const char *name;
     enum operands operands;
@@ -21,6 +25,7 @@ struct verb {
     const char *all;   /* for machines: the same rows with all columns; NULL: as sql */
     bool upright;      /* for people: a line for each column */
     bool binds;        /* $2, $3: endpoint and bucket that the environment names */
+    bool buries;       /* {key}: the key of an entry's letter */
     const char *thing; /* what the ids are of, and which is wrong; NULL: as the subject says */
     const char *wrong;
 };
@@ -35,83 +40,33 @@ struct subject {
                             * whether it is because it is not there */
 };
 
-#define LETTER_COLUMNS                                                                             \
-    "id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts, sqlstate, error, " \
-    "first_at::pg_catalog.timestamptz(0) AS first, last_at::pg_catalog.timestamptz(0) AS last, run_id"
-#define OPEN_LETTERS                                                                               \
-    " FROM pgsweep.dead_letters WHERE state IN ('waiting', 'parked')"                              \
-    " AND ($1::pg_catalog.text IS NULL OR policy = $1) ORDER BY policy, id"
-
 static const struct verb dlq_verbs[] = {
-    {.name = "list",
-     .sql = "SELECT id, policy, kind, pg_catalog.array_to_string(key, ', ', 'NULL') AS key, state, attempts,"
-            " sqlstate, error, last_at::pg_catalog.timestamptz(0) AS last" OPEN_LETTERS,
-     .all = "SELECT " LETTER_COLUMNS OPEN_LETTERS},
-    {.name = "show", .operands = IDS, .upright = true,
-     .sql = "SELECT " LETTER_COLUMNS " FROM pgsweep.dead_letters WHERE id = ANY ($1::pg_catalog.int8[]) ORDER BY id"},
-    /* An object's letter goes back into the queue; a row's waits for the next run. */
-    {.name = "retry", .operands = IDS_OR_POLICY, .done = "will be tried again",
-     .sql = "WITH back AS (DELETE FROM pgsweep.dead_letters WHERE id = ANY ($1::pg_catalog.int8[])"
-            "  AND kind <> 'row' RETURNING policy, kind, key, root, run_id, id),"
-            " queued AS (INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root, bucket, endpoint)"
-            "  SELECT kind, policy, run_id, 'dlq retry', key[1], root, CASE WHEN kind = 'object' THEN key[2] END, key[3] FROM back),"
-            " rows AS (UPDATE pgsweep.dead_letters SET state = 'waiting', attempts = 0"
-            "  WHERE id = ANY ($1::pg_catalog.int8[]) AND kind = 'row' RETURNING id)"
-            " SELECT id FROM back UNION ALL SELECT id FROM rows"},
-    {.name = "discard", .operands = IDS, .done = "discarded",
-     .sql = "UPDATE pgsweep.dead_letters SET state = 'discarded', last_at = pg_catalog.now()"
-            " WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING id"},
+    {.name = "list", .sql = "letters_list", .all = "letters_list_all"},
+    {.name = "show", .operands = IDS, .upright = true, .sql = "letters_show"},
+    {.name = "retry", .operands = IDS_OR_POLICY, .done = "will be tried again", .sql = "letters_retry"},
+    {.name = "discard", .operands = IDS, .done = "discarded", .sql = "letters_discard"},
     {.name = NULL},
 };
 
 static const struct verb object_verbs[] = {
-    {.name = "list",
-     .sql = "SELECT id, policy, kind, source, CASE WHEN root IS NULL THEN value ELSE root || '/' || value END AS value,"
-            " state, attempts, next_attempt::pg_catalog.timestamptz(0) AS next_attempt, last_error"
-            " FROM pgsweep.object_queue WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id"},
+    {.name = "list", .sql = "objects_list"},
     {.name = "drain"},
-    {.name = "sources",
-     .sql = "SELECT id, policy, kind, table_ident || '.' || column_ident AS \"column\", path, bucket, endpoint"
-            " FROM pgsweep.object_sources WHERE $1::pg_catalog.text IS NULL OR policy = $1 ORDER BY id"},
-    /* A column that cannot be looked at any more keeps the objects of its policy: a person says that it names none. */
-    {.name = "forget", .operands = IDS, .done = "forgotten",
-     .thing = "a column (\"pgsweep objects sources\")",
-     .wrong = "SELECT i, true FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i WHERE $2::pg_catalog.bool IS NOT NULL"
-              " AND NOT EXISTS (SELECT FROM pgsweep.object_sources AS o WHERE o.id = i) LIMIT 1",
-     .sql = "DELETE FROM pgsweep.object_sources WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING id"},
-    {.name = "rebind", .operands = IDS_OR_POLICY, .binds = true,
-     .done = "belong to the bucket and store that are configured now, and are due",
-     .sql = "UPDATE pgsweep.object_queue SET endpoint = $2, bucket = $3, state = 'queued', attempts = 0,"
-            " next_attempt = pg_catalog.now() WHERE id = ANY ($1::pg_catalog.int8[]) AND kind = 'object' RETURNING id"},
-    /* What is foreign is looked at again too: the configuration may have another bucket now. */
-    {.name = "retry", .operands = IDS_OR_POLICY_OR_NONE,
-     .done = "due now; the next run or \"pgsweep objects drain\" tries again",
-     .sql = "UPDATE pgsweep.object_queue SET state = 'queued', attempts = 0, next_attempt = pg_catalog.now()"
-            " WHERE $1::pg_catalog.int8[] IS NULL OR id = ANY ($1::pg_catalog.int8[]) RETURNING id"},
-    /* It stays known, as a letter that nobody tries again. */
-    {.name = "discard", .operands = IDS, .done = "discarded",
-     .sql = "WITH gone AS (DELETE FROM pgsweep.object_queue WHERE id = ANY ($1::pg_catalog.int8[]) RETURNING *),"
-            " kept AS (INSERT INTO pgsweep.dead_letters (policy, kind, key, root, state, attempts, error, run_id)"
-            "  SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, 'discarded', attempts,"
-            "         coalesce(last_error, ''), run_id FROM gone, LATERAL (SELECT " QUEUE_LETTER_KEY ") AS k(key)"
-            "  ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE SET state = 'discarded', last_at = pg_catalog.now())"
-            " SELECT id FROM gone"},
+    {.name = "sources", .sql = "objects_sources"},
+    {.name = "forget", .operands = IDS, .done = "forgotten", .sql = "objects_forget",
+     .thing = "a column (\"pgsweep objects sources\")", .wrong = "objects_forget_wrong"},
+    {.name = "rebind", .operands = IDS_OR_POLICY, .binds = true, .sql = "objects_rebind",
+     .done = "belong to the bucket and store that are configured now, and are due"},
+    {.name = "retry", .operands = IDS_OR_POLICY_OR_NONE, .sql = "objects_retry",
+     .done = "due now; the next run or \"pgsweep objects drain\" tries again"},
+    {.name = "discard", .operands = IDS, .done = "discarded", .sql = "objects_discard", .buries = true},
     {.name = NULL},
 };
 
-static const struct subject letters = {
-    .command = "dlq", .thing = "a dead letter", .verbs = dlq_verbs,
-    .of_policy = "SELECT pg_catalog.array_agg(id) FROM pgsweep.dead_letters"
-                 " WHERE policy = $1 AND state IN ('waiting', 'parked')",
-    .wrong = "SELECT i, l.id IS NULL FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i"
-             " LEFT JOIN pgsweep.dead_letters AS l ON l.id = i"
-             " WHERE l.id IS NULL OR ($2::pg_catalog.bool AND l.state = 'closed') LIMIT 1"};
+static const struct subject letters = {.command = "dlq", .thing = "a dead letter", .verbs = dlq_verbs,
+                                       .of_policy = "letters_of_policy", .wrong = "letters_wrong"};
 
-static const struct subject objects = {
-    .command = "objects", .thing = "an entry of the queue", .verbs = object_verbs,
-    .of_policy = "SELECT pg_catalog.array_agg(id) FROM pgsweep.object_queue WHERE policy = $1",
-    .wrong = "SELECT i, true FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i WHERE $2::pg_catalog.bool IS NOT NULL"
-             " AND NOT EXISTS (SELECT FROM pgsweep.object_queue AS q WHERE q.id = i) LIMIT 1"};
+static const struct subject objects = {.command = "objects", .thing = "an entry of the queue", .verbs = object_verbs,
+                                       .of_policy = "objects_of_policy", .wrong = "objects_wrong"};
 
 static const struct verb *find_verb(const struct subject *subject, const struct cli_options *options,
                                     struct error *err)
@@ -194,7 +149,8 @@ static bool check_ids(void *ctx, struct db *db, const struct subject *subject, c
 {
     const char *params[] = {ids, verb->done ? "true" : "false"};
     struct db_rows *wrong;
-    if (!db_query(db, ctx, verb->wrong ? verb->wrong : subject->wrong, 2, params, &wrong, err))
+    char *sql = template_fill(ctx, DLQ, verb->wrong ? verb->wrong : subject->wrong, NULL);
+    if (!db_query(db, ctx, sql, 2, params, &wrong, err))
         return false;
     if (db_rows_count(wrong) == 0)
         return true;
@@ -211,7 +167,7 @@ static bool find_ids(void *ctx, struct db *db, const struct subject *subject, co
                      struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, ctx, subject->of_policy, 1, &policy, &rows, err))
+    if (!db_query(db, ctx, template_fill(ctx, DLQ, subject->of_policy, NULL), 1, &policy, &rows, err))
         return false;
     *ids = db_rows_get(rows, 0, 0);
     if (*ids)
@@ -231,7 +187,9 @@ static bool run_verb(void *ctx, struct db *db, const struct subject *subject, co
     const char *params[3] = {param};
     if (verb->binds && !read_binding(ctx, &params[1], &params[2], err))
         return false;
-    if (!db_query(db, ctx, options->json && verb->all ? verb->all : verb->sql, verb->binds ? 3 : 1, params, &rows, err))
+    char *sql = template_fill(ctx, DLQ, options->json && verb->all ? verb->all : verb->sql,
+                              verb->buries ? TEMPLATE_SLOTS({"key", queue_letter_key(ctx)}) : NULL);
+    if (!db_query(db, ctx, sql, verb->binds ? 3 : 1, params, &rows, err))
         return false;
     if (!verb->done)
         rows_print(ctx, rows, options->json, verb->upright);

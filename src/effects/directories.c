@@ -8,7 +8,10 @@
 #include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
+
+static const char DIRECTORIES[] = "sql/directories.sql";
 
 enum { BATCH = 1000, TOLD = 5 };
 
@@ -61,13 +64,9 @@ static struct entries entries_new(const struct removal *r)
 
 static bool fetch(struct removal *r, struct error *err)
 {
-    static const char sql[] =
-        "SELECT id, value, coalesce(root, '') FROM pgsweep.object_queue WHERE kind = 'directory' AND state = 'queued'"
-        "   AND next_attempt <= pg_catalog.now() AND ($1::pg_catalog.text IS NULL OR policy = $1)"
-        "   AND id > $2::pg_catalog.int8 ORDER BY id LIMIT $3::pg_catalog.int8";
     const char *params[] = {r->policy, r->after, mem_printf(r->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(r->effects->db, r->ctx, sql, 3, params, &rows, err))
+    if (!db_query(r->effects->db, r->ctx, template_fill(r->ctx, DIRECTORIES, "due", NULL), 3, params, &rows, err))
         return false;
     r->count = (size_t)db_rows_count(rows);
     r->done_count = 0;
@@ -82,34 +81,26 @@ static bool fetch(struct removal *r, struct error *err)
     return true;
 }
 
-#define TEXTS "$1::pg_catalog.text[]"
-#define INTEGERS                                                                                                       \
-    "ARRAY(SELECT CASE WHEN v ~ '^-?[0-9]{1,19}$' THEN"                                                               \
-    "        CASE WHEN v::pg_catalog.numeric BETWEEN -9223372036854775808 AND 9223372036854775807"                     \
-    "             THEN v::pg_catalog.int8 END END FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)"
-#define UUIDS                                                                                                          \
-    "ARRAY(SELECT CASE WHEN v ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN v::pg_catalog.uuid END"            \
-    "        FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)"
-
 /* The names as values of a column's own type: so that its index is used. A name that is none is left out. */
 static const struct {
     const char *type;
-    const char *names;
-} typed_names[] = {{"text", TEXTS},       {"character varying", TEXTS}, {"smallint", INTEGERS},
-                   {"integer", INTEGERS}, {"bigint", INTEGERS},         {"uuid", UUIDS}};
+    const char *names; /* a template */
+} typed_names[] = {{"text", "texts"},       {"character varying", "texts"}, {"smallint", "integers"},
+                   {"integer", "integers"}, {"bigint", "integers"},         {"uuid", "uuids"}};
 
 /* The names that the column has, as text. Parameter: the names in question. */
 static char *survivors_sql(const void *ctx, const char *table, const char *column, const char *type)
 {
     const char *cast = "::pg_catalog.text";
-    const char *names = TEXTS;
+    const char *names = "texts";
     for (size_t i = 0; i < sizeof typed_names / sizeof *typed_names; i++)
         if (strcmp(typed_names[i].type, type) == 0) {
             cast = "";
             names = typed_names[i].names;
         }
-    return mem_printf(ctx, "SELECT DISTINCT %s::pg_catalog.text FROM %s WHERE %s%s = ANY (%s)", column, table, column,
-                      cast, names);
+    return template_fill(ctx, DIRECTORIES, "still_named",
+                         TEMPLATE_SLOTS({"column", column}, {"table", table}, {"cast", cast},
+                                        {"names", template_fill(ctx, DIRECTORIES, names, NULL)}));
 }
 
 static int compare_text(const void *a, const void *b)

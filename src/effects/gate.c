@@ -8,6 +8,7 @@ struct effects *effects_open(const void *ctx, struct db *db, bool dry_run)
     effects->db = db;
     effects->dry_run = dry_run;
     run_statements(effects);
+    letter_statements(effects);
     return effects;
 }
 

@@ -11,10 +11,15 @@ struct effects {
     bool dry_run;
     struct db_statement commit_waits; /* see run_make_durable */
     struct db_statement touch;
+    struct db_statement letter_waits; /* see letter_note */
+    struct db_statement letter_note;
 };
 
 /* Sets the statements that are sent again and again (src/effects/runs.c). */
 void run_statements(struct effects *effects);
+
+/* The same for those of letters (src/effects/letters.c). */
+void letter_statements(struct effects *effects);
 
 /* False, with SWEEP_INTERNAL, in a dry run. */
 bool effects_allowed(const struct effects *effects, struct error *err);

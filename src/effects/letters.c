@@ -4,34 +4,34 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char LETTERS[] = "sql/letters.sql";
+
+static struct db_statement statement(const void *ctx, const char *name, const char *parameters)
+{
+    return (struct db_statement){.name = name, .sql = template_fill(ctx, LETTERS, name, NULL),
+                                 .why = template_why(ctx, LETTERS, name), .parameters = parameters};
+}
+
+void letter_statements(struct effects *effects)
+{
+    effects->letter_waits = statement(effects, "letter_waits", "$1 value of synchronous_commit");
+    effects->letter_note = statement(effects, "letter_note", "$1 policy, $2 key, $3 error, $4 SQLSTATE, $5 run id, "
+                                                             "$6 how many attempts are enough");
+}
 
 bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
                  const struct error *why, int64_t *attempts, bool *parked, struct error *err)
 {
-    static const struct db_statement wait = {
-        .name = "letter_waits", .sql = "SELECT pg_catalog.set_config('synchronous_commit', $1, true)"};
-    static const struct db_statement note = {
-        .name = "letter_note", .sql =
-        "INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id)"
-        " VALUES ($1, $2::pg_catalog.text[], $3, nullif($4, ''), $5)"
-        " ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE SET"
-        "   attempts = CASE WHEN l.state = 'closed' THEN 1 WHEN l.run_id = excluded.run_id THEN l.attempts"
-        "                   ELSE l.attempts + 1 END,"
-        "   first_at = CASE WHEN l.state = 'closed' THEN pg_catalog.now() ELSE l.first_at END,"
-        "   state = CASE WHEN l.state = 'closed' THEN 'waiting'"
-        "                WHEN l.state = 'waiting' AND l.run_id <> excluded.run_id"
-        "                     AND l.attempts >= $6::pg_catalog.int4 THEN 'parked' ELSE l.state END,"
-        "   error = excluded.error, sqlstate = excluded.sqlstate, run_id = excluded.run_id,"
-        "   last_at = pg_catalog.now()"
-        " RETURNING l.attempts, l.state = 'parked'"};
     void *scratch = talloc_new(report);
     const char *on[] = {db_synchronous_commit(effects->db)};
     const char *params[] = {report->policy->name, db_array(scratch, key, report->plan->key_count),
                             why->message ? why->message : "unknown error", why->sqlstate,
                             report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES)};
     /* The two are one transaction, up to the synchronisation point. */
-    struct db_step steps[] = {{.statement = &wait, .nparams = 1, .params = on},
-                              {.statement = &note, .nparams = 6, .params = params, .sync = true}};
+    struct db_step steps[] = {{.statement = &effects->letter_waits, .nparams = 1, .params = on},
+                              {.statement = &effects->letter_note, .nparams = 6, .params = params, .sync = true}};
     bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
     if (ok) {
         *attempts = db_rows_int(steps[1].rows, 0, 0);
@@ -45,17 +45,19 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
 static bool close_settled(struct effects *effects, const struct plan *plan, bool as_text, struct error *err)
 {
     void *scratch = talloc_new(plan);
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "UPDATE pgsweep.dead_letters AS l SET state = 'closed', last_at = pg_catalog.now()"
-                           " WHERE l.policy = $2 AND l.kind = 'row' AND l.state IN ('waiting', 'parked')"
-                           " AND NOT EXISTS (SELECT FROM %s AS t WHERE ", plan->nodes[0]->table.ident);
+    PQExpBuffer key = createPQExpBuffer();
+    PQExpBuffer candidate = createPQExpBuffer();
+    /* The "=" of the key's own type, which may be of any schema, or that of texts. */
     for (size_t k = 0; k < plan->key_count; k++)
-        appendPQExpBuffer(sql, "t.%s%s = (l.key)[%zu]::%s AND ", plan->key[k]->ident,
-                          as_text ? "::pg_catalog.text" : "", k + 1, as_text ? "pg_catalog.text" : plan->key[k]->type);
-    plan_append_unparked(sql, plan);
-    appendPQExpBufferChar(sql, ')');
+        appendPQExpBuffer(key, "%st.%s%s %s (l.key)[%zu]::%s", k ? "\nAND " : "", plan->key[k]->ident,
+                          as_text ? "::pg_catalog.text" : "", as_text ? "OPERATOR(pg_catalog.=)" : "=", k + 1,
+                          as_text ? "pg_catalog.text" : plan->key[k]->type);
+    plan_append_unparked(candidate, plan);
+    char *sql = template_fill(scratch, LETTERS, "close_settled",
+                              TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident}, {"key", buffer_take(scratch, key)},
+                                             {"candidate", buffer_take(scratch, candidate)}));
     const char *params[] = {plan->cutoff_value, plan->policy->name};
-    bool ok = effects_query(effects, scratch, buffer_take(scratch, sql), 2, params, NULL, err);
+    bool ok = effects_query(effects, scratch, sql, 2, params, NULL, err);
     talloc_free(scratch);
     return ok;
 }
@@ -75,8 +77,10 @@ bool letter_depth(struct db *db, const char *policy, int64_t *depth, struct erro
 {
     const char *params[] = {policy};
     struct db_rows *rows;
-    if (!db_query(db, db, "SELECT pg_catalog.count(*) FROM pgsweep.dead_letters"
-                          " WHERE policy = $1 AND state IN ('waiting', 'parked')", 1, params, &rows, err))
+    char *sql = template_fill(db, LETTERS, "depth", NULL);
+    bool ok = db_query(db, db, sql, 1, params, &rows, err);
+    talloc_free(sql);
+    if (!ok)
         return false;
     *depth = db_rows_int(rows, 0, 0);
     talloc_free(rows);

@@ -60,10 +60,15 @@ bool queue_remove(struct effects *effects, const void *ctx, const char *const *i
     return count == 0 || effects_query(effects, ctx, template_fill(ctx, QUEUE, "done", NULL), 1, params, NULL, err);
 }
 
+char *queue_letter_key(const void *ctx)
+{
+    return template_fill(ctx, QUEUE, "letter_key", NULL);
+}
+
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
                        const char *const *errors, size_t count, int64_t *dead, struct error *err)
 {
-    const char *bury = template_fill(ctx, QUEUE, "bury", TEMPLATE_SLOTS({"key", QUEUE_LETTER_KEY}));
+    const char *bury = template_fill(ctx, QUEUE, "bury", TEMPLATE_SLOTS({"key", queue_letter_key(ctx)}));
     const char *params[] = {db_array(ctx, ids, count), db_array(ctx, errors, count)};
     struct db_rows *rows;
     if (!effects_query(effects, ctx, template_fill(ctx, QUEUE, "again", NULL), 2, params, NULL, err))

@@ -4,6 +4,9 @@
 #include "internal.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char INIT[] = "sql/init.sql";
 
 char *state_init_sql(const void *ctx, struct db *db, const char *role)
 {
@@ -11,12 +14,7 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
     appendPQExpBufferStr(sql, embedded_text("sql/state.sql"));
     if (role) {
         char *quoted = db_quote_ident(db, ctx, role);
-        appendPQExpBuffer(sql,
-                          "\nGRANT USAGE ON SCHEMA pgsweep TO %s;\n"
-                          "GRANT SELECT ON pgsweep.state TO %s;\n"
-                          "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue,"
-                          " pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO %s;\n",
-                          quoted, quoted, quoted);
+        appendPQExpBuffer(sql, "\n%s;\n", template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted})));
     }
     return buffer_take(ctx, sql);
 }
@@ -24,7 +22,7 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
 static bool check_version(struct db *db, void *scratch, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, scratch, "SELECT version FROM pgsweep.state", 0, NULL, &rows, err))
+    if (!db_query(db, scratch, template_fill(scratch, INIT, "version", NULL), 0, NULL, &rows, err))
         return false;
     int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
     if (version == STATE_VERSION)
@@ -38,9 +36,9 @@ static bool check_version(struct db *db, void *scratch, struct error *err)
 bool state_init(struct db *db, const char *role, struct error *err)
 {
     void *scratch = talloc_new(db);
-    /* Two of them at once would trip over each other's IF NOT EXISTS. */
-    char *sql = mem_printf(scratch, "BEGIN;\nSELECT pg_catalog.pg_advisory_xact_lock(%lld);\n%s\nCOMMIT;",
-                           (long long)run_lock_key("init"), state_init_sql(scratch, db, role));
+    char *lock = mem_printf(scratch, "%lld", (long long)run_lock_key("init"));
+    char *sql = template_fill(scratch, INIT, "init",
+                              TEMPLATE_SLOTS({"lock", lock}, {"script", state_init_sql(scratch, db, role)}));
     bool ok = db_script(db, sql, err);
     if (!ok) {
         db_rollback(db);
@@ -57,31 +55,6 @@ bool state_init(struct db *db, const char *role, struct error *err)
     talloc_free(scratch);
     return ok;
 }
-
-static const char probe[] =
-    "SELECT pg_catalog.to_regnamespace('pgsweep') IS NOT NULL AS present,"
-    "       CASE WHEN pg_catalog.to_regnamespace('pgsweep') IS NOT NULL"
-    "            THEN pg_catalog.has_schema_privilege('pgsweep', 'USAGE') END AS usable";
-
-static const char probe_tables[] =
-    "SELECT pg_catalog.has_table_privilege('pgsweep.state', 'SELECT')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'SELECT')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'INSERT')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.runs', 'UPDATE')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'INSERT')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'DELETE')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')"
-    "   AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')"
-    /* Not there before version 2, which is for check_version to say. */
-    "   AND coalesce(pg_catalog.has_table_privilege(s.oid, 'INSERT')"
-    "                AND pg_catalog.has_table_privilege(s.oid, 'SELECT')"
-    "                AND pg_catalog.has_table_privilege(s.oid, 'DELETE'), true)"
-    " FROM (SELECT pg_catalog.to_regclass('pgsweep.spared')::pg_catalog.oid AS oid"
-    "        WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.object_queue') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.object_sources') IS NOT NULL"
-    "                AND pg_catalog.to_regclass('pgsweep.dead_letters') IS NOT NULL) AS s";
 
 static bool no_state(struct db *db, struct error *err)
 {
@@ -108,12 +81,12 @@ bool state_check(struct db *db, struct error *err)
 {
     void *scratch = talloc_new(db);
     struct db_rows *rows;
-    bool ok = db_query(db, scratch, probe, 0, NULL, &rows, err);
+    bool ok = db_query(db, scratch, template_fill(scratch, INIT, "schema", NULL), 0, NULL, &rows, err);
     if (ok && !db_rows_bool(rows, 0, 0))
         ok = no_state(db, err);
     else if (ok && !db_rows_bool(rows, 0, 1))
         ok = not_granted(db, err);
-    ok = ok && db_query(db, scratch, probe_tables, 0, NULL, &rows, err);
+    ok = ok && db_query(db, scratch, template_fill(scratch, INIT, "tables", NULL), 0, NULL, &rows, err);
     if (ok && db_rows_count(rows) == 0)
         ok = no_state(db, err);
     else if (ok && !db_rows_bool(rows, 0, 0))

@@ -31,8 +31,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
 
 char *condition_probe(const struct plan *plan, const char *sql, bool boolean)
 {
-    return mem_printf(plan, "SELECT FROM %s AS t WHERE %s%s", plan->nodes[0]->table.ident, sql,
-                      boolean ? " IS FALSE" : "::pg_catalog.text IS NULL");
+    return template_fill(plan, CONDITIONS, boolean ? "probe" : "probe_text",
+                         TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident}, {"condition", sql}));
 }
 
 /* Sets *sql (owned by the plan) and says what its tokens tell about the condition. */
@@ -70,9 +70,11 @@ static bool build_guard(struct plan *plan, struct db *db, const struct policy_gu
 static void build_keep(struct plan *plan, const struct plan_node *node, struct plan_guard *guard)
 {
     PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS d WHERE ", node->table.ident);
-    reach_append(sql, plan, node, "d", LEAF_CORRELATED);
-    appendPQExpBufferStr(sql, "))");
+    PQExpBuffer rows = createPQExpBuffer();
+    reach_append(rows, plan, node, "d", LEAF_CORRELATED);
+    appendPQExpBufferChar(sql, '(');
+    reach_append_exists(sql, node->table.ident, "d", rows, false);
+    appendPQExpBufferChar(sql, ')');
     guard->name = mem_printf(plan, "has %s", node->table.name);
     guard->kept = node;
     guard->beyond = true;
@@ -94,7 +96,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
                       db_quote_literal(db, plan, node->rule->to.value),
                       catalog_column(&node->table, edge->names[0])->type, edge->column_casts[0], edge->collations[0]);
     if (!root) {
-        appendPQExpBufferStr(sql, " AND ");
+        appendPQExpBufferStr(sql, "\nAND ");
         reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
         plan->looks_beyond = true;
     }

@@ -30,7 +30,7 @@ static char *count_rows(struct rowset *set, int kind, int number, size_t use, co
                          TEMPLATE_SLOTS({"kind", mem_printf(set->ctx, "%d", kind)},
                                         {"number", mem_printf(set->ctx, "%d", number)},
                                         {"use", mem_printf(set->ctx, "%zu", use)}, {"set", name},
-                                        {"not_elsewhere", not_elsewhere ? not_elsewhere : "true"}));
+                                        {"not_elsewhere", not_elsewhere}));
 }
 
 /* Candidates and what spares them. */
@@ -144,7 +144,7 @@ static bool count_total(const void *ctx, struct db *db, const struct plan *plan,
     const char *params[] = {plan->cutoff_value};
     char *sql = template_fill(ctx, file, "total",
                               TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
-                                             {"where", plan->where_sql}));
+                                             {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     counts->total = db_rows_int(rows, 0, 0);

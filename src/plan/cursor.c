@@ -23,6 +23,6 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *com
     for (size_t i = 0; i < columns; i++)
         appendPQExpBuffer(out, "%s$%d::%s", i ? ", " : "", first + (int)i, plan->cursor[i]->type);
     /* The plain bound on the leading column keeps the planner's estimate honest. */
-    appendPQExpBuffer(out, ") AND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
+    appendPQExpBuffer(out, ")\nAND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
                       plan->cursor[0]->type);
 }

@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char CUTOFF[] = "sql/cutoff.sql";
 
 static bool wrong_cutoff(const struct db_rows *rows, const struct policy *policy,
                          const char *by_hand, struct error *err)
@@ -41,8 +43,10 @@ static bool check_by_hand(struct db *db, const char *by_hand, struct error *err)
         error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time written in digits", by_hand);
         return error_hint(err, "Write a date or a timestamp, the year first: 2026-10-21 or \"2026-10-21 03:00:00+00\".");
     }
-    return db_query(db, db, "SELECT $1::pg_catalog.text::pg_catalog.timestamptz", 1, &by_hand, NULL, err) ||
-           error_prefix(err, "option --cutoff");
+    char *sql = template_fill(db, CUTOFF, "by_hand", NULL);
+    bool ok = db_query(db, db, sql, 1, &by_hand, NULL, err);
+    talloc_free(sql);
+    return ok || error_prefix(err, "option --cutoff");
 }
 
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err)
@@ -52,7 +56,7 @@ bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct 
     struct db_rows *rows;
     if (by_hand && !check_by_hand(db, by_hand, err))
         return false;
-    if (!db_query(db, plan, embedded_text("sql/cutoff.sql"), 3, params, &rows, err)) {
+    if (!db_query(db, plan, template_fill(plan, CUTOFF, "cutoff", NULL), 3, params, &rows, err)) {
         /* invalid_parameter_value: the zone is not known */
         if (strcmp(err->sqlstate, "22023") == 0)
             return error_prefix(err, "%s: time_zone", policy->time_zone.origin);
@@ -149,12 +153,12 @@ bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db
 bool plan_interval_ms(struct db *db, const struct setting *setting, const char *what, int64_t *ms,
                       struct error *err)
 {
-    static const char sql[] =
-        "SELECT least(pg_catalog.ceil(extract(epoch FROM $1::pg_catalog.text::pg_catalog.interval) * 1000), 1e15)"
-        "::pg_catalog.int8";
     const char *params[] = {setting->value};
     struct db_rows *rows;
-    if (!db_query(db, db, sql, 1, params, &rows, err))
+    char *sql = template_fill(db, CUTOFF, "milliseconds", NULL);
+    bool ok = db_query(db, db, sql, 1, params, &rows, err);
+    talloc_free(sql);
+    if (!ok)
         return error_prefix(err, "%s: %s", setting->origin, what);
     *ms = db_rows_int(rows, 0, 0);
     talloc_free(rows);

@@ -56,7 +56,7 @@ static bool estimate_referring(struct estimates *e, const struct plan_node *node
     int64_t answer = 0;
     for (size_t i = 0; i < edge->width; i++)
         if (!edge->not_null[i])
-            appendPQExpBuffer(not_null, "%sd.%s IS NOT NULL", not_null->len > 0 ? " AND " : "", edge->columns[i]);
+            appendPQExpBuffer(not_null, "%sd.%s IS NOT NULL", not_null->len > 0 ? "\nAND " : "", edge->columns[i]);
     char *condition = buffer_take(e->ctx, not_null);
     *rows = e->rows[node->index];
     if (!*condition)
@@ -163,7 +163,7 @@ static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan
                                                     {"type", plan->age->type}));
     char *total = template_fill(ctx, file, "total",
                                 TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
-                                               {"where", plan->where_sql}));
+                                               {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
     if (!estimate(ctx, db, plan, old_enough, &counts->old_enough, err) ||
         (plan->policy->count_total && !estimate(ctx, db, plan, total, &counts->total, err)) ||
         !estimate(ctx, db, plan, candidates_sql(ctx, plan), &counts->eligible, err))

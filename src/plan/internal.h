@@ -3,6 +3,7 @@
 #define PGSWEEP_PLAN_INTERNAL_H
 
 #include "pgsweep/plan.h"
+#include "pgsweep/template.h"
 
 /* Oids of the types that an age column may have; they never change (pg_type.dat). */
 enum { TYPE_DATE = 1082, TYPE_TIMESTAMP = 1114, TYPE_TIMESTAMPTZ = 1184 };
@@ -216,10 +217,50 @@ bool leaf_is_in_hand(enum leaf leaf);
 bool leaf_is_mid(enum leaf leaf);
 bool leaf_is_predicted(enum leaf leaf);
 
+/* Conditions are built as lists: each further one starts a line with AND, and goes on in lines that are indented relative
+ * to that AND (so do those of the first one, whose AND or WHERE the caller has written). See template.h. */
+
+/* Appends a template that is filled. */
+void fragment_append(PQExpBuffer out, const char *file, const char *name, const struct template_slot *slots);
+
+/* "\nAND (conditions) IS NOT TRUE". */
+void fragment_and_not_true(PQExpBuffer out, const char *conditions);
+
+/* A condition of its own (the text of a policy, a guard) whose further lines are indented by column more: by 4 as it goes
+ * into a list. Owned by ctx; NULL gives NULL. */
+char *condition_indented(const void *ctx, const char *condition, size_t column);
+
+/* Lists of conditions that OR is going to join. */
+struct alternatives {
+    const void *ctx; /* owns the texts */
+    char **list;
+    size_t count;
+};
+
+/* Adds one, and destroys the buffer. */
+void alternatives_add(struct alternatives *alternatives, PQExpBuffer one);
+
+/* All of them, in brackets where there are several; returns false, and appends nothing, for none. */
+bool alternatives_append(PQExpBuffer out, const struct alternatives *alternatives);
+
+/* "EXISTS (...)": a row of the table meets the conditions, which it destroys. row_by_row: never made one join of all rows. */
+void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, PQExpBuffer conditions, bool row_by_row);
+
 /* The condition that the row alias of node goes (or, detached or reassigned, loses a reference), through any
  * edge, with a root row at the leaf. The alias of a row of the root is t. */
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                   const char *alias, enum leaf leaf);
+
+/* The same through any edge that leads out of the table. */
+void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                        enum leaf leaf);
+
+/* The same for a recursive node: down from the first rows over all that refer to them; up from one row, which is asked
+ * whether it, or one that it refers to, goes. */
+void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                       enum leaf leaf);
+void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                     enum leaf leaf);
 
 /* The same through any node but self that deletes rows which the table has too, the root included (as candidates): of
  * the table, its parents or partitions. before: only those that a transaction comes to earlier than to self. Nothing is
@@ -262,7 +303,7 @@ void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const cha
 void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other,
                             const char *set);
 
-/* " AND ...": the reference of the row alias is no empty text, which refers to nothing where the policy states it. */
+/* "\nAND ...": the reference of the row alias is no empty text, which refers to nothing where the policy states it. */
 void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const char *alias);
 
 /* a.k1, a.k2: the columns of a key; reach_append_key: with brackets where there are several. */

@@ -1,7 +1,11 @@
 /* Shared rows: which of them lose their last reference, in a prediction and in a transaction. */
 #include <stdio.h>
+#include <string.h>
 
 #include "internal.h"
+#include "pgsweep/mem.h"
+
+static const char file[] = "sql/orphans.sql";
 
 /* The rows in hand are kept in settings that end with the transaction: pgsweep.o<node>_<key column>. */
 static void append_setting(PQExpBuffer out, const struct plan_node *orphan, size_t column)
@@ -17,35 +21,48 @@ static void append_array(PQExpBuffer out, const struct plan_node *orphan, size_t
     appendPQExpBuffer(out, ", true), ''), '{}')::%s[]", orphan->key[column]->type);
 }
 
+/* alias.key of the shared table, with brackets where they say so; owned by ctx. */
+static char *key_of(const void *ctx, const struct plan_node *orphan, const char *alias, bool brackets)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    (brackets ? reach_append_key : reach_append_columns)(out, alias, orphan->key, orphan->key_count);
+    return buffer_take(ctx, out);
+}
+
 /* The condition that the row alias is one of those in hand. */
 static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, const char *alias)
 {
-    reach_append_key(out, alias, orphan->key, orphan->key_count);
-    /* A subquery, so that the setting is read and parsed once and not for each row. */
-    if (orphan->key_count == 1) {
-        appendPQExpBufferStr(out, " = ANY ((SELECT ");
-        append_array(out, orphan, 0);
-        appendPQExpBuffer(out, ")::%s[])", orphan->key[0]->type);
-        return;
-    }
-    appendPQExpBufferStr(out, " IN (SELECT * FROM ROWS FROM (");
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer arrays = createPQExpBuffer();
     for (size_t i = 0; i < orphan->key_count; i++) {
-        appendPQExpBufferStr(out, i ? ", pg_catalog.unnest(" : "pg_catalog.unnest(");
-        append_array(out, orphan, i);
-        appendPQExpBufferChar(out, ')');
+        appendPQExpBufferStr(arrays, i ? ",\n" : "");
+        appendPQExpBufferStr(arrays, orphan->key_count > 1 ? "pg_catalog.unnest(" : "");
+        append_array(arrays, orphan, i);
+        appendPQExpBufferStr(arrays, orphan->key_count > 1 ? ")" : "");
     }
-    appendPQExpBufferStr(out, ") AS k)");
+    char *key = key_of(ctx, orphan, alias, true);
+    char *text = buffer_take(ctx, arrays);
+    if (orphan->key_count == 1)
+        fragment_append(out, file, "in_hand",
+                        TEMPLATE_SLOTS({"key", key}, {"array", text}, {"type", orphan->key[0]->type}));
+    else
+        fragment_append(out, file, "in_hand_of_many", TEMPLATE_SLOTS({"key", key}, {"arrays", text}));
+    talloc_free(ctx);
 }
 
 /* What the rows in hand refer to, as an array that the server makes once for the statement. */
 static void append_link_in_hand(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link, const char *alias,
                                 const char *from, enum leaf leaf)
 {
-    appendPQExpBuffer(out, "%s.%s OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT %s.%s FROM %s AS %s WHERE ", alias,
-                      link->referred[0], from, link->columns[0], link->table, from);
-    reach_append(out, plan, link->child, from, leaf);
-    reach_append_not_empty(out, link, from);
-    appendPQExpBufferStr(out, "))");
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
+    reach_append(rows, plan, link->child, from, leaf);
+    reach_append_not_empty(rows, link, from);
+    fragment_append(out, "sql/reach.sql", "in_array",
+                    TEMPLATE_SLOTS({"column", mem_printf(ctx, "%s.%s", alias, link->referred[0])},
+                                   {"value", mem_printf(ctx, "%s.%s", from, link->columns[0])}, {"table", link->table},
+                                   {"alias", from}, {"conditions", buffer_take(ctx, rows)}));
+    talloc_free(ctx);
 }
 
 /* The condition that a row that goes links to the row alias. */
@@ -62,34 +79,38 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
         append_link_in_hand(out, plan, link, alias, from, leaf);
         return;
     }
-    appendPQExpBuffer(out, "EXISTS (SELECT FROM %s AS %s WHERE ", link->table, from);
-    reach_append(out, plan, link->child, from, leaf);
-    appendPQExpBufferStr(out, " AND ");
-    reach_append_match(out, link, from, alias);
-    appendPQExpBufferStr(out, leaf_is_mid(leaf) ? " OFFSET 0)" : ")");
+    PQExpBuffer rows = createPQExpBuffer();
+    reach_append(rows, plan, link->child, from, leaf);
+    appendPQExpBufferStr(rows, "\nAND ");
+    reach_append_match(rows, link, from, alias);
+    reach_append_exists(out, link->table, from, rows, leaf_is_mid(leaf));
 }
 
 /* Through any link, or only those from rows of one group: of those that hang on one shared table, or on the root.
- * In the middle of a transaction the links of what is in hand may be gone. */
+ * or_in_hand: those in hand too, whose links may
+ * be gone. */
 static void append_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                          const char *alias, enum leaf leaf, const struct plan_node *const *group)
+                          const char *alias, enum leaf leaf, const struct plan_node *const *group, bool or_in_hand)
 {
-    const char *separator = "(";
+    void *ctx = talloc_new(NULL);
+    struct alternatives ways = {.ctx = ctx};
     for (size_t i = 0; i < orphan->link_count; i++) {
         if (group && orphan->links[i].child->orphan != *group)
             continue;
-        appendPQExpBufferStr(out, separator);
-        append_link(out, plan, &orphan->links[i], alias, leaf);
-        separator = " OR ";
+        PQExpBuffer way = createPQExpBuffer();
+        append_link(way, plan, &orphan->links[i], alias, leaf);
+        alternatives_add(&ways, way);
     }
-    if (leaf_is_mid(leaf)) {
-        appendPQExpBufferStr(out, separator);
-        append_in_hand(out, orphan, alias);
+    if (or_in_hand) {
+        PQExpBuffer way = createPQExpBuffer();
+        append_in_hand(way, orphan, alias);
+        alternatives_add(&ways, way);
     }
-    appendPQExpBufferChar(out, ')');
+    alternatives_append(out, &ways);
+    talloc_free(ctx);
 }
 
-/* For every reference from another table "AND NOT EXISTS (...)". Where it is predicted, references that go themselves
+/* For every reference from another table "\nAND NOT EXISTS (...)". Where it is predicted, references that go themselves
  * do not count. */
 static void append_unused(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                           const char *alias, enum leaf leaf)
@@ -98,53 +119,61 @@ static void append_unused(PQExpBuffer out, const struct plan *plan, const struct
         const struct plan_edge *use = &orphan->uses[i];
         char from[24];
         snprintf(from, sizeof from, "u%d", orphan->index);
-        appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS %s WHERE ", use->table, from);
-        reach_append_match(out, use, from, alias);
-        if (leaf_is_predicted(leaf) && use->child) {
-            appendPQExpBufferStr(out, " AND ");
-            reach_append_table(out, plan, &use->child->table, NULL, false, from,
-                               leaf == LEAF_LATER ? LEAF_GOING : leaf);
-            appendPQExpBufferStr(out, " IS NOT TRUE");
-        }
-        appendPQExpBufferChar(out, ')');
+        PQExpBuffer rows = createPQExpBuffer();
+        PQExpBuffer going = createPQExpBuffer();
+        reach_append_match(rows, use, from, alias);
+        if (leaf_is_predicted(leaf) && use->child &&
+            reach_append_table(going, plan, &use->child->table, NULL, false, from,
+                               leaf == LEAF_LATER ? LEAF_GOING : leaf))
+            fragment_and_not_true(rows, going->data);
+        destroyPQExpBuffer(going);
+        appendPQExpBufferStr(out, "\nAND NOT ");
+        reach_append_exists(out, use->table, from, rows, false);
     }
 }
 
-/* " OR "-joined: the row child refers to the row parent of the same shared table. */
+/* The row child refers to the row parent of the same shared table, one way or another. */
 static void append_self(PQExpBuffer out, const struct plan_node *orphan, const char *child, const char *parent)
 {
-    appendPQExpBufferChar(out, '(');
+    void *ctx = talloc_new(NULL);
+    struct alternatives ways = {.ctx = ctx};
     for (size_t i = 0; i < orphan->self_count; i++) {
-        appendPQExpBufferStr(out, i ? " OR (" : "(");
-        reach_append_match(out, &orphan->self[i], child, parent);
-        appendPQExpBufferChar(out, ')');
+        PQExpBuffer way = createPQExpBuffer();
+        reach_append_match(way, &orphan->self[i], child, parent);
+        alternatives_add(&ways, way);
     }
-    appendPQExpBufferChar(out, ')');
+    alternatives_append(out, &ways);
+    talloc_free(ctx);
 }
 
-/* " UNION" and the rows that those of the recursive query name refer to. */
-static void append_referred(PQExpBuffer out, const struct plan_node *orphan, const char *name)
+/* The rows that those of the recursive query name refer to; owned by ctx. */
+static char *referred(const void *ctx, const struct plan_node *orphan, const char *name)
 {
-    appendPQExpBufferStr(out, " UNION SELECT ");
-    reach_append_columns(out, "p", orphan->key, orphan->key_count);
-    appendPQExpBuffer(out, " FROM %s JOIN %s AS c ON ", name, orphan->table.ident);
-    reach_append_key(out, "c", orphan->key, orphan->key_count);
-    appendPQExpBufferStr(out, " = ");
-    reach_append_key(out, name, orphan->key, orphan->key_count);
-    appendPQExpBuffer(out, " JOIN %s AS p ON ", orphan->table.ident);
-    append_self(out, orphan, "c", "p");
+    PQExpBuffer match = createPQExpBuffer();
+    append_self(match, orphan, "c", "p");
+    char *same = mem_printf(ctx, "%s = %s", key_of(ctx, orphan, "c", true), key_of(ctx, orphan, name, true));
+    return template_fill(ctx, file, "referred",
+                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "p", false)}, {"set", name},
+                                        {"table", orphan->table.ident}, {"same", same},
+                                        {"match", buffer_take(ctx, match)}));
+}
+
+/* The query name, of rows that meet the conditions and what they refer to; destroys the conditions. Owned by ctx. */
+static char *set_of(const void *ctx, const struct plan_node *orphan, const char *name, PQExpBuffer conditions)
+{
+    return template_fill(ctx, file, name,
+                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "b", false)}, {"table", orphan->table.ident},
+                                        {"conditions", buffer_take(ctx, conditions)},
+                                        {"referred", referred(ctx, orphan, name)}));
 }
 
 /* What may go with others of its table: the query "linked", rows that lose a link and what they refer to. */
-static void append_closure(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf,
-                           const struct plan_node *const *group)
+static char *linked(const void *ctx, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf,
+                    const struct plan_node *const *group)
 {
-    appendPQExpBufferStr(out, "WITH RECURSIVE linked AS (SELECT ");
-    reach_append_columns(out, "b", orphan->key, orphan->key_count);
-    appendPQExpBuffer(out, " FROM %s AS b WHERE ", orphan->table.ident);
-    append_linked(out, plan, orphan, "b", leaf, group);
-    append_referred(out, orphan, "linked");
-    appendPQExpBufferChar(out, ')');
+    PQExpBuffer rows = createPQExpBuffer();
+    append_linked(rows, plan, orphan, "b", leaf, group, leaf_is_mid(leaf));
+    return set_of(ctx, orphan, "linked", rows);
 }
 
 /* The row alias is in hand or, where that is predicted, in the query "linked". */
@@ -158,22 +187,46 @@ static void append_member(PQExpBuffer out, const struct plan_node *orphan, const
     appendPQExpBufferStr(out, " IN (SELECT * FROM linked)");
 }
 
-/* "blocked": the members that a row outside uses, and what those refer to. */
-static void append_blocked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf)
+/* "\nAND NOT (conditions)", which may start with AND; destroys the conditions. */
+static void append_and_not(PQExpBuffer out, PQExpBuffer conditions)
 {
-    appendPQExpBufferStr(out, "blocked AS (SELECT ");
-    reach_append_columns(out, "b", orphan->key, orphan->key_count);
-    appendPQExpBuffer(out, " FROM %s AS b WHERE ", orphan->table.ident);
-    append_member(out, orphan, "b", leaf);
-    appendPQExpBufferStr(out, " AND NOT (true");
-    append_unused(out, plan, orphan, "b", leaf);
-    appendPQExpBuffer(out, " AND NOT EXISTS (SELECT FROM %s AS c WHERE ", orphan->table.ident);
-    append_self(out, orphan, "c", "b");
-    appendPQExpBufferStr(out, " AND NOT (");
-    append_member(out, orphan, "c", leaf);
-    appendPQExpBufferStr(out, ")))");
-    append_referred(out, orphan, "blocked");
+    const char *first = conditions->data;
+    if (strncmp(first, "\nAND ", strlen("\nAND ")) == 0)
+        first += strlen("\nAND ");
+    appendPQExpBufferStr(out, "\nAND NOT (");
+    template_append(out, first, strlen("AND NOT ("));
     appendPQExpBufferChar(out, ')');
+    destroyPQExpBuffer(conditions);
+}
+
+/* "blocked": the members that a row outside uses, and what those refer to. */
+static char *blocked(const void *ctx, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf)
+{
+    PQExpBuffer rows = createPQExpBuffer();
+    PQExpBuffer unused = createPQExpBuffer();
+    PQExpBuffer inside = createPQExpBuffer();
+    PQExpBuffer outside = createPQExpBuffer();
+    append_self(outside, orphan, "c", "b");
+    append_member(inside, orphan, "c", leaf);
+    append_and_not(outside, inside);
+    append_unused(unused, plan, orphan, "b", leaf);
+    appendPQExpBufferStr(unused, "\nAND NOT ");
+    reach_append_exists(unused, orphan->table.ident, "c", outside, false);
+    append_member(rows, orphan, "b", leaf);
+    append_and_not(rows, unused);
+    return set_of(ctx, orphan, "blocked", rows);
+}
+
+/* The row alias is in the query "linked" and, where certain, not in "blocked". */
+static void append_in_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, const char *alias,
+                             enum leaf leaf, const struct plan_node *const *group, bool certain)
+{
+    void *ctx = talloc_new(NULL);
+    char *sets = mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, leaf, group), certain ? ",\n" : "",
+                            certain ? blocked(ctx, plan, orphan, leaf) : "");
+    fragment_append(out, file, certain ? "in_linked_unblocked" : "in_linked",
+                    TEMPLATE_SLOTS({"key", key_of(ctx, orphan, alias, true)}, {"sets", sets}));
+    talloc_free(ctx);
 }
 
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
@@ -184,36 +237,33 @@ void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_n
     if (leaf_is_in_hand(leaf)) {
         append_in_hand(out, orphan, alias);
     } else if (orphan->self_count > 0) {
-        reach_append_key(out, alias, orphan->key, orphan->key_count);
-        appendPQExpBufferStr(out, " IN (");
-        append_closure(out, plan, orphan, leaf, NULL);
-        if (certain) {
-            appendPQExpBufferStr(out, ", ");
-            append_blocked(out, plan, orphan, leaf);
-        }
-        appendPQExpBuffer(out, " SELECT * FROM linked%s)", certain ? " EXCEPT SELECT * FROM blocked" : "");
+        append_in_linked(out, plan, orphan, alias, leaf, NULL, certain);
     } else {
-        appendPQExpBufferChar(out, '(');
-        append_linked(out, plan, orphan, alias, leaf, NULL);
+        append_linked(out, plan, orphan, alias, leaf, NULL, leaf_is_mid(leaf));
         if (certain)
             append_unused(out, plan, orphan, alias, leaf);
-        appendPQExpBufferChar(out, ')');
     }
 }
 
-/* SELECT set_config(...) of the key columns of what follows, as arrays, and how many there are. */
-static void append_remember(PQExpBuffer out, const struct plan_node *orphan)
+/* set_config(...) of each key column of the rows that follow, as an array; owned by ctx. */
+static char *settings(const void *ctx, const struct plan_node *orphan)
 {
-    appendPQExpBufferStr(out, "SELECT pg_catalog.count(*)");
+    PQExpBuffer out = createPQExpBuffer();
     for (size_t i = 0; i < orphan->key_count; i++) {
-        appendPQExpBufferStr(out, ", pg_catalog.set_config(");
+        appendPQExpBufferStr(out, i ? ",\npg_catalog.set_config(" : "pg_catalog.set_config(");
         append_setting(out, orphan, i);
         appendPQExpBuffer(out, ", coalesce(pg_catalog.array_agg(k%zu)::pg_catalog.text, '{}'), true)", i);
     }
-    appendPQExpBufferStr(out, " FROM (SELECT ");
+    return buffer_take(ctx, out);
+}
+
+/* s.key AS k0, ...: what settings takes; owned by ctx. */
+static char *numbered_key(const void *ctx, const struct plan_node *orphan)
+{
+    PQExpBuffer out = createPQExpBuffer();
     for (size_t i = 0; i < orphan->key_count; i++)
         appendPQExpBuffer(out, "%ss.%s AS k%zu", i ? ", " : "", orphan->key[i]->ident, i);
-    appendPQExpBuffer(out, " FROM %s AS s WHERE ", orphan->table.ident);
+    return buffer_take(ctx, out);
 }
 
 bool plan_collects(const struct plan_node *orphan, const struct plan_node *group)
@@ -227,43 +277,47 @@ bool plan_collects(const struct plan_node *orphan, const struct plan_node *group
 void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                          const struct plan_node *group)
 {
-    append_remember(out, orphan);
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
     if (orphan->self_count > 0) {
-        reach_append_key(out, "s", orphan->key, orphan->key_count);
-        appendPQExpBufferStr(out, " IN (");
-        append_closure(out, plan, orphan, LEAF_KEYS, &group);
-        appendPQExpBufferStr(out, " SELECT * FROM linked)");
+        append_in_linked(rows, plan, orphan, "s", LEAF_KEYS, &group, false);
+        if (group) {
+            appendPQExpBufferStr(rows, "\n OR ");
+            append_in_hand(rows, orphan, "s");
+        }
     } else {
-        append_linked(out, plan, orphan, "s", LEAF_KEYS, &group);
+        append_linked(rows, plan, orphan, "s", LEAF_KEYS, &group, group != NULL);
     }
-    if (group) {
-        appendPQExpBufferStr(out, " OR ");
-        append_in_hand(out, orphan, "s");
-    }
-    /* In the order of the key, so that two sweeps cannot wait for each other in a circle. */
-    appendPQExpBufferStr(out, " ORDER BY ");
-    reach_append_columns(out, "s", orphan->key, orphan->key_count);
-    appendPQExpBufferStr(out, " FOR UPDATE OF s) AS shared");
+    fragment_append(out, file, "collect",
+                    TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
+                                   {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)},
+                                   {"order", key_of(ctx, orphan, "s", false)}));
+    talloc_free(ctx);
 }
 
 void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan)
 {
-    append_remember(out, orphan);
-    append_in_hand(out, orphan, "s");
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
+    append_in_hand(rows, orphan, "s");
     if (orphan->self_count > 0) {
-        appendPQExpBufferStr(out, " AND ");
-        reach_append_key(out, "s", orphan->key, orphan->key_count);
-        appendPQExpBufferStr(out, " NOT IN (WITH RECURSIVE ");
-        append_blocked(out, plan, orphan, LEAF_KEYS);
-        appendPQExpBufferStr(out, " SELECT * FROM blocked)");
+        char *sets = mem_printf(ctx, "WITH RECURSIVE %s", blocked(ctx, plan, orphan, LEAF_KEYS));
+        appendPQExpBufferStr(rows, "\nAND ");
+        fragment_append(rows, file, "not_blocked",
+                        TEMPLATE_SLOTS({"key", key_of(ctx, orphan, "s", true)}, {"sets", sets}));
     } else {
-        append_unused(out, plan, orphan, "s", LEAF_KEYS);
+        append_unused(rows, plan, orphan, "s", LEAF_KEYS);
     }
-    appendPQExpBufferStr(out, ") AS shared");
+    fragment_append(out, file, "narrow",
+                    TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
+                                   {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)}));
+    talloc_free(ctx);
 }
 
 void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan)
 {
-    appendPQExpBuffer(out, "DELETE FROM %s AS d WHERE ", orphan->table.ident);
-    append_in_hand(out, orphan, "d");
+    PQExpBuffer rows = createPQExpBuffer();
+    append_in_hand(rows, orphan, "d");
+    fragment_append(out, "sql/steps.sql", "delete", TEMPLATE_SLOTS({"table", orphan->table.ident}, {"rows", rows->data}));
+    destroyPQExpBuffer(rows);
 }

@@ -131,10 +131,12 @@ static bool check_stated(const struct policy_reference *from, struct catalog_ran
 /* That the columns can be compared. */
 static bool check_types(struct plan *plan, struct db *db, const struct plan_edge *edge, struct error *err)
 {
-    PQExpBuffer sql = createPQExpBuffer();
-    appendPQExpBuffer(sql, "SELECT FROM %s AS a, %s AS b WHERE ", edge->table, edge->parent->table.ident);
-    reach_append_match(sql, edge, "a", "b");
-    char *text = buffer_take(plan, sql);
+    PQExpBuffer match = createPQExpBuffer();
+    reach_append_match(match, edge, "a", "b");
+    char *pairs = buffer_take(plan, match);
+    char *text = template_fill(plan, "sql/references.sql", "comparable",
+                               TEMPLATE_SLOTS({"table", edge->table}, {"parent", edge->parent->table.ident}, {"match", pairs}));
+    talloc_free(pairs);
     bool ok = db_check(db, text, err);
     talloc_free(text);
     return ok || error_prefix(err, "%s: the columns of the reference", edge->constraint);

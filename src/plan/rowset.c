@@ -128,7 +128,7 @@ static char *and_not_in(struct rowset *set, char *text, const struct plan_node *
     const char *table = mem_printf(set->ctx, "%s.%s", alias, from_set ? "pgsweep_table" : "tableoid");
     char *one = template_fill(set->ctx, file, "is_not_in",
                               TEMPLATE_SLOTS({"set", rowset_of(set, node)}, {"row", row}, {"table", table}));
-    return text ? mem_printf(set->ctx, "%s\n   AND %s", text, one) : one;
+    return text ? mem_printf(set->ctx, "%s\nAND %s", text, one) : one;
 }
 
 char *rowset_not_going(struct rowset *set, const struct plan_table *table, const char *alias, bool from_set,

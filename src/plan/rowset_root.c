@@ -33,10 +33,18 @@ static char *guards(const struct rowset *set, bool labels)
             text = add_line(set, text, mem_printf(set->ctx, "WHEN %zu THEN coalesce((%s)::pg_catalog.text, '(null)')",
                                                   i + 1, guard->by));
         if (!labels && !guard->below)
-            text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu", guard->sql, i + 1));
+            text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
+                                                  condition_indented(set->ctx, guard->sql, strlen("WHEN ")), i + 1));
     }
     /* CASE wants one WHEN. */
-    return text ? text : labels ? mem_strdup(set->ctx, "WHEN NULL THEN NULL") : mem_strdup(set->ctx, "WHEN false THEN 0");
+    return text || labels ? text : mem_strdup(set->ctx, "WHEN false THEN 0");
+}
+
+static char *label(const struct rowset *set)
+{
+    char *labels = guards(set, true);
+    return labels ? template_fill(set->ctx, file, "label", TEMPLATE_SLOTS({"labels", labels}))
+                  : mem_strdup(set->ctx, "NULL::pg_catalog.text");
 }
 
 /* What keeps the planner from expecting next to no candidate, in a prediction. */
@@ -57,10 +65,10 @@ static void add_old(struct rowset *set, const char *old)
     rowset_append(set, old,
                   template_fill(set->ctx, file, "old_root",
                                 TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
-                                               {"labels", guards(set, true)}, {"guards", guards(set, false)},
+                                               {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
                                                {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
-                                               {"where", plan->where_sql},
+                                               {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
 

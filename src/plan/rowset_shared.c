@@ -56,8 +56,8 @@ static char *add_kept(struct rowset *set, const struct plan_node *node, const ch
         char *not_going = use->child ? rowset_not_going(set, &use->child->table, "u", false, NULL, false) : NULL;
         rowset_append(set, name, kept_by(set, linked, use, not_going));
         char *one = b_not_in(set, name);
-        conditions = conditions ? mem_printf(set->ctx, "%s\n   AND %s", conditions, one) : one;
-        *kept = rowset_union(set, *kept, mem_printf(set->ctx, "SELECT b.* FROM %s AS b", name));
+        conditions = conditions ? mem_printf(set->ctx, "%s\nAND %s", conditions, one) : one;
+        *kept = rowset_union(set, *kept, template_fill(set->ctx, file, "all_kept", TEMPLATE_SLOTS({"set", name})));
     }
     return conditions;
 }

@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/mem.h"
+
+static const char file[] = "sql/steps.sql";
 
 bool plan_takes_keys(const struct plan_node *node)
 {
@@ -11,25 +14,23 @@ bool plan_takes_keys(const struct plan_node *node)
 
 /* SET: the reference to NULL or to the new key, then what the policy sets besides. The parameters have no casts, since an
  * explicit cast cuts off what does not fit; without one, the column's type is assigned. */
-static void append_update(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                          const struct plan_edge *edge)
+static void append_set(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const struct plan_edge *edge)
 {
     int next = plan_takes_keys(node) ? (int)plan->key_count + 1 : 1;
     const char *comma = "";
-    appendPQExpBuffer(out, "UPDATE %s AS d SET ", node->table.ident);
     if (node->action == ACTION_REASSIGN) {
         appendPQExpBuffer(out, "%s = $%d", edge->columns[0], next++);
-        comma = ", ";
+        comma = ",\n";
     }
     for (size_t i = 0; node->action == ACTION_DETACH && i < edge->width; i++) {
         const char *value = rule_detached(edge, i);
         if (!value)
             continue;
         appendPQExpBuffer(out, "%s%s = %s", comma, edge->columns[i], value);
-        comma = ", ";
+        comma = ",\n";
     }
     for (size_t i = 0; i < node->set_count; i++)
-        appendPQExpBuffer(out, ", %s = $%d", node->set[i].ident, next++);
+        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++);
 }
 
 int plan_step_values(const struct plan_node *node, const char **values)
@@ -52,7 +53,7 @@ const struct plan_edge *plan_step_edge(const struct plan_node *node, size_t i)
     return node->recursive ? NULL : &node->edges[i];
 }
 
-static void append_where(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                          const struct plan_edge *edge)
 {
     if (edge)
@@ -61,15 +62,32 @@ static void append_where(PQExpBuffer out, const struct plan *plan, const struct 
         reach_append(out, plan, node, "d", LEAF_KEYS);
 }
 
+/* A template that is about the rows of node which the step reaches. */
+static void append_rows(PQExpBuffer out, const char *name, const struct plan *plan, const struct plan_node *node,
+                        const struct plan_edge *edge)
+{
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
+    plan_append_reached(rows, plan, node, edge);
+    fragment_append(out, file, name, TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)}));
+    talloc_free(ctx);
+}
+
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                       const struct plan_edge *edge)
 {
-    if (node->action == ACTION_DELETE)
-        appendPQExpBuffer(out, "DELETE FROM %s AS d", node->table.ident);
-    else
-        append_update(out, plan, node, edge);
-    appendPQExpBufferStr(out, " WHERE ");
-    append_where(out, plan, node, edge);
+    if (node->action == ACTION_DELETE) {
+        append_rows(out, "delete", plan, node, edge);
+        return;
+    }
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
+    PQExpBuffer set = createPQExpBuffer();
+    plan_append_reached(rows, plan, node, edge);
+    append_set(set, plan, node, edge);
+    fragment_append(out, file, "update", TEMPLATE_SLOTS({"table", node->table.ident}, {"set", buffer_take(ctx, set)},
+                                                        {"rows", buffer_take(ctx, rows)}));
+    talloc_free(ctx);
 }
 
 bool plan_counts_apart(const struct plan *plan, const struct plan_node *node)
@@ -84,46 +102,40 @@ bool plan_counts_apart(const struct plan *plan, const struct plan_node *node)
 
 void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node)
 {
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
+    PQExpBuffer later = createPQExpBuffer();
     PQExpBuffer deleted = createPQExpBuffer();
-    appendPQExpBuffer(out, "SELECT FROM %s AS d WHERE ", node->table.ident);
-    reach_append(out, plan, node, "d", LEAF_KEYS_BESIDE);
-    appendPQExpBufferStr(out, " AND ");
-    reach_append(out, plan, node, "d", LEAF_LATER);
-    appendPQExpBufferStr(out, " IS NOT TRUE");
+    reach_append(rows, plan, node, "d", LEAF_KEYS_BESIDE);
+    reach_append(later, plan, node, "d", LEAF_LATER);
+    fragment_and_not_true(rows, buffer_take(ctx, later));
     if (reach_append_table(deleted, plan, &node->table, node, false, "d", LEAF_GOING))
-        appendPQExpBuffer(out, " AND %s IS NOT TRUE", deleted->data);
+        fragment_and_not_true(rows, deleted->data);
     destroyPQExpBuffer(deleted);
+    fragment_append(out, file, "rows", TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)}));
+    talloc_free(ctx);
 }
 
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge)
 {
-    appendPQExpBuffer(out, "SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS d WHERE ",
-                      node->table.ident);
-    append_where(out, plan, node, edge);
-    appendPQExpBufferStr(out, " FOR UPDATE OF d) AS locked");
-}
-
-void plan_append_directories(PQExpBuffer out, const struct plan *plan)
-{
-    appendPQExpBuffer(out, "SELECT t.%s::pg_catalog.text AS value FROM %s AS t WHERE t.%s IS NOT NULL AND ",
-                      plan->directory->ident, plan->nodes[0]->table.ident, plan->directory->ident);
-    plan_append_keys(out, plan, 1);
-}
-
-void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                         const struct plan_edge *edge)
-{
-    appendPQExpBuffer(out, "%s AS d WHERE ", node->table.ident);
-    append_where(out, plan, node, edge);
+    append_rows(out, "lock", plan, node, edge);
 }
 
 void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node)
 {
-    /* Nothing but a query of its own may lock rows: the one around counts them. */
-    appendPQExpBufferStr(out, "SELECT FROM ");
-    plan_append_reached(out, plan, node, node->edge_count == 1 ? plan_step_edge(node, 0) : NULL);
-    appendPQExpBufferStr(out, "\nFOR UPDATE OF d");
+    append_rows(out, "lock_rows", plan, node, node->edge_count == 1 ? plan_step_edge(node, 0) : NULL);
+}
+
+void plan_append_directories(PQExpBuffer out, const struct plan *plan)
+{
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer keys = createPQExpBuffer();
+    plan_append_keys(keys, plan, 1);
+    fragment_append(out, file, "directories",
+                    TEMPLATE_SLOTS({"column", plan->directory->ident}, {"table", plan->nodes[0]->table.ident},
+                                   {"keys", buffer_take(ctx, keys)}));
+    talloc_free(ctx);
 }
 
 bool plan_deletes(const struct plan_node *node)

@@ -7,6 +7,16 @@ SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsw
                                                    'SELECT'), false)
        AND pg_catalog.to_regprocedure('pgsweep.key_digest(text[])') IS NOT NULL
 
+--- probe
+-- Is never run: the server says whether the condition fits the schema, and of which types its parameters are.
+SELECT FROM {root} AS t
+ WHERE {condition} IS FALSE
+
+--- probe_text
+-- The same for an expression that is shown as text.
+SELECT FROM {root} AS t
+ WHERE {condition}::pg_catalog.text IS NULL
+
 --- letters_any
 -- Has the policy parked or discarded dead letters? Usually it has none, and then no row is asked about. Each transaction looks
 -- whether that is still so (check_plan). $1: the policy.

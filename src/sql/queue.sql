@@ -202,6 +202,12 @@ SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, 'parked', at
        error = excluded.error,
        last_at = pg_catalog.now()
 
+--- letter_key
+-- The key of the dead letter of an entry: the whole value, and what else tells it from others of the same value.
+CASE WHEN root IS NOT NULL THEN ARRAY[value, root]
+     WHEN endpoint IS NOT NULL THEN ARRAY[value, bucket, endpoint]
+     ELSE ARRAY[value] END
+
 --- done
 -- These objects are gone, or a row names them still. $1: ids.
 DELETE FROM pgsweep.object_queue

@@ -197,6 +197,11 @@ SELECT l.number,
   FROM looked_at AS l
  GROUP BY l.number
 
+--- comparable
+-- Is never run: the server says whether the columns of a stated reference can be compared.
+SELECT FROM {table} AS a, {parent} AS b
+ WHERE {match}
+
 --- uncovered
 -- Counts the rows of a partition without the foreign key that its siblings have which refer to rows that go. $1: cutoff.
 SELECT pg_catalog.count(*)

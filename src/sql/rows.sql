@@ -21,10 +21,7 @@ SELECT {columns}
 -- The rows of the policy's table that are old enough, each with the first guard that spares it (0: none).
 SELECT {columns},
        pgsweep_g.pgsweep_guard,
-       CASE pgsweep_g.pgsweep_guard
-           {labels}
-           ELSE NULL
-       END AS pgsweep_label
+       {label} AS pgsweep_label
   FROM {table} AS t
  CROSS JOIN LATERAL (
        SELECT CASE
@@ -35,6 +32,13 @@ SELECT {columns},
  WHERE {old}
    AND {where}
 {floor}
+
+--- label
+-- What a guard says about the row.
+CASE pgsweep_g.pgsweep_guard
+    {labels}
+    ELSE NULL
+END
 
 --- floor
 -- No row, of which the planner expects many: see going_root.
@@ -77,9 +81,9 @@ SELECT {columns}
 --- last
 -- Where a row may refer to several at once, it goes with the last of them.
 NOT EXISTS (
-       SELECT FROM {parent} AS p
-        WHERE {match}
-          AND {not_going})
+    SELECT FROM {parent} AS p
+     WHERE {match}
+       AND {not_going})
 
 --- next_level
 -- The rows that those of the set refer to within their table, or that refer to them: level by level, by an index.
@@ -93,7 +97,8 @@ SELECT r.*
 -- The rows of the table that refer to rows of the set: level by level; without an index, one scan for each level.
 SELECT {columns}
   FROM {set} AS c
-  JOIN {table} AS d ON {match}
+  JOIN {table} AS d
+    ON {match}
 
 --- lookup
 -- The row that c refers to, or the rows that refer to it.
@@ -119,6 +124,10 @@ SELECT b.*
           AND {not_going}
        )
 
+--- all_kept
+-- The shared rows that are kept through one reference.
+SELECT b.* FROM {set} AS b
+
 --- unkept
 -- The shared rows that lose their last reference.
 SELECT b.*
@@ -128,6 +137,6 @@ SELECT b.*
 --- is_not_in
 -- The row is none of the set.
 NOT EXISTS (
-       SELECT FROM {set} AS g
-        WHERE g.pgsweep_row OPERATOR(pg_catalog.=) {row}
-          AND g.pgsweep_table OPERATOR(pg_catalog.=) {table})
+    SELECT FROM {set} AS g
+     WHERE g.pgsweep_row OPERATOR(pg_catalog.=) {row}
+       AND g.pgsweep_table OPERATOR(pg_catalog.=) {table})

@@ -29,7 +29,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n{node}',
-                             ({number} OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             ({number}
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone
 
 --- assert_counted

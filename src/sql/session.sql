@@ -102,6 +102,10 @@ SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 -- Gives an advisory lock back. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
+--- round_trip
+-- Asks nothing: how long the answer takes says how far away the server is.
+SELECT 1
+
 --- server_state
 -- The database's clock at the start of a run, and whether the server is a standby.
 SELECT pg_catalog.now(), pg_catalog.pg_is_in_recovery()

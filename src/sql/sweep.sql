@@ -119,7 +119,8 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 -- Fails if a dependent row is left that was to be deleted or changed: a trigger or rule has kept it, or somebody has added
 -- it meanwhile.
 SELECT CASE WHEN NOT EXISTS (
-            SELECT FROM {rows}) THEN 0
+            SELECT FROM {table} AS d
+             WHERE {rows}) THEN 0
             ELSE ('left ' || pg_catalog.now())::pg_catalog.int4
        END
 
@@ -128,7 +129,8 @@ SELECT CASE WHEN NOT EXISTS (
 SELECT pg_catalog.set_config('pgsweep.{setting}',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array({values}))::pg_catalog.text,
                                       '[]'), true)
-  FROM {rows}
+  FROM {table} AS {row}
+ WHERE {rows}
 
 --- look_added
 -- Fails if another session has added a row that refers to what is deleted here, or that still needs it. No constraint

@@ -17,7 +17,7 @@ static void remember(struct sweep *sweep, const struct plan_node *node, const st
     *look = (struct work_look){mem_printf(ctx, "r%zu", i), edge, !of_parent};
     plan_append_look_values(values, edge, of_parent, root ? "t" : "d");
     if (root)
-        appendPQExpBuffer(rows, "%s AS t WHERE %s", node->table.ident, statements_keys_sql(sweep, 1));
+        appendPQExpBufferStr(rows, statements_keys_sql(sweep, 1));
     else
         plan_append_reached(rows, sweep->plan, node, of_parent ? NULL : edge);
     char *value_list = buffer_take(ctx, values);
@@ -25,7 +25,8 @@ static void remember(struct sweep *sweep, const struct plan_node *node, const st
     struct work_step *step = work_step(sweep, "remember", node,
                                        template_fill(ctx, SWEEP_SQL, "remember",
                                                      TEMPLATE_SLOTS({"setting", look->setting}, {"values", value_list},
-                                                                    {"rows", row_text})));
+                                                                    {"table", node->table.ident},
+                                                                    {"row", root ? "t" : "d"}, {"rows", row_text})));
     step->takes_keys = plan_takes_keys(node);
 }
 

@@ -22,6 +22,15 @@ static int number(struct numbering *n, const void *ctx, size_t count, const char
     return first;
 }
 
+/* "keys of the candidates (id)": with the columns of the key. */
+static char *key_words(const struct sweep *sweep, const char *what)
+{
+    char *names = mem_strdup(sweep->report, "");
+    for (size_t i = 0; i < sweep->plan->key_count; i++)
+        names = mem_printf(sweep->report, "%s%s%s", names, i ? ", " : "", sweep->plan->key[i]->name);
+    return mem_printf(sweep->report, "%s (%s)", what, names);
+}
+
 static char *taken(const void *ctx, PQExpBuffer buffer)
 {
     char *text = buffer_take(ctx, buffer);
@@ -170,7 +179,7 @@ static struct db_statement build_next(struct sweep *sweep, const char *name, enu
 static struct db_statement build_lock_row(struct sweep *sweep)
 {
     struct numbering n = {.next = 1};
-    int keys = number(&n, sweep->report, sweep->plan->key_count, "key of the candidate");
+    int keys = number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "key of the candidate"));
     return filled(sweep, "lock_row", "", &n,
                   TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident},
                                  {"keys", statements_keys_sql(sweep, keys)}));
@@ -182,7 +191,7 @@ static struct db_statement build_verify(struct sweep *sweep, const char *name, b
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
-    char *keys = statements_keys_sql(sweep, number(&n, sweep->report, sweep->plan->key_count, "keys of the candidates"));
+    char *keys = statements_keys_sql(sweep, number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates")));
     const char *root = sweep->plan->nodes[0]->table.ident;
     if (!keys_out)
         return filled(sweep, name, "", &n,
@@ -207,7 +216,7 @@ static void build_lock_dependents(struct sweep *sweep)
             size_t k = mem_grow(sweep->report, &s->lock_dependents, &s->lock_dependent_count);
             struct numbering n = {.next = 1};
             PQExpBuffer sql = createPQExpBuffer();
-            number(&n, sweep->report, sweep->plan->key_count, "keys of the candidates");
+            number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates"));
             plan_append_lock_step(sql, sweep->plan, nodes[i], plan_step_edge(nodes[i], e));
             s->lock_dependents[k] = filled(sweep, "lock_dependents", mem_printf(sweep->report, "_%zu", k), &n,
                                            TEMPLATE_SLOTS({"statement", taken(sweep->report, sql)}));
@@ -219,7 +228,7 @@ static struct db_statement build_lock_below(struct sweep *sweep)
 {
     struct numbering n = {.next = 1};
     PQExpBuffer sql = createPQExpBuffer();
-    number(&n, sweep->report, sweep->plan->key_count, "keys of the candidates");
+    number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates"));
     plan_append_below(sql, sweep->plan);
     return (struct db_statement){.name = "lock_below", .sql = taken(sweep->report, sql),
                                  .why = plan_below_why(sweep->report), .parameters = n.words};

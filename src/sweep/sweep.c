@@ -6,6 +6,7 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
+#include "pgsweep/template.h"
 
 /* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long as some go, and after
  * this many passes in which none did, or so many in all, no more. */
@@ -321,9 +322,10 @@ static bool measure_distance(struct sweep *sweep, struct error *err)
         sweep->near = strcmp(pretend, "near") == 0;
         return true;
     }
+    char *sql = template_fill(sweep->report, "sql/session.sql", "round_trip", NULL);
     for (int i = 0; i < TRIES; i++) {
         int64_t before = clock_now_us();
-        if (!db_query(sweep->db, sweep->report, "SELECT 1", 0, NULL, NULL, err))
+        if (!db_query(sweep->db, sweep->report, sql, 0, NULL, NULL, err))
             return false;
         int64_t took = clock_now_us() - before;
         best = took < best ? took : best;

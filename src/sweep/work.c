@@ -67,7 +67,7 @@ static void add_look_left(struct sweep *sweep, const struct plan_node *node, con
     char *text = buffer_take(sweep->report, rows);
     struct work_step *step = work_step(sweep, "look_left", node,
                                        template_fill(sweep->report, SWEEP_SQL, "look_left",
-                                                     TEMPLATE_SLOTS({"rows", text})));
+                                                     TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", text})));
     step->takes_keys = plan_takes_keys(node);
     step->expects = EXPECTS_NONE_LEFT;
 }

@@ -65,11 +65,12 @@ def test_J6_O5_killed_between_commit_and_removal_the_next_run_finishes(jobs, pgs
     add(jobs, box, *range(1, 6))
     sweep(pgsweep, box, "--dry-run")
     jobs.sql("CREATE VIEW slow AS SELECT pg_sleep(600)::text AS name")
-    jobs.sql("""INSERT INTO pgsweep.object_sources VALUES ('other', 'directory', '"public"."slow"', '"name"')""")
+    jobs.sql("""INSERT INTO pgsweep.object_sources (policy, kind, table_ident, column_ident)
+                VALUES ('other', 'directory', '"public"."slow"', '"name"')""")
     run = start_pgsweep("jobs", env={"TEMP_DIR": box.root})
     harness.wait_until(lambda: jobs.value("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), what="sleep")
     assert jobs.count("jobs") == 0 and len(queue(jobs)) == 5
-    run.kill()
+    run.kill(sessions_end=False)
     jobs.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     wait_for_end(jobs)
     assert len(os.listdir(box.root)) == 5

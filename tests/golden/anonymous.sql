@@ -10,25 +10,23 @@
 WITH RECURSIVE old_0_user AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."user" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-                              AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
+                                   AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -68,15 +66,12 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_user AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_account AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_2_session AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -87,25 +82,23 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_user AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."user" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-                              AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
+                                   AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -131,7 +124,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_user AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -146,10 +138,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."user" AS t
  WHERE t."created_at" < $1::timestamp without time zone
-       AND (t.is_anonymous)
-       AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
+   AND (t.is_anonymous)
+   AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -157,7 +149,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
@@ -174,10 +167,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."user" AS t
  WHERE t."created_at" < $1::timestamp without time zone
-       AND (t.is_anonymous)
-       AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
+   AND (t.is_anonymous)
+   AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -185,34 +178,44 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp without time zone, $3::text) AND t."created_at" >= $2::timestamp without time zone
+   AND (t."created_at", t."id") > ($2::timestamp without time zone, $3::text)
+   AND t."created_at" >= $2::timestamp without time zone
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
 -- lock_dependents_0 (each chunk)
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
--- $1 keys of the candidates
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."session" AS d WHERE d."user_id" = ANY ($1::text[]) FOR UPDATE OF d) AS locked;
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."session" AS d
+         WHERE d."user_id" = ANY ($1::text[])
+           FOR UPDATE OF d) AS locked;
 
 -- lock_dependents_1 (each chunk)
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
--- $1 keys of the candidates
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."account" AS d WHERE d."user_id" = ANY ($1::text[]) FOR UPDATE OF d) AS locked;
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."account" AS d
+         WHERE d."user_id" = ANY ($1::text[])
+           FOR UPDATE OF d) AS locked;
 
 -- verify (each chunk)
 -- Evaluates the conditions again now that the rows are locked: returns the keys that still are candidates.
--- $1 cutoff, $2 keys of the candidates
+-- $1 cutoff, $2 keys of the candidates (id)
 SELECT t."id"::pg_catalog.text
   FROM "public"."user" AS t
  WHERE t."id" = ANY ($2::text[])
    AND t."created_at" < $1::timestamp without time zone
-       AND (t.is_anonymous)
-       AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
+   AND (t.is_anonymous)
+   AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -220,18 +223,21 @@ SELECT t."id"::pg_catalog.text
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
 -- work_0_change (each chunk)
 -- public.account: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."account" AS d WHERE d."user_id" = ANY ($1::text[]);
+DELETE FROM "public"."account" AS d
+ WHERE d."user_id" = ANY ($1::text[]);
 
 -- work_1_change (each chunk)
 -- public.session: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."session" AS d WHERE d."user_id" = ANY ($1::text[]);
+DELETE FROM "public"."session" AS d
+ WHERE d."user_id" = ANY ($1::text[]);
 
 -- work_2_delete_root (each chunk)
 -- public."user": Deletes the candidates.

@@ -9,23 +9,21 @@
 WITH RECURSIVE old_0_pairs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."pairs" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -46,7 +44,8 @@ going_1_lines AS MATERIALIZED (
       FROM "public"."lines" AS d
      WHERE EXISTS (
            SELECT FROM going_0_pairs AS p
-            WHERE p."tenant" OPERATOR(pg_catalog.=) d."tenant" AND p."no" OPERATOR(pg_catalog.=) d."pair")
+            WHERE p."tenant" OPERATOR(pg_catalog.=) d."tenant"
+              AND p."no" OPERATOR(pg_catalog.=) d."pair")
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
@@ -57,11 +56,9 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_pairs AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_lines AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -72,23 +69,21 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_pairs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."pairs" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -113,7 +108,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_pairs AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -128,7 +122,7 @@ SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.
        t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
  WHERE t."at" < $1::date
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -136,7 +130,8 @@ SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."at", t."tenant", t."no"
  LIMIT $2::pg_catalog.int8
@@ -153,7 +148,7 @@ SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.
        t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
  WHERE t."at" < $1::date
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -161,9 +156,11 @@ SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'composite_key'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."tenant"::pg_catalog.text, t."no"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."at", t."tenant", t."no") > ($2::date, $3::integer, $4::integer) AND t."at" >= $2::date
+   AND (t."at", t."tenant", t."no") > ($2::date, $3::integer, $4::integer)
+   AND t."at" >= $2::date
  ORDER BY t."at", t."tenant", t."no"
  LIMIT $5::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -171,13 +168,22 @@ SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.
 -- work_0_change (each chunk)
 -- public.lines: Deletes or changes dependent rows.
 -- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
-DELETE FROM "public"."lines" AS d WHERE (d."tenant", d."pair") IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::integer[])) AS k);
+DELETE FROM "public"."lines" AS d
+ WHERE (d."tenant", d."pair") IN (
+       SELECT *
+         FROM ROWS FROM (
+              pg_catalog.unnest($1::integer[]),
+              pg_catalog.unnest($2::integer[])) AS k);
 
 -- work_1_delete_root (each chunk)
 -- public.pairs: Deletes the candidates.
 -- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
 DELETE FROM "public"."pairs" AS t
- WHERE (t."tenant", t."no") IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::integer[])) AS k);
+ WHERE (t."tenant", t."no") IN (
+       SELECT *
+         FROM ROWS FROM (
+              pg_catalog.unnest($1::integer[]),
+              pg_catalog.unnest($2::integer[])) AS k);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.

@@ -18,18 +18,19 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
-                       'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-                       'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
+                            'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+                            'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -61,11 +62,9 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_jobs AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_job_logs AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -84,18 +83,19 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
-                       'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-                       'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
+                            'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+                            'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -120,7 +120,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_jobs AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -135,10 +134,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
-        'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+            'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+            'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -146,7 +145,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
@@ -163,10 +163,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
-        'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
-        'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
+            'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
+            'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -174,9 +174,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -184,7 +186,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- work_0_change (each chunk)
 -- public.job_logs: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."job_logs" AS d WHERE d."job_id" = ANY ($1::bigint[]);
+DELETE FROM "public"."job_logs" AS d
+ WHERE d."job_id" = ANY ($1::bigint[]);
 
 -- work_1_delete_root (each chunk)
 -- public.jobs: Deletes the candidates.

@@ -9,23 +9,21 @@
 WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."moc_instructions" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -97,18 +95,18 @@ kept_by_1_7_gallery_images AS MATERIALIZED (
            SELECT FROM public.moc_gallery_images AS u
             WHERE b."id" OPERATOR(pg_catalog.=) u."gallery_image_id"
               AND NOT EXISTS (
-                         SELECT FROM going_3_moc_gallery_images AS g
-                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
-                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+                  SELECT FROM going_3_moc_gallery_images AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
            )
 ),
 going_7_gallery_images AS MATERIALIZED (
     SELECT b.*
       FROM linked_7_gallery_images AS b
      WHERE NOT EXISTS (
-                  SELECT FROM kept_by_1_7_gallery_images AS g
-                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+           SELECT FROM kept_by_1_7_gallery_images AS g
+            WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+              AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
@@ -119,46 +117,37 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_moc_instructions AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_moc_files AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_2_moc_gallery_albums AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_3_moc_gallery_images AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 4 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_4_moc_parts_lists AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 5 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM losing_5_upload_sessions AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 6 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM losing_6_moc_parts AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 7 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_7_gallery_images AS b
-        WHERE true
        UNION ALL
        SELECT 2 AS kind, 7 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM linked_7_gallery_images AS b
         WHERE NOT EXISTS (
-                     SELECT FROM going_7_gallery_images AS g
-                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+              SELECT FROM going_7_gallery_images AS g
+               WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                 AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
        UNION ALL
        SELECT 3 AS kind, 7 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM kept_by_1_7_gallery_images AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -169,23 +158,21 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_moc_instructions AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."moc_instructions" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -210,7 +197,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_moc_instructions AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -221,7 +207,7 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
  WHERE t."deleted_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -229,7 +215,8 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."deleted_at", t."id"
  LIMIT $2::pg_catalog.int8;
@@ -241,7 +228,7 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
  WHERE t."deleted_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -249,9 +236,11 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."deleted_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."deleted_at" >= $2::timestamp with time zone
+   AND (t."deleted_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."deleted_at" >= $2::timestamp with time zone
  ORDER BY t."deleted_at", t."id"
  LIMIT $4::pg_catalog.int8;
 
@@ -262,7 +251,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
 -- is the plainest way to fail in SQL.)
--- $1 key of the candidate
+-- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
        END
@@ -273,14 +262,14 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 
 -- verify_row (each candidate)
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
--- $1 cutoff, $2 keys of the candidates
+-- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
        END
   FROM "public"."moc_instructions" AS t
  WHERE t."id" = ANY ($2::bigint[])
    AND t."deleted_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -288,31 +277,53 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'mocs'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
 -- work_0_lock_rows (each candidate)
 -- public.moc_parts_lists: Locks dependent rows before anything reads them: nothing can refer to them or change them
 -- before they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_parts_lists" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."moc_parts_lists" AS d
+         WHERE d."moc_id" = ANY ($1::bigint[])
+           FOR UPDATE OF d) AS locked;
 
 -- work_1_lock_rows (each candidate)
 -- public.moc_gallery_images: Locks dependent rows before anything reads them: nothing can refer to them or change them
 -- before they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_gallery_images" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."moc_gallery_images" AS d
+         WHERE d."moc_id" = ANY ($1::bigint[])
+           FOR UPDATE OF d) AS locked;
 
 -- work_2_lock_rows (each candidate)
 -- public.moc_files: Locks dependent rows before anything reads them: nothing can refer to them or change them before
 -- they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."moc_files" AS d WHERE d."moc_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."moc_files" AS d
+         WHERE d."moc_id" = ANY ($1::bigint[])
+           FOR UPDATE OF d) AS locked;
 
 -- work_3_collect (each candidate)
 -- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l3."gallery_image_id" FROM public.moc_gallery_images AS l3 WHERE ((l3."moc_id" = ANY ($1::bigint[])))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."gallery_images" AS s
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+               SELECT l3."gallery_image_id"
+                 FROM public.moc_gallery_images AS l3
+                WHERE l3."moc_id" = ANY ($1::bigint[])))
+         ORDER BY s."id"
+           FOR UPDATE OF s) AS shared;
 
 -- work_4_queue (each candidate)
 -- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
@@ -351,79 +362,97 @@ SELECT $2::pg_catalog.text,
       SELECT d."s3_key"::pg_catalog.text AS value
         FROM "public"."moc_files" AS d
        WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND ((d."moc_id" = ANY ($1::bigint[])))
+         AND d."moc_id" = ANY ($1::bigint[])
   ) AS v;
 
 -- work_6_change (each candidate)
 -- public.moc_parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id), $2 value that the policy sets
 WITH gone AS (
-    UPDATE "public"."moc_parts" AS d SET "parts_list_id" = NULL, "status" = $2 WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p4."id" FROM "public"."moc_parts_lists" AS p4 WHERE ((p4."moc_id" = ANY ($1::bigint[])))))
+    UPDATE "public"."moc_parts" AS d
+       SET "parts_list_id" = NULL,
+           "status" = $2
+     WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+           SELECT p4."id"
+             FROM "public"."moc_parts_lists" AS p4
+            WHERE p4."moc_id" = ANY ($1::bigint[])))
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n6',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_7_change (each candidate)
 -- public.upload_sessions: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
-    UPDATE "public"."upload_sessions" AS d SET "moc_instruction_id" = NULL WHERE d."moc_instruction_id" = ANY ($1::bigint[])
+    UPDATE "public"."upload_sessions" AS d
+       SET "moc_instruction_id" = NULL
+     WHERE d."moc_instruction_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n5',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_8_change (each candidate)
 -- public.moc_files: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
-    DELETE FROM "public"."moc_files" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    DELETE FROM "public"."moc_files" AS d
+     WHERE d."moc_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_9_change (each candidate)
 -- public.moc_gallery_albums: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
-    DELETE FROM "public"."moc_gallery_albums" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    DELETE FROM "public"."moc_gallery_albums" AS d
+     WHERE d."moc_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n2',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_10_change (each candidate)
 -- public.moc_gallery_images: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
-    DELETE FROM "public"."moc_gallery_images" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    DELETE FROM "public"."moc_gallery_images" AS d
+     WHERE d."moc_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n3',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_11_change (each candidate)
 -- public.moc_parts_lists: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
-    DELETE FROM "public"."moc_parts_lists" AS d WHERE d."moc_id" = ANY ($1::bigint[])
+    DELETE FROM "public"."moc_parts_lists" AS d
+     WHERE d."moc_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n4',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_12_delete_root (each candidate)
@@ -436,12 +465,21 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n0',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_13_narrow (each candidate)
 -- public.gallery_images: Keeps of the remembered shared rows those that nothing refers to any more.
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."gallery_images" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[]) AND NOT EXISTS (SELECT FROM public.moc_gallery_images AS u7 WHERE s."id" OPERATOR(pg_catalog.=) u7."gallery_image_id")) AS shared;
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."gallery_images" AS s
+         WHERE s."id" = ANY ((
+               SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+           AND NOT EXISTS (
+               SELECT FROM public.moc_gallery_images AS u7
+                WHERE s."id" OPERATOR(pg_catalog.=) u7."gallery_image_id")) AS shared;
 
 -- work_14_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
@@ -460,7 +498,8 @@ SELECT $1::pg_catalog.text,
       SELECT d."image_url"::pg_catalog.text AS value
         FROM "public"."gallery_images" AS d
        WHERE d."image_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+         AND d."id" = ANY ((
+             SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
   ) AS v;
 
 -- work_15_queue (each candidate)
@@ -480,18 +519,22 @@ SELECT $1::pg_catalog.text,
       SELECT d."thumbnail_url"::pg_catalog.text AS value
         FROM "public"."gallery_images" AS d
        WHERE d."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+         AND d."id" = ANY ((
+             SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
   ) AS v;
 
 -- work_16_delete_orphans (each candidate)
 -- public.gallery_images: Deletes the shared rows that nothing refers to any more.
 WITH gone AS (
-    DELETE FROM "public"."gallery_images" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+    DELETE FROM "public"."gallery_images" AS d
+     WHERE d."id" = ANY ((
+           SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n7',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_17_assert (each candidate)

@@ -10,23 +10,21 @@
 WITH RECURSIVE old_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."items" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -70,18 +68,18 @@ kept_by_1_3_images AS MATERIALIZED (
            SELECT FROM public.shown AS u
             WHERE b."id" OPERATOR(pg_catalog.=) u."image_id"
               AND NOT EXISTS (
-                         SELECT FROM going_2_shown AS g
-                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
-                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+                  SELECT FROM going_2_shown AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
            )
 ),
 going_3_images AS MATERIALIZED (
     SELECT b.*
       FROM linked_3_images AS b
      WHERE NOT EXISTS (
-                  SELECT FROM kept_by_1_3_images AS g
-                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+           SELECT FROM kept_by_1_3_images AS g
+            WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+              AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
@@ -92,30 +90,25 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_parts AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_2_shown AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_3_images AS b
-        WHERE true
        UNION ALL
        SELECT 2 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM linked_3_images AS b
         WHERE NOT EXISTS (
-                     SELECT FROM going_3_images AS g
-                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+              SELECT FROM going_3_images AS g
+               WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                 AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
        UNION ALL
        SELECT 3 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM kept_by_1_3_images AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -126,23 +119,21 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."items" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -167,7 +158,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -182,7 +172,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -190,7 +180,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
@@ -207,7 +198,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -215,9 +206,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'orphans'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -226,22 +219,37 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- public.shown: Locks dependent rows before anything reads them: nothing can refer to them or change them before they
 -- are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."shown" AS d WHERE d."item_id" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."shown" AS d
+         WHERE d."item_id" = ANY ($1::bigint[])
+           FOR UPDATE OF d) AS locked;
 
 -- work_1_collect (each chunk)
 -- public.images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."images" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l2."image_id" FROM public.shown AS l2 WHERE ((l2."item_id" = ANY ($1::bigint[])))))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."images" AS s
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+               SELECT l2."image_id"
+                 FROM public.shown AS l2
+                WHERE l2."item_id" = ANY ($1::bigint[])))
+         ORDER BY s."id"
+           FOR UPDATE OF s) AS shared;
 
 -- work_2_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[]);
+DELETE FROM "public"."parts" AS d
+ WHERE d."item_id" = ANY ($1::bigint[]);
 
 -- work_3_change (each chunk)
 -- public.shown: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."shown" AS d WHERE d."item_id" = ANY ($1::bigint[]);
+DELETE FROM "public"."shown" AS d
+ WHERE d."item_id" = ANY ($1::bigint[]);
 
 -- work_4_delete_root (each chunk)
 -- public.items: Deletes the candidates.
@@ -251,7 +259,15 @@ DELETE FROM "public"."items" AS t
 
 -- work_5_narrow (each chunk)
 -- public.images: Keeps of the remembered shared rows those that nothing refers to any more.
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."images" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[]) AND NOT EXISTS (SELECT FROM public.shown AS u3 WHERE s."id" OPERATOR(pg_catalog.=) u3."image_id")) AS shared;
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."images" AS s
+         WHERE s."id" = ANY ((
+               SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[])
+           AND NOT EXISTS (
+               SELECT FROM public.shown AS u3
+                WHERE s."id" OPERATOR(pg_catalog.=) u3."image_id")) AS shared;
 
 -- work_6_queue (each chunk)
 -- public.images: Puts the names of stored objects into the queue, before their rows are deleted.
@@ -270,12 +286,15 @@ SELECT $1::pg_catalog.text,
       SELECT d."s3_key"::pg_catalog.text AS value
         FROM "public"."images" AS d
        WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[])
+         AND d."id" = ANY ((
+             SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[])
   ) AS v;
 
 -- work_7_delete_orphans (each chunk)
 -- public.images: Deletes the shared rows that nothing refers to any more.
-DELETE FROM "public"."images" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[]);
+DELETE FROM "public"."images" AS d
+ WHERE d."id" = ANY ((
+       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.

@@ -9,23 +9,21 @@
 WITH RECURSIVE old_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row,
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."items" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -51,7 +49,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -62,23 +59,21 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row,
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."items" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'range'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -104,7 +99,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -114,8 +108,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (t.note IS NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (t.note IS NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -123,7 +117,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
 OFFSET $2::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
@@ -139,8 +134,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- $1 cutoff, $2 to $3 last candidate of the chunk (created_at, id)
 DELETE FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (t.note IS NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (t.note IS NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -148,9 +143,11 @@ DELETE FROM "public"."items" AS t
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") <= ($2::timestamp with time zone, $3::bigint) AND t."created_at" <= $2::timestamp with time zone;
+   AND (t."created_at", t."id") <= ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" <= $2::timestamp with time zone;
 
 -- record_counted (first chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -212,8 +209,8 @@ COMMIT;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (t.note IS NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (t.note IS NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -221,9 +218,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
 OFFSET $4::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
  LIMIT 1;
@@ -239,8 +238,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- (created_at, id)
 DELETE FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (t.note IS NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (t.note IS NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -248,10 +247,13 @@ DELETE FROM "public"."items" AS t
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
-   AND (t."created_at", t."id") <= ($4::timestamp with time zone, $5::bigint) AND t."created_at" <= $4::timestamp with time zone;
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") <= ($4::timestamp with time zone, $5::bigint)
+   AND t."created_at" <= $4::timestamp with time zone;
 
 -- record_counted (each later chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -313,8 +315,8 @@ COMMIT;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (t.note IS NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (t.note IS NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -322,9 +324,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
 OFFSET $4::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
  LIMIT 1;
@@ -339,8 +343,8 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id)
 DELETE FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (t.note IS NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (t.note IS NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -348,9 +352,11 @@ DELETE FROM "public"."items" AS t
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'range'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone;
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone;
 
 -- record_counted (last chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.

@@ -9,23 +9,21 @@
 WITH RECURSIVE old_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."items" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'row'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'row'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -57,11 +55,9 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_parts AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -72,23 +68,21 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."items" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'row'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'row'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -113,7 +107,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -124,7 +117,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -132,7 +125,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8;
@@ -144,7 +138,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -152,9 +146,11 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8;
 
@@ -165,7 +161,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
 -- is the plainest way to fail in SQL.)
--- $1 key of the candidate
+-- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
        END
@@ -176,14 +172,14 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 
 -- verify_row (each candidate)
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
--- $1 cutoff, $2 keys of the candidates
+-- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
        END
   FROM "public"."items" AS t
  WHERE t."id" = ANY ($2::bigint[])
    AND t."created_at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -191,19 +187,22 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'row'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
 
 -- work_0_change (each candidate)
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
-    DELETE FROM "public"."parts" AS d WHERE d."item_id" = ANY ($1::bigint[])
+    DELETE FROM "public"."parts" AS d
+     WHERE d."item_id" = ANY ($1::bigint[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_1_delete_root (each candidate)
@@ -216,7 +215,8 @@ WITH gone AS (
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n0',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_2_assert (each candidate)

@@ -9,23 +9,21 @@
 WITH RECURSIVE old_0_posts AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."posts" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -79,25 +77,23 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_posts AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM losing_1_posts AS b
         WHERE NOT EXISTS (
-                     SELECT FROM going_0_posts AS g
-                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+              SELECT FROM going_0_posts AS g
+               WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                 AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
        UNION ALL
        SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_2_replies AS b
         WHERE NOT EXISTS (
-                     SELECT FROM going_3_replies AS g
-                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+              SELECT FROM going_3_replies AS g
+               WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                 AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
        UNION ALL
        SELECT 1 AS kind, 3 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_3_replies AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -108,23 +104,21 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_posts AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."posts" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -149,7 +143,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_posts AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -164,7 +157,7 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."posts" AS t
  WHERE t."at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -172,7 +165,8 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."at", t."id"
  LIMIT $2::pg_catalog.int8
@@ -189,7 +183,7 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."posts" AS t
  WHERE t."at" < $1::timestamp with time zone
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -197,9 +191,11 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."at", t."id") > ($2::timestamp with time zone, $3::bigint) AND t."at" >= $2::timestamp with time zone
+   AND (t."at", t."id") > ($2::timestamp with time zone, $3::bigint)
+   AND t."at" >= $2::timestamp with time zone
  ORDER BY t."at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -208,60 +204,124 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- public.replies (replies_post_fkey): Locks dependent rows before anything reads them: nothing can refer to them or
 -- change them before they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."post" = ANY ($1::bigint[]) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."replies" AS d
+         WHERE d."post" = ANY ($1::bigint[])
+           FOR UPDATE OF d) AS locked;
 
 -- work_1_lock_rows (each chunk)
 -- public.replies (replies_up_fkey): Locks dependent rows before anything reads them: nothing can refer to them or
 -- change them before they are deleted.
 -- $1 keys of the candidates (id)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."replies" AS d WHERE d."id" = ANY (ARRAY (WITH RECURSIVE r3 AS (SELECT c3."id" FROM "public"."replies" AS c3 WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[]))))) UNION SELECT c3.* FROM r3 AS a CROSS JOIN LATERAL (SELECT c3."id" FROM "public"."replies" AS c3 WHERE a."id" OPERATOR(pg_catalog.=) c3."up" OFFSET 0) AS c3) SELECT r3."id" FROM r3)) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."replies" AS d
+         WHERE d."id" = ANY (ARRAY(
+               WITH RECURSIVE r3 AS (
+                   SELECT c3."id"
+                     FROM "public"."replies" AS c3
+                    WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                          SELECT p2."id"
+                            FROM "public"."replies" AS p2
+                           WHERE p2."post" = ANY ($1::bigint[])))
+                   UNION
+                   SELECT c3.*
+                     FROM r3 AS a
+                    CROSS JOIN LATERAL (
+                          SELECT c3."id"
+                            FROM "public"."replies" AS c3
+                           WHERE a."id" OPERATOR(pg_catalog.=) c3."up"
+                          OFFSET 0) AS c3
+               )
+               SELECT r3."id"
+                 FROM r3))
+           FOR UPDATE OF d) AS locked;
 
 -- work_2_count (each chunk)
 -- public.posts (of public.posts): Counts rows that lose a reference, each once: it may lose several, or be deleted
 -- later.
 -- $1 cutoff, $2 keys of the candidates (id)
 WITH gone AS (
-    SELECT FROM "public"."posts" AS d WHERE ((d."parent" = ANY ($2::bigint[]))) AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" OPERATOR(pg_catalog.=) d."parent" AND NOT (t."id" = ANY ($2::bigint[])) AND t."at" < $1::timestamp with time zone
-    AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-     AND (SELECT true
-            FROM pgsweep.dead_letters AS l
-           WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-             AND l.kind OPERATOR(pg_catalog.=) 'row'
-             AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE OFFSET 0))) IS NOT TRUE AND ((EXISTS (SELECT FROM "public"."posts" AS t WHERE t."id" = d."id" AND t."at" < $1::timestamp with time zone
-    AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-     AND (SELECT true
-            FROM pgsweep.dead_letters AS l
-           WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
-             AND l.kind OPERATOR(pg_catalog.=) 'row'
-             AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-             AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE OFFSET 0))) IS NOT TRUE
+    SELECT
+      FROM "public"."posts" AS d
+     WHERE d."parent" = ANY ($2::bigint[])
+       AND (EXISTS (
+                SELECT FROM "public"."posts" AS t
+                 WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
+                   AND NOT (t."id" = ANY ($2::bigint[]))
+                   AND t."at" < $1::timestamp with time zone
+                   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                 WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                        AND (SELECT true
+                               FROM pgsweep.dead_letters AS l
+                              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+                OFFSET 0)) IS NOT TRUE
+       AND (EXISTS (
+                SELECT FROM "public"."posts" AS t
+                 WHERE t."id" = d."id"
+                   AND t."at" < $1::timestamp with time zone
+                   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+                                 WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                   AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                        AND (SELECT true
+                               FROM pgsweep.dead_letters AS l
+                              WHERE l.policy OPERATOR(pg_catalog.=) 'self_reference'
+                                AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
+                OFFSET 0)) IS NOT TRUE
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
+                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_3_change (each chunk)
 -- public.posts (of public.posts): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-UPDATE "public"."posts" AS d SET "parent" = NULL WHERE d."parent" = ANY ($1::bigint[]);
+UPDATE "public"."posts" AS d
+   SET "parent" = NULL
+ WHERE d."parent" = ANY ($1::bigint[]);
 
 -- work_4_change (each chunk)
 -- public.replies (replies_up_fkey): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."replies" AS d WHERE d."id" = ANY (ARRAY (WITH RECURSIVE r3 AS (SELECT c3."id" FROM "public"."replies" AS c3 WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT p2."id" FROM "public"."replies" AS p2 WHERE ((p2."post" = ANY ($1::bigint[]))))) UNION SELECT c3.* FROM r3 AS a CROSS JOIN LATERAL (SELECT c3."id" FROM "public"."replies" AS c3 WHERE a."id" OPERATOR(pg_catalog.=) c3."up" OFFSET 0) AS c3) SELECT r3."id" FROM r3));
+DELETE FROM "public"."replies" AS d
+ WHERE d."id" = ANY (ARRAY(
+       WITH RECURSIVE r3 AS (
+           SELECT c3."id"
+             FROM "public"."replies" AS c3
+            WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                  SELECT p2."id"
+                    FROM "public"."replies" AS p2
+                   WHERE p2."post" = ANY ($1::bigint[])))
+           UNION
+           SELECT c3.*
+             FROM r3 AS a
+            CROSS JOIN LATERAL (
+                  SELECT c3."id"
+                    FROM "public"."replies" AS c3
+                   WHERE a."id" OPERATOR(pg_catalog.=) c3."up"
+                  OFFSET 0) AS c3
+       )
+       SELECT r3."id"
+         FROM r3));
 
 -- work_5_change (each chunk)
 -- public.replies (replies_post_fkey): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
-DELETE FROM "public"."replies" AS d WHERE d."post" = ANY ($1::bigint[]);
+DELETE FROM "public"."replies" AS d
+ WHERE d."post" = ANY ($1::bigint[]);
 
 -- work_6_delete_root (each chunk)
 -- public.posts: Deletes the candidates.

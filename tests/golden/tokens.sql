@@ -10,24 +10,22 @@
 WITH RECURSIVE old_0_tokens AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."tokens" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -48,38 +46,45 @@ going_1_relationships AS MATERIALIZED (
       FROM "public"."relationships" AS d
      WHERE EXISTS (
            SELECT FROM going_0_tokens AS p
-            WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id" AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '')
+            WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id"
+              AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+              AND d."entity_id"::pg_catalog.text <> '')
        AND NOT EXISTS (
-                  SELECT FROM "public"."tokens" AS p
-                   WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id" AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> ''
-                     AND NOT EXISTS (
-                                SELECT FROM going_0_tokens AS g
-                                 WHERE g.pgsweep_row OPERATOR(pg_catalog.=) p.ctid
-                                   AND g.pgsweep_table OPERATOR(pg_catalog.=) p.tableoid))
+           SELECT FROM "public"."tokens" AS p
+            WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id"
+              AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+              AND d."entity_id"::pg_catalog.text <> ''
+              AND NOT EXISTS (
+                  SELECT FROM going_0_tokens AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) p.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) p.tableoid))
 ),
 linked_2_entities AS MATERIALIZED (
     SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
       FROM "public"."entities" AS b
      WHERE EXISTS (
            SELECT FROM going_0_tokens AS l
-            WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id" AND l."entity_id"::pg_catalog.text <> '')
+            WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id"
+              AND l."entity_id"::pg_catalog.text <> '')
     UNION
     SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
       FROM "public"."entities" AS b
      WHERE EXISTS (
            SELECT FROM going_1_relationships AS l
-            WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id" AND l."entity_id"::pg_catalog.text <> '')
+            WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id"
+              AND l."entity_id"::pg_catalog.text <> '')
 ),
 kept_by_1_2_entities AS MATERIALIZED (
     SELECT b.*
       FROM linked_2_entities AS b
      WHERE EXISTS (
            SELECT FROM public.tokens AS u
-            WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id" AND u."entity_id"::pg_catalog.text <> ''
+            WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id"
+              AND u."entity_id"::pg_catalog.text <> ''
               AND NOT EXISTS (
-                         SELECT FROM going_0_tokens AS g
-                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
-                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+                  SELECT FROM going_0_tokens AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
            )
 ),
 kept_by_2_2_entities AS MATERIALIZED (
@@ -87,24 +92,25 @@ kept_by_2_2_entities AS MATERIALIZED (
       FROM linked_2_entities AS b
      WHERE EXISTS (
            SELECT FROM public.relationships AS u
-            WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id" AND u."entity_id"::pg_catalog.text <> ''
+            WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id"
+              AND u."entity_id"::pg_catalog.text <> ''
               AND NOT EXISTS (
-                         SELECT FROM going_1_relationships AS g
-                          WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
-                            AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+                  SELECT FROM going_1_relationships AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
            )
 ),
 going_2_entities AS MATERIALIZED (
     SELECT b.*
       FROM linked_2_entities AS b
      WHERE NOT EXISTS (
-                  SELECT FROM kept_by_1_2_entities AS g
-                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
-              AND NOT EXISTS (
-                  SELECT FROM kept_by_2_2_entities AS g
-                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                     AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+           SELECT FROM kept_by_1_2_entities AS g
+            WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+              AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       AND NOT EXISTS (
+           SELECT FROM kept_by_2_2_entities AS g
+            WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+              AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
@@ -115,30 +121,25 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_tokens AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_1_relationships AS b
-        WHERE true
        UNION ALL
        SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_2_entities AS b
-        WHERE true
        UNION ALL
        SELECT 2 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM linked_2_entities AS b
         WHERE NOT EXISTS (
-                     SELECT FROM going_2_entities AS g
-                      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
-                        AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+              SELECT FROM going_2_entities AS g
+               WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                 AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
        UNION ALL
        SELECT 3 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM kept_by_1_2_entities AS b
-        WHERE true
        UNION ALL
        SELECT 3 AS kind, 2 AS number, 1 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM kept_by_2_2_entities AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -149,24 +150,22 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_tokens AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN NULL THEN NULL
-               ELSE NULL
-           END AS pgsweep_label
+           NULL::pg_catalog.text AS pgsweep_label
       FROM "public"."tokens" AS t
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
                       WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                                  AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                  AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                       AND (SELECT true
-                              FROM pgsweep.dead_letters AS l
-                             WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                               AND l.kind OPERATOR(pg_catalog.=) 'row'
-                               AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                               AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
+                                     WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+                            AND (SELECT true
+                                   FROM pgsweep.dead_letters AS l
+                                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -191,7 +190,6 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
        UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_tokens AS b
-        WHERE true
        ) AS c
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
@@ -206,8 +204,8 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND NOT (t.submitted_at IS NOT NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND NOT (t.submitted_at IS NOT NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -215,7 +213,8 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."token"
  LIMIT $2::pg_catalog.int8
@@ -232,8 +231,8 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-       AND NOT (t.submitted_at IS NOT NULL)
-       AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
+   AND NOT (t.submitted_at IS NOT NULL)
+   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                    AND l.kind OPERATOR(pg_catalog.=) 'row'
                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
@@ -241,9 +240,11 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
                FROM pgsweep.dead_letters AS l
               WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
                 AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
+                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
+                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
                 AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
-   AND (t."created_at", t."token") > ($2::timestamp with time zone, $3::text) AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."token") > ($2::timestamp with time zone, $3::text)
+   AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."token"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -252,12 +253,67 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
 -- public.relationships: Locks dependent rows before anything reads them: nothing can refer to them or change them
 -- before they are deleted.
 -- $1 keys of the candidates (token)
-SELECT pg_catalog.count(*) FROM (SELECT FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE) FOR UPDATE OF d) AS locked;
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."relationships" AS d
+         WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+               SELECT t."product_id"
+                 FROM "public"."tokens" AS t
+                WHERE t."token" = ANY ($1::text[])))
+           AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+               SELECT t."entity_id"
+                 FROM "public"."tokens" AS t
+                WHERE t."token" = ANY ($1::text[])))
+           AND (d."product_id", d."entity_id") IN (
+               SELECT t."product_id", t."entity_id"
+                 FROM "public"."tokens" AS t
+                WHERE t."token" = ANY ($1::text[]))
+           AND d."entity_id"::pg_catalog.text <> ''
+           AND NOT EXISTS (
+               SELECT FROM "public"."tokens" AS t
+                WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
+                  AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+                  AND d."entity_id"::pg_catalog.text <> ''
+                  AND (t."token" = ANY ($1::text[])) IS NOT TRUE)
+           FOR UPDATE OF d) AS locked;
 
 -- work_1_collect (each chunk)
 -- public.entities: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (token)
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM public.tokens AS t WHERE t."token" = ANY ($1::text[]) AND t."entity_id"::pg_catalog.text <> '')) OR s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l1."entity_id" FROM public.relationships AS l1 WHERE ((l1."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND l1."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (l1."product_id", l1."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND l1."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id" AND l1."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE))) AND l1."entity_id"::pg_catalog.text <> ''))) ORDER BY s."id" FOR UPDATE OF s) AS shared;
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."entities" AS s
+         WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                    SELECT t."entity_id"
+                      FROM public.tokens AS t
+                     WHERE t."token" = ANY ($1::text[])
+                       AND t."entity_id"::pg_catalog.text <> ''))
+                OR s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                    SELECT l1."entity_id"
+                      FROM public.relationships AS l1
+                     WHERE l1."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                           SELECT t."product_id"
+                             FROM "public"."tokens" AS t
+                            WHERE t."token" = ANY ($1::text[])))
+                       AND l1."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                           SELECT t."entity_id"
+                             FROM "public"."tokens" AS t
+                            WHERE t."token" = ANY ($1::text[])))
+                       AND (l1."product_id", l1."entity_id") IN (
+                           SELECT t."product_id", t."entity_id"
+                             FROM "public"."tokens" AS t
+                            WHERE t."token" = ANY ($1::text[]))
+                       AND l1."entity_id"::pg_catalog.text <> ''
+                       AND NOT EXISTS (
+                           SELECT FROM "public"."tokens" AS t
+                            WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id"
+                              AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id"
+                              AND l1."entity_id"::pg_catalog.text <> ''
+                              AND (t."token" = ANY ($1::text[])) IS NOT TRUE)
+                       AND l1."entity_id"::pg_catalog.text <> '')))
+         ORDER BY s."id"
+           FOR UPDATE OF s) AS shared;
 
 -- work_2_remember (each chunk)
 -- public.relationships: Remembers the values by which other rows may refer to these, or they to others: for the last
@@ -266,12 +322,50 @@ SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_ca
 SELECT pg_catalog.set_config('pgsweep.r0',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."product_id"::pg_catalog.text, d."entity_id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
-  FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+  FROM "public"."relationships" AS d
+ WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t."product_id"
+         FROM "public"."tokens" AS t
+        WHERE t."token" = ANY ($1::text[])))
+   AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t."entity_id"
+         FROM "public"."tokens" AS t
+        WHERE t."token" = ANY ($1::text[])))
+   AND (d."product_id", d."entity_id") IN (
+       SELECT t."product_id", t."entity_id"
+         FROM "public"."tokens" AS t
+        WHERE t."token" = ANY ($1::text[]))
+   AND d."entity_id"::pg_catalog.text <> ''
+   AND NOT EXISTS (
+       SELECT FROM "public"."tokens" AS t
+        WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
+          AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+          AND d."entity_id"::pg_catalog.text <> ''
+          AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
 
 -- work_3_change (each chunk)
 -- public.relationships: Deletes or changes dependent rows.
 -- $1 keys of the candidates (token)
-DELETE FROM "public"."relationships" AS d WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."product_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[]))) AND (d."product_id", d."entity_id") IN (SELECT t."product_id", t."entity_id" FROM "public"."tokens" AS t WHERE t."token" = ANY ($1::text[])) AND d."entity_id"::pg_catalog.text <> '' AND NOT EXISTS (SELECT FROM "public"."tokens" AS t WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id" AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id" AND d."entity_id"::pg_catalog.text <> '' AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+DELETE FROM "public"."relationships" AS d
+ WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t."product_id"
+         FROM "public"."tokens" AS t
+        WHERE t."token" = ANY ($1::text[])))
+   AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t."entity_id"
+         FROM "public"."tokens" AS t
+        WHERE t."token" = ANY ($1::text[])))
+   AND (d."product_id", d."entity_id") IN (
+       SELECT t."product_id", t."entity_id"
+         FROM "public"."tokens" AS t
+        WHERE t."token" = ANY ($1::text[]))
+   AND d."entity_id"::pg_catalog.text <> ''
+   AND NOT EXISTS (
+       SELECT FROM "public"."tokens" AS t
+        WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
+          AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+          AND d."entity_id"::pg_catalog.text <> ''
+          AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
 
 -- work_4_delete_root (each chunk)
 -- public.tokens: Deletes the candidates.
@@ -281,7 +375,20 @@ DELETE FROM "public"."tokens" AS t
 
 -- work_5_narrow (each chunk)
 -- public.entities: Keeps of the remembered shared rows those that nothing refers to any more.
-SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true) FROM (SELECT s."id" AS k0 FROM "public"."entities" AS s WHERE s."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]) AND NOT EXISTS (SELECT FROM public.tokens AS u2 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id" AND u2."entity_id"::pg_catalog.text <> '') AND NOT EXISTS (SELECT FROM public.relationships AS u2 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id" AND u2."entity_id"::pg_catalog.text <> '')) AS shared;
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."entities" AS s
+         WHERE s."id" = ANY ((
+               SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[])
+           AND NOT EXISTS (
+               SELECT FROM public.tokens AS u2
+                WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id"
+                  AND u2."entity_id"::pg_catalog.text <> '')
+           AND NOT EXISTS (
+               SELECT FROM public.relationships AS u2
+                WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id"
+                  AND u2."entity_id"::pg_catalog.text <> '')) AS shared;
 
 -- work_6_remember (each chunk)
 -- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
@@ -289,7 +396,9 @@ SELECT pg_catalog.count(*), pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_ca
 SELECT pg_catalog.set_config('pgsweep.r1',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
-  FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+  FROM "public"."entities" AS d
+ WHERE d."id" = ANY ((
+       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
 
 -- work_7_remember (each chunk)
 -- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
@@ -297,11 +406,15 @@ SELECT pg_catalog.set_config('pgsweep.r1',
 SELECT pg_catalog.set_config('pgsweep.r2',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
-  FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+  FROM "public"."entities" AS d
+ WHERE d."id" = ANY ((
+       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
 
 -- work_8_delete_orphans (each chunk)
 -- public.entities: Deletes the shared rows that nothing refers to any more.
-DELETE FROM "public"."entities" AS d WHERE d."id" = ANY ((SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+DELETE FROM "public"."entities" AS d
+ WHERE d."id" = ANY ((
+       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
 
 -- work_9_look_added (each chunk)
 -- public.tokens: Fails if another session has added a row that refers to what is deleted here, or that still needs it.
@@ -311,8 +424,8 @@ SELECT CASE WHEN NOT EXISTS (
                             pg_catalog.current_setting('pgsweep.r0')::pg_catalog.jsonb) AS r(v)
               JOIN "public"."tokens" AS a
                 ON a."product_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 0)::integer
-                   AND a."entity_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 1)::text
-                   AND (r.v OPERATOR(pg_catalog.->>) 1) OPERATOR(pg_catalog.<>) '') THEN 0
+               AND a."entity_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 1)::text
+               AND (r.v OPERATOR(pg_catalog.->>) 1) OPERATOR(pg_catalog.<>) '') THEN 0
             ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
        END;
 
@@ -323,7 +436,8 @@ SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r1')::pg_catalog.jsonb) AS r(v)
               JOIN public.tokens AS a
-                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id" AND a."entity_id"::pg_catalog.text <> '') THEN 0
+                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id"
+               AND a."entity_id"::pg_catalog.text <> '') THEN 0
             ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
        END;
 
@@ -334,7 +448,8 @@ SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r2')::pg_catalog.jsonb) AS r(v)
               JOIN public.relationships AS a
-                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id" AND a."entity_id"::pg_catalog.text <> '') THEN 0
+                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id"
+               AND a."entity_id"::pg_catalog.text <> '') THEN 0
             ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
        END;
 

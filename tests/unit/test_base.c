@@ -392,6 +392,8 @@ START_TEST(embedded_files_are_found_by_path)
 }
 END_TEST
 
+#define LAST_OF_COUNTED "                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)\n"
+
 START_TEST(templates_fill_their_slots)
 {
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
@@ -399,21 +401,43 @@ START_TEST(templates_fill_their_slots)
                      "WITH gone AS (\n    DELETE FROM a\n    RETURNING 1\n)\n"
                      "SELECT pg_catalog.count(*),\n"
                      "       pg_catalog.set_config('pgsweep.n7',\n"
-                     "                             (n OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)\n"
+                     "                             (n\n" LAST_OF_COUNTED
                      "  FROM gone");
     /* A line with a slot that has no value is left out. */
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
                                    TEMPLATE_SLOTS({"rows", "SELECT"}, {"node", NULL}, {"number", NULL})),
-                     "WITH gone AS (\n    SELECT\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
+                     "WITH gone AS (\n    SELECT\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
     /* Spaces in front of a line would change a text or a name: then no line is indented. */
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
                                    TEMPLATE_SLOTS({"rows", "SELECT 'a\nb'\nFROM x"}, {"node", NULL}, {"number", NULL})),
-                     "WITH gone AS (\n    SELECT 'a\nb'\nFROM x\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
+                     "WITH gone AS (\n    SELECT 'a\nb'\nFROM x\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
                                    TEMPLATE_SLOTS({"rows", "SELECT $1, 'it''s'\nFROM x"}, {"node", NULL}, {"number", NULL})),
-                     "WITH gone AS (\n    SELECT $1, 'it''s'\n    FROM x\n)\nSELECT pg_catalog.count(*),\n  FROM gone");
+                     "WITH gone AS (\n    SELECT $1, 'it''s'\n    FROM x\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
     ck_assert_str_eq(template_why(ctx, "sql/runs.sql", "counted"),
                      "Counts the rows of one step, and adds them to the number of its table in this transaction.");
+}
+END_TEST
+
+START_TEST(templates_align_conditions)
+{
+    const char *conditions = "EXISTS (\n    SELECT FROM b)\nAND c";
+    ck_assert_str_eq(template_fill(ctx, "sql/reach.sql", "exists",
+                                   TEMPLATE_SLOTS({"table", "x"}, {"alias", "y"}, {"conditions", conditions})),
+                     "EXISTS (\n"
+                     "    SELECT FROM x AS y\n"
+                     "     WHERE EXISTS (\n"
+                     "           SELECT FROM b)\n"
+                     "       AND c)");
+    /* Not where the slot stands behind another word. */
+    ck_assert_str_eq(template_fill(ctx, "sql/reach.sql", "select",
+                                   TEMPLATE_SLOTS({"columns", "a,\nb"}, {"table", "x"}, {"alias", "y"},
+                                                  {"conditions", "p\nAND q"})),
+                     "SELECT a,\n"
+                     "       b\n"
+                     "  FROM x AS y\n"
+                     " WHERE p\n"
+                     "   AND q");
 }
 END_TEST
 
@@ -465,6 +489,7 @@ static Suite *base_suite(void)
     tcase_add_test(tests, arrays_grow_zeroed_and_owned);
     tcase_add_test(tests, embedded_files_are_found_by_path);
     tcase_add_test(tests, templates_fill_their_slots);
+    tcase_add_test(tests, templates_align_conditions);
     suite_add_tcase(suite, tests);
     /* Without the fixture: what it allocated would be reported as a leak of the early exit. */
     TCase *ends = tcase_create("ends");

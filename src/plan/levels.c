@@ -1,0 +1,138 @@
+/* Tables whose rows refer to rows of the same table: conditions that follow these references over any number of rows. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+
+static const char file[] = "sql/reach.sql";
+
+static bool is_listed(const char *const *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* ", alias.column": those that are not in the list yet, which grows. */
+static void append_new(PQExpBuffer out, const char *alias, const char ***list, size_t *count, const char *const *columns,
+                       size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (is_listed(*list, *count, columns[i]))
+            continue;
+        appendPQExpBuffer(out, "%s%s.%s", *count ? ", " : "", alias, columns[i]);
+        (*list)[mem_grow(NULL, list, count)] = columns[i];
+    }
+}
+
+void reach_append_level(PQExpBuffer out, const char *alias, const struct plan_node *node, const struct plan_edge *edges,
+                        size_t n)
+{
+    const char **list = NULL;
+    size_t count = 0;
+    for (size_t k = 0; k < node->key_count; k++)
+        append_new(out, alias, &list, &count, &node->key[k]->ident, 1);
+    for (size_t i = 0; i < n; i++)
+        if (edges[i].parent == node)
+            append_new(out, alias, &list, &count, edges[i].referred, edges[i].width);
+    talloc_free(list);
+}
+
+/* Where the row alias is, and what all its references compare. */
+static void append_referring(PQExpBuffer out, const char *alias, const struct plan_node *node)
+{
+    const char **list = NULL;
+    size_t count = 0;
+    append_new(out, alias, &list, &count, (const char *const[]){"tableoid"}, 1);
+    for (size_t i = 0; i < node->edge_count; i++)
+        append_new(out, alias, &list, &count, node->edges[i].columns, node->edges[i].width);
+    talloc_free(list);
+}
+
+/* SELECT of columns FROM the table of the node AS row WHERE the conditions; destroys both buffers. */
+static void append_select(PQExpBuffer out, const struct plan_node *node, const char *row, PQExpBuffer columns,
+                          PQExpBuffer conditions)
+{
+    fragment_append(out, file, "select",
+                    TEMPLATE_SLOTS({"columns", columns->data}, {"table", node->table.ident}, {"alias", row},
+                                   {"conditions", conditions->data}));
+    destroyPQExpBuffer(columns);
+    destroyPQExpBuffer(conditions);
+}
+
+/* One level: the rows that the rows a of the query above, known, refer to (up), or those that refer to them; by an index
+ * each. Owned by ctx. */
+static char *next_level(const void *ctx, const struct plan_node *node, const char *known, const char *row, bool up)
+{
+    PQExpBuffer level = createPQExpBuffer();
+    for (size_t i = 0; i < node->edge_count; i++) {
+        const struct plan_edge *edge = &node->edges[i];
+        if (edge->parent != node)
+            continue;
+        PQExpBuffer columns = createPQExpBuffer();
+        PQExpBuffer match = createPQExpBuffer();
+        if (up)
+            append_referring(columns, row, node);
+        else
+            reach_append_level(columns, row, node, node->edges, node->edge_count);
+        reach_append_match_set(match, edge, up ? "a" : row, up ? row : "a", "a");
+        appendPQExpBufferStr(level, level->len > 0 ? "\nUNION ALL\n" : "");
+        append_select(level, node, row, columns, match);
+    }
+    return template_fill(ctx, file, "next_level",
+                         TEMPLATE_SLOTS({"row", row}, {"known", known}, {"level", buffer_take(ctx, level)}));
+}
+
+/* The first rows of those that reach_append_down finds; owned by ctx. */
+static char *first_rows(const void *ctx, const struct plan *plan, const struct plan_node *node, const char *row,
+                        enum leaf leaf)
+{
+    PQExpBuffer first = createPQExpBuffer();
+    for (size_t i = 0; i < node->edge_count; i++) {
+        if (node->edges[i].parent == node)
+            continue;
+        PQExpBuffer columns = createPQExpBuffer();
+        PQExpBuffer conditions = createPQExpBuffer();
+        reach_append_level(columns, row, node, node->edges, node->edge_count);
+        reach_append_edge(conditions, plan, &node->edges[i], row, leaf);
+        appendPQExpBufferStr(first, first->len > 0 ? "\nUNION\n" : "");
+        append_select(first, node, row, columns, conditions);
+    }
+    return buffer_take(ctx, first);
+}
+
+void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                       enum leaf leaf)
+{
+    void *ctx = talloc_new(NULL);
+    char *known = mem_printf(ctx, "r%d", node->index);
+    char *row = mem_printf(ctx, "c%d", node->index);
+    PQExpBuffer key = createPQExpBuffer();
+    PQExpBuffer columns = createPQExpBuffer();
+    reach_append_key(key, alias, node->key, node->key_count);
+    reach_append_columns(columns, known, node->key, node->key_count);
+    fragment_append(out, file, leaf_is_in_hand(leaf) && node->key_count == 1 ? "down_in_array" : "down",
+                    TEMPLATE_SLOTS({"key", buffer_take(ctx, key)}, {"known", known},
+                                   {"first", first_rows(ctx, plan, node, row, leaf)},
+                                   {"next_level", next_level(ctx, node, known, row, false)},
+                                   {"columns", buffer_take(ctx, columns)}));
+    talloc_free(ctx);
+}
+
+void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
+                     enum leaf leaf)
+{
+    void *ctx = talloc_new(NULL);
+    char *known = mem_printf(ctx, "r%d", node->index);
+    char *row = mem_printf(ctx, "c%d", node->index);
+    PQExpBuffer columns = createPQExpBuffer();
+    PQExpBuffer conditions = createPQExpBuffer();
+    append_referring(columns, alias, node);
+    reach_append_edges(conditions, plan, node, row, leaf);
+    fragment_append(out, file, "up",
+                    TEMPLATE_SLOTS({"known", known}, {"columns", buffer_take(ctx, columns)},
+                                   {"next_level", next_level(ctx, node, known, row, true)}, {"row", row},
+                                   {"conditions", buffer_take(ctx, conditions)}));
+    talloc_free(ctx);
+}

@@ -1,0 +1,36 @@
+-- Working directories: which of the queued ones are due, and which a row that stays still names.
+
+--- due
+-- The next directories that are due. $1: policy or NULL, $2: the last id seen, $3: how many.
+SELECT q.id, q.value, coalesce(q.root, '')
+  FROM pgsweep.object_queue AS q
+ WHERE q.kind OPERATOR(pg_catalog.=) 'directory'
+   AND q.state OPERATOR(pg_catalog.=) 'queued'
+   AND q.next_attempt OPERATOR(pg_catalog.<=) pg_catalog.now()
+   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
+   AND q.id OPERATOR(pg_catalog.>) $2::pg_catalog.int8
+ ORDER BY q.id
+ LIMIT $3::pg_catalog.int8
+
+--- still_named
+-- Those of the names that a column has, as text. $1: the names, as an array.
+SELECT DISTINCT {column}::pg_catalog.text
+  FROM {table}
+ WHERE {column}{cast} OPERATOR(pg_catalog.=) ANY ({names})
+
+--- texts
+-- The names, for a column that is compared as text.
+$1::pg_catalog.text[]
+
+--- integers
+-- The names that are integers, as such, so that the index of the column is used; NULL for the others.
+ARRAY(SELECT CASE WHEN v OPERATOR(pg_catalog.~) '^-?[0-9]{1,19}$' THEN
+                  CASE WHEN v::pg_catalog.numeric OPERATOR(pg_catalog.>=) (-9223372036854775808)
+                        AND v::pg_catalog.numeric OPERATOR(pg_catalog.<=) 9223372036854775807
+                       THEN v::pg_catalog.int8 END END
+        FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)
+
+--- uuids
+-- The names that are UUIDs, as such; NULL for the others.
+ARRAY(SELECT CASE WHEN v OPERATOR(pg_catalog.~*) '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN v::pg_catalog.uuid END
+        FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)

@@ -1,0 +1,46 @@
+-- The state schema as a whole: running the script that creates it (state.sql), granting its use, and checking it.
+
+--- init
+-- Runs the script in one transaction. Two of them at once would trip over each other's IF NOT EXISTS.
+BEGIN;
+SELECT pg_catalog.pg_advisory_xact_lock({lock});
+{script}
+COMMIT;
+
+--- grant
+-- Lets a role use the schema.
+GRANT USAGE ON SCHEMA pgsweep TO {role};
+GRANT SELECT ON pgsweep.state TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
+
+--- version
+-- The version of the schema.
+SELECT s.version
+  FROM pgsweep.state AS s
+
+--- schema
+-- Whether the schema is there, and whether this role may use it (NULL: it is not there).
+SELECT pg_catalog.to_regnamespace('pgsweep') IS NOT NULL AS present,
+       CASE WHEN pg_catalog.to_regnamespace('pgsweep') IS NOT NULL
+            THEN pg_catalog.has_schema_privilege('pgsweep', 'USAGE') END AS usable
+
+--- tables
+-- Whether this role may use the tables; no row: some are missing.
+SELECT pg_catalog.has_table_privilege('pgsweep.state', 'SELECT')
+   AND pg_catalog.has_table_privilege('pgsweep.runs', 'SELECT')
+   AND pg_catalog.has_table_privilege('pgsweep.runs', 'INSERT')
+   AND pg_catalog.has_table_privilege('pgsweep.runs', 'UPDATE')
+   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'INSERT')
+   AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'DELETE')
+   AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')
+   AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')
+   -- Not there before version 2, which is for the check of the version to say.
+   AND coalesce(pg_catalog.has_table_privilege(s.oid, 'INSERT')
+                AND pg_catalog.has_table_privilege(s.oid, 'SELECT')
+                AND pg_catalog.has_table_privilege(s.oid, 'DELETE'), true)
+  FROM (SELECT pg_catalog.to_regclass('pgsweep.spared')::pg_catalog.oid AS oid
+         WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL
+           AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL
+           AND pg_catalog.to_regclass('pgsweep.object_queue') IS NOT NULL
+           AND pg_catalog.to_regclass('pgsweep.object_sources') IS NOT NULL
+           AND pg_catalog.to_regclass('pgsweep.dead_letters') IS NOT NULL) AS s

@@ -1,0 +1,83 @@
+-- Conditions that say which rows go with others: src/plan/reach.c and orphans.c put them together. What stands for
+-- conditions is a list of them, one per line, and each further line starts with AND.
+
+--- exists
+-- Some row of the table meets the conditions.
+EXISTS (
+    SELECT FROM {table} AS {alias}
+     WHERE {conditions})
+
+--- exists_row_by_row
+-- The same, looked up for single rows: OFFSET 0 keeps PostgreSQL from making one join of all rows.
+EXISTS (
+    SELECT FROM {table} AS {alias}
+     WHERE {conditions}
+    OFFSET 0)
+
+--- in_array
+-- The column has a value of these rows. PostgreSQL makes the array once for the statement and takes it to an index.
+{column} OPERATOR(pg_catalog.=) ANY (ARRAY(
+    SELECT {value}
+      FROM {table} AS {alias}
+     WHERE {conditions}))
+
+--- in_rows
+-- The columns have the values of one of these rows.
+{columns} IN (
+    SELECT {values}
+      FROM {table} AS {alias}
+     WHERE {conditions})
+
+--- select
+-- Columns of the rows that meet the conditions.
+SELECT {columns}
+  FROM {table} AS {alias}
+ WHERE {conditions}
+
+--- next_level
+-- The rows that those found before refer to, or that refer to them: level by level, each by its index.
+SELECT {row}.*
+  FROM {known} AS a
+ CROSS JOIN LATERAL (
+       {level}
+       OFFSET 0) AS {row}
+
+--- down_in_array
+-- The row is one of the first ones, or refers to one of them over other rows of its table.
+{key} = ANY (ARRAY(
+    WITH RECURSIVE {known} AS (
+        {first}
+        UNION
+        {next_level}
+    )
+    SELECT {columns}
+      FROM {known}))
+
+--- down
+-- The same with a key of several columns, or in a prediction.
+{key} IN (
+    WITH RECURSIVE {known} AS (
+        {first}
+        UNION
+        {next_level}
+    )
+    SELECT {columns}
+      FROM {known})
+
+--- up
+-- The row, or one that it refers to over other rows of its table, meets the conditions.
+EXISTS (
+    WITH RECURSIVE {known} AS (
+        SELECT {columns}
+        UNION
+        {next_level}
+    )
+    SELECT FROM {known} AS {row}
+     WHERE {conditions})
+
+--- keys
+-- The columns of the key have the values of one of the rows in hand.
+{columns} IN (
+    SELECT *
+      FROM ROWS FROM (
+           {arrays}) AS k)
