@@ -316,8 +316,9 @@ static void explain_refusal(const struct report *report, struct error *err)
         return;
     for (size_t i = 0; report->deleted && i < report->plan->node_count; i++)
         deleted += report->deleted[i];
-    error_hint(err, "%s%s%s", deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.", err->hint ? " " : "",
-               err->hint ? err->hint : "");
+    /* Not into the hint, which is there to be pasted. */
+    error_detail(err, "%s%s%s", err->detail ? err->detail : "", err->detail ? "\n" : "",
+                 deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.");
 }
 
 int command_sweep(const struct cli_options *options, struct error *err)

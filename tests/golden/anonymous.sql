@@ -16,17 +16,6 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                                    AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -88,17 +77,6 @@ WITH RECURSIVE old_0_user AS MATERIALIZED (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                                    AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -141,17 +119,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
    AND (t.is_anonymous)
    AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -170,17 +137,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
    AND (t.is_anonymous)
    AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
                AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (t."created_at", t."id") > ($2::timestamp without time zone, $3::text)
    AND t."created_at" >= $2::timestamp without time zone
  ORDER BY t."created_at", t."id"
@@ -214,18 +170,7 @@ SELECT t."id"::pg_catalog.text
    AND t."created_at" < $1::timestamp without time zone
    AND (t.is_anonymous)
    AND (EXISTS (SELECT FROM session s WHERE s.user_id = t.id
-               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE;
+               AND coalesce(greatest(s.created_at, s.updated_at), 'infinity') >= '2020-01-01 00:00:00'::pg_catalog.timestamp)) IS FALSE;
 
 -- work_0_change (each chunk)
 -- public.account: Deletes or changes dependent rows.
@@ -262,7 +207,8 @@ UPDATE pgsweep.runs AS r
 
 -- check_plan (each chunk)
 -- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
--- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has
+-- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
@@ -291,7 +237,14 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
-                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND NOT EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) 'anonymous'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
             ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
        END;
 

@@ -16,17 +16,6 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -76,17 +65,6 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -137,17 +115,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
    AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (SELECT true
           FROM pgsweep.spared AS s
          WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
@@ -169,17 +136,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
    AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (SELECT true
           FROM pgsweep.spared AS s
          WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
@@ -208,17 +164,6 @@ SELECT t."id"::pg_catalog.text
  WHERE t."id" = ANY ($2::bigint[])
    AND t."created_at" < $1::timestamp with time zone
    AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (SELECT true
           FROM pgsweep.spared AS s
          WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
@@ -254,7 +199,8 @@ UPDATE pgsweep.runs AS r
 
 -- check_plan (each chunk)
 -- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
--- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has
+-- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
@@ -283,7 +229,14 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
-                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND NOT EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) 'freed'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
             ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
        END;
 

@@ -20,17 +20,6 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
                       WHEN (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
                             'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
                             'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -85,17 +74,6 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
                       WHEN (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
                             'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
                             'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out')) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -137,17 +115,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
    AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
             'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
             'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -166,17 +133,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
    AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
             'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
             'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
    AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
@@ -212,7 +168,8 @@ UPDATE pgsweep.runs AS r
 
 -- check_plan (each chunk)
 -- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
--- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has
+-- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
@@ -241,7 +198,14 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
-                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND NOT EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) 'jobs'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
             ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
        END;
 

@@ -7,38 +7,15 @@
 -- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
 -- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
 -- $1 cutoff
-WITH RECURSIVE old_0_items AS MATERIALIZED (
-    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
-           pgsweep_g.pgsweep_guard,
-           NULL::pg_catalog.text AS pgsweep_label
+WITH RECURSIVE going_0_items AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
       FROM "public"."items" AS t
-     CROSS JOIN LATERAL (
-           SELECT CASE
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
-                      ELSE 0
-                  END AS pgsweep_guard
-           OFFSET 0) AS pgsweep_g
      WHERE t."created_at" < $1::timestamp with time zone
     UNION ALL
-    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
        FROM "public"."items" AS t
       WHERE (SELECT false)
-      LIMIT 3000)
-),
-going_0_items AS MATERIALIZED (
-    SELECT b.*
-      FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
+      LIMIT 1000)
 ),
 going_1_parts AS MATERIALIZED (
     SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row
@@ -49,11 +26,6 @@ going_1_parts AS MATERIALIZED (
 )
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
-       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
-         FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
-        GROUP BY 2, 4
-       UNION ALL
        SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
          FROM going_0_items AS b
        UNION ALL
@@ -63,53 +35,11 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the candidates where nothing spares any.
 -- $1 cutoff
-WITH RECURSIVE old_0_items AS MATERIALIZED (
-    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
-           pgsweep_g.pgsweep_guard,
-           NULL::pg_catalog.text AS pgsweep_label
-      FROM "public"."items" AS t
-     CROSS JOIN LATERAL (
-           SELECT CASE
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 1
-                      ELSE 0
-                  END AS pgsweep_guard
-           OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
-    UNION ALL
-    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
-       FROM "public"."items" AS t
-      WHERE (SELECT false)
-      LIMIT 3000)
-),
-going_0_items AS MATERIALIZED (
-    SELECT b.*
-      FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
-)
-SELECT c.kind, c.number, c.use, c.label, c.rows
-  FROM (
-       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
-         FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
-        GROUP BY 2, 4
-       UNION ALL
-       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
-         FROM going_0_items AS b
-       ) AS c
- ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+SELECT pg_catalog.count(*)
+  FROM "public"."items" AS t
+ WHERE t."created_at" < $1::timestamp with time zone;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -122,17 +52,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -148,17 +67,6 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
  WHERE t."created_at" < $1::timestamp with time zone
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
    AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."id"
@@ -244,7 +152,8 @@ UPDATE pgsweep.runs AS r
 
 -- check_plan (each chunk)
 -- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
--- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has
+-- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
@@ -273,7 +182,14 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
-                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND NOT EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) 'objects'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
             ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
        END;
 

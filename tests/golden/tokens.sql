@@ -15,17 +15,6 @@ WITH RECURSIVE old_0_tokens AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -155,17 +144,6 @@ WITH RECURSIVE old_0_tokens AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT CASE
                       WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
-                      WHEN (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                                     WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                                       AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                       AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-                            AND (SELECT true
-                                   FROM pgsweep.dead_letters AS l
-                                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                                    AND l.kind OPERATOR(pg_catalog.=) 'row'
-                                    AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                                        pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS NOT FALSE THEN 2
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
@@ -205,17 +183,6 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
   FROM "public"."tokens" AS t
  WHERE t."created_at" < $1::timestamp with time zone
    AND NOT (t.submitted_at IS NOT NULL)
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
  ORDER BY t."created_at", t."token"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -232,17 +199,6 @@ SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
   FROM "public"."tokens" AS t
  WHERE t."created_at" < $1::timestamp with time zone
    AND NOT (t.submitted_at IS NOT NULL)
-   AND (EXISTS (SELECT FROM pgsweep.dead_letters AS l
-                 WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                   AND l.kind OPERATOR(pg_catalog.=) 'row'
-                   AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
-        AND (SELECT true
-               FROM pgsweep.dead_letters AS l
-              WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
-                AND l.kind OPERATOR(pg_catalog.=) 'row'
-                AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=)
-                    pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."token"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
-                AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])) IS NOT NULL) IS FALSE
    AND (t."created_at", t."token") > ($2::timestamp with time zone, $3::text)
    AND t."created_at" >= $2::timestamp with time zone
  ORDER BY t."created_at", t."token"
@@ -470,7 +426,8 @@ UPDATE pgsweep.runs AS r
 
 -- check_plan (each chunk)
 -- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
--- made. The transaction has locked the tables by now, so none can be added before it ends.
+-- made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has
+-- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
@@ -499,7 +456,14 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
-                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text THEN 0
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND NOT EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) 'tokens'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
             ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
        END;
 

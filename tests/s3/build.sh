@@ -5,4 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 make -s -f tests/s3/driver.mk "BUILD=$BUILD" "$BUILD/s3/store_driver" >&2
-echo "$PWD/$BUILD/s3/store_driver"
+case $BUILD in
+/*) echo "$BUILD/s3/store_driver" ;;
+*) echo "$PWD/$BUILD/s3/store_driver" ;;
+esac

@@ -125,7 +125,7 @@ START_TEST(live_run_is_told_as_a_summary)
     char *text = told(report, REPORT_TEXT);
     ck_says(text, "eligible 1,000, deleted 990, errors 1, in 0 ms");
     ck_says(text, "spared when they were locked: 2");
-    ck_says(text, "left: 3 rows");
+    ck_says(text, "left because other sessions keep them locked: 3 rows");
     ck_says(text, "stopped at max_rows (990); 7 eligible rows are left");
     ck_says(text, "(23503)");
     ck_assert_ptr_null(strchr(text, '\x1b'));
