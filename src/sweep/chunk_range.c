@@ -124,6 +124,15 @@ static void explain(struct chunk *chunk, int failed, int commit)
         note_too_many(chunk);
 }
 
+/* A transaction that could not even begin ends with COMMIT, too: the server says no more than that there was none. */
+static bool has_committed(const struct db_step *steps, int commit)
+{
+    for (int i = 0; i < commit; i++)
+        if (!steps[i].rows)
+            return false;
+    return db_committed(&steps[commit]);
+}
+
 /* Sends what ends in COMMIT and perhaps a look-up (commit: the COMMIT's place). The chunk stands once its
  * COMMIT is confirmed, whatever became of the look-up behind it. */
 static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int count, int commit,
@@ -132,7 +141,7 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
     int failed = 0;
     chunk->commit_sent = true;
     bool ok = effects_batch(sweep->effects, chunk->ctx, steps, count, &failed, &chunk->error);
-    if (!db_committed(&steps[commit])) {
+    if (!has_committed(steps, commit)) {
         chunk->commit_sent = db_is_lost(sweep->db);
         if (ok) {
             error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[commit].tag);

@@ -302,9 +302,10 @@ class Connection:
             self.hang()
         else:
             if rule.action == "fatal":
-                # What was asked before it is answered first; what no Sync has followed yet, the server keeps back.
+                # What was asked before it is answered first; without a Flush the server keeps it back until the Sync.
+                self.server.sendall(message(b"H", b""))
                 end = time.monotonic() + 60
-                while time.monotonic() < end and any(p.kind in ("S", "Q", "F") for p in list(self.pending)):
+                while time.monotonic() < end and self.pending:
                     time.sleep(0.005)
                 with self.lock:
                     self.client.sendall(error_response("FATAL", rule.sqlstate, rule.message))
