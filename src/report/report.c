@@ -69,7 +69,7 @@ void report_add_failure(struct report *report, const char *key, const struct err
     memcpy(failure->sqlstate, err->sqlstate, sizeof failure->sqlstate);
 }
 
-static void remark(struct report *report, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void remark(struct report *report, const char *format, va_list args)
 {
     char *text = mem_check(talloc_vasprintf(report, format, args));
     for (size_t i = 0; i < report->remark_count; i++)
