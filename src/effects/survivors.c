@@ -102,7 +102,7 @@ static void prepare(struct look *look, struct queue_item **items, size_t count)
             keys[k] = spellings[s];
             k = mem_grow(scratch, &wanted, &n);
             wanted[k] = spellings[s];
-            for (int escape = 0; escape <= !is_ascii(spellings[s]); escape++) {
+            for (int escape = 0; escape < (is_ascii(spellings[s]) ? 1 : 2); escape++) {
                 k = mem_grow(scratch, &wanted, &n);
                 wanted[k] = plain_form(scratch, spellings[s], escape);
             }

@@ -30,7 +30,8 @@ char *condition_indented(const void *ctx, const char *condition, size_t column)
 void alternatives_add(struct alternatives *alternatives, PQExpBuffer one)
 {
     char *text = buffer_take(alternatives->ctx, one);
-    alternatives->list[mem_grow(alternatives->ctx, &alternatives->list, &alternatives->count)] = text;
+    size_t i = mem_grow(alternatives->ctx, &alternatives->list, &alternatives->count);
+    alternatives->list[i] = text;
 }
 
 bool alternatives_append(PQExpBuffer out, const struct alternatives *alternatives)

@@ -22,7 +22,8 @@ static void append_new(PQExpBuffer out, const char *alias, const char ***list, s
         if (is_listed(*list, *count, columns[i]))
             continue;
         appendPQExpBuffer(out, "%s%s.%s", *count ? ", " : "", alias, columns[i]);
-        (*list)[mem_grow(NULL, list, count)] = columns[i];
+        size_t k = mem_grow(NULL, list, count);
+        (*list)[k] = columns[i];
     }
 }
 

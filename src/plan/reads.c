@@ -11,15 +11,12 @@ static const char CONDITIONS[] = "sql/conditions.sql";
 /* All texts of what EXPLAIN shows, a line for each. */
 static void collect_texts(PQExpBuffer out, json_t *shown)
 {
-    const char *key;
-    size_t i;
-    json_t *value;
     if (json_is_string(shown))
         appendPQExpBuffer(out, "%s\n", json_string_value(shown));
-    json_array_foreach(shown, i, value)
-        collect_texts(out, value);
-    json_object_foreach(shown, key, value)
-        collect_texts(out, value);
+    for (size_t i = 0; i < json_array_size(shown); i++)
+        collect_texts(out, json_array_get(shown, i));
+    for (void *i = json_object_iter(shown); i; i = json_object_iter_next(shown, i))
+        collect_texts(out, json_object_iter_value(i));
 }
 
 /* In the transaction that db_rollback ends: the EXPLAIN, then the tables. False when PostgreSQL could not tell. */

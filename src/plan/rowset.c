@@ -31,8 +31,10 @@ static void add_names(const struct rowset *set, struct names *names, const char 
         bool known = false;
         for (size_t j = 0; j < names->count && !known; j++)
             known = strcmp(names->list[j], columns[i]) == 0;
-        if (!known)
-            names->list[mem_grow(set->ctx, &names->list, &names->count)] = columns[i];
+        if (known)
+            continue;
+        size_t k = mem_grow(set->ctx, &names->list, &names->count);
+        names->list[k] = columns[i];
     }
 }
 
