@@ -60,9 +60,9 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name, cons
 /* Something could keep the rows without an error: fails if any is left. */
 static void add_look_left(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
 {
-    PQExpBuffer rows = createPQExpBuffer();
     if (!node->obstacle)
         return;
+    PQExpBuffer rows = createPQExpBuffer();
     plan_append_reached(rows, sweep->plan, node, edge);
     char *text = buffer_take(sweep->report, rows);
     struct work_step *step = work_step(sweep, "look_left", node,
