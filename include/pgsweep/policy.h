@@ -54,6 +54,12 @@ enum policy_unlisted {
 };
 extern const char *const policy_unlisted_names[];
 
+enum policy_triggers {
+    TRIGGERS_REFUSE, /* triggers and rules of roles other than superusers and the running one stop a live run */
+    TRIGGERS_ALLOW,
+};
+extern const char *const policy_triggers_names[];
+
 struct policy_guard {
     const char *name;
     struct setting unless; /* SQL: the candidate is spared unless this is false */
@@ -127,6 +133,9 @@ struct policy {
     size_t dependent_count;
     enum policy_unlisted unlisted;
     enum policy_transaction transaction;
+    enum policy_triggers triggers;
+    struct setting *search_path; /* the schemas in which names are looked up, after pg_catalog; none: the session's own */
+    size_t search_path_count;
     struct setting directory;      /* the column that names a row's working directory; NULL: none */
     struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
     /* KIND_FILES */
@@ -173,11 +182,14 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
 bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
                   size_t length, struct policy **policy, struct error *err);
 
-/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause, count_timeout; origin is where
- * it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
+/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause, count_timeout, triggers,
+ * search_path (names with commas between them); origin is where it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
  * do not have. */
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err);
+
+/* The environment variable that overrides the key of the policy (PGSWEEP_JOBS_RETAIN), owned by ctx. */
+char *policy_variable(const void *ctx, const struct policy *policy, const char *key);
 
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
 bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,

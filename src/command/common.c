@@ -35,6 +35,7 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"max_failed", options->max_failed, "option --max-failed"},
         {"pause", options->pause, "option --pause"},
         {"count_timeout", options->count_timeout, "option --count-timeout"},
+        {"triggers", options->allow_triggers ? "allow" : NULL, "option --allow-triggers"},
     };
     if (!policy_load(ctx, options->policy, options->policy_dir, policy, err))
         return false;

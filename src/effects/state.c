@@ -4,18 +4,23 @@
 #include "internal.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan.h"
 #include "pgsweep/template.h"
 
 static const char INIT[] = "sql/init.sql";
+
+char *state_grants_sql(const void *ctx, struct db *db, const char *role)
+{
+    char *quoted = db_quote_ident(db, ctx, role);
+    return template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted}));
+}
 
 char *state_init_sql(const void *ctx, struct db *db, const char *role)
 {
     PQExpBuffer sql = createPQExpBuffer();
     appendPQExpBufferStr(sql, embedded_text("sql/state.sql"));
-    if (role) {
-        char *quoted = db_quote_ident(db, ctx, role);
-        appendPQExpBuffer(sql, "\n%s;\n", template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted})));
-    }
+    if (role)
+        appendPQExpBuffer(sql, "\n%s;\n", state_grants_sql(ctx, db, role));
     return buffer_take(ctx, sql);
 }
 
@@ -37,11 +42,12 @@ bool state_init(struct db *db, const char *role, struct error *err)
 {
     void *scratch = talloc_new(db);
     char *lock = mem_printf(scratch, "%lld", (long long)run_lock_key("init"));
-    char *sql = template_fill(scratch, INIT, "init",
-                              TEMPLATE_SLOTS({"lock", lock}, {"script", state_init_sql(scratch, db, role)}));
-    bool ok = db_script(db, sql, err);
-    if (!ok) {
+    char *begin = template_fill(scratch, INIT, "begin", TEMPLATE_SLOTS({"lock", lock}));
+    char *script = template_fill(scratch, INIT, "init", TEMPLATE_SLOTS({"script", state_init_sql(scratch, db, role)}));
+    bool ok = db_script(db, begin, err) && trust_check_state(db, err) && db_script(db, script, err);
+    if (!ok)
         db_rollback(db);
+    if (!ok && err->code != SWEEP_REFUSED) {
         error_prefix(err, "the state schema could not be created");
         if (strcmp(err->sqlstate, "42501") == 0) {
             char *quoted = db_quote_ident(db, scratch, db_user(db));
@@ -81,11 +87,14 @@ bool state_check(struct db *db, struct error *err)
 {
     void *scratch = talloc_new(db);
     struct db_rows *rows;
-    bool ok = db_query(db, scratch, template_fill(scratch, INIT, "schema", NULL), 0, NULL, &rows, err);
+    char *schema = template_fill(scratch, INIT, "schema", TEMPLATE_SLOTS({"untrusted", trust_state_sql(scratch)}));
+    bool ok = db_query(db, scratch, schema, 0, NULL, &rows, err);
     if (ok && !db_rows_bool(rows, 0, 0))
         ok = no_state(db, err);
     else if (ok && !db_rows_bool(rows, 0, 1))
         ok = not_granted(db, err);
+    else if (ok && db_rows_bool(rows, 0, 2))
+        ok = trust_check_state(db, err);
     ok = ok && db_query(db, scratch, template_fill(scratch, INIT, "tables", NULL), 0, NULL, &rows, err);
     if (ok && db_rows_count(rows) == 0)
         ok = no_state(db, err);

@@ -22,6 +22,7 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
         column->base_type = (unsigned)db_rows_int(range.rows, row, 4);
         column->key_position = (int)db_rows_int(range.rows, row, 5);
         column->object_shape = db_rows_get(range.rows, row, 6);
+        column->may_update = db_rows_bool(range.rows, row, 7);
     }
     return true;
 }

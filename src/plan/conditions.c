@@ -130,10 +130,13 @@ static bool build_letters(struct plan *plan, struct db *db, struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {plan->policy->name};
-    if (!db_query(db, plan, template_fill(plan, CONDITIONS, "letters_readable", NULL), 0, NULL, &rows, err))
+    char *readable = template_fill(plan, CONDITIONS, "letters_readable", TEMPLATE_SLOTS({"untrusted", trust_state_sql(plan)}));
+    if (!db_query(db, plan, readable, 0, NULL, &rows, err))
         return false;
     if (!db_rows_bool(rows, 0, 0))
         return true; /* a live run ends here by itself, with what to do about it */
+    if (db_rows_bool(rows, 0, 1) && !trust_check_state(db, err))
+        return false;
     if (!db_query(db, plan, template_fill(plan, CONDITIONS, "letters_any", NULL), 1, params, &rows, err))
         return false;
     plan->obeys_letters = db_rows_bool(rows, 0, 0);

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
 const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep",
                                           "delete_orphans", "ignore", NULL};
 const char *const policy_transaction_names[] = {"chunk", "row", NULL};
 const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
+const char *const policy_triggers_names[] = {"refuse", "allow", NULL};
 
 const char *const policy_kind_names[] = {"rows", "files", NULL};
 const char *const policy_in_use_names[] = {"keep", "delete", NULL};
@@ -118,6 +120,9 @@ static const struct field row_fields[] = {
     {.key = "unlisted", .kind = FIELD_WORD, AT(policy, unlisted), .words = policy_unlisted_names},
     {.key = "transaction", .kind = FIELD_WORD, AT(policy, transaction),
      .words = policy_transaction_names},
+    {.key = "triggers", .kind = FIELD_WORD, AT(policy, triggers), .words = policy_triggers_names},
+    {.key = "search_path", .kind = FIELD_NAMES, AT(policy, search_path),
+     .count_offset = offsetof(struct policy, search_path_count)},
     {.key = "files", .kind = FIELD_GROUP, .fields = directory_fields},
     CHUNK_FIELD,
     LIMITS_FIELD(limit_fields),
@@ -163,6 +168,19 @@ static const struct field *find_in(const struct field *fields, const char *key)
 const struct field *field_find(enum policy_kind kind, const char *key)
 {
     return find_in(policy_fields_of(kind), key);
+}
+
+bool field_word(const void *ctx, const struct field *field, const struct setting *value, int *word, struct error *err)
+{
+    char *list = mem_strdup(ctx, "");
+    for (int i = 0; field->words[i]; i++) {
+        if (strcmp(value->value, field->words[i]) == 0) {
+            *word = i;
+            return true;
+        }
+        list = talloc_asprintf_append(list, "%s%s", i ? ", " : "", field->words[i]);
+    }
+    return error_set(err, SWEEP_USAGE, "%s: %s must be one of %s, not \"%s\"", value->origin, field->key, list, value->value);
 }
 
 static bool is_share(const char *text)

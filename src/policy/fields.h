@@ -41,6 +41,9 @@ const struct field *policy_fields_of(enum policy_kind kind);
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
 
+/* The number of the value among the words of a FIELD_WORD. */
+bool field_word(const void *ctx, const struct field *field, const struct setting *value, int *word, struct error *err);
+
 /* The field of that kind of policy, or of its groups, that is called key; NULL when there is none. */
 const struct field *field_find(enum policy_kind kind, const char *key);
 

@@ -88,6 +88,51 @@ struct setting policy_temp_dir(void)
     return (struct setting){POLICY_TEMP_DIR, "the default"};
 }
 
+static bool override_word(struct policy *policy, const struct field *field, const struct setting *setting,
+                          struct error *err)
+{
+    int word;
+    if (!field_word(policy, field, setting, &word, err))
+        return false;
+    *(int *)(void *)((char *)policy + field->offset) = word;
+    return true;
+}
+
+/* Where the name ends that begins at p: at a comma outside of double quotes. */
+static const char *name_end(const char *p)
+{
+    bool quoted = false;
+    for (; *p && (quoted || *p != ','); p++)
+        quoted = quoted != (*p == '"');
+    return p;
+}
+
+/* "app, public" as a list of names. */
+static bool override_names(struct policy *policy, const struct field *field, const struct setting *setting,
+                           struct error *err)
+{
+    struct setting *names = NULL;
+    size_t count = 0;
+    for (const char *p = setting->value;; p++) {
+        p += strspn(p, " \t\n");
+        const char *end = name_end(p);
+        size_t length = (size_t)(end - p);
+        while (length > 0 && isspace((unsigned char)p[length - 1]))
+            length--;
+        if (length == 0)
+            return error_set(err, SWEEP_USAGE, "%s: %s must be names with commas between them, not \"%s\"", setting->origin,
+                             field->key, setting->value);
+        size_t i = mem_grow(policy, &names, &count);
+        names[i] = (struct setting){mem_printf(policy, "%.*s", (int)length, p), setting->origin};
+        p = end;
+        if (!*p)
+            break;
+    }
+    *(struct setting **)(void *)((char *)policy + field->offset) = names;
+    *(size_t *)(void *)((char *)policy + field->count_offset) = count;
+    return true;
+}
+
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err)
 {
@@ -98,6 +143,10 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
     if (!field)
         return error_set(err, SWEEP_INTERNAL, "no policy key \"%s\"", key);
     struct setting setting = {mem_strdup(policy, value), mem_strdup(policy, origin)};
+    if (field->kind == FIELD_WORD)
+        return override_word(policy, field, &setting, err);
+    if (field->kind == FIELD_NAMES)
+        return override_names(policy, field, &setting, err);
     if (!field_check(policy, field, &setting, err))
         return false;
     *(struct setting *)(void *)((char *)policy + field->offset) = setting;
@@ -105,15 +154,21 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
 }
 
 /* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". */
+char *policy_variable(const void *ctx, const struct policy *policy, const char *key)
+{
+    char *variable = mem_printf(ctx, "PGSWEEP_%s_%s", policy->name, key);
+    for (char *p = variable; *p; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    return variable;
+}
+
 static bool from_environment(struct policy *policy, struct error *err)
 {
     static const char *const keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
-                                       "count_timeout"};
+                                       "count_timeout", "triggers", "search_path"};
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++) {
-        char *variable = mem_printf(policy, "PGSWEEP_%s_%s", policy->name, keys[i]);
-        for (char *p = variable; *p; p++)
-            *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+        char *variable = policy_variable(policy, policy, keys[i]);
         const char *value = getenv(variable);
         if (value)
             ok = policy_override(policy, keys[i], value,

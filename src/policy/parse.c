@@ -59,16 +59,8 @@ static bool read_flag(struct reader *r, const struct yaml_node *node, const char
 static bool read_word(struct reader *r, const struct yaml_node *node, const struct field *field,
                       int *value)
 {
-    char *list = mem_strdup(r->ctx, "");
-    for (int i = 0; field->words[i]; i++) {
-        if (node->text && strcmp(node->text, field->words[i]) == 0) {
-            *value = i;
-            return true;
-        }
-        list = talloc_asprintf_append(list, "%s%s", i ? ", " : "", field->words[i]);
-    }
-    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be one of %s, not \"%s\"", r->source,
-                     node->line, field->key, list, node->text ? node->text : "null");
+    const struct setting word = {node->text ? node->text : "null", origin(r, node->line)};
+    return field_word(r->ctx, field, &word, value, r->err);
 }
 
 static bool read_scalar(struct reader *r, const struct yaml_node *node, const struct field *field,

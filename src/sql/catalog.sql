@@ -13,7 +13,7 @@ SELECT u.name AS asked,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = c.oid) AS has_children,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_use_schema,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS may_select,
-       pg_catalog.has_table_privilege(c.oid, 'UPDATE') AS may_update,
+       pg_catalog.has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
        pg_catalog.has_table_privilege(c.oid, 'DELETE') AS may_delete
   FROM pg_catalog.unnest($1::pg_catalog.text[]) AS u(name)
   JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(u.name)
@@ -33,7 +33,8 @@ SELECT a.attrelid,
             WHEN t.typcategory = 'A'
              AND (SELECT e.typcategory = 'S' FROM pg_catalog.pg_type AS b JOIN pg_catalog.pg_type AS e ON e.oid = b.typelem
                    WHERE b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END) THEN 'list'
-       END AS object_shape
+       END AS object_shape,
+       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
   LEFT JOIN pg_catalog.pg_constraint AS k ON k.conrelid = a.attrelid AND k.contype = 'p'

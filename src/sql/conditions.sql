@@ -1,11 +1,14 @@
 -- What the plan asks about a policy's conditions, and the guards that it adds to them.
 
 --- letters_readable
--- A preview asks about dead letters only where it may read them: it needs no state schema.
+-- A preview asks about dead letters only where it may read them: it needs no state schema. Nothing in the schema is touched before
+-- it is known whose it is.
 SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsweep')::pg_catalog.oid, 'USAGE'), false)
        AND coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgsweep.dead_letters')::pg_catalog.oid,
                                                    'SELECT'), false)
-       AND pg_catalog.to_regprocedure('pgsweep.key_digest(text[])') IS NOT NULL
+       AND pg_catalog.to_regprocedure('pgsweep.key_digest(text[])') IS NOT NULL,
+       EXISTS (
+           {untrusted}) AS untrusted
 
 --- probe
 -- Is never run: the server says whether the condition fits the schema, and of which types its parameters are.

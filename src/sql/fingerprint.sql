@@ -1,5 +1,5 @@
 -- What a plan rests on in the catalog, in a few numbers: they change when somebody adds, changes or removes a foreign key
--- or another trigger, a rule, a partition, an index or an owner of one of its tables.
+-- or another trigger, the function of a trigger, a rule, a partition, an index or an owner of one of its tables.
 
 --- fingerprint
 -- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger.
@@ -13,6 +13,12 @@ pg_catalog.concat_ws('/',
                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
        FROM pg_catalog.pg_trigger AS g
       WHERE g.oid IS NOT NULL
+        AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
+    ),
+    (SELECT pg_catalog.sum(f.xmin::pg_catalog.text::pg_catalog.int8)
+       FROM pg_catalog.pg_trigger AS g
+       JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) g.tgfoid
+      WHERE NOT g.tgisinternal
         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
     ),
     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
@@ -70,32 +76,3 @@ SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text,
        pg_catalog.bool_or(c.relkind OPERATOR(pg_catalog.=) 'p')
   FROM r
   JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
-
---- obstacles
--- Triggers and rules that can keep a row from being deleted ("d") or updated ("u") without an error. $1: the tables.
-WITH RECURSIVE r AS (
-    SELECT t.oid AS root, t.oid
-      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
-     UNION
-    SELECT r.root, i.inhrelid
-      FROM r
-      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
-)
-SELECT r.root, o.event, pg_catalog.min(o.what)
-  FROM r
- CROSS JOIN LATERAL (
-    SELECT e.event, 'trigger ' || pg_catalog.quote_ident(g.tgname)
-      FROM pg_catalog.pg_trigger AS g
-      JOIN (VALUES ('d', 8), ('u', 16)) AS e(event, bit)
-        ON (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) e.bit) OPERATOR(pg_catalog.<>) 0
-     WHERE g.tgrelid OPERATOR(pg_catalog.=) r.oid
-       AND NOT g.tgisinternal
-       AND g.tgenabled IN ('O', 'A')
-       AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) 3) OPERATOR(pg_catalog.=) 3
-     UNION ALL
-    SELECT CASE w.ev_type WHEN '4' THEN 'd' ELSE 'u' END, 'rule ' || pg_catalog.quote_ident(w.rulename)
-      FROM pg_catalog.pg_rewrite AS w
-     WHERE w.ev_class OPERATOR(pg_catalog.=) r.oid
-       AND w.ev_type IN ('2', '4')
-       AND w.ev_enabled IN ('O', 'A')) AS o(event, what)
- GROUP BY r.root, o.event
