@@ -211,7 +211,7 @@ bool trust_open(const char *what, const char *path, enum trust_place place, int 
     if (missing) {
         error_clear(err);
         ok = true;
-    } else if (ok) {
+    } else if (ok && name) {
         ok = open_file(&way, name, place, fd);
     }
     if (!ok && *fd >= 0) {
