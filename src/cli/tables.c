@@ -11,6 +11,7 @@ const struct cli_option cli_options_table[] = {
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP | COMMAND_SHOW, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
     {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
     {"allow-missing-index", 0, NULL, COMMAND_SWEEP | COMMAND_SHOW, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
+    {"trust-clock", 0, NULL, COMMAND_SWEEP, OPTION(trust_clock), "run although the clock of the host or of the database looks wrong", "What is deleted", 0},
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep", "Files (policies of kind files)", 0},
     {"special", 0, "WORD", COMMAND_SWEEP | COMMAND_SHOW, OPTION(special), "keep (default) or delete old sockets and fifos that no process has", "Files (policies of kind files)", 0},
     {"owner", 0, "USERS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(owner), "delete what belongs to these users only (names or numbers, with commas)", "Files (policies of kind files)", 0},
