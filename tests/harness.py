@@ -114,7 +114,7 @@ class Server:
 
 def hostile_template(server):
     """The name of a database to copy, with the overloads of tests/integration/sql/hostile.sql."""
-    if not with_admin(server, "SELECT FROM pg_database WHERE datname = 'hostile'"):
+    if not with_admin(server, "SELECT 1 FROM pg_database WHERE datname = 'hostile'"):
         with_admin(server, "CREATE DATABASE hostile TEMPLATE template0")
         connection = server.connect("hostile")
         with connection.cursor() as cursor:

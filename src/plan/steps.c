@@ -19,7 +19,7 @@ static void append_set(PQExpBuffer out, const struct plan *plan, const struct pl
     int next = plan_takes_keys(node) ? (int)plan->key_count + 1 : 1;
     const char *comma = "";
     if (node->action == ACTION_REASSIGN) {
-        appendPQExpBuffer(out, "%s = $%d", edge->columns[0], next++); /* assignment */
+        appendPQExpBuffer(out, "%s = $%d", edge->columns[0], next++); /* no SQL: an assignment */
         comma = ",\n";
     }
     for (size_t i = 0; node->action == ACTION_DETACH && i < edge->width; i++) {
@@ -30,7 +30,7 @@ static void append_set(PQExpBuffer out, const struct plan *plan, const struct pl
         comma = ",\n";
     }
     for (size_t i = 0; i < node->set_count; i++)
-        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++); /* assignment */
+        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++); /* no SQL: an assignment */
 }
 
 int plan_step_values(const struct plan_node *node, const char **values)

@@ -4,6 +4,8 @@
 -- answer: what a test does by itself and what the text of a policy means are not disturbed.
 -- The functions lie in pg_catalog, so that pgsweep's question which functions a condition may call does not meet them.
 
+SET search_path = pg_catalog;
+
 CREATE PROCEDURE pg_catalog.hostile_function(name text, arguments text, result text, written text, answer text)
 LANGUAGE plpgsql AS $body$
 BEGIN
@@ -92,3 +94,5 @@ BEGIN
         EXECUTE pg_catalog.format('CREATE TABLE public.%I (hostile pg_catalog.int4)', one);
     END LOOP;
 END $body$;
+
+RESET search_path;
