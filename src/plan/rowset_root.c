@@ -47,6 +47,11 @@ static char *label(const struct rowset *set)
                   : mem_strdup(set->ctx, "NULL::pg_catalog.text");
 }
 
+static char *old_enough(const struct rowset *set)
+{
+    return mem_printf(set->ctx, "t.%s < $1::%s", set->plan->age->ident, set->plan->age->type);
+}
+
 /* What keeps the planner from expecting next to no candidate, in a prediction. */
 static char *floor_of(const struct rowset *set, const char *more, const char *rows)
 {
@@ -67,7 +72,7 @@ static void add_old(struct rowset *set, const char *old)
                                 TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
                                                {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
-                                               {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
+                                               {"old", old_enough(set)},
                                                {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
@@ -109,4 +114,22 @@ void rowset_add_candidates(struct rowset *set)
     }
     rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
                                            TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
+}
+
+char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const char *name)
+{
+    static const char counts[] = "sql/count.sql";
+    const struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE};
+    char *guard = template_fill(set.ctx, counts, "guard", TEMPLATE_SLOTS({"guards", guards(&set, false)}));
+    char *looked_at = NULL;
+    if (guards(&set, true)) {
+        looked_at = template_fill(set.ctx, counts, "guard_looked_at", TEMPLATE_SLOTS({"guard", guard}));
+        guard = mem_strdup(set.ctx, "pgsweep_g.pgsweep_guard");
+    }
+    char *sql = template_fill(ctx, counts, name,
+                              TEMPLATE_SLOTS({"guard", guard}, {"label", label(&set)}, {"table", plan->nodes[0]->table.ident},
+                                             {"looked_at", looked_at}, {"old", old_enough(&set)},
+                                             {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
+    talloc_free(set.ctx);
+    return sql;
 }

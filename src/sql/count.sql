@@ -39,6 +39,37 @@ SELECT pg_catalog.count(*)
   FROM {table} AS t
  WHERE {candidate}
 
+--- candidates_by_guard
+-- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted. kind 0:
+-- spared, by guard and label; 1: the candidates.
+SELECT CASE WHEN c.pgsweep_guard OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
+       CASE WHEN c.pgsweep_guard OPERATOR(pg_catalog.>) 0 THEN c.pgsweep_guard ELSE 0 END AS number,
+       0 AS use,
+       c.pgsweep_label AS label,
+       c.rows
+  FROM (
+       SELECT {guard} AS pgsweep_guard,
+              {label} AS pgsweep_label,
+              pg_catalog.count(*) AS rows
+         FROM {table} AS t
+        {looked_at}
+        WHERE {old}
+          AND {where}
+        GROUP BY 1, 2
+       ) AS c
+ ORDER BY c.pgsweep_guard, c.rows DESC, c.pgsweep_label
+
+--- guard
+-- The first guard that spares the row (0: none).
+CASE
+    {guards}
+    ELSE 0
+END
+
+--- guard_looked_at
+-- The same, found once where more than one column is made of it.
+CROSS JOIN LATERAL (SELECT {guard} AS pgsweep_guard OFFSET 0) AS pgsweep_g
+
 --- total
 -- Counts the rows that the policy is about, whatever their age. The cutoff is there to give its parameter a type.
 SELECT pg_catalog.count(*)
@@ -47,12 +78,22 @@ SELECT pg_catalog.count(*)
    AND {where}
 
 --- remaining
--- Counts the candidates that are there now, up to a limit.
+-- Counts the candidates that are there now and have not failed in this run, up to a limit. $1: cutoff, $2: the limit.
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM {table} AS t
          WHERE {candidate}
+           AND {not_failed}
          LIMIT $2::pg_catalog.int8) AS r
+
+--- not_failed
+-- The row has no dead letter of this run, whatever has become of the letter since.
+NOT EXISTS (
+    SELECT FROM pgsweep.dead_letters AS l
+     WHERE l.policy OPERATOR(pg_catalog.=) {policy}
+       AND l.kind OPERATOR(pg_catalog.=) 'row'
+       AND l.run_id OPERATOR(pg_catalog.=) {run_id}
+       AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) {digest})
 
 --- active
 -- The keys, or directory names, of the rows that a guard spares, whatever their age.
