@@ -42,33 +42,32 @@ SELECT pg_catalog.count(*)
 --- candidates_by_guard
 -- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted. kind 0:
 -- spared, by guard and label; 1: the candidates.
-SELECT CASE WHEN c.pgsweep_guard OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
-       CASE WHEN c.pgsweep_guard OPERATOR(pg_catalog.>) 0 THEN c.pgsweep_guard ELSE 0 END AS number,
+SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
+       c.number,
        0 AS use,
-       c.pgsweep_label AS label,
+       c.label,
        c.rows
   FROM (
-       SELECT {guard} AS pgsweep_guard,
-              {label} AS pgsweep_label,
-              pg_catalog.count(*) AS rows
-         FROM {table} AS t
-        {looked_at}
-        WHERE {old}
-          AND {where}
-        GROUP BY 1, 2
+       SELECT {number} AS number,
+              {label} AS label,
+              g.rows
+         FROM (
+              SELECT {guard} AS pgsweep_guard,
+                     pg_catalog.count(*) AS rows
+                FROM {table} AS t
+               WHERE {old}
+                 AND {where}
+               GROUP BY 1
+              ) AS g
        ) AS c
- ORDER BY c.pgsweep_guard, c.rows DESC, c.pgsweep_label
+ ORDER BY c.number, c.rows DESC, c.label
 
 --- guard
--- The first guard that spares the row (0: none).
+-- The first guard that spares the row (0: none), or its number and what it says of the row.
 CASE
     {guards}
-    ELSE 0
+    ELSE {none}
 END
-
---- guard_looked_at
--- The same, found once where more than one column is made of it.
-CROSS JOIN LATERAL (SELECT {guard} AS pgsweep_guard OFFSET 0) AS pgsweep_g
 
 --- total
 -- Counts the rows that the policy is about, whatever their age. The cutoff is there to give its parameter a type.
