@@ -99,16 +99,10 @@ static bool prepare(struct run *run, struct error *err)
 {
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
-<<<<<<< HEAD
-    struct db_rows *rows;
-    if (!command_connect(run->report, run->options, name, &limits, &run->db, err) || !read_budget(run, err))
-=======
     bool standby;
     if (!command_check_host_clock(run->options, run->policy, err) ||
-        !command_connect(run->report, run->options, name, &run->db, err) ||
-        !db_set_limits(run->db, &limits, err) || !read_budget(run, err) ||
+        !command_connect(run->report, run->options, name, &limits, &run->db, err) || !read_budget(run, err) ||
         !command_check_database_clock(run->options, run->policy, run->db, &run->report->started, &standby, err))
->>>>>>> main
         return false;
     if (!run->report->dry_run && standby) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));

@@ -140,7 +140,7 @@ char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, 
 static char *total_sql(const void *ctx, const struct plan *plan)
 {
     return template_fill(ctx, file, "total",
-                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
+                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
                                         {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
 }
 
@@ -148,7 +148,6 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
                 struct plan_counts *counts, struct error *err)
 {
     const char *params[] = {plan->cutoff_value};
-<<<<<<< HEAD
     struct db_question questions[2] = {{.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
     bool total = plan->policy->count_total;
     if (total)
@@ -157,37 +156,6 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
     counts->by_node = mem_array(ctx, int64_t, plan->node_count);
     counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
     if (!db_ask_one_state(db, ctx, questions, total ? 2 : 1, timeout_ms, err))
-=======
-    if (!db_query(db, ctx, plan_count_sql(ctx, plan, dependents, NULL), 1, params, &rows, err))
-        return false;
-    if (is_plain(plan, dependents))
-        counts->by_node[0] = db_rows_int(rows, 0, 0);
-    for (int i = 0; !is_plain(plan, dependents) && i < db_rows_count(rows); i++)
-        take_row(ctx, plan, counts, rows, i);
-    return true;
-}
-
-static bool count_total(const void *ctx, struct db *db, const struct plan *plan,
-                        struct plan_counts *counts, struct error *err)
-{
-    struct db_rows *rows;
-    const char *params[] = {plan->cutoff_value};
-    char *sql = template_fill(ctx, file, "total",
-                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
-                                             {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
-    if (!db_query(db, ctx, sql, 1, params, &rows, err))
-        return false;
-    counts->total = db_rows_int(rows, 0, 0);
-    return true;
-}
-
-static bool count_all(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
-                      struct plan_counts *counts, struct error *err)
-{
-    if (plan->policy->count_total && !count_total(ctx, db, plan, counts, err))
-        return false;
-    if (!count_rows_of(ctx, db, plan, dependents, counts, err))
->>>>>>> main
         return false;
     if (total)
         counts->total = db_rows_int(questions[1].rows, 0, 0);

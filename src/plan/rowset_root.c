@@ -50,7 +50,8 @@ static char *label(const struct rowset *set)
 
 static char *old_enough(const struct rowset *set)
 {
-    return mem_printf(set->ctx, "t.%s < $1::%s", set->plan->age->ident, set->plan->age->type);
+    const struct plan_column *age = set->plan->age;
+    return mem_printf(set->ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type);
 }
 
 /* What keeps the planner from expecting next to no candidate, in a prediction. */
@@ -73,12 +74,7 @@ static void add_old(struct rowset *set, const char *old)
                                 TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
                                                {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
-<<<<<<< HEAD
                                                {"old", old_enough(set)},
-=======
-                                               {"old", mem_printf(set->ctx, "t.%s %s $1::%s", plan->age->ident, plan->age->below,
-                                                                   plan->age->value_type)},
->>>>>>> main
                                                {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }

@@ -54,52 +54,30 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 
 -- count (before the first chunk)
 -- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted.
--- kind 0: spared, by guard and label; 1: the candidates.
+-- kind 0: spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where
+-- it would expect as many groups as rows, and sort them.
 -- $1 cutoff
-<<<<<<< HEAD
 SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
        c.number,
        0 AS use,
        c.label,
        c.rows
-=======
-WITH RECURSIVE old_0_items AS MATERIALIZED (
-    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
-           pgsweep_g.pgsweep_guard,
-           NULL::pg_catalog.text AS pgsweep_label
-      FROM "public"."items" AS t
-     CROSS JOIN LATERAL (
-           SELECT CASE
-                      WHEN (EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.s3_key IS NOT NULL)) IS NOT FALSE THEN 1
-                      ELSE 0
-                  END AS pgsweep_guard
-           OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-    UNION ALL
-    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
-       FROM "public"."items" AS t
-      WHERE (SELECT false)
-      LIMIT 3000)
-),
-going_0_items AS MATERIALIZED (
-    SELECT b.*
-      FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
-)
-SELECT c.kind, c.number, c.use, c.label, c.rows
->>>>>>> main
   FROM (
        SELECT g.pgsweep_guard AS number,
               NULL::pg_catalog.text AS label,
               g.rows
          FROM (
-              SELECT CASE
-                         WHEN (EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.s3_key IS NOT NULL)) IS NOT FALSE THEN 1
-                         ELSE 0
-                     END AS pgsweep_guard,
+              SELECT s.pgsweep_guard,
                      pg_catalog.count(*) AS rows
-                FROM "public"."items" AS t
-               WHERE t."created_at" < $1::timestamp with time zone
+                FROM (
+                     SELECT CASE
+                                WHEN (EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.s3_key IS NOT NULL)) IS NOT FALSE THEN 1
+                                ELSE 0
+                            END AS pgsweep_guard
+                       FROM "public"."items" AS t
+                      WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+                     OFFSET 0
+                     ) AS s
                GROUP BY 1
               ) AS g
        ) AS c
