@@ -156,7 +156,7 @@ static bool read_active(struct file_run *run, struct error *err)
     if (jobs->kind != KIND_ROWS)
         return error_set(err, SWEEP_USAGE, "%s: active names the policy %s, which is about files itself",
                          run->policy->active.origin, jobs->name);
-    if (!command_connect(run->report, options, name, &db, err) ||
+    if (!command_connect(run->report, options, name, NULL, &db, err) ||
         !command_check_database_clock(options, run->policy, db, &now, &standby, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {

@@ -14,9 +14,9 @@
 bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
                          struct error *err);
 
-/* The connection that the command line asks for. Owned by ctx. */
+/* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
-                     struct db **db, struct error *err);
+                     const struct db_limits *limits, struct db **db, struct error *err);
 
 /* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it was
  * given, when one is unsafe or could not mean what was meant. *found: how many of the roots exist. Fills in
