@@ -34,7 +34,7 @@ static bool print_grants(const void *ctx, const struct cli_options *options, con
     PQExpBuffer text = createPQExpBuffer();
     struct plan *plan;
     struct db *db;
-    bool ok = command_connect(ctx, options, "pgsweep/grants", &db, err) &&
+    bool ok = command_connect(ctx, options, "pgsweep/grants", NULL, &db, err) &&
               plan_build(ctx, db, policy, &request, &plan, err) && plan_grants(text, plan, db, role, err);
     if (ok)
         printf("-- what role %s needs for policy %s in %s\n%s%s;\n", role, policy->name, db_where(db), text->data,

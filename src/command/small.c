@@ -28,7 +28,7 @@ int command_init(const struct cli_options *options, struct error *err)
         print_script(state_init_sql(ctx, NULL, NULL));
         return done(ctx, true, err);
     }
-    ok = command_connect(ctx, options, "pgsweep/init", &db, err);
+    ok = command_connect(ctx, options, "pgsweep/init", NULL, &db, err);
     if (ok && options->print_sql) {
         print_script(state_init_sql(ctx, db, options->role));
     } else if (ok) {

@@ -243,6 +243,25 @@ void alternatives_add(struct alternatives *alternatives, PQExpBuffer one);
 /* All of them, in brackets where there are several; returns false, and appends nothing, for none. */
 bool alternatives_append(PQExpBuffer out, const struct alternatives *alternatives);
 
+/* Comparisons of keys and values: src/plan/compare.c. */
+
+/* The operators of all columns have the same names and schema, so that rows of them may be compared as such. */
+bool compare_as_rows(const struct plan_column *const *columns, size_t n);
+
+/* The column, and a parameter or array that it is compared with, cast to what its operators are declared for. */
+void compare_append_column(PQExpBuffer out, const char *alias, const struct plan_column *column);
+void compare_append_value(PQExpBuffer out, const struct plan_column *column, int parameter);
+void compare_append_array(PQExpBuffer out, const struct plan_column *column, const char *array);
+
+/* The rows a and b have the same key. */
+void compare_append_same(PQExpBuffer out, const char *a, const char *b, const struct plan_column *const *key, size_t n);
+
+/* The column of the row alias is in the array, which is cast to its type. */
+void compare_append_in_array(PQExpBuffer out, const char *alias, const struct plan_column *column, const char *array);
+
+/* The key of the row alias is one that the query selects. */
+void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n, const char *query);
+
 /* "EXISTS (...)": a row of the table meets the conditions, which it destroys. row_by_row: never made one join of all rows. */
 void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, PQExpBuffer conditions, bool row_by_row);
 
@@ -327,7 +346,7 @@ bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, stru
 bool trust_set_path(const void *ctx, struct db *db, const struct policy *policy, struct error *err);
 
 /* That no role without trust has put something where names are looked up, or may do so: SWEEP_REFUSED, with the statements that end
- * it. Nothing of the policy's text is given to the server before. Fills role and superuser. The root must have its table. */
+ * it. The same for the state schema, where this role may use it. Nothing of the policy's text is given to the server before. Fills role and superuser. The root must have its table. */
 bool trust_check_path(struct plan *plan, struct db *db, struct error *err);
 
 /* Finds the code that fires, what of it can keep rows from going without an error (into the nodes), and refuses a live run

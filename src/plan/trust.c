@@ -11,12 +11,15 @@ static const char TRUST[] = "sql/trust.sql";
 /* How many findings a message names one by one. */
 enum { NAMED_MAX = 10 };
 
-static char *fill(const void *ctx, const char *name)
+static char *state_sql(const void *ctx)
 {
-    char *members = template_fill(ctx, TRUST, "members", NULL);
-    char *sql = template_fill(ctx, TRUST, name, TEMPLATE_SLOTS({"members", members}));
-    talloc_free(members);
-    return sql;
+    return template_fill(ctx, TRUST, "state", TEMPLATE_SLOTS({"members", template_fill(ctx, TRUST, "members", NULL)}));
+}
+
+static char *path_sql(const void *ctx)
+{
+    return template_fill(ctx, TRUST, "path", TEMPLATE_SLOTS({"members", template_fill(ctx, TRUST, "members", NULL)},
+                                                            {"state", state_sql(ctx)}));
 }
 
 /* The row of the schema that the policy names, as it is or in double quotes; -1: there is none. */
@@ -146,7 +149,7 @@ bool trust_check_path(struct plan *plan, struct db *db, struct error *err)
     struct findings f = {.count = 0};
     const char *params[] = {plan->nodes[0]->table.oid};
     void *scratch = talloc_new(plan);
-    bool ok = db_query(db, scratch, fill(scratch, "path"), 1, params, &rows, err);
+    bool ok = db_query(db, scratch, path_sql(scratch), 1, params, &rows, err);
     if (ok) {
         plan->superuser = db_rows_bool(rows, 0, 5);
         plan->role = mem_strdup(plan, db_rows_get(rows, 0, 4));
@@ -154,22 +157,17 @@ bool trust_check_path(struct plan *plan, struct db *db, struct error *err)
                               .database_owner = db_rows_get(rows, 0, 6), .table_owner = db_rows_get(rows, 0, 7)};
         while (f.kind && f.count < db_rows_count(rows) && strcmp(db_rows_get(rows, f.count, 0), f.kind) == 0)
             f.count++;
-        ok = !f.kind || refuse_path(scratch, plan, &f, err);
+        ok = (!f.kind || refuse_path(scratch, plan, &f, err)) && (!db_rows_bool(rows, 0, 9) || trust_check_state(db, err));
     }
     talloc_free(scratch);
     return ok;
-}
-
-char *trust_state_sql(const void *ctx)
-{
-    return fill(ctx, "state");
 }
 
 bool trust_check_state(struct db *db, struct error *err)
 {
     void *scratch = talloc_new(db);
     struct db_rows *rows;
-    bool ok = db_query(db, scratch, trust_state_sql(scratch), 0, NULL, &rows, err);
+    bool ok = db_query(db, scratch, state_sql(scratch), 0, NULL, &rows, err);
     int count = ok ? db_rows_count(rows) : 0;
     if (count > 0) {
         const char *running = db_rows_get(rows, 0, 2);

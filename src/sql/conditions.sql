@@ -1,14 +1,11 @@
 -- What the plan asks about a policy's conditions, and the guards that it adds to them.
 
 --- letters_readable
--- A preview asks about dead letters only where it may read them: it needs no state schema. Nothing in the schema is touched before
--- it is known whose it is.
+-- A preview asks about dead letters only where it may read them: it needs no state schema.
 SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsweep')::pg_catalog.oid, 'USAGE'), false)
        AND coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgsweep.dead_letters')::pg_catalog.oid,
                                                    'SELECT'), false)
-       AND pg_catalog.to_regprocedure('pgsweep.key_digest(text[])') IS NOT NULL,
-       EXISTS (
-           {untrusted}) AS untrusted
+       AND pg_catalog.to_regprocedure('pgsweep.key_digest(text[])') IS NOT NULL
 
 --- probe
 -- Is never run: the server says whether the condition fits the schema, and of which types its parameters are.
@@ -33,7 +30,7 @@ SELECT EXISTS (
 --- letter_guard
 -- The row has a dead letter that is parked or discarded. All of them are read once for a statement: a look-up for each row
 -- would seem so dear to the planner that it reads whole indexes to have fewer rows.
-({digest} IN (
+({digest} OPERATOR(pg_catalog.=) ANY (
  SELECT pgsweep.key_digest(l.key)
    FROM pgsweep.dead_letters AS l
   WHERE l.policy OPERATOR(pg_catalog.=) {policy}

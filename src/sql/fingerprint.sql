@@ -4,13 +4,13 @@
 --- fingerprint
 -- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger.
 pg_catalog.concat_ws('/',
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_class AS c
       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
         AND c.oid OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                      pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_trigger AS g
       WHERE g.oid IS NOT NULL
         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
@@ -21,26 +21,39 @@ pg_catalog.concat_ws('/',
       WHERE NOT g.tgisinternal
         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                      pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_rewrite AS r
       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
         AND r.ev_class OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
        FROM pg_catalog.pg_inherits AS i
       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
         AND i.inhparent OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
        FROM pg_catalog.pg_index AS x
       WHERE x.indisvalid
         AND x.indrelid OPERATOR(pg_catalog.=) ANY ({indexed})
     ))
 
 --- read
--- Reads the fingerprint of the plan's tables, and the one of the database at the same moment. $1: the tables.
-SELECT {of_plan},
+-- Reads the plan's tables with their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
+-- tables, and the one of the database at the same moment. $1: the tables.
+WITH RECURSIVE r AS (
+    SELECT t.oid
+      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
+     UNION
+    SELECT i.inhrelid
+      FROM r
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
+)
+SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text FROM r) AS relations,
+       EXISTS (SELECT FROM r
+                 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
+                WHERE c.relkind OPERATOR(pg_catalog.=) 'p') AS partitioned,
+       {of_plan},
        {of_database}
 
 --- read_database
@@ -59,20 +72,6 @@ SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END
 
---- relations
--- The tables with their partitions and inheriting tables, and whether one is partitioned. $1: the tables.
-WITH RECURSIVE r AS (
-    SELECT t.oid
-      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
-     UNION
-    SELECT i.inhrelid
-      FROM r
-      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
-)
-SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text,
-       pg_catalog.bool_or(c.relkind OPERATOR(pg_catalog.=) 'p')
-  FROM r
-  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid

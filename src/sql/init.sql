@@ -24,12 +24,10 @@ SELECT s.version
   FROM pgsweep.state AS s
 
 --- schema
--- Whether the schema is there, whether this role may use it (NULL: it is not there), and whether something in it is not to be trusted.
+-- Whether the schema is there, and whether this role may use it (NULL: it is not there).
 SELECT pg_catalog.to_regnamespace('pgsweep') IS NOT NULL AS present,
        CASE WHEN pg_catalog.to_regnamespace('pgsweep') IS NOT NULL
-            THEN pg_catalog.has_schema_privilege('pgsweep', 'USAGE') END AS usable,
-       EXISTS (
-           {untrusted}) AS untrusted
+            THEN pg_catalog.has_schema_privilege('pgsweep', 'USAGE') END AS usable
 
 --- tables
 -- Whether this role may use the tables; no row: some are missing.

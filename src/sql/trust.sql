@@ -103,7 +103,10 @@ SELECT f.kind,
        w.super,
        w.database_owner,
        w.table_owner,
-       f.grantable
+       f.grantable,
+       pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsweep')::pg_catalog.oid, 'USAGE')
+       AND EXISTS (
+           {state}) AS untrusted_state
   FROM who AS w
   LEFT JOIN found AS f ON true
  ORDER BY f.rank, f.place, f.what, 3
