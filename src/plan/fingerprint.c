@@ -11,9 +11,9 @@ static const char FILE_NAME[] = "sql/fingerprint.sql";
 /* tables: an array; NULL: of the whole database. */
 static char *fingerprint_sql(const void *ctx, const char *tables)
 {
-    /* Temporary tables come and go, with their indexes: of the whole database those are left out. */
+    /* Temporary tables come and go, with their indexes and columns: of the whole database those are left out. */
     return template_fill(ctx, FILE_NAME, "fingerprint",
-                         TEMPLATE_SLOTS({"tables", tables}, {"indexed", tables ? tables : "'{}'::pg_catalog.oid[]"}));
+                         TEMPLATE_SLOTS({"tables", tables}, {"of_plan", tables ? tables : "'{}'::pg_catalog.oid[]"}));
 }
 
 /* The plan's tables as a parameter. A subquery hides how many there are: PostgreSQL would plan a statement that knows it anew for

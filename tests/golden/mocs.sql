@@ -505,6 +505,12 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_class AS c
+                        JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+                       WHERE NOT c.relispartition
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
