@@ -33,14 +33,13 @@ pg_catalog.concat_ws('/',
         AND x.indrelid OPERATOR(pg_catalog.=) ANY ({of_plan})
     ),
     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
-       FROM pg_catalog.pg_class AS c
-       JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-      WHERE NOT c.relispartition
-        AND c.oid OPERATOR(pg_catalog.=) ANY ({of_plan})
+       FROM pg_catalog.pg_attribute AS a
+      WHERE a.attnum OPERATOR(pg_catalog.>) 0
+        AND a.attrelid OPERATOR(pg_catalog.=) ANY ({own})
     ))
 
 --- read
--- Reads the plan's tables with their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
+-- Reads the plan's tables with (behind them) their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
 -- tables, and the one of the database at the same moment. $1: the tables.
 WITH RECURSIVE r AS (
     SELECT t.oid
@@ -50,7 +49,8 @@ WITH RECURSIVE r AS (
       FROM r
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
 )
-SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text FROM r) AS relations,
+SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[]), r.oid)::pg_catalog.text
+          FROM r) AS relations,
        EXISTS (SELECT FROM r
                  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
                 WHERE c.relkind OPERATOR(pg_catalog.=) 'p') AS partitioned,
