@@ -275,6 +275,70 @@ def test_O5_what_a_kill_left_of_the_metrics_is_removed(pgsweep, rows, policies, 
     assert not left.exists() and not_ours.exists() and busy.exists()
 
 
+SLOW = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int fsync(int fd)
+{
+    (void)fd;
+    for (;;)
+        pause();
+}
+
+int openat(int directory, const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    int mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(args, int) : 0;
+    va_end(args);
+    if ((flags & O_TMPFILE) == O_TMPFILE && getenv("NO_TMPFILE")) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, directory, path, flags, mode);
+}
+"""
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_O5_a_run_that_is_killed_while_it_writes_metrics_leaves_nothing(pgsweep, start_pgsweep, rows, policies, place, nameless):
+    """Where the file system has no nameless files, the next run removes what is left."""
+    source, library, into = place / "slow.c", place / "slow.so", place / "metrics"
+    source.write_text(SLOW)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", library, source], check=True)
+    into.mkdir(mode=0o755)
+    asan = os.environ.get("ASAN_OPTIONS", "")
+    env = {"LD_PRELOAD": library, "NO_TMPFILE": None if nameless else "1", "ASAN_OPTIONS": f"{asan}:verify_asan_link_order=0"}
+    running = start_pgsweep("test", "--policy-dir", policies, "--metrics-file", into / "m", env=env)
+    # It hangs in fsync, with all of the metrics written.
+    harness.wait_until(lambda: "pgsweep_last_run_exit_code" in written(running.pid, into), what="the metrics")
+    running.kill()
+    left = os.listdir(into)
+    assert len(left) == (0 if nameless else 1) and "m" not in left
+    if left:
+        assert re.fullmatch(r"\.pgsweep-[0-9a-f]{32}\.new", left[0]) and mode(into / left[0]) == 0o640
+    run(pgsweep, "test", "--policy-dir", policies, "--metrics-file", into / "m")
+    assert os.listdir(into) == ["m"]
+
+
+def written(pid, directory):
+    """What the process has written to files in the directory, with or without a name."""
+    text = ""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(link).startswith(f"{directory}/"):
+                text += link.read_text()
+        except OSError:
+            pass
+    return text
+
+
 def test_O5_a_log_that_runs_full_is_told_and_the_work_stands(pgsweep, rows, policies, place):
     """ulimit -f 0: every write fails with EFBIG, as on a full disk."""
     command = 'trap "" XFSZ; ulimit -f 0; exec "$@"'
