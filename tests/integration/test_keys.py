@@ -230,3 +230,25 @@ def test_array_as_a_key_is_refused(db, pgsweep, policy_file, dependents):
            "CREATE TABLE c (t_id int[] REFERENCES t)")
     result = pgsweep("test", "--policy-dir", policy_file(policy(dependents=dependents, unlisted="cascade")))
     assert result.code == 2 and "public.t is an array" in result.err and db.count("t") == 1
+
+
+@pytest.mark.parametrize("kind, value", [("bit(6)", "n::bit(6)"), ("varbit", "n::bit(6)::varbit"), ("money", "n::money")])
+@pytest.mark.parametrize("where", ["root", "dependent", "shared"])
+def test_a_key_that_cannot_be_hashed_is_refused_where_its_table_refers_to_itself(db, pgsweep, policy_file, where, kind, value):
+    init(pgsweep)
+    up = f", up {kind} REFERENCES t" if where == "root" else ""
+    db.sql(f"""CREATE TABLE t (id {kind} PRIMARY KEY, at timestamptz, n int{up});
+        INSERT INTO t SELECT {value}, now() - interval '1 year', n FROM generate_series(1, 9) n""")
+    dependents = [{"table": "t", "action": "delete"}]
+    if where != "root":
+        to = "" if where == "shared" else f", t {kind} REFERENCES t"
+        db.sql(f"CREATE TABLE d (id {kind} PRIMARY KEY, up {kind} REFERENCES d{to})")
+        dependents = [{"table": "d", "action": "delete"}]
+    if where == "shared":
+        db.sql(f"CREATE TABLE l (t {kind} REFERENCES t, d {kind} REFERENCES d, PRIMARY KEY (t, d))")
+        dependents = [{"table": "l", "action": "delete"}, {"table": "d", "via": "l", "action": "delete_orphans"}]
+    for mode in (["--dry-run"], []):
+        result = pgsweep("test", "--policy-dir", policy_file(policy(dependents=dependents)), *mode)
+        table = "public.t" if where == "root" else "public.d"
+        assert result.code == 2 and f"{table} refers to itself" in result.err and "(id of type " in result.err, result
+        assert db.count("t") == 9
