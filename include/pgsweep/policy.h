@@ -163,8 +163,7 @@ enum { POLICY_CHUNK_MAX = 100000 };
  * NAME.yaml replaces the policy NAME of a weaker layer as a whole. */
 #define POLICY_SYSTEM_DIR "/etc/pgsweep/policies.d"
 
-/* Loads the policy called name and applies PGSWEEP_NAME_RETAIN, _CHUNK, _MAX_ROWS, _MAX_RUNTIME and
- * _PAUSE from the environment. policy_dir may be NULL. *policy is NULL, with true returned, when
+/* Loads the policy called name and applies the variables of the environment (policy_override_keys). policy_dir may be NULL. *policy is NULL, with true returned, when
  * there is no such policy. A file that cannot be read or understood: SWEEP_USAGE with file and line. */
 bool policy_load(const void *ctx, const char *name, const char *policy_dir, struct policy **policy,
                  struct error *err);
@@ -173,11 +172,38 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
 bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
                   size_t length, struct policy **policy, struct error *err);
 
-/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause, count_timeout; origin is where
- * it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
+/* Replaces one setting: key is one of policy_override_keys; origin is where it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
  * do not have. */
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err);
+
+/* The settings of a policy that PGSWEEP_NAME_KEY and options override; ends with NULL. */
+extern const char *const policy_override_keys[];
+
+/* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". Owned by ctx. */
+char *policy_variable(const void *ctx, const char *policy, const char *key);
+
+/* What is known when the environment is looked at. */
+struct policy_variables {
+    const char *policy;          /* the one that the command is about; NULL: none */
+    const char *const *policies; /* the names of all that there are */
+    size_t policy_count;
+    const char *const *fixed;    /* variables that are of no policy; ends with NULL */
+    bool others_possible;        /* there may be policies that the command cannot know of */
+};
+
+enum policy_variable_fate {
+    VARIABLE_NOT_OURS,   /* another program's */
+    VARIABLE_KNOWN,
+    VARIABLE_OF_ANOTHER, /* about another policy than the one in hand, and not understood: a warning */
+    VARIABLE_UNKNOWN     /* ours, or near to one of ours, and not understood: stops the program */
+};
+enum policy_variable_fate policy_judge_variable(const struct policy_variables *known, const char *variable);
+
+/* Judges every variable ("NAME=value", ends with NULL). False, with SWEEP_USAGE and the nearest known name, for the first
+ * that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by ctx. Values are never shown. */
+bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
+                              char **warnings, struct error *err);
 
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
 bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,

@@ -23,6 +23,10 @@ char *text_bytes(const void *ctx, int64_t bytes);
  * safe to print on a terminal, and reversible. len bytes are read. Owned by ctx. */
 char *text_escape(const void *ctx, const char *text, size_t len);
 
+/* How many letters must be inserted, left out or replaced to make one word of the other (Levenshtein), whatever their case;
+ * SIZE_MAX for words of more than 64 bytes. */
+size_t text_distance(const char *a, const char *b);
+
 /* The entry of candidates (count of them) nearest to word, or NULL when none is near enough to be
  * a likely slip of the fingers (Levenshtein distance of at most 1 + a third of the length). */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);
