@@ -99,15 +99,13 @@ static bool prepare(struct run *run, struct error *err)
 {
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
-    struct db_rows *rows;
-    if (!command_connect(run->report, run->options, name, &run->db, err) ||
-        !db_set_limits(run->db, &limits, err) || !read_budget(run, err))
+    bool standby;
+    if (!command_check_host_clock(run->options, run->policy, err) ||
+        !command_connect(run->report, run->options, name, &run->db, err) ||
+        !db_set_limits(run->db, &limits, err) || !read_budget(run, err) ||
+        !command_check_database_clock(run->options, run->policy, run->db, &run->report->started, &standby, err))
         return false;
-    if (!db_query(run->db, run->report, template_fill(run->report, "sql/session.sql", "server_state", NULL), 0, NULL,
-                  &rows, err))
-        return false;
-    run->report->started = db_rows_get(rows, 0, 0);
-    if (!run->report->dry_run && db_rows_bool(rows, 0, 1)) {
+    if (!run->report->dry_run && standby) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
@@ -350,7 +348,7 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
     run->report->run_id = run_new_id(run->report);
     run->spared_run = options->dry_run ? NULL : run->report->run_id;
     stop_install();
-    bool ok = command_open_log(options, run->report, err) && prepare(run, err) &&
+    bool ok = command_open_outputs(options, run->report, err) && prepare(run, err) &&
               (options->dry_run ? preview(run, err) : sweep(run, err));
     if (!ok) {
         explain_lock(err);

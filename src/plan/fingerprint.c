@@ -10,7 +10,8 @@ static const char FILE_NAME[] = "sql/fingerprint.sql";
 
 static char *fingerprint_sql(const void *ctx, bool of_plan)
 {
-    const char *tables = of_plan ? "$1::pg_catalog.oid[]" : NULL;
+    /* A subquery hides how many there are: PostgreSQL would plan a statement that knows it anew for each chunk. */
+    const char *tables = of_plan ? "ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[]))" : NULL;
     /* Temporary tables come and go, with their indexes: of the whole database those are left out. */
     return template_fill(ctx, FILE_NAME, "fingerprint",
                          TEMPLATE_SLOTS({"tables", tables}, {"indexed", of_plan ? tables : "'{}'::pg_catalog.oid[]"}));

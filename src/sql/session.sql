@@ -107,5 +107,9 @@ SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 SELECT 1
 
 --- server_state
--- The database's clock at the start of a run, and whether the server is a standby.
-SELECT pg_catalog.now(), pg_catalog.pg_is_in_recovery()
+-- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to
+-- be compared with the host's.
+SELECT pg_catalog.now(),
+       pg_catalog.pg_is_in_recovery(),
+       pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())
+                        OPERATOR(pg_catalog.*) 1000::pg_catalog.float8)::pg_catalog.int8
