@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the compiler does not check: which room may include which, sizes of files and functions,
-# clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
+# names in SQL without a schema, clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
 #   tools/lint.sh [--quick]      --quick: without clang-tidy and cppcheck
 # Installs what is missing. Says nothing but the findings and a last line; exits with 1 on findings.
 set -euo pipefail
@@ -101,6 +101,12 @@ check_growth() {
     grep -rnE '\[mem_grow\(' --include='*.c' src | sed 's/$/: mem_grow inside an index/' || true
 }
 
+# No name in generated SQL is looked up through the search path.
+check_qualified() {
+    local rooms=(plan effects sweep db command policy)
+    find "${rooms[@]/#/src/}" src/sql -name "*.c" -print0 -o -name "*.sql" -print0 | sort -z | xargs -0 python3 tools/qualified.py || true
+}
+
 # A promise that no test keeps is a wish.
 check_promises() {
     local name
@@ -151,6 +157,7 @@ check_includes | report
 check_sizes | report
 check_words | report
 check_growth | report
+check_qualified | report
 check_promises | report
 check_shell | report
 if [[ ${1-} != --quick ]]; then

@@ -84,7 +84,7 @@ void db_echo(const struct db *db, const char *sql, int nparams, const char *cons
         return;
     fprintf(stderr, "%s;", sql);
     for (int i = 0; i < nparams; i++) {
-        fprintf(stderr, "%s$%d = ", i ? ", " : "  -- ", i + 1);
+        fprintf(stderr, "%s$%d = ", i ? ", " : "  -- ", i + 1); /* no SQL */
         echo_value(params[i]);
     }
     fputc('\n', stderr);

@@ -94,7 +94,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
         appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS n WHERE n", edge->parent->table.ident);
     appendPQExpBuffer(sql, ".%s%s %s %s::%s%s %s", edge->referred[0], edge->referred_casts[0], edge->operators[0],
                       db_quote_literal(db, plan, node->rule->to.value),
-                      catalog_column(&node->table, edge->names[0])->type, edge->column_casts[0], edge->collations[0]);
+                      catalog_column(&node->table, edge->names[0])->value_type, edge->column_casts[0], edge->collations[0]);
     if (!root) {
         appendPQExpBufferStr(sql, "\nAND ");
         reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);

@@ -143,7 +143,7 @@ static bool count_total(const void *ctx, struct db *db, const struct plan *plan,
     struct db_rows *rows;
     const char *params[] = {plan->cutoff_value};
     char *sql = template_fill(ctx, file, "total",
-                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
+                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
                                              {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
@@ -215,7 +215,7 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
                          plan->policy->name, plan->nodes[0]->table.label);
     char *sql = template_fill(ctx, file, "active",
                               TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
-                                             {"type", plan->age->type}, {"guards", active_guards(ctx, plan)}));
+                                             {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     *count = (size_t)db_rows_count(rows);

@@ -30,8 +30,9 @@ static char *guards(const struct rowset *set, bool labels)
     for (size_t i = 0; i < plan->guard_count; i++) {
         const struct plan_guard *guard = &plan->guards[i];
         if (labels && guard->by)
-            text = add_line(set, text, mem_printf(set->ctx, "WHEN %zu THEN coalesce((%s)::pg_catalog.text, '(null)')",
-                                                  i + 1, guard->by));
+            text = add_line(set, text, mem_printf(set->ctx,
+                                                  "WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) %zu"
+                                                  " THEN coalesce((%s)::pg_catalog.text, '(null)')", i + 1, guard->by));
         if (!labels && !guard->below)
             text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
                                                   condition_indented(set->ctx, guard->sql, strlen("WHEN ")), i + 1));
@@ -67,7 +68,8 @@ static void add_old(struct rowset *set, const char *old)
                                 TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
                                                {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
-                                               {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
+                                               {"old", mem_printf(set->ctx, "t.%s %s $1::%s", plan->age->ident, plan->age->below,
+                                                                   plan->age->value_type)},
                                                {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }

@@ -17,6 +17,7 @@ enum { INDEX, COLUMNS, MOST_COMMON_ROWS, KNOWN, SHOWN, PARTIAL };
 static void use_cursor(struct plan *plan, enum plan_walk walk)
 {
     plan->walk = walk;
+    plan->cursor_count = 0;
     plan->cursor = mem_array(plan, const struct plan_column *, plan->key_count + 1);
     if (walk == WALK_AGE)
         plan->cursor[plan->cursor_count++] = plan->age;
@@ -31,7 +32,7 @@ static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, 
     PQExpBuffer candidate = createPQExpBuffer();
     plan_append_candidate(candidate, plan);
     char *prepare = template_fill(scratch, WALK, "prepare",
-                                  TEMPLATE_SLOTS({"type", plan->age->type}, {"root", plan->nodes[0]->table.ident},
+                                  TEMPLATE_SLOTS({"type", plan->age->value_type}, {"root", plan->nodes[0]->table.ident},
                                                  {"candidate", buffer_take(scratch, candidate)},
                                                  {"order", mem_printf(scratch, "t.%s", plan->age->ident)}));
     char *explain = template_fill(scratch, WALK, "explain",
@@ -98,12 +99,13 @@ bool walk_build(struct plan *plan, struct db *db, struct error *err)
                   plan->age->ident);
         return true;
     }
-    if (db_rows_int(rows, i, COLUMNS) == 1 && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
+    use_cursor(plan, WALK_AGE);
+    bool ordered = db_rows_int(rows, i, COLUMNS) > 1 && compare_as_rows(plan->cursor, plan->cursor_count);
+    if (!ordered && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
         use_cursor(plan, WALK_KEY);
         plan->walk_reason = "many rows have the same age, and the index on it does not order them";
         return true;
     }
-    use_cursor(plan, WALK_AGE);
     /* The end of a chunk is looked up by the age alone only where the index answers that by itself. */
     plan->few_equal_ages = !db_rows_bool(rows, i, PARTIAL) && db_rows_bool(rows, i, KNOWN) &&
                            db_rows_int(rows, i, MOST_COMMON_ROWS) <= FEW_EQUAL_AGES;

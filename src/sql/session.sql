@@ -21,8 +21,8 @@ SELECT pg_catalog.array_to_string(
            OPERATOR(pg_catalog.||)
            ARRAY['pg_temp'],
            ', ') AS search_path,
-       CASE pg_catalog.current_setting('synchronous_commit')
-           WHEN 'off' THEN 'local'
+       CASE
+           WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off' THEN 'local'
            ELSE pg_catalog.current_setting('synchronous_commit')
        END AS synchronous_commit
 

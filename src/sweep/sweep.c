@@ -197,13 +197,15 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
     int64_t before = clock_now_ms();
+    bool first = sweep->cursor.columns == 0;
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err);
+        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err) &&
+             (chunk->last || chunk->end.columns == 0 || circle_check(sweep, first, err));
         *end = chunk->last;
     } else {
         *end = true;

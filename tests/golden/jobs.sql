@@ -10,8 +10,8 @@
 WITH RECURSIVE old_0_jobs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN 1 THEN coalesce(((t.status::text))::pg_catalog.text, '(null)')
+           CASE
+               WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) 1 THEN coalesce(((t.status::text))::pg_catalog.text, '(null)')
                ELSE NULL
            END AS pgsweep_label
       FROM "public"."jobs" AS t
@@ -23,7 +23,7 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
        FROM "public"."jobs" AS t
@@ -64,8 +64,8 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 WITH RECURSIVE old_0_jobs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
            pgsweep_g.pgsweep_guard,
-           CASE pgsweep_g.pgsweep_guard
-               WHEN 1 THEN coalesce(((t.status::text))::pg_catalog.text, '(null)')
+           CASE
+               WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) 1 THEN coalesce(((t.status::text))::pg_catalog.text, '(null)')
                ELSE NULL
            END AS pgsweep_label
       FROM "public"."jobs" AS t
@@ -77,7 +77,7 @@ WITH RECURSIVE old_0_jobs AS MATERIALIZED (
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
        FROM "public"."jobs" AS t
@@ -111,7 +111,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
             'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
             'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
@@ -129,12 +129,12 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."jobs" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND NOT (t.status IS NULL OR lower(t.status::text) NOT IN ('completed', 'complete', 'succeeded', 'success', 'finished', 'done',
             'failed', 'failure', 'error', 'errored', 'dead', 'discarded',
             'cancelled', 'canceled', 'aborted', 'expired', 'timeout', 'timed_out'))
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -143,13 +143,13 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- public.job_logs: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."job_logs" AS d
- WHERE d."job_id" = ANY ($1::bigint[]);
+ WHERE d."job_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_1_delete_root (each chunk)
 -- public.jobs: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."jobs" AS t
- WHERE t."id" = ANY ($1::bigint[]);
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -172,29 +172,29 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
                          AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
                          AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
                          AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
                          AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
@@ -206,7 +206,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)
