@@ -351,8 +351,8 @@ struct plan_counts {
 };
 
 /* Counts in one READ ONLY transaction, that is one snapshot. dependents: also the rows that hang on
- * the candidates. Owned by ctx. */
-bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
+ * the candidates. timeout_ms: no statement of it takes longer (SQLSTATE 57014). Owned by ctx. */
+bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents, int64_t timeout_ms,
                 struct plan_counts *counts, struct error *err);
 
 /* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
@@ -370,8 +370,9 @@ bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *
 bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
                           struct error *err);
 
-/* Counts the candidates that are there now, at most limit. */
-bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
+/* Counts the candidates that are there now, at most limit. failed_in: without those that have a dead letter of that run; NULL:
+ * all. */
+bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in, int64_t limit, int64_t *rows,
                           struct error *err);
 
 /* Nodes that are acted on, in execution order: those whose rows stay first, then deleted ones, each

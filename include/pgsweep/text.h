@@ -27,6 +27,9 @@ char *text_escape(const void *ctx, const char *text, size_t len);
  * SIZE_MAX for words of more than 64 bytes. */
 size_t text_distance(const char *a, const char *b);
 
+/* What text_escape made the text of. Owned by ctx. */
+char *text_unescape(const void *ctx, const char *text);
+
 /* The entry of candidates (count of them) nearest to word, or NULL when none is near enough to be
  * a likely slip of the fingers (Levenshtein distance of at most 1 + a third of the length). */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);

@@ -23,15 +23,21 @@ bool command_check_environment(const void *ctx, const struct cli_options *option
 void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,
                             struct db *db, const struct error *err);
 
-/* The connection that the command line asks for. Owned by ctx. */
+/* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
-                     struct db **db, struct error *err);
+                     const struct db_limits *limits, struct db **db, struct error *err);
 
 /* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it was
  * given, when one is unsafe or could not mean what was meant. *found: how many of the roots exist. Fills in
  * report->file_roots, and remarks on what does not exist. */
 bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
                          size_t *found, struct error *err);
+
+/* Looks at the patterns and directories that are to be protected below these roots; SWEEP_USAGE, with where it was
+ * given and what to write, for one that would protect nothing or hardly means what was meant. Remarks on what does
+ * not exist. */
+bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots, size_t count,
+                               struct report *report, struct error *err);
 
 /* Opens the log and the metrics file that the options ask for: before anything is deleted. */
 bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err);

@@ -48,6 +48,12 @@ static char *label(const struct rowset *set)
                   : mem_strdup(set->ctx, "NULL::pg_catalog.text");
 }
 
+static char *old_enough(const struct rowset *set)
+{
+    const struct plan_column *age = set->plan->age;
+    return mem_printf(set->ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type);
+}
+
 /* What keeps the planner from expecting next to no candidate, in a prediction. */
 static char *floor_of(const struct rowset *set, const char *more, const char *rows)
 {
@@ -68,8 +74,7 @@ static void add_old(struct rowset *set, const char *old)
                                 TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
                                                {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
-                                               {"old", mem_printf(set->ctx, "t.%s %s $1::%s", plan->age->ident, plan->age->below,
-                                                                   plan->age->value_type)},
+                                               {"old", old_enough(set)},
                                                {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
@@ -111,4 +116,36 @@ void rowset_add_candidates(struct rowset *set)
     }
     rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
                                            TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
+}
+
+/* What the row counts as where this guard is the first that spares it: its number; with a label if any guard has one. */
+static char *counted_as(const struct rowset *set, size_t guard, bool labels)
+{
+    const char *by = set->plan->guards[guard].by;
+    if (!labels)
+        return mem_printf(set->ctx, "%zu", guard + 1);
+    return by ? mem_printf(set->ctx, "ARRAY['%zu', coalesce((%s)::pg_catalog.text, '(null)')]", guard + 1, by)
+              : mem_printf(set->ctx, "ARRAY['%zu', NULL]", guard + 1);
+}
+
+char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const char *name)
+{
+    static const char counts[] = "sql/count.sql";
+    const struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE};
+    bool labels = guards(&set, true) != NULL;
+    char *whens = NULL;
+    for (size_t i = 0; i < plan->guard_count; i++)
+        whens = add_line(&set, whens,
+                         mem_printf(set.ctx, "WHEN %s IS NOT FALSE THEN %s",
+                                    condition_indented(set.ctx, plan->guards[i].sql, strlen("WHEN ")),
+                                    counted_as(&set, i, labels)));
+    char *guard = template_fill(set.ctx, counts, "guard",
+                                TEMPLATE_SLOTS({"guards", whens}, {"none", labels ? "ARRAY['0', NULL]" : "0"}));
+    char *sql = template_fill(ctx, counts, name,
+                              TEMPLATE_SLOTS({"number", labels ? "(g.pgsweep_guard)[1]::pg_catalog.int4" : "g.pgsweep_guard"},
+                                             {"label", labels ? "(g.pgsweep_guard)[2]" : "NULL::pg_catalog.text"},
+                                             {"guard", guard}, {"table", plan->nodes[0]->table.ident}, {"old", old_enough(&set)},
+                                             {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
+    talloc_free(set.ctx);
+    return sql;
 }

@@ -16,9 +16,6 @@
 /* A name that is so near to one of ours, and does not begin as ours do, is a slip too ("PGSWEP_JOBS_RETAIN"). */
 enum { SLIP = 2 };
 
-const char *const policy_override_keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
-                                           "count_timeout", NULL};
-
 char *policy_variable(const void *ctx, const char *policy, const char *key)
 {
     char *variable = mem_printf(ctx, OURS "%s_%s", policy, key);

@@ -33,8 +33,21 @@ pg_catalog.concat_ws('/',
     ))
 
 --- read
--- Reads the fingerprint of the plan's tables, and the one of the database at the same moment. $1: the tables.
-SELECT {of_plan},
+-- Reads the plan's tables with their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
+-- tables, and the one of the database at the same moment. $1: the tables.
+WITH RECURSIVE r AS (
+    SELECT t.oid
+      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
+     UNION
+    SELECT i.inhrelid
+      FROM r
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
+)
+SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text FROM r) AS relations,
+       EXISTS (SELECT FROM r
+                 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
+                WHERE c.relkind OPERATOR(pg_catalog.=) 'p') AS partitioned,
+       {of_plan},
        {of_database}
 
 --- read_database
@@ -55,21 +68,6 @@ SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
             THEN 0
             ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END
-
---- relations
--- The tables with their partitions and inheriting tables, and whether one is partitioned. $1: the tables.
-WITH RECURSIVE r AS (
-    SELECT t.oid
-      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
-     UNION
-    SELECT i.inhrelid
-      FROM r
-      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
-)
-SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text,
-       pg_catalog.bool_or(c.relkind OPERATOR(pg_catalog.=) 'p')
-  FROM r
-  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
 
 --- obstacles
 -- Triggers and rules that can keep a row from being deleted ("d") or updated ("u") without an error. $1: the tables.
