@@ -18,9 +18,7 @@ GRANT USAGE ON SCHEMA pgsweep TO {role};
 GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
 GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
       UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error) ON pgsweep.runs TO {role};
-GRANT INSERT, DELETE, UPDATE (endpoint, bucket, prefixes, state, attempts, next_attempt, last_error) ON pgsweep.object_queue TO {role};
-GRANT INSERT, DELETE, UPDATE (table_oid, attnum, endpoint, bucket, prefixes) ON pgsweep.object_sources TO {role};
-GRANT INSERT, DELETE, UPDATE (state, attempts, error, sqlstate, run_id, first_at, last_at) ON pgsweep.dead_letters TO {role};
+GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
 GRANT INSERT, DELETE ON pgsweep.spared TO {role};
 
 --- version
