@@ -100,7 +100,7 @@ static bool judge(struct plan *plan, bool live, struct error *err)
     if (count == 0 || policy->triggers == TRIGGERS_ALLOW)
         return true;
     char *allow = mem_printf(plan, "triggers: allow in the policy (or %s=allow), or --allow-triggers for one run",
-                             policy_variable(plan, policy, "triggers"));
+                             policy_variable(plan, policy->name, "triggers"));
     if (!live) {
         plan_note(plan, "a live run is refused, because it would execute code of roles that are neither superusers nor %s; to "
                   "allow it: %s", plan->role, allow);

@@ -112,7 +112,7 @@ static char *remedy(const void *ctx, const struct findings *f)
 /* PGSWEEP_JOBS_SEARCH_PATH */
 static char *path_variable(const void *ctx, const struct policy *policy)
 {
-    return policy_variable(ctx, policy, "search_path");
+    return policy_variable(ctx, policy->name, "search_path");
 }
 
 static void explain(const void *ctx, const struct plan *plan, const struct findings *f, struct error *err)
