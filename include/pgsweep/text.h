@@ -38,6 +38,10 @@ char *text_base64(const void *ctx, const char *bytes, size_t len);
 /* "pgsweep: LABEL: ..." as one line on standard error. */
 void text_tell(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* How many letters must be inserted, left out or replaced to make one word of the other (Levenshtein), whatever their case;
+ * SIZE_MAX for words of more than 64 bytes. */
+size_t text_distance(const char *a, const char *b);
+
 /* What text_escape made the text of. Owned by ctx. */
 char *text_unescape(const void *ctx, const char *text);
 
