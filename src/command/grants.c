@@ -7,6 +7,7 @@
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
+#include "pgsweep/text.h"
 
 /* The role that the statements are printed for when nobody names one. */
 static const char DEFAULT_ROLE[] = "pgsweep";
@@ -22,9 +23,8 @@ bool command_warns_superuser(bool *warns, struct error *err)
 void command_warn_superuser(const struct plan *plan)
 {
     const char *name = plan->policy->name;
-    fprintf(stderr, "pgsweep: warning: policy %s runs as superuser %s, and so does whatever code it meets in the database; "
-            "\"pgsweep grants %s\" prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this warning)\n",
-            name, plan->role, name);
+    text_tell("warning", "policy %s runs as superuser %s, and so does whatever code it meets in the database; \"pgsweep grants %s\" "
+              "prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this warning)", name, plan->role, name);
 }
 
 static bool print_grants(const void *ctx, const struct cli_options *options, const struct policy *policy, struct error *err)
