@@ -153,6 +153,12 @@ int64_t files_kept(const struct files_report *report);
  * hint. A root that does not exist is fine: *missing is set (may be NULL). */
 bool files_check_root(const struct files_options *options, bool *missing, struct error *err);
 
+/* The youngest time (mtime or ctime, in seconds since 1970) of the root and of what is below it on its file system; the search ends
+ * at the first that is younger than enough. *found: false when the root does not exist or nothing is in it. What cannot be read
+ * is left out, as is what lies deeper than FILES_YOUNGEST_DEPTH. Failure: as files_check_root. */
+enum { FILES_YOUNGEST_DEPTH = 64 };
+bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found, struct error *err);
+
 /* Removes what is expired below options->root, deepest first, directories that become (or are) empty
  * and expired too, the root never. A missing root is nothing to do. Returns false only when
  * the root is refused or cannot be opened; everything below it is counted in the report.

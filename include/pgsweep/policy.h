@@ -30,6 +30,10 @@ extern const char *const policy_kind_names[];
 enum policy_in_use { IN_USE_KEEP, IN_USE_DELETE };
 extern const char *const policy_in_use_names[];
 
+/* What becomes of a run whose clocks cannot be right. */
+enum policy_clock { CLOCK_CHECK, CLOCK_TRUST };
+extern const char *const policy_clock_names[];
+
 extern const char *const policy_age_by_names[]; /* mtime, atime, ctime, btime: enum files_age_by */
 
 enum policy_action {
@@ -109,6 +113,7 @@ struct policy {
     struct setting max_failed;  /* new failures in a row before the run ends; NULL for the default */
     struct setting pause;       /* an interval between chunks; NULL for none */
     struct setting count_timeout; /* how long a live run counts before it begins; NULL for the default */
+    enum policy_clock clock;
     struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
     struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
     /* KIND_ROWS */

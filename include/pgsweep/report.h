@@ -13,6 +13,7 @@
 #include "pgsweep/plan.h"
 
 struct files_report;
+struct output;
 
 /* A candidate that could not go. */
 struct report_failure {
@@ -107,6 +108,7 @@ struct report {
     int signal;          /* that stopped the run; 0: none */
     struct error error;  /* that ended the run */
     FILE *log;            /* where log lines go; NULL: standard error */
+    struct output *metrics; /* where the metrics go; NULL: nowhere */
     const char **remarks; /* what happened on the way and a person should know */
     size_t remark_count;
 };
@@ -145,10 +147,12 @@ int64_t report_processed(const struct report *report);
  * when it has none, or an earlier node has the same. */
 const char *report_counted(const struct report *report, size_t node, int64_t *sum);
 
-/* Writes the report as Prometheus metrics, atomically (a new file that replaces the old one). The time of
- * the last success is carried over from the old file when this run was none. False, with SWEEP_USAGE,
- * when the file cannot be written. */
-bool report_write_metrics(const struct report *report, const char *path, struct error *err);
+/* Makes sure, before a run, that the metrics can be written to this file (see output.h). SWEEP_REFUSED or SWEEP_USAGE if not. */
+bool report_open_metrics(struct report *report, const char *path, struct error *err);
+
+/* Writes the report as Prometheus metrics to the file that was opened, atomically (a new file that replaces the old one). The time
+ * of the last success is carried over from the old file when this run was none. False when the file cannot be written. */
+bool report_write_metrics(const struct report *report, struct error *err);
 
 /* Objects that were not deleted although no row names them, or nobody can tell. */
 int64_t report_objects_failed(const struct report *report);
@@ -195,7 +199,8 @@ void progress_show(struct progress *progress, const struct report *report);
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);
 
-/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened. */
+/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened, SWEEP_REFUSED when others could have
+ * chosen what it is (see output.h). */
 bool report_open_log(struct report *report, const char *path, struct error *err);
 
 /* Closes it, if there is one. False when not all of it could be written. */

@@ -11,6 +11,7 @@ const struct cli_option cli_options_table[] = {
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP | COMMAND_SHOW, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
     {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
     {"allow-missing-index", 0, NULL, COMMAND_SWEEP | COMMAND_SHOW, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
+    {"trust-clock", 0, NULL, COMMAND_SWEEP, OPTION(trust_clock), "run although the clock of the host or of the database looks wrong", "What is deleted", 0},
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep", "Files (policies of kind files)", 0},
     {"age-by", 0, "TIME", COMMAND_SWEEP, OPTION(age_by), "mtime (default), atime, ctime or btime", "Files (policies of kind files)", 0},
     {"protect", 0, "PATTERN", COMMAND_SWEEP, OPTION(protect), "keep what matches, beside result* and output*; repeatable", "Files (policies of kind files)", OPTION(protect_count)},

@@ -169,6 +169,8 @@ static bool read_active(struct file_run *run, struct error *err)
     struct policy *jobs;
     struct plan *plan;
     struct db *db;
+    const char *now;
+    bool standby;
     if (!run->policy->active.value || !db_is_configured(&where))
         return true;
     jobs_options.policy = run->policy->active.value;
@@ -180,7 +182,8 @@ static bool read_active(struct file_run *run, struct error *err)
     if (jobs->kind != KIND_ROWS)
         return error_set(err, SWEEP_USAGE, "%s: active names the policy %s, which is about files itself",
                          run->policy->active.origin, jobs->name);
-    if (!command_connect(run->report, options, name, &db, err) ||
+    if (!command_connect(run->report, options, name, NULL, &db, err) ||
+        !command_check_database_clock(options, run->policy, db, &now, &standby, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
@@ -208,7 +211,7 @@ static void on_event(void *arg, const struct files_event *event)
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
-    if (!apply_options(run, err) || !set_cutoff(run, err) || !set_limits(run, err))
+    if (!command_check_host_clock(run->options, policy, err) || !apply_options(run, err) || !set_cutoff(run, err) || !set_limits(run, err))
         return false;
     run->how.age_by = (enum files_age_by)policy->age_by;
     run->how.protect = values_of(run->report, policy->protect, policy->protect_count);
@@ -220,7 +223,8 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
     run->how.errors_only = !command_logs_each(run->options);
-    return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) && read_active(run, err);
+    return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) &&
+           command_check_idle_roots(run->options, policy, &run->how, err) && read_active(run, err);
 }
 
 /* "/tmp/nexrender (pgsweep, process 4711)" */
@@ -269,7 +273,7 @@ int command_sweep_files(const struct cli_options *options, struct policy *policy
     run.report->run_id = run_new_id(run.report);
     run.report->files = &run.sums;
     stop_install();
-    bool ok = command_open_log(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
+    bool ok = command_open_outputs(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
     run.report->failed = run.sums.failed;
     if (run.sums.limit_reached)
         run.report->limit = run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions

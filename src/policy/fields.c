@@ -13,6 +13,7 @@ const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
 
 const char *const policy_kind_names[] = {"rows", "files", NULL};
 const char *const policy_in_use_names[] = {"keep", "delete", NULL};
+const char *const policy_clock_names[] = {"check", "trust", NULL};
 const char *const policy_age_by_names[] = {"mtime", "atime", "ctime", "btime", NULL};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -92,6 +93,7 @@ static const struct field directory_fields[] = {
 
 #define KIND_FIELD {.key = "kind", .kind = FIELD_WORD, AT(policy, kind), .words = policy_kind_names}
 #define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description)}
+#define CLOCK_FIELD {.key = "clock", .kind = FIELD_WORD, AT(policy, clock), .words = policy_clock_names}
 #define RETAIN_FIELD {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true}
 #define CHUNK_FIELD {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)}
 #define LIMITS_FIELD(inner) {.key = "limits", .kind = FIELD_GROUP, .fields = (inner)}
@@ -104,6 +106,7 @@ static const struct field row_fields[] = {
     {.key = "age", .kind = FIELD_TEXT, AT(policy, age), .required = true},
     {.key = "time_zone", .kind = FIELD_TEXT, AT(policy, time_zone)},
     RETAIN_FIELD,
+    CLOCK_FIELD,
     {.key = "where", .kind = FIELD_CONDITION, AT(policy, where)},
     {.key = "count_total", .kind = FIELD_FLAG, AT(policy, count_total)},
     {.key = "guards", .kind = FIELD_LIST, AT(policy, guards), .fields = guard_fields,
@@ -130,6 +133,7 @@ static const struct field file_fields[] = {
     DESCRIPTION_FIELD,
     {.key = "roots", .kind = FIELD_NAMES, AT(policy, roots), .count_offset = offsetof(struct policy, root_count)},
     RETAIN_FIELD,
+    CLOCK_FIELD,
     {.key = "age_by", .kind = FIELD_WORD, AT(policy, age_by), .words = policy_age_by_names},
     {.key = "in_use", .kind = FIELD_WORD, AT(policy, in_use), .words = policy_in_use_names},
     {.key = "protect", .kind = FIELD_NAMES, AT(policy, protect),

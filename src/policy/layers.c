@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fields.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/trust.h"
 
 enum { NAME_MAX_LENGTH = 31, FILE_MAX_BYTES = 1 << 20 };
 
@@ -24,13 +26,17 @@ bool policy_name_valid(const char *name)
 static bool read_file(const void *ctx, const char *path, char **text, size_t *length,
                       struct error *err)
 {
+    int fd;
     *text = NULL;
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        if (errno == ENOENT)
-            return true;
+    if (!trust_open("policy file", path, TRUST_OWN_DIRECTORY, &fd, err))
+        return false;
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !file) {
+        close(fd);
         return error_set(err, SWEEP_USAGE, "cannot read policy file %s: %s", path, strerror(errno));
     }
+    if (!file)
+        return true;
     char *data = mem_check(talloc_size(ctx, FILE_MAX_BYTES + 2));
     *length = fread(data, 1, FILE_MAX_BYTES + 1, file);
     bool failed = ferror(file) != 0;

@@ -51,8 +51,10 @@ SELECT $1, n.kind, n.table_ident, n.column_ident, n.path, n.table_oid, n.attnum,
        attnum = excluded.attnum,
        endpoint = CASE WHEN excluded.endpoint IS NULL THEN o.endpoint ELSE excluded.endpoint END,
        bucket = CASE WHEN excluded.endpoint IS NULL THEN o.bucket ELSE excluded.bucket END
- WHERE (o.table_oid, o.attnum, o.endpoint, o.bucket) IS DISTINCT FROM
-       (excluded.table_oid, excluded.attnum, coalesce(excluded.endpoint, o.endpoint), coalesce(excluded.bucket, o.bucket))
+ WHERE (o.table_oid OPERATOR(pg_catalog.=) excluded.table_oid
+        AND o.attnum OPERATOR(pg_catalog.=) excluded.attnum
+        AND (excluded.endpoint IS NULL OR o.endpoint OPERATOR(pg_catalog.=) excluded.endpoint)
+        AND (excluded.bucket IS NULL OR o.bucket OPERATOR(pg_catalog.=) excluded.bucket)) IS NOT TRUE
 
 --- sources
 -- Where the columns are now that name objects or directories. One is found by its attribute, or by its name where that is
@@ -171,7 +173,7 @@ UPDATE pgsweep.object_queue AS q
        last_error = f.reason
   FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, reason)
  WHERE q.id OPERATOR(pg_catalog.=) f.id
-   AND (q.state OPERATOR(pg_catalog.<>) $3 OR q.last_error IS DISTINCT FROM f.reason)
+   AND (q.state OPERATOR(pg_catalog.<>) $3 OR (q.last_error OPERATOR(pg_catalog.=) f.reason) IS NOT TRUE)
 
 --- again
 -- One more attempt failed: the entry waits, longer each time. $1: ids, $2: errors.
@@ -180,7 +182,9 @@ UPDATE pgsweep.object_queue AS q
        attempts = q.attempts OPERATOR(pg_catalog.+) 1,
        last_error = f.error,
        next_attempt = pg_catalog.now() OPERATOR(pg_catalog.+)
-                      least(interval '1 min' OPERATOR(pg_catalog.*) (2.0 OPERATOR(pg_catalog.^) least(q.attempts, 20)), interval '1 day')
+                      least('1 min'::pg_catalog.interval
+                            OPERATOR(pg_catalog.*) (2.0::pg_catalog.float8 OPERATOR(pg_catalog.^) least(q.attempts, 20)),
+                            '1 day'::pg_catalog.interval)
   FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)
  WHERE q.id OPERATOR(pg_catalog.=) f.id
 
