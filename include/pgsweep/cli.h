@@ -37,7 +37,8 @@ struct cli_options {
     bool trust_clock;
     bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, print_sql, sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file, *log_file;
-    const char *root, *age_by; /* of a policy of kind files */
+    const char *root, *age_by, *protect_case, *special, *owner; /* about files */
+    bool allow_system_root;
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;
     const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause, *count_timeout; /* override the policy's settings */

@@ -39,7 +39,9 @@ struct report_objects {
 struct report_directories {
     int64_t queued;
     int64_t removed; /* or not there any more */
-    int64_t kept;    /* something in them is protected, and stays */
+    int64_t kept;    /* something in them is protected or too young, and stays */
+    int64_t files_protected; /* that many, in these */
+    int64_t files_young;
     int64_t in_use;  /* a row that stays has the same directory */
     int64_t refused; /* not a name that may be acted on */
     int64_t busy;    /* something in them is in use; will be tried again */

@@ -1,5 +1,6 @@
 /* pgsweep POLICY for files: from the policy and the options to the sweep of its roots. */
 #define _GNU_SOURCE
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,25 +31,6 @@ struct file_run {
     const char *locked; /* those that another sweep holds; NULL: none */
 };
 
-static const char **values_of(const void *ctx, const struct setting *settings, size_t count)
-{
-    const char **values = mem_array(ctx, const char *, count + 1);
-    for (size_t i = 0; i < count; i++)
-        values[i] = settings[i].value;
-    return values;
-}
-
-static void append(const void *ctx, struct setting **list, size_t *count, const char *const *more,
-                   size_t more_count, const char *origin)
-{
-    struct setting *joined = mem_array(ctx, struct setting, *count + more_count + 1);
-    if (*count > 0)
-        memcpy(joined, *list, *count * sizeof *joined);
-    for (size_t i = 0; i < more_count; i++)
-        joined[(*count)++] = (struct setting){more[i], origin};
-    *list = joined;
-}
-
 /* Options that only mean something for rows. */
 static bool check_options(const struct file_run *run, struct error *err)
 {
@@ -59,34 +41,22 @@ static bool check_options(const struct file_run *run, struct error *err)
                                run->policy->name);
 }
 
-/* What the options say over the policy. */
-static bool apply_options(struct file_run *run, struct error *err)
+/* Which roots: those of the option, else of the policy, else the default. */
+static bool choose_roots(struct file_run *run, struct error *err)
 {
-    const struct cli_options *options = run->options;
     struct policy *policy = run->policy;
+    const char *root = run->options->root;
+    struct setting fallback = policy_temp_dir();
     if (!check_options(run, err))
         return false;
-    if (options->root)
-        policy->root_count = 0;
-    append(run->report, &policy->roots, &policy->root_count, &options->root, options->root != NULL,
-           "option --root");
-    append(run->report, &policy->protect, &policy->protect_count, options->protect,
-           options->protect_count, "option --protect");
-    append(run->report, &policy->protect_dirs, &policy->protect_dir_count, options->protect_dirs,
-           options->protect_dir_count, "option --protect-dir");
-    if (policy->root_count == 0) {
-        struct setting root = policy_temp_dir();
-        append(run->report, &policy->roots, &policy->root_count, &root.value, 1, root.origin);
+    if (root)
+        fallback = (struct setting){root, "option --root"};
+    if (root || policy->root_count == 0) {
+        policy->roots = mem_array(run->report, struct setting, 1);
+        policy->roots[0] = fallback;
+        policy->root_count = 1;
     }
-    if (!options->age_by)
-        return true;
-    for (int i = 0; policy_age_by_names[i]; i++)
-        if (strcmp(policy_age_by_names[i], options->age_by) == 0) {
-            policy->age_by = i;
-            return true;
-        }
-    return error_set(err, SWEEP_USAGE, "option --age-by: \"%s\" is none of mtime, atime, ctime, btime",
-                     options->age_by);
+    return true;
 }
 
 /* A cutoff given by hand must not be younger than what the retention gives. */
@@ -175,7 +145,11 @@ static bool read_active(struct file_run *run, struct error *err)
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
-    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = NULL;
+    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = jobs_options.count_timeout = NULL;
+    jobs_options.age_by = jobs_options.protect_case = jobs_options.special = NULL;
+    jobs_options.owner = NULL;
+    jobs_options.protect_count = jobs_options.protect_dir_count = 0;
+    jobs_options.allow_system_root = false;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
     if (!command_load_policy(run->report, &jobs_options, &jobs, err))
         return error_prefix(err, "%s: active", run->policy->active.origin);
@@ -208,17 +182,45 @@ static void on_event(void *arg, const struct files_event *event)
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
 
+/* The number of a user, by name or as it stands. A number need not belong to anybody. */
+static bool find_user(const struct setting *owner, uint32_t *uid, struct error *err)
+{
+    char *end = NULL;
+    const struct passwd *entry = *owner->value ? getpwnam(owner->value) : NULL;
+    unsigned long long number = strtoull(owner->value, &end, 10);
+    bool is_number = owner->value[0] >= '0' && owner->value[0] <= '9' && !*end && number < UINT32_MAX;
+    if (entry || is_number) {
+        *uid = entry ? entry->pw_uid : (uint32_t)number;
+        return true;
+    }
+    char *shown = text_escape(NULL, owner->value, strlen(owner->value));
+    error_set(err, SWEEP_USAGE, "%s: there is no user \"%s\"", owner->origin, shown);
+    talloc_free(shown);
+    return error_hint(err, "Give names of users of this host, or their numbers.");
+}
+
+static bool find_owners(struct file_run *run, struct error *err)
+{
+    const struct policy_file_rules *rules = &run->policy->files;
+    uint32_t *owners = mem_array(run->report, uint32_t, rules->owner_count + 1);
+    for (size_t i = 0; i < rules->owner_count; i++)
+        if (!find_user(&rules->owners[i], &owners[i], err))
+            return false;
+    run->how.owners = owners;
+    run->how.owner_count = rules->owner_count;
+    return true;
+}
+
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
-    if (!command_check_host_clock(run->options, policy, err) || !apply_options(run, err) || !set_cutoff(run, err) || !set_limits(run, err))
+    if (!command_check_host_clock(run->options, policy, err) || !choose_roots(run, err) || !set_cutoff(run, err) ||
+        !set_limits(run, err))
         return false;
-    run->how.age_by = (enum files_age_by)policy->age_by;
-    run->how.protect = values_of(run->report, policy->protect, policy->protect_count);
-    run->how.protect_count = policy->protect_count;
-    run->how.protect_dirs = values_of(run->report, policy->protect_dirs, policy->protect_dir_count);
-    run->how.protect_dir_count = policy->protect_dir_count;
-    run->how.in_use = policy->in_use == IN_USE_KEEP;
+    file_rules_apply(run->report, &policy->files, &run->how);
+    run->how.delete_special = policy->files.special == SPECIAL_DELETE;
+    if (!find_owners(run, err))
+        return false;
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;

@@ -24,6 +24,12 @@ bool command_connect(const void *ctx, const struct cli_options *options, const c
 bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
                          size_t *found, struct error *err);
 
+/* Looks at the patterns and directories that are to be protected below these roots; SWEEP_USAGE, with where it was
+ * given and what to write, for one that would protect nothing or hardly means what was meant. Remarks on what does
+ * not exist. */
+bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots, size_t count,
+                               struct report *report, struct error *err);
+
 /* Opens the log and the metrics file that the options ask for: before anything is deleted. */
 bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err);
 

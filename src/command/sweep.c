@@ -77,9 +77,18 @@ static bool check_directories(const struct run *run, struct error *err)
     const struct plan *plan = run->plan;
     const struct setting *given = &run->policy->directory_root;
     const struct setting root = given->value ? *given : policy_temp_dir();
-    const struct files_options options = {.root = plan->directory_root};
+    const char *roots[] = {plan->directory_root};
+    const struct setting *retain = &run->policy->files.retain;
+    struct files_options options = {.root = plan->directory_root};
+    struct timespec now;
+    struct timespec then;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (retain->value && !interval_before(retain, "retain", now, &then, err))
+        return false;
+    file_rules_apply(run->report, &run->policy->files, &options);
     if (plan->directory)
-        return files_check_root(&options, NULL, err) || error_prefix(err, "%s", root.origin);
+        return (files_check_root(&options, NULL, err) || error_prefix(err, "%s", root.origin)) &&
+               command_check_protections(&run->policy->files, roots, 1, run->report, err);
     if (plan->directory_root && strcmp(root.value, POLICY_TEMP_DIR) != 0)
         report_remark(run->report, "%s (%s) does not exist on this host: no working directories are removed",
                       text_escape(run->report, root.value, strlen(root.value)), root.origin);
@@ -327,9 +336,9 @@ int command_sweep(const struct cli_options *options, struct error *err)
         if (options->estimate)
             error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files", run.policy->name);
         code = options->estimate ? (int)err->code : command_sweep_files(options, run.policy, err);
-    } else if (options->root || options->age_by || options->protect_count || options->protect_dir_count) {
-        error_set(err, SWEEP_USAGE, "options --root, --age-by, --protect and --protect-dir are for files; "
-                                    "policy %s is about rows", run.policy->name);
+    } else if (options->root) {
+        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows", run.policy->name);
+        error_hint(err, "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE ".");
         code = (int)err->code;
     } else if (options->estimate && !options->dry_run) {
         error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");

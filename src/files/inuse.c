@@ -80,5 +80,5 @@ struct verdict inuse_test(struct walk *w, const char *name, const struct statx *
         return failed(errno);
     if (!fsys_same(fsys_id(&again), fsys_id(stx)))
         return kept(FILES_KEPT_CHANGED);
-    return kept(w->wipe ? FILES_NOT_KEPT : entry_judge_age(w, &again));
+    return kept(entry_judge_age(w, &again));
 }

@@ -109,14 +109,21 @@ static bool would_go(const struct files_options *o, const struct files_root *roo
            !report.limit_reached;
 }
 
+/* What the rules promise to keep. */
+static int64_t count_owed(const struct files_report *report)
+{
+    return report->kept[FILES_KEPT_PROTECTED] + report->kept[FILES_KEPT_FRESH] + report->kept[FILES_KEPT_FUTURE] +
+           report->kept[FILES_KEPT_NO_TIME];
+}
+
 /* Wipes name in the trash. What is protected is the user's: it goes back to where it was. */
 static void wipe_in_trash(const struct files_options *o, const struct files_root *root,
                           const struct trash *trash, const char *name,
                           struct files_report *report)
 {
-    int64_t before = report->kept[FILES_KEPT_PROTECTED];
+    int64_t before = count_owed(report);
     wipe(o, root, trash->fd, trash->path, name, report);
-    if (o->dry_run || report->kept[FILES_KEPT_PROTECTED] == before)
+    if (o->dry_run || count_owed(report) == before)
         return;
     if (!move(trash->fd, root->fd, name)) {
         char *path = mem_printf(NULL, "%s/%s", trash->path, name);

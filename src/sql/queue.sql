@@ -2,12 +2,13 @@
 
 --- insert
 -- Queues the stored objects or directories that the rows in hand name, in the transaction that deletes these rows.
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT ${run}::pg_catalog.text,
        ${policy}::pg_catalog.text,
        ${source}::pg_catalog.text,
        ${kind}::pg_catalog.text,
        ${root}::pg_catalog.text,
+       ${rules}::pg_catalog.text,
        ${endpoint}::pg_catalog.text,
        ${bucket}::pg_catalog.text,
        v.value
@@ -196,14 +197,15 @@ WITH gone AS (
        AND q.attempts OPERATOR(pg_catalog.>=) $2::pg_catalog.int4
     RETURNING *
 )
-INSERT INTO pgsweep.dead_letters (policy, kind, key, root, state, attempts, error, run_id)
-SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, 'parked', attempts, coalesce(last_error, ''), run_id
+INSERT INTO pgsweep.dead_letters (policy, kind, key, root, rules, state, attempts, error, run_id)
+SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, rules, 'parked', attempts, coalesce(last_error, ''), run_id
   FROM gone,
        LATERAL (SELECT {key}) AS k(key)
     ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE
    SET state = 'parked',
        attempts = excluded.attempts,
        error = excluded.error,
+       rules = excluded.rules,
        last_at = pg_catalog.now()
 
 --- letter_key

@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS pgsweep.object_queue (
     source       pg_catalog.text NOT NULL,
     value        pg_catalog.text NOT NULL,
     root         pg_catalog.text,
+    rules        pg_catalog.text,
     endpoint     pg_catalog.text,
     bucket       pg_catalog.text,
     state        pg_catalog.text NOT NULL DEFAULT 'queued' CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'foreign'])),
@@ -64,8 +65,10 @@ COMMENT ON TABLE pgsweep.object_queue IS 'Stored objects and directories whose r
 
 -- Since version 2.
 ALTER TABLE pgsweep.object_queue
+    ADD COLUMN IF NOT EXISTS rules    pg_catalog.text,
     ADD COLUMN IF NOT EXISTS endpoint pg_catalog.text,
     ADD COLUMN IF NOT EXISTS bucket   pg_catalog.text;
+COMMENT ON COLUMN pgsweep.object_queue.rules IS 'Of a directory: which files in it stay, as the run that queued it was told. NULL: the defaults.';
 COMMENT ON COLUMN pgsweep.object_queue.endpoint IS 'The store that was configured when the entry was queued, without credentials. NULL: none was; the next run of the policy that has one decides.';
 COMMENT ON COLUMN pgsweep.object_queue.bucket IS 'The bucket of a value that names none itself.';
 
@@ -119,6 +122,7 @@ CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     kind     pg_catalog.text NOT NULL DEFAULT 'row' CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['row', 'object', 'directory'])),
     key      pg_catalog.text[] NOT NULL,
     root     pg_catalog.text,
+    rules    pg_catalog.text,
     state    pg_catalog.text NOT NULL DEFAULT 'waiting' CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'parked', 'discarded', 'closed'])),
     attempts integer NOT NULL DEFAULT 1,
     error    pg_catalog.text NOT NULL,
@@ -131,9 +135,12 @@ CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
 CREATE OR REPLACE FUNCTION pgsweep.key_digest(key pg_catalog.text[]) RETURNS pg_catalog.bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$SELECT pg_catalog.sha256(pg_catalog.convert_to(key::pg_catalog.text, pg_catalog.getdatabaseencoding()))$$;
-ALTER TABLE pgsweep.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
+ALTER TABLE pgsweep.dead_letters
+    ADD COLUMN IF NOT EXISTS rules pg_catalog.text,
+    DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_key ON pgsweep.dead_letters (policy, kind, pgsweep.key_digest(key));
 COMMENT ON COLUMN pgsweep.dead_letters.key IS 'Of a row: the values of its primary key. Of a directory: its name and root. Of an object: its value; then bucket and endpoint, where they are known.';
+COMMENT ON COLUMN pgsweep.dead_letters.rules IS 'Of a directory: as in object_queue.';
 COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
 
 -- Every chunk asks whether there are such letters.

@@ -225,8 +225,8 @@ SELECT pg_catalog.count(*),
 -- work_4_queue (each candidate)
 -- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -234,6 +234,7 @@ SELECT $2::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text,
        v.value
   FROM (
       SELECT t."thumbnail_url"::pg_catalog.text AS value
@@ -245,8 +246,8 @@ SELECT $2::pg_catalog.text,
 -- work_5_queue (each candidate)
 -- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -254,6 +255,7 @@ SELECT $2::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text,
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value
@@ -383,9 +385,9 @@ SELECT pg_catalog.count(*),
 
 -- work_14_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
+-- store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -393,6 +395,7 @@ SELECT $1::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT d."image_url"::pg_catalog.text AS value
@@ -407,9 +410,9 @@ SELECT $1::pg_catalog.text,
 
 -- work_15_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
+-- store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -417,6 +420,7 @@ SELECT $1::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT d."thumbnail_url"::pg_catalog.text AS value

@@ -220,7 +220,16 @@ def test_T2_protected_by_patterns_and_directories(tempfiles, box):
     ("--protect-dir", "", 'the protected directory "" is not an absolute path'),
     ("--protect", "", 'the pattern "" matches nothing'), ("--protect", "/", 'the pattern "/" matches nothing'),
     ("--protect", "{root}/pinned", 'begins with the root, and would match nothing'),
-    ("--protect", "{root}", 'begins with the root, and would match nothing')])
+    ("--protect", "{root}", 'begins with the root, and would match nothing'),
+    ("--protect", "/{root}//pinned", 'begins with the root, and would match nothing'),
+    ("--protect", "{root}/./pinned", 'begins with the root, and would match nothing'),
+    ("--protect", "/tmp/elsewhere/pinned", 'looks like a full path that leads out of the root'),
+    ("--protect", "./pinned", 'has a "." between slashes'), ("--protect", ".", "matches nothing"),
+    ("--protect", "a//pinned", "has two slashes in a row"), ("--protect", "../pinned", 'has a ".." between slashes'),
+    ("--protect", "pinned\\", "ends with a backslash"), ("--protect", "[pinned", 'has a "[" without its "]"'),
+    ("--protect", "{a,b}", "has braces, which are not expanded"), ("--protect", "!pinned", 'begins with "!"'),
+    ("--protect", "~/pinned", 'begins with "~"'), ("--protect-dir", "~/pinned", "is not an absolute path"),
+    ("--protect-dir", "/tmp/*/pinned", "is a pattern")])
 def test_T2_a_protection_that_would_protect_nothing_is_refused(tempfiles, box, policy_file, option, value, message):
     """Else the files that it was meant for would go, and nobody would have been told."""
     box.file("pinned/f")
@@ -231,6 +240,9 @@ def test_T2_a_protection_that_would_protect_nothing_is_refused(tempfiles, box, p
     policies = policy_file(f"kind: files\nretain: 1 day\n{key}:\n  - '{value}'\n", "mine")
     result = tempfiles("--root", box.root, "--policy-dir", policies, policy="mine", code=2)
     assert "mine.yaml:4: " in result.err and message in result.err, result
+    variable = f"PGSWEEP_TEMPFILES_{key.upper()}"
+    result = tempfiles("--root", box.root, env={variable: value.replace(",", r"\,")}, code=2)
+    assert f"environment variable {variable}: " in result.err and message in result.err, result
     assert box.names() == ["pinned", "pinned/f"]
 
 
@@ -411,6 +423,11 @@ def test_T1_policies_that_make_no_sense_are_refused(tempfiles, policy_file, text
 def test_T1_options_go_with_their_kind(tempfiles):
     for option in (("--allow-missing-index",), ("--retries", "3")):
         assert f"option {option[0]} is for rows" in tempfiles("--dry-run", *option, code=2).err
-    for option in (("--root", "/x"), ("--protect", "x"), ("--protect-dir", "/x"), ("--age-by", "mtime")):
+    result = tempfiles("--root", "/x", "--dry-run", policy="jobs", code=2)
+    assert "option --root is for files; policy jobs is about rows" in result.err
+    for option in (("--special", "delete"), ("--owner", "root")):
         result = tempfiles(*option, "--dry-run", policy="jobs", code=2)
-        assert "are for files; policy jobs is about rows" in result.err
+        assert f"option {option[0]}: a policy of kind rows has no " in result.err
+    for option in (("--protect", "x"), ("--protect-dir", "/x"), ("--age-by", "mtime"), ("--protect-case", "match")):
+        result = tempfiles(*option, "--dry-run", policy="tokens", code=2)
+        assert f"option {option[0]}: policy tokens removes no files" in result.err
