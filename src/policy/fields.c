@@ -157,6 +157,7 @@ static const struct field file_fields[] = {
     {.key = "special", .kind = FIELD_WORD, AT(policy, files.special), .words = policy_special_names},
     {.key = "owner", .kind = FIELD_NAMES, AT(policy, files.owners),
      .count_offset = offsetof(struct policy, files.owner_count), .short_form = true},
+    {.key = "min_free", .kind = FIELD_ROOM, AT(policy, files.min_free)},
     {.key = "active", .kind = FIELD_TEXT, AT(policy, active)},
     CHUNK_FIELD,
     LIMITS_FIELD(file_limit_fields),

@@ -86,9 +86,17 @@ CREATE TABLE IF NOT EXISTS pgsweep.object_sources (
     endpoint     pg_catalog.text,
     bucket       pg_catalog.text
 );
--- Since version 2.
+-- Since version 2. PostgreSQL 12 would give the identity a further sequence where the column is there already.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid OPERATOR(pg_catalog.=) 'pgsweep.object_sources'::pg_catalog.regclass
+                      AND a.attname OPERATOR(pg_catalog.=) 'id') THEN
+        ALTER TABLE pgsweep.object_sources ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY;
+    END IF;
+END
+$$;
 ALTER TABLE pgsweep.object_sources
-    ADD COLUMN IF NOT EXISTS id        bigint GENERATED ALWAYS AS IDENTITY,
     ADD COLUMN IF NOT EXISTS path      pg_catalog.text NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS table_oid pg_catalog.oid,
     ADD COLUMN IF NOT EXISTS attnum    smallint,
