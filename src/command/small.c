@@ -5,6 +5,7 @@
 #include "internal.h"
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/text.h"
 
 /* Ends a command: frees its memory and gives its exit code. */
 static int done(void *ctx, bool ok, const struct error *err)
@@ -46,7 +47,7 @@ static const char **describe_policies(const void *ctx, const char *policy_dir, s
         if (!policy_load(ctx, names[i], policy_dir, &policy, err))
             return NULL;
         pairs[2 * i] = names[i];
-        pairs[2 * i + 1] = policy && policy->description.value ? policy->description.value : "";
+        pairs[2 * i + 1] = policy && policy->description.value ? text_line(ctx, policy->description.value) : "";
     }
     return pairs;
 }
@@ -54,12 +55,13 @@ static const char **describe_policies(const void *ctx, const char *policy_dir, s
 int command_list(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
-    const char **pairs = describe_policies(ctx, options->policy_dir, err);
+    const char **pairs = command_check_environment(ctx, options, NULL, err)
+                             ? describe_policies(ctx, options->policy_dir, err) : NULL;
     for (size_t i = 0; pairs && pairs[i]; i += 2) {
         struct policy *policy;
         if (policy_load(ctx, pairs[i], options->policy_dir, &policy, err) && policy)
             printf("%-12s %-10s %s\n             from %s\n", pairs[i], policy->retain.value, pairs[i + 1],
-                   policy->source);
+                   text_line(ctx, policy->source));
     }
     return done(ctx, pairs != NULL, err);
 }
@@ -74,16 +76,17 @@ int command_show(const struct cli_options *options, struct error *err)
         error_set(err, SWEEP_USAGE, "pgsweep show takes options of a connection or of a run only with --sql");
         return done(ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
     }
+    bool ok = command_load_policy(ctx, options, &policy, err) && command_check_environment(ctx, options, policy->name, err);
     if (options->sql) {
-        int code = command_load_policy(ctx, options, &policy, err) ? command_show_sql(options, policy, err) : (int)err->code;
+        int code = ok ? command_show_sql(options, policy, err) : (int)err->code;
         talloc_free(ctx);
         return code;
     }
     PQExpBuffer text = createPQExpBuffer();
-    bool ok = command_load_policy(ctx, options, &policy, err) && policy_print(policy, text, err);
+    ok = ok && policy_print(policy, text, err);
     if (ok)
-        printf("# policy %s, from %s; retain from %s\n%s", policy->name, policy->source,
-               policy->retain.origin, text->data);
+        printf("# policy %s, from %s; retain from %s\n%s", policy->name, text_line(ctx, policy->source),
+               text_line(ctx, policy->retain.origin), text->data);
     destroyPQExpBuffer(text);
     return done(ctx, ok, err);
 }
