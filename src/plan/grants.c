@@ -104,7 +104,7 @@ static bool read_conditions(struct grants *g, struct db *db, struct error *err)
         if (schema)
             name_set_add(g->ctx, &g->schemas, schema);
         if (kind && strcmp(kind, "table") == 0)
-            name_set_add(g->ctx, &g->lines, mem_printf(g->ctx, "GRANT SELECT ON %s", db_rows_get(rows, i, 1)));
+            want(g, db_rows_get(rows, i, 3));
         else if (kind)
             name_set_add(g->ctx, &g->lines, mem_printf(g->ctx, "GRANT EXECUTE ON FUNCTION %s", db_rows_get(rows, i, 1)));
     }

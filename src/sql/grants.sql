@@ -17,7 +17,8 @@ SELECT DISTINCT
             WHEN d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
              AND NOT pg_catalog.has_function_privilege('public', d.refobjid, 'EXECUTE') THEN 'function' END AS kind,
        (pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0)).identity,
-       (pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0)).schema
+       (pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0)).schema,
+       d.refobjid
   FROM pg_catalog.pg_rewrite AS w
   JOIN pg_catalog.pg_depend AS d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
                                 AND d.objid OPERATOR(pg_catalog.=) w.oid
