@@ -175,6 +175,7 @@ def test_T2_the_printed_script_adopts_nothing_either(evil, pgsweep):
     text = pgsweep("init", "--print-sql").out
     with pytest.raises(Exception, match="belongs to another role"):
         evil.sql(text)
+    evil.sql("ROLLBACK")
     assert not evil.rang()
 
 
