@@ -83,6 +83,9 @@ int command_show(const struct cli_options *options, struct error *err)
     }
     PQExpBuffer text = createPQExpBuffer();
     ok = ok && policy_print(policy, text, err);
+    const char *unbounded = ok ? policy_unbounded(ctx, policy) : NULL;
+    if (unbounded)
+        fprintf(stderr, "pgsweep: warning: %s\n", unbounded);
     if (ok)
         printf("# policy %s, from %s; retain from %s\n%s", policy->name, policy->source,
                policy->retain.origin, text->data);
