@@ -7,12 +7,20 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
+/* No key is below this: it has a segment "..". */
+static const char NO_KEY[] = "../";
+
 const char **bounds_parse(const void *ctx, const char *json, size_t *count)
 {
     json_t *list = json ? json_loads(json, 0, NULL) : NULL;
     const char **prefixes = mem_array(ctx, const char *, json_array_size(list) + 1);
-    for (*count = 0; *count < json_array_size(list); (*count)++)
-        prefixes[*count] = mem_strdup(ctx, json_string_value(json_array_get(list, *count)));
+    *count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_is_string(json_array_get(list, i)))
+            prefixes[(*count)++] = mem_strdup(ctx, json_string_value(json_array_get(list, i)));
+    /* Somebody wrote an array without a text: that allows nothing, where NULL would allow everything. */
+    if (json && *count == 0)
+        prefixes[(*count)++] = NO_KEY;
     json_decref(list);
     return prefixes;
 }

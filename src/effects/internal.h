@@ -81,7 +81,7 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
 /* Why nothing can be said about this column, and what to do about it; owned by ctx. */
 char *source_trouble(const void *ctx, const struct source *source);
 
-/* A list of texts as JSON; NULL: an empty one. Owned by ctx. */
+/* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no key has. Owned by ctx. */
 const char **bounds_parse(const void *ctx, const char *json, size_t *count);
 
 /* Adds a column; prefixes must outlive the bounds. */

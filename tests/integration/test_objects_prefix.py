@@ -140,6 +140,20 @@ def test_O5_a_row_of_the_queue_that_somebody_wrote_is_bound_too(own, s3):
     assert drained["outside"] == 2 and own.keys() == ["backups/1", "files/2"] and "backups/1" in drained["err"]
 
 
+@pytest.mark.parametrize("prefixes", ["'{}'", "'{NULL}'", "'{NULL,other/}'", "'{files}'", "ARRAY['\"files/\"']", "'{..}'"])
+def test_O5_odd_prefixes_of_a_row_of_the_queue_allow_nothing(own, s3, prefixes):
+    own.state("files/").add("files/1", put=["files/1", "backups/1", "files-1"])
+    own.run()
+    own.db.sql("INSERT INTO pgsweep.object_queue (policy, run_id, source, value, endpoint, bucket, prefixes)"
+               f" SELECT 'pics', 'x', 'public.pics.key', v, %s, 'media', {prefixes} FROM unnest('{{backups/1,files-1,../x}}'::text[]) v",
+               s3.environment()["PGSWEEP_S3_ENDPOINT"])
+    own.db.sql("UPDATE pgsweep.object_sources SET prefixes = NULL")
+    if prefixes == "'{files}'":
+        assert own.drain(code=1)["outside"] == 2 and own.keys() == ["backups/1"]
+    else:
+        assert own.drain(code=1)["outside"] == 3 and own.keys() == ["backups/1", "files-1"]
+
+
 def test_O5_what_was_queued_before_the_prefix_was_stated_is_bound(own, s3):
     """By the drain alone, before any run."""
     own.state().add("files/1", "backups/1", put=["files/1", "backups/1"])
