@@ -252,7 +252,7 @@ static bool sweep(struct file_run *run, struct error *err)
     for (size_t i = 0; i < run->policy->root_count; i++) {
         int64_t locked = run->sums.roots_locked;
         run->how.root = run->policy->roots[i].value;
-        if (!files_finish_trash(&run->how, &run->sums, err) || !files_sweep(&run->how, &run->sums, err))
+        if (!files_sweep(&run->how, &run->sums, err))
             return false;
         if (run->sums.roots_locked > locked)
             note_locked(run, run->how.root);

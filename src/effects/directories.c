@@ -19,6 +19,7 @@ enum { BATCH = 1000, TOLD = 5 };
 struct place {
     const char *root;
     bool missing;      /* not on this host: its directories wait for the host that has them */
+    struct files_shared *shared;
     const char *error; /* why what a killed run left in its trash is still there; NULL: it is not */
 };
 
@@ -166,7 +167,8 @@ static const struct place *find_place(struct removal *r, const char *root)
             return &r->places[i];
     size_t i = mem_grow(r->outer, &r->places, &r->place_count);
     struct place *place = &r->places[i];
-    *place = (struct place){.root = mem_strdup(r->outer, root)};
+    *place = (struct place){.root = mem_strdup(r->outer, root), .shared = files_shared_new(r->outer)};
+    options.shared = place->shared;
     place->missing = access(root, F_OK) != 0 && errno == ENOENT;
     if (place->missing)
         report_remark(r->report, "%s does not exist on this host: its working directories stay queued",
@@ -217,7 +219,7 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
                                   const char **reason)
 {
     struct first_error first = {.ctx = r->ctx};
-    struct files_options options = {.root = entry->root, .in_use = true, .keep_trash = true,
+    struct files_options options = {.root = entry->root, .in_use = true, .shared = place->shared,
                                     .on_event = note_error, .on_event_arg = &first, .errors_only = true};
     struct files_report report = {0};
     struct error why = ERROR_INIT;
@@ -306,7 +308,7 @@ static bool settle(struct removal *r, struct error *err)
 static void finish_places(struct removal *r)
 {
     for (size_t i = 0; i < r->place_count; i++) {
-        struct files_options options = {.root = r->places[i].root, .in_use = true};
+        struct files_options options = {.root = r->places[i].root, .in_use = true, .shared = r->places[i].shared};
         struct files_report report = {0};
         struct error why = ERROR_INIT;
         if (!r->places[i].missing && !files_finish_trash(&options, &report, &why))

@@ -44,41 +44,46 @@ static struct verdict open_refused(int error)
 
 /* A write lease is granted only when no other open file description exists, whichever the link it
  * came by (fcntl(2), "Leases"). Held until after the removal, it keeps new ones from slipping in. */
-static struct verdict take_hold(int fd)
+static struct verdict take_hold(struct hold *held)
 {
-    if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+    if (fcntl(held->fd, F_SETLEASE, F_WRLCK) == 0) {
+        held->leased = true;
         return kept(FILES_NOT_KEPT);
+    }
     if (errno == EAGAIN)
         return kept(FILES_KEPT_OPEN);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(held->fd, LOCK_EX | LOCK_NB) == 0)
         return kept(FILES_NOT_KEPT);
     return errno == EWOULDBLOCK ? kept(FILES_KEPT_LOCKED) : failed(errno);
 }
 
-struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, int *held)
+struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, struct hold *held)
 {
     const struct files_options *o = w->options;
     int dirfd = w->frames[w->depth - 1].fd;
     struct stat opened;
-    struct statx again;
-    *held = open_file(dirfd, name);
-    if (*held < 0)
+    held->fd = open_file(dirfd, name);
+    if (held->fd < 0)
         return open_refused(errno);
-    struct verdict v = kept(FILES_KEPT_CHANGED);
-    if (fstat(*held, &opened) != 0)
+    if (fstat(held->fd, &opened) != 0)
         return failed(errno);
     if (opened.st_ino != stx->stx_ino || !S_ISREG(opened.st_mode))
-        return v;
-    v = take_hold(*held);
-    if (v.kept != FILES_NOT_KEPT || v.error)
-        return v;
-    if (o->on_step)
-        o->on_step(o->on_step_arg, FILES_STEP_HELD, dirfd, name);
-    /* The test took a few microseconds in which another file may have been renamed over the name, or
-     * the file itself written to. Now, with the lease, its contents can no longer change. */
-    if (!fsys_stat(dirfd, name, &again))
-        return failed(errno);
-    if (!fsys_same(fsys_id(&again), fsys_id(stx)))
         return kept(FILES_KEPT_CHANGED);
-    return kept(w->wipe ? FILES_NOT_KEPT : entry_judge_age(w, &again));
+    struct verdict v = take_hold(held);
+    if (v.kept == FILES_NOT_KEPT && !v.error && o->on_step)
+        o->on_step(o->on_step_arg, FILES_STEP_HELD, dirfd, name);
+    return v;
+}
+
+/* When someone opens the file, the kernel tells by another answer: the lease that ours is to become. */
+bool inuse_is_still_free(const struct hold *held)
+{
+    return !held->leased || fcntl(held->fd, F_GETLEASE) == F_WRLCK;
+}
+
+void inuse_let_go(struct hold *held)
+{
+    if (held->leased)
+        fcntl(held->fd, F_SETLEASE, F_UNLCK);
+    held->leased = false;
 }
