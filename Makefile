@@ -3,6 +3,9 @@
 # V=1 shows the commands.
 
 VERSION := 0.1.0
+# When the sources were written: a clock that is earlier than that is wrong (src/base/clock_check.c). Not the time of the build, which
+# would make each build another one.
+BUILT   := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),$(shell stat -c %Y CHANGELOG.md))
 BUILD   ?= build
 # Always by the same name: what the compiler notes about headers names its objects as they were called then.
 override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
@@ -65,6 +68,7 @@ $(BUILD)/embedded.c: tools/embed.awk $(EMBEDDED)
 $(BUILD)/embedded.o: $(BUILD)/embedded.c
 	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
+$(BUILD)/base/clock_check.o: ALL_CPPFLAGS += -DPGSWEEP_BUILT=$(BUILT)
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -108,7 +112,7 @@ clean:
 # name the binary by its path.
 PROGRAMS  := $(BIN):$(bindir)/pgsweep
 FILES     := man/pgsweep.1:$(mandir)/man1/pgsweep.1 \
-        $(foreach f,README.md ARCHITECTURE.md CHANGELOG.md LICENSE,$(f):$(docdir)/$(f)) \
+        $(foreach f,README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md LICENSE,$(f):$(docdir)/$(f)) \
         $(foreach f,$(wildcard src/policies/*.yaml),$(f):$(docdir)/policies/$(notdir $(f)))
 WITH_PATH := packaging/crontab:$(docdir)/crontab \
         $(foreach f,$(wildcard systemd/*),$(f):$(unitdir)/$(notdir $(f)))

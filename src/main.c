@@ -51,7 +51,13 @@ int main(int argc, char **argv)
     hold_standard_streams();
     struct cli_options options;
     struct error err = ERROR_INIT;
-    int code = cli_parse(argc, argv, &options, &err) ? run(&options, &err) : (int)err.code;
+    int code;
+    if (cli_parse(argc, argv, &options, &err)) {
+        cli_hide_password(NULL, &options);
+        code = run(&options, &err);
+    } else {
+        code = (int)err.code;
+    }
     if (err.message)
         error_print(&err);
     error_clear(&err);

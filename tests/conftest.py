@@ -25,12 +25,23 @@ def server():
     instance.stop()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--hostile", action="store_true", help="every test in a database with the overloads of hostile.sql")
+
+
 @pytest.fixture
-def db(server):
-    """harness.Database: empty, of this test's own."""
-    database = harness.Database(server, f"t{next(numbers)}_{os.getpid()}")
+def db(server, request):
+    """harness.Database: of this test's own, and empty but for the overloads of hostile.sql where these are wanted."""
+    own = request.node.get_closest_marker("own_overloads")
+    hostile = request.config.getoption("--hostile") or request.node.get_closest_marker("hostile")
+    template = harness.hostile_template(server) if hostile else "template0"
+    database = harness.Database(server, f"t{next(numbers)}_{os.getpid()}", template)
+    log = harness.ServerLog(server, database)
     yield database
     database.drop()
+    used = log.overloads() if hostile and not own else []
+    if used:
+        pytest.fail(f"{len(used)} uses of hostile overloads, the first: {used[0]}", pytrace=False)
 
 
 @pytest.fixture

@@ -112,16 +112,27 @@ class Server:
         return connection
 
 
+def hostile_template(server):
+    """The name of a database to copy, with the overloads of tests/integration/sql/hostile.sql."""
+    if not with_admin(server, "SELECT 1 FROM pg_database WHERE datname = 'hostile'"):
+        with_admin(server, "CREATE DATABASE hostile TEMPLATE template0")
+        connection = server.connect("hostile")
+        with connection.cursor() as cursor:
+            cursor.execute((SQL_DIR / "hostile.sql").read_text(encoding="utf-8"))
+        connection.close()
+    return "hostile"
+
+
 class Database:
     """A database of one test's own. Values are passed as %s parameters."""
 
-    def __init__(self, server, name):
+    def __init__(self, server, name, template="template0"):
         self.server = server
         self.name = name
         self.roles = []
         self.connections = []
-        with_admin(server, pgsql.SQL("CREATE DATABASE {} TEMPLATE template0").format(
-            pgsql.Identifier(name)))
+        with_admin(server, pgsql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            pgsql.Identifier(name), pgsql.Identifier(template)))
         self._main = None
 
     @property
@@ -390,6 +401,12 @@ class ServerLog:
             elif ours and line.startswith("\t"):
                 found[-1] = (found[-1][0], found[-1][1] + "\n" + line[1:])
         return found
+
+    def overloads(self):
+        """The overloads of hostile.sql that pgsweep used, each with the statement that did."""
+        records = [message for _, message in self.records("")]
+        return [f"{message} in {one_line(next((m for m in records[i:] if m.startswith('STATEMENT:')), '?'))}"
+                for i, message in enumerate(records) if re.match(r"LOG:\s+hostile overload: ", message)]
 
     def statements(self, application="pgsweep"):
         """The SQL of each statement that was executed, in order, each in one line."""

@@ -5,6 +5,7 @@
 #   tests/run.sh --fuzz                       only the fuzz tests, a few seconds each (FUZZ_SECONDS, 3)
 #   tests/run.sh --golden                     writes tests/golden anew: the SQL of each policy, for review
 #   tests/run.sh --integration [ARG...]       only tests/integration and tests/fault; ARGs go to pytest
+#   tests/run.sh --hostile [ARG...]           the same in databases full of hostile overloads (tests/README.md)
 # BUILD: the build directory (build). TEST_JOBS: parallel pytest workers (2). What make understands
 # (CC, CFLAGS, SANITIZE=1...) may be in the environment.
 set -euo pipefail
@@ -17,6 +18,9 @@ case ${1-} in
 --unit | --fuzz | --integration | --golden)
     which=${1#--}
     shift
+    ;;
+--hostile)
+    which=integration # pytest has an option of that name
     ;;
 '') ;;
 *)

@@ -35,6 +35,7 @@ clang: command -v clang
 clang-tidy: command -v clang-tidy
 cppcheck: command -v cppcheck
 shellcheck: command -v shellcheck
+python3: command -v python3
 libclang-rt-14-dev: has_clang_runtime'
 wants[bench]="${wants[build]}$server"'
 postgresql-client: command -v psql

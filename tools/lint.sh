@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the compiler does not check: which room may include which, sizes of files and functions,
-# clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
+# names in SQL without a schema, clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
 #   tools/lint.sh [--quick]      --quick: without clang-tidy and cppcheck
 # Installs what is missing. Says nothing but the findings and a last line; exits with 1 on findings.
 set -euo pipefail
@@ -24,7 +24,7 @@ declare -A may=(
     [main]='base db policy plan store files report effects sweep cli command'
 )
 # Headers of the base room; any other header NAME.h or NAME_part.h belongs to the room NAME.
-base_headers=' buffer clock embedded error exit_codes instant mem stop template text '
+base_headers=' buffer clock embedded error exit_codes instant mem output stop template text trust '
 # What only one room may include: the server and the object store are reached from one place each.
 declare -A only_from=([libpq-fe.h]=db [libpq-events.h]=db [curl/curl.h]=store)
 file_lines=500
@@ -101,6 +101,22 @@ check_growth() {
     grep -rnE '\[mem_grow\(' --include='*.c' src | sed 's/$/: mem_grow inside an index/' || true
 }
 
+# No name in generated SQL is looked up through the search path.
+check_qualified() {
+    local rooms=(plan effects sweep db command policy)
+    find "${rooms[@]/#/src/}" src/sql -name "*.c" -print0 -o -name "*.sql" -print0 | sort -z | xargs -0 python3 tools/qualified.py || true
+}
+
+# A promise that no test keeps is a wish.
+check_promises() {
+    local name
+    # shellcheck disable=SC2016
+    while read -r name; do
+        grep -rqE "(def |START_TEST\\()$name\\b" --include='*.py' --include='*.c' tests ||
+            echo "SECURITY.md: there is no test $name"
+    done < <(grep -oE '`(test_[A-Za-z0-9_]+|unit:[a-z0-9_]+)`' SECURITY.md | tr -d '`' | sed 's/^unit://' | sort -u)
+}
+
 shell_scripts() {
     find tools tests packaging .ci -type f -not -path '*/node_modules/*' -print0 2>/dev/null |
         while IFS= read -r -d '' file; do
@@ -115,7 +131,7 @@ check_shell() {
 }
 
 read -r -a flags < <(pkg-config --cflags libpq talloc yaml-0.1 jansson libcurl expat 2>/dev/null || true)
-flags+=(-std=c11 -Iinclude '-DPGSWEEP_VERSION="lint"' -D_POSIX_C_SOURCE=200809L
+flags+=(-std=c11 -Iinclude '-DPGSWEEP_VERSION="lint"' -DPGSWEEP_BUILT=0 -D_POSIX_C_SOURCE=200809L
     -isystem "$(pkg-config --variable=includedir libpq 2>/dev/null || true)/internal")
 
 check_tidy() {
@@ -133,7 +149,7 @@ check_cppcheck() {
     cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
         --suppress=missingIncludeSystem --suppress=nullPointerOutOfMemory --suppress=autoVariables --error-exitcode=1 \
         --template='{file}:{line}: {severity}: {message} [{id}]' -j "$(nproc)" \
-        -Iinclude '-DPGSWEEP_VERSION="lint"' src 2>&1 || true
+        -Iinclude '-DPGSWEEP_VERSION="lint"' -DPGSWEEP_BUILT=0 src 2>&1 || true
 }
 
 "$root/tools/deps.sh" build lint
@@ -141,6 +157,8 @@ check_includes | report
 check_sizes | report
 check_words | report
 check_growth | report
+check_qualified | report
+check_promises | report
 check_shell | report
 if [[ ${1-} != --quick ]]; then
     check_cppcheck | report

@@ -7,6 +7,7 @@
 #       --fsync: durable settings, for measurements. --while PID: stop by itself once PID is gone.
 #   throwaway-pg.sh stop DIR      stops the server and removes DIR; nothing happens if there is none
 #   throwaway-pg.sh bindir        prints where the server's binaries are
+# PG_BINDIR: the server's binaries, of whatever version, instead of the installed ones.
 # The server's log is DIR/server.log.
 set -euo pipefail
 
@@ -15,9 +16,14 @@ fail() {
     exit 1
 }
 
-# The server's binaries: where pg_config says, else the newest that Debian installed.
+# The server's binaries: those of PG_BINDIR, else where pg_config says, else the newest that Debian installed.
 server_bindir() {
     local dir
+    if [[ ${PG_BINDIR-} ]]; then
+        [[ -x $PG_BINDIR/initdb && -x $PG_BINDIR/pg_ctl ]] || fail "PG_BINDIR: no initdb and pg_ctl in $PG_BINDIR"
+        printf '%s\n' "$PG_BINDIR"
+        return
+    fi
     dir=$(pg_config --bindir 2>/dev/null || true)
     if [[ -z $dir || ! -x $dir/initdb ]]; then
         dir=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1 || true)

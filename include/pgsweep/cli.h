@@ -34,9 +34,11 @@ struct cli_options {
     const char *topic;  /* for help: a command's name, or NULL */
     const char *dbname, *host, *port, *user;
     bool no_password, password;
+    bool trust_clock;
     bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, print_sql, sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file, *log_file;
-    const char *root, *age_by; /* of a policy of kind files */
+    const char *root, *age_by, *protect_case, *special, *owner; /* about files */
+    bool allow_system_root;
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;
     const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause, *count_timeout; /* override the policy's settings */
@@ -45,6 +47,10 @@ struct cli_options {
 /* Fills options. SWEEP_USAGE for anything not understood, with the nearest known word. A first word
  * that is no command is taken as a policy's name: whether it is one, the caller finds out. */
 bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err);
+
+/* Moves a --dbname that may hold a password out of argv: "ps" and /proc/PID/cmdline show as many "x" from then on. The copy is owned by
+ * ctx. argv must be writable, as that of main is. */
+void cli_hide_password(const void *ctx, struct cli_options *options);
 
 /* Prints the help of a command (by its name; any policy's name gives the sweep's), or the general one
  * for NULL. policies: names and descriptions of the policies there are, in pairs; ends with NULL. */

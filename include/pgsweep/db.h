@@ -14,6 +14,13 @@
 /* The oldest server that pgsweep supports, as server_version_num. */
 enum { DB_OLDEST_SERVER = 120000 };
 
+/* Session settings that depend on what is run; all in milliseconds, 0 for none. */
+struct db_limits {
+    int64_t lock_timeout_ms;
+    int64_t statement_timeout_ms;
+    int64_t idle_in_transaction_ms;
+};
+
 /* How to connect: what psql's options of the same names mean; NULL or empty leaves the choice to
  * libpq (environment, service file, password file, defaults). */
 struct db_options {
@@ -25,16 +32,10 @@ struct db_options {
     bool always_prompt;           /* -W */
     const char *application_name; /* what pg_stat_activity shows */
     bool echo;                    /* print every statement on standard error */
+    struct db_limits limits;
 };
 
 struct db;
-
-/* Session settings that depend on what is run; all in milliseconds, 0 for none. */
-struct db_limits {
-    int64_t lock_timeout_ms;
-    int64_t statement_timeout_ms;
-    int64_t idle_in_transaction_ms;
-};
 
 /* True when the environment or the options name a database to connect to (dbname, host, service). */
 bool db_is_configured(const struct db_options *options);
@@ -52,9 +53,6 @@ bool db_reconnect(struct db *db, struct error *err);
 
 /* Changes application_name (at most 63 bytes are shown by the server), also for reconnections. */
 bool db_set_application_name(struct db *db, const char *name, struct error *err);
-
-/* Sets the three timeouts, also for reconnections. */
-bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *err);
 
 /* While async, a COMMIT does not wait for the disk, also on reconnections: after a crash of the server
  * the last of them may be undone (none out of order). Any later commit that waits makes all earlier ones
@@ -77,6 +75,9 @@ void db_set_echo(struct db *db, bool echo);
 
 bool db_is_lost(const struct db *db);         /* the connection is broken */
 bool db_in_transaction(const struct db *db);  /* an open transaction, failed or not */
+/* How far away the server is: the shortest time in microseconds that the answer to a db_query took on this connection. Among the
+ * first statements of a session are some that cost the server next to nothing. */
+int64_t db_round_trip_us(const struct db *db);
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */
 int db_backend_pid(const struct db *db);      /* of the current connection */
 const char *db_database(const struct db *db); /* its name; owned by db */
@@ -111,6 +112,24 @@ int64_t db_rows_affected(const struct db_rows *rows);
  * SQLSTATE; the error's code is SWEEP_UNREACHABLE for a lost connection, else SWEEP_USAGE. */
 bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err);
+
+/* One of several questions that travel together. */
+struct db_question {
+    const char *sql;
+    int nparams;
+    const char *const *params;
+    struct db_rows *rows;  /* result: NULL when it failed or was skipped */
+    struct error *error;   /* result: of one that failed itself (not of one skipped); freed with ctx */
+};
+
+/* Sends all questions unprepared and reads the answers, in one network round trip. Each is a transaction of its own, so that a
+ * failure is that question's alone. False when any failed; err is then the first failure. Results are owned by ctx. */
+bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, struct error *err);
+
+/* The same in one read-only transaction, which sees one state of the database and leaves nothing behind; a failure skips the
+ * questions after it. timeout_ms: the limit for each statement of it, instead of the session's; 0: the session's. */
+bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count, int64_t timeout_ms,
+                      struct error *err);
 
 /* The same as db_query for a prepared statement. */
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,

@@ -21,6 +21,22 @@ struct effects *effects_open(const void *ctx, struct db *db, bool dry_run);
 bool effects_batch(struct effects *effects, const void *ctx, struct db_step *steps, int count,
                    int *failed, struct error *err);
 
+struct files_options;
+
+/* Fills in what the rules say; the arrays are owned by ctx, the texts borrowed. What needs a clock, the system's
+ * users or a file system (retain, owner, min_free) is left to the caller. */
+void file_rules_apply(const void *ctx, const struct policy_file_rules *rules, struct files_options *options);
+
+/* The rules of working directories as text that file_rules_read takes, in ASCII; NULL: nothing but the defaults.
+ * Owned by ctx. */
+char *file_rules_write(const void *ctx, const struct policy_file_rules *rules);
+
+/* The opposite. False when the text is damaged. */
+bool file_rules_read(const void *ctx, const char *text, struct policy_file_rules *rules);
+
+/* Protects what other rules protect, too. */
+void file_rules_add(const void *ctx, struct policy_file_rules *rules, const struct policy_file_rules *more);
+
 /* The version of the state schema that this program needs. */
 enum { STATE_VERSION = 2 };
 
@@ -102,8 +118,8 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
 
 /* INSERT INTO the object queue of what select (a SELECT of one text column called value) finds.
  * Parameters from number first on: run id, policy, source, kind ("object", "directory"), root (of
- * directories, else NULL), endpoint and bucket (queue_binding). */
-enum { QUEUE_PARAMS = 7 };
+ * directories, else NULL), rules (file_rules_write of directories, else NULL), endpoint and bucket (queue_binding). */
+enum { QUEUE_PARAMS = 8 };
 void queue_append_insert(PQExpBuffer out, const char *select, int first);
 
 /* The store and bucket that the environment names: objects that are queued now belong to them. NULL where it names

@@ -29,8 +29,18 @@
 #include "pgsweep/error.h"
 
 /* Which of a file's times is compared with the cutoff. Directories are judged by their mtime (when
- * the contents last changed), and with CTIME or BTIME by that time too; both must be expired. */
+ * the contents last changed), and with CTIME or BTIME by that time too; all must be expired. */
 enum files_age_by { FILES_AGE_MTIME, FILES_AGE_ATIME, FILES_AGE_CTIME, FILES_AGE_BTIME };
+
+/* For files_options.age_by. */
+#define FILES_AGE_BIT(time) (1U << (time))
+
+/* Whether upper and lower case are the same in patterns. */
+enum files_case {
+    FILES_CASE_DEFAULT, /* the same in files_default_protect, different in the other patterns */
+    FILES_CASE_IGNORE,  /* the same in all */
+    FILES_CASE_MATCH    /* different in all */
+};
 
 /* X(name, word for reports, what it means to a person) */
 #define FILES_KEPT_REASONS(X)                                                                      \
@@ -40,6 +50,7 @@ enum files_age_by { FILES_AGE_MTIME, FILES_AGE_ATIME, FILES_AGE_CTIME, FILES_AGE
     X(OPEN, "open", "a process has it open, mapped, or runs it (by any of its links)")             \
     X(LOCKED, "locked", "a process holds a lock on it")                                            \
     X(PROTECTED, "protected", "matches a protected pattern or directory")                          \
+    X(OWNER, "owner", "belongs to another user than those whose files may go")                     \
     X(SPECIAL, "special", "a fifo, socket or device")                                              \
     X(OTHER_FS, "other_fs", "on another file system, or mounted over")                             \
     X(ACTIVE_JOB, "active_job", "belongs to a job that is still active")                           \
@@ -88,9 +99,15 @@ enum files_step {
 struct files_options {
     const char *root;           /* see files_check_root */
     struct timespec cutoff;     /* what is older (strictly) is expired; nanoseconds count */
-    enum files_age_by age_by;
+    unsigned age_by;            /* FILES_AGE_BIT of each time that counts, the youngest of them; 0: mtime */
     const char *const *protect; /* patterns beside the default ones, see files_match_pattern */
+    enum files_case protect_case;
     size_t protect_count;
+    bool young_stay;            /* files_remove_tree: what is not expired stays there too */
+    bool allow_system_root;     /* see files_check_root */
+    bool delete_special;        /* expired sockets and fifos that no process has go too; devices never do */
+    const uint32_t *owners;     /* only what belongs to these users goes; none: whoever it belongs to */
+    size_t owner_count;
     bool no_default_protect;    /* leave out files_default_protect */
     const char *const *protect_dirs; /* paths (links followed), recognised by device and inode under
                                       * any spelling and through bind mounts; a missing one is ignored */
@@ -104,7 +121,8 @@ struct files_options {
                             * that cannot be opened to test it is an error, and stays. */
     bool dry_run;          /* same decisions, counts and bytes; nothing on disk changes. Where the
                             * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
-                            * O_NOATIME, and reading it may set that directory's access time. */
+                            * O_NOATIME, and reading it may set that directory's access time. With delete_special the question whether
+                            * a process has a datagram socket may set the socket's. */
     struct files_shared *shared; /* NULL, or what the calls of a run for one root have in common */
     int64_t max_deletions; /* 0: no limit; compared with the report, so it spans several calls */
     int64_t deadline_ms;   /* 0: none; an instant of clock_now_ms() */
@@ -127,7 +145,7 @@ struct files_report {
     int64_t deleted_files;       /* dry run: would be deleted, here and below */
     int64_t deleted_links;
     int64_t deleted_directories;
-    int64_t deleted_special;     /* by files_remove_tree only */
+    int64_t deleted_special;     /* by files_remove_tree, and with delete_special */
     int64_t bytes_freed;         /* st_blocks * 512 of regular files whose last link went: what the
                                   * file system gets back (not before the last reader closes it) */
     int64_t kept[FILES_KEPT_COUNT];
@@ -155,10 +173,18 @@ int64_t files_deleted(const struct files_report *report);
 int64_t files_kept(const struct files_report *report);
 
 /* Checks root and protected directories without touching anything. The root must be absolute, not
- * "/" (under any name), without "..", a directory, not reached through a symbolic link, and not a
- * protected directory or inside one (by the parents that ".." leads to). Failure: SWEEP_USAGE with a
+ * "/" (under any name), without "..", a directory, not reached through a symbolic link, not a
+ * protected directory or inside one (by the parents that ".." leads to), and, unless allow_system_root is set, not a
+ * directory of the system (/etc, /usr, /home, /var, ...), the home of a user, or the root of a file system outside
+ * /tmp and /var/tmp; all by what is opened, however it is spelled. Failure: SWEEP_USAGE with a
  * hint. A root that does not exist is fine: *missing is set (may be NULL). */
 bool files_check_root(const struct files_options *options, bool *missing, struct error *err);
+
+/* The youngest time (mtime or ctime, in seconds since 1970) of the root and of what is below it on its file system; the search ends
+ * at the first that is younger than enough. *found: false when the root does not exist or nothing is in it. What cannot be read
+ * is left out, as is what lies deeper than FILES_YOUNGEST_DEPTH. Failure: as files_check_root. */
+enum { FILES_YOUNGEST_DEPTH = 64 };
+bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found, struct error *err);
 
 /* Removes what is expired below options->root, deepest first, directories that become (or are) empty
  * and expired too, the root never. A missing root is nothing to do. Returns false only when
@@ -191,8 +217,8 @@ enum files_tree_outcome {
  * files, and what is known of open files. Owned by ctx; freed after files_finish_trash. */
 struct files_shared *files_shared_new(const void *ctx);
 
-/* Removes the directory name directly below the root whatever its age, special files included;
- * cutoff is not used. Protected files stay where they are, with their directories. When nothing in
+/* Removes the directory name directly below the root whatever its age (but see young_stay), special files
+ * included. Protected files stay where they are, with their directories. When nothing in
  * it has to stay, the tree is first renamed into the trash (0700, owned by the caller, same file
  * system), so that it disappears at once and a killed run leaves only trash; otherwise, or when
  * there is no room for a trash directory, it is emptied in place. A protected file that appears
@@ -213,10 +239,16 @@ bool files_finish_trash(const struct files_options *options, struct files_report
 /* FRESH, FUTURE or FILES_NOT_KEPT (expired: t < cutoff). now is the clock of the machine. */
 enum files_kept files_judge_age(struct timespec t, struct timespec cutoff, struct timespec now);
 
-/* Does the pattern (fnmatch) match? One without a slash is matched against the last component of
- * path, at any depth; one with a slash against the whole path below the root, where no wildcard
- * matches a slash. A leading slash means the root, a trailing one is ignored. */
-bool files_match_pattern(const char *pattern, const char *path);
+/* Does the pattern match? One without a slash is matched against the last component of path, at any depth. One
+ * with a slash is matched against the whole path below the root, component by component (fnmatch(3): "*", "?",
+ * "[...]", a backslash quotes, a leading dot is nothing special); there "**" alone between slashes stands for any
+ * number of components, also none, and at the end for all below. A leading slash means the root, a trailing one is
+ * ignored. any_case: upper and lower case are the same. */
+bool files_match_pattern(const char *pattern, const char *path, bool any_case);
+
+/* NULL when the pattern can match something and hardly is a slip; else why not ("ends with a backslash"), and
+ * *advice what to write. The texts are constants or owned by ctx. */
+const char *files_refuse_pattern(const void *ctx, const char *pattern, const char **advice);
 
 /* Protected unless the options say otherwise: "result*" and "output*"; NULL-terminated. */
 extern const char *const files_default_protect[];

@@ -16,7 +16,12 @@
 struct plan_column {
     const char *name;
     const char *ident; /* quoted */
-    const char *type;  /* as SQL writes it, for casts */
+    const char *type;  /* for people: as format_type writes it */
+    const char *value_type; /* for casts of values: schema.type, without a length; of a domain, its base type */
+    /* How it is compared: OPERATOR(schema.op), of the operator class of the primary key's index; of other columns
+     * PostgreSQL's own. operand: ::schema.type, what the column and the value are cast to for them, or empty. */
+    const char *below, *at_most, *equal, *at_least, *above;
+    const char *operand;
     bool not_null;
     unsigned base_type; /* oid; of a domain, that of its base type */
     int key_position;   /* 1-based place in the primary key, or 0 */
@@ -224,11 +229,10 @@ void plan_append_digest(PQExpBuffer out, const struct plan *plan);
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
-/* " AND" and the condition that a root row t lies after (">") or at most at ("<=") the cursor whose
+/* " AND" and the condition that a root row t lies after, or else at most at, the cursor whose
  * values are the parameters from number first on. columns: how many of the cursor's columns count; 1
  * takes all rows of one age together. */
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first,
-                       size_t columns);
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns);
 
 /* The condition that a root row t is one of the keys in the array parameters from number first on. */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
@@ -347,8 +351,8 @@ struct plan_counts {
 };
 
 /* Counts in one READ ONLY transaction, that is one snapshot. dependents: also the rows that hang on
- * the candidates. Owned by ctx. */
-bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
+ * the candidates. timeout_ms: no statement of it takes longer (SQLSTATE 57014). Owned by ctx. */
+bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents, int64_t timeout_ms,
                 struct plan_counts *counts, struct error *err);
 
 /* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
@@ -366,8 +370,9 @@ bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *
 bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
                           struct error *err);
 
-/* Counts the candidates that are there now, at most limit. */
-bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
+/* Counts the candidates that are there now, at most limit. failed_in: without those that have a dead letter of that run; NULL:
+ * all. */
+bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in, int64_t limit, int64_t *rows,
                           struct error *err);
 
 /* Nodes that are acted on, in execution order: those whose rows stay first, then deleted ones, each

@@ -30,7 +30,40 @@ extern const char *const policy_kind_names[];
 enum policy_in_use { IN_USE_KEEP, IN_USE_DELETE };
 extern const char *const policy_in_use_names[];
 
+/* What becomes of a run whose clocks cannot be right. */
+enum policy_clock { CLOCK_CHECK, CLOCK_TRUST };
+extern const char *const policy_clock_names[];
+
 extern const char *const policy_age_by_names[]; /* mtime, atime, ctime, btime: enum files_age_by */
+
+/* Whether upper and lower case are the same in the patterns of protected names: enum files_case. */
+extern const char *const policy_protect_case_names[];
+
+/* What becomes of old sockets and fifos that no process has. */
+enum policy_special { SPECIAL_KEEP, SPECIAL_DELETE };
+extern const char *const policy_special_names[];
+
+/* May a directory of the system be a root? */
+enum policy_system_root { SYSTEM_ROOT_REFUSE, SYSTEM_ROOT_ALLOW };
+extern const char *const policy_system_root_names[];
+
+/* Which files may go: of a policy of kind files, or, as its key "files", of the working directories of rows. */
+struct policy_file_rules {
+    struct setting retain; /* working directories only: younger files stay; NULL: whatever their age */
+    unsigned age_by;       /* which times count, the youngest of them: 1 << enum files_age_by each; 0: mtime */
+    enum policy_in_use in_use;
+    struct setting *protect; /* patterns beside the ones that are always protected */
+    size_t protect_count;
+    struct setting *protect_dirs;
+    size_t protect_dir_count;
+    int protect_case;
+    enum policy_system_root system_root;
+    /* KIND_FILES */
+    enum policy_special special;
+    struct setting *owners; /* names or numbers of users; none: whoever it is */
+    size_t owner_count;
+    struct setting min_free; /* "20%" or "50 GiB": delete the oldest until so much is free; NULL: all that is expired */
+};
 
 enum policy_action {
     ACTION_DELETE,         /* the dependents go with the candidate */
@@ -109,6 +142,7 @@ struct policy {
     struct setting max_failed;  /* new failures in a row before the run ends; NULL for the default */
     struct setting pause;       /* an interval between chunks; NULL for none */
     struct setting count_timeout; /* how long a live run counts before it begins; NULL for the default */
+    enum policy_clock clock;
     struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
     struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
     /* KIND_ROWS */
@@ -129,15 +163,10 @@ struct policy {
     enum policy_transaction transaction;
     struct setting directory;      /* the column that names a row's working directory; NULL: none */
     struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
+    struct policy_file_rules files; /* of these, or of the roots */
     /* KIND_FILES */
     struct setting *roots; /* none: POLICY_TEMP_VARIABLE, else POLICY_TEMP_DIR */
     size_t root_count;
-    int age_by;
-    enum policy_in_use in_use;
-    struct setting *protect; /* patterns beside the ones that are always protected */
-    size_t protect_count;
-    struct setting *protect_dirs;
-    size_t protect_dir_count;
     struct setting active; /* the policy whose guards tell which rows are still active: directories that
                             * their keys name are kept, when there is a database; NULL: none */
 };
@@ -155,6 +184,13 @@ struct setting policy_temp_dir(void);
 /* The number in "12.5%" (0 to 100), which field_check has accepted. */
 double policy_share(const struct setting *share);
 
+/* What min_free asks for, which field_check has accepted: a share of the file system (0 to 1), or, *share
+ * negative, so many bytes. */
+void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes);
+
+/* The times of age_by as text, such as "mtime" or "mtime,ctime". Owned by ctx. */
+char *policy_age_by_text(const void *ctx, unsigned age_by);
+
 /* The largest chunk and row limit that may be asked for. */
 enum { POLICY_CHUNK_MAX = 100000 };
 #define POLICY_ROWS_MAX INT64_C(1000000000000000)
@@ -163,8 +199,8 @@ enum { POLICY_CHUNK_MAX = 100000 };
  * NAME.yaml replaces the policy NAME of a weaker layer as a whole. */
 #define POLICY_SYSTEM_DIR "/etc/pgsweep/policies.d"
 
-/* Loads the policy called name and applies PGSWEEP_NAME_RETAIN, _CHUNK, _MAX_ROWS, _MAX_RUNTIME and
- * _PAUSE from the environment. policy_dir may be NULL. *policy is NULL, with true returned, when
+/* Loads the policy called name and applies the environment: PGSWEEP_NAME_KEY for each key that
+ * policy_override takes. policy_dir may be NULL. *policy is NULL, with true returned, when
  * there is no such policy. A file that cannot be read or understood: SWEEP_USAGE with file and line. */
 bool policy_load(const void *ctx, const char *name, const char *policy_dir, struct policy **policy,
                  struct error *err);
@@ -173,11 +209,19 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
 bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
                   size_t length, struct policy **policy, struct error *err);
 
-/* Replaces one setting: key is one of retain, chunk, max_rows, max_runtime, max_failed, pause, count_timeout; origin is where
- * it was said. The value is checked as in a file. SWEEP_USAGE also for a key that policies of this kind
- * do not have. */
+/* Overrides the setting key, which is one of policy_override_keys; origin is where it was said. The value is
+ * checked as in a file. A list (age_by, protect, protect_dirs, owner) is given with commas, a comma in an element
+ * as "\,"; patterns and directories to protect are added to those of the policy, everything else is replaced.
+ * SWEEP_USAGE also for a key that policies of this kind do not have. */
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err);
+
+/* The same for a list (protect, protect_dirs, owner), each element as it stands. The strings are copied. */
+bool policy_override_list(struct policy *policy, const char *key, const char *const *values, size_t count,
+                          const char *origin, struct error *err);
+
+/* The keys that policy_override takes, each of which has an environment variable. */
+extern const char *const policy_override_keys[]; /* ends with NULL */
 
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
 bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,

@@ -13,6 +13,7 @@
 #include "pgsweep/plan.h"
 
 struct files_report;
+struct output;
 
 /* A candidate that could not go. */
 struct report_failure {
@@ -38,7 +39,9 @@ struct report_objects {
 struct report_directories {
     int64_t queued;
     int64_t removed; /* or not there any more */
-    int64_t kept;    /* something in them is protected, and stays */
+    int64_t kept;    /* something in them is protected or too young, and stays */
+    int64_t files_protected; /* that many, in these */
+    int64_t files_young;
     int64_t in_use;  /* a row that stays has the same directory */
     int64_t refused; /* not a name that may be acted on */
     int64_t busy;    /* something in them is in use; will be tried again */
@@ -107,6 +110,7 @@ struct report {
     int signal;          /* that stopped the run; 0: none */
     struct error error;  /* that ended the run */
     FILE *log;            /* where log lines go; NULL: standard error */
+    struct output *metrics; /* where the metrics go; NULL: nowhere */
     const char **remarks; /* what happened on the way and a person should know */
     size_t remark_count;
 };
@@ -145,10 +149,12 @@ int64_t report_processed(const struct report *report);
  * when it has none, or an earlier node has the same. */
 const char *report_counted(const struct report *report, size_t node, int64_t *sum);
 
-/* Writes the report as Prometheus metrics, atomically (a new file that replaces the old one). The time of
- * the last success is carried over from the old file when this run was none. False, with SWEEP_USAGE,
- * when the file cannot be written. */
-bool report_write_metrics(const struct report *report, const char *path, struct error *err);
+/* Makes sure, before a run, that the metrics can be written to this file (see output.h). SWEEP_REFUSED or SWEEP_USAGE if not. */
+bool report_open_metrics(struct report *report, const char *path, struct error *err);
+
+/* Writes the report as Prometheus metrics to the file that was opened, atomically (a new file that replaces the old one). The time
+ * of the last success is carried over from the old file when this run was none. False when the file cannot be written. */
+bool report_write_metrics(const struct report *report, struct error *err);
 
 /* Objects that were not deleted although no row names them, or nobody can tell. */
 int64_t report_objects_failed(const struct report *report);
@@ -195,7 +201,8 @@ void progress_show(struct progress *progress, const struct report *report);
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);
 
-/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened. */
+/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened, SWEEP_REFUSED when others could have
+ * chosen what it is (see output.h). */
 bool report_open_log(struct report *report, const char *path, struct error *err);
 
 /* Closes it, if there is one. False when not all of it could be written. */

@@ -23,6 +23,9 @@ char *text_bytes(const void *ctx, int64_t bytes);
  * safe to print on a terminal, and reversible. len bytes are read. Owned by ctx. */
 char *text_escape(const void *ctx, const char *text, size_t len);
 
+/* What text_escape made the text of. Owned by ctx. */
+char *text_unescape(const void *ctx, const char *text);
+
 /* The entry of candidates (count of them) nearest to word, or NULL when none is near enough to be
  * a likely slip of the fingers (Levenshtein distance of at most 1 + a third of the length). */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);

@@ -102,6 +102,30 @@ char *text_escape(const void *ctx, const char *text, size_t len)
     return out;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char *text_unescape(const void *ctx, const char *text)
+{
+    char *out = mem_array(ctx, char, strlen(text) + 1);
+    char *w = out;
+    while (*text) {
+        if (text[0] != '\\' || !text[1]) {
+            *w++ = *text++;
+        } else if (text[1] == 'x' && hex_digit(text[2]) >= 0 && hex_digit(text[3]) >= 0) {
+            *w++ = (char)(hex_digit(text[2]) * 16 + hex_digit(text[3]));
+            text += 4;
+        } else {
+            *w++ = text[1] == 'n' ? '\n' : text[1] == 't' ? '\t' : text[1];
+            text += 2;
+        }
+    }
+    *w = '\0';
+    return out;
+}
+
 enum { WORD_MAX = 64 };
 
 static size_t edit_distance(const char *a, const char *b)

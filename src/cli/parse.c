@@ -44,6 +44,12 @@ static const struct cli_option *find_option(int code)
     return NULL;
 }
 
+/* How much of a word a message shows: what stands behind "=" may be a password. */
+static int shown_length(const char *word)
+{
+    return (int)(cli_holds_password(word) ? strcspn(word, "=") : strlen(word));
+}
+
 static bool unknown_option(const char *word, struct error *err)
 {
     const char *names[OPTIONS_MAX];
@@ -53,7 +59,7 @@ static bool unknown_option(const char *word, struct error *err)
         names[count++] = o->name;
     names[count++] = "help";
     names[count++] = "version";
-    error_set(err, SWEEP_USAGE, "unknown option \"%s\"", word);
+    error_set(err, SWEEP_USAGE, "unknown option \"%.*s\"", shown_length(word), word);
     snprintf(bare, sizeof bare, "%s", word + strspn(word, "-"));
     bare[strcspn(bare, "=")] = '\0';
     const char *nearest = strncmp(word, "--", 2) == 0 ? text_nearest(bare, names, count) : NULL;
@@ -94,8 +100,9 @@ static bool take_option(struct parser *parser, const struct cli_option *option, 
     }
     /* "--policy-dir --dry-run" would swallow the very option that keeps a run harmless. */
     if (optarg == word && is_option_word(word)) {
-        error_set(err, SWEEP_USAGE, "option --%s needs a value, but \"%s\" follows it", option->name, word);
-        return error_hint(err, "If that is the value, write --%s=%s.", option->name, word);
+        int length = shown_length(word);
+        error_set(err, SWEEP_USAGE, "option --%s needs a value, but \"%.*s\" follows it", option->name, length, word);
+        return error_hint(err, "If that is the value, write --%s=%.*s.", option->name, length, word);
     }
     if (!option->count_offset) {
         *(const char **)(void *)(base + option->offset) = optarg;
@@ -129,6 +136,11 @@ static bool needless_value(int code, struct error *err)
 static bool take_operands(int argc, char **argv, struct cli_options *options, struct error *err)
 {
     const char *first = optind < argc ? argv[optind] : NULL;
+    for (int i = optind; i < argc; i++)
+        if (cli_holds_password(argv[i])) {
+            error_set(err, SWEEP_USAGE, "a connection string stands where a policy or a command is expected");
+            return error_hint(err, "Give it with -d; better, keep the password in ~/.pgpass.");
+        }
     if (options->command == COMMAND_HELP || options->command == COMMAND_VERSION) {
         options->topic = first;
         return true;

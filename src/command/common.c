@@ -35,6 +35,11 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"max_failed", options->max_failed, "option --max-failed"},
         {"pause", options->pause, "option --pause"},
         {"count_timeout", options->count_timeout, "option --count-timeout"},
+        {"age_by", options->age_by, "option --age-by"},
+        {"protect_case", options->protect_case, "option --protect-case"},
+        {"system_root", options->allow_system_root ? "allow" : NULL, "option --allow-system-root"},
+        {"special", options->special, "option --special"},
+        {"owner", options->owner, "option --owner"},
     };
     if (!policy_load(ctx, options->policy, options->policy_dir, policy, err))
         return false;
@@ -44,16 +49,20 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         if (overrides[i].value && !policy_override(*policy, overrides[i].key, overrides[i].value,
                                                    overrides[i].origin, err))
             return false;
-    return true;
+    return (options->protect_count == 0 ||
+            policy_override_list(*policy, "protect", options->protect, options->protect_count, "option --protect", err)) &&
+           (options->protect_dir_count == 0 ||
+            policy_override_list(*policy, "protect_dirs", options->protect_dirs, options->protect_dir_count,
+                                 "option --protect-dir", err));
 }
 
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
-                     struct db **db, struct error *err)
+                     const struct db_limits *limits, struct db **db, struct error *err)
 {
     struct db_options how = {
         .dbname = options->dbname, .host = options->host, .port = options->port,
         .user = options->user, .never_prompt = options->no_password,
         .always_prompt = options->password, .application_name = application_name,
-        .echo = options->echo};
+        .echo = options->echo, .limits = limits ? *limits : (struct db_limits){0}};
     return db_connect(ctx, &how, db, err);
 }

@@ -209,7 +209,7 @@ static int run(const struct subject *subject, const struct cli_options *options,
     const struct verb *verb = find_verb(subject, options, err);
     stop_install();
     bool ok = verb && read_operands(ctx, subject, verb, options, &param, err) &&
-              command_connect(ctx, options, application, &db, err) && state_check(db, err);
+              command_connect(ctx, options, application, NULL, &db, err) && state_check(db, err);
     if (ok)
         ok = verb->sql ? run_verb(ctx, db, subject, verb, options, param, err)
                        : command_drain(ctx, db, options, param, err);

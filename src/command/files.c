@@ -1,5 +1,6 @@
 /* pgsweep POLICY for files: from the policy and the options to the sweep of its roots. */
 #define _GNU_SOURCE
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,25 +31,6 @@ struct file_run {
     const char *locked; /* those that another sweep holds; NULL: none */
 };
 
-static const char **values_of(const void *ctx, const struct setting *settings, size_t count)
-{
-    const char **values = mem_array(ctx, const char *, count + 1);
-    for (size_t i = 0; i < count; i++)
-        values[i] = settings[i].value;
-    return values;
-}
-
-static void append(const void *ctx, struct setting **list, size_t *count, const char *const *more,
-                   size_t more_count, const char *origin)
-{
-    struct setting *joined = mem_array(ctx, struct setting, *count + more_count + 1);
-    if (*count > 0)
-        memcpy(joined, *list, *count * sizeof *joined);
-    for (size_t i = 0; i < more_count; i++)
-        joined[(*count)++] = (struct setting){more[i], origin};
-    *list = joined;
-}
-
 /* Options that only mean something for rows. */
 static bool check_options(const struct file_run *run, struct error *err)
 {
@@ -59,34 +41,22 @@ static bool check_options(const struct file_run *run, struct error *err)
                                run->policy->name);
 }
 
-/* What the options say over the policy. */
-static bool apply_options(struct file_run *run, struct error *err)
+/* Which roots: those of the option, else of the policy, else the default. */
+static bool choose_roots(struct file_run *run, struct error *err)
 {
-    const struct cli_options *options = run->options;
     struct policy *policy = run->policy;
+    const char *root = run->options->root;
+    struct setting fallback = policy_temp_dir();
     if (!check_options(run, err))
         return false;
-    if (options->root)
-        policy->root_count = 0;
-    append(run->report, &policy->roots, &policy->root_count, &options->root, options->root != NULL,
-           "option --root");
-    append(run->report, &policy->protect, &policy->protect_count, options->protect,
-           options->protect_count, "option --protect");
-    append(run->report, &policy->protect_dirs, &policy->protect_dir_count, options->protect_dirs,
-           options->protect_dir_count, "option --protect-dir");
-    if (policy->root_count == 0) {
-        struct setting root = policy_temp_dir();
-        append(run->report, &policy->roots, &policy->root_count, &root.value, 1, root.origin);
+    if (root)
+        fallback = (struct setting){root, "option --root"};
+    if (root || policy->root_count == 0) {
+        policy->roots = mem_array(run->report, struct setting, 1);
+        policy->roots[0] = fallback;
+        policy->root_count = 1;
     }
-    if (!options->age_by)
-        return true;
-    for (int i = 0; policy_age_by_names[i]; i++)
-        if (strcmp(policy_age_by_names[i], options->age_by) == 0) {
-            policy->age_by = i;
-            return true;
-        }
-    return error_set(err, SWEEP_USAGE, "option --age-by: \"%s\" is none of mtime, atime, ctime, btime",
-                     options->age_by);
+    return true;
 }
 
 /* A cutoff given by hand must not be younger than what the retention gives. */
@@ -169,18 +139,25 @@ static bool read_active(struct file_run *run, struct error *err)
     struct policy *jobs;
     struct plan *plan;
     struct db *db;
+    const char *now;
+    bool standby;
     if (!run->policy->active.value || !db_is_configured(&where))
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
-    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = NULL;
+    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = jobs_options.count_timeout = NULL;
+    jobs_options.age_by = jobs_options.protect_case = jobs_options.special = NULL;
+    jobs_options.owner = NULL;
+    jobs_options.protect_count = jobs_options.protect_dir_count = 0;
+    jobs_options.allow_system_root = false;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
     if (!command_load_policy(run->report, &jobs_options, &jobs, err))
         return error_prefix(err, "%s: active", run->policy->active.origin);
     if (jobs->kind != KIND_ROWS)
         return error_set(err, SWEEP_USAGE, "%s: active names the policy %s, which is about files itself",
                          run->policy->active.origin, jobs->name);
-    if (!command_connect(run->report, options, name, &db, err) ||
+    if (!command_connect(run->report, options, name, NULL, &db, err) ||
+        !command_check_database_clock(options, run->policy, db, &now, &standby, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
@@ -201,26 +178,58 @@ static void on_event(void *arg, const struct files_event *event)
     if (event->kind == FILES_EVENT_ERROR)
         fprintf(stderr, "pgsweep: warning: cannot %s %s: %s\n", event->action, event->path,
                 strerror(event->error));
+    else if (event->kind == FILES_EVENT_ASIDE)
+        fprintf(stderr, "pgsweep: warning: a file was replaced twice while it was looked at: the first one is kept as %s\n",
+                event->path);
     else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
+}
+
+/* The number of a user, by name or as it stands. A number need not belong to anybody. */
+static bool find_user(const struct setting *owner, uint32_t *uid, struct error *err)
+{
+    char *end = NULL;
+    const struct passwd *entry = *owner->value ? getpwnam(owner->value) : NULL;
+    unsigned long long number = strtoull(owner->value, &end, 10);
+    bool is_number = owner->value[0] >= '0' && owner->value[0] <= '9' && !*end && number < UINT32_MAX;
+    if (entry || is_number) {
+        *uid = entry ? entry->pw_uid : (uint32_t)number;
+        return true;
+    }
+    char *shown = text_escape(NULL, owner->value, strlen(owner->value));
+    error_set(err, SWEEP_USAGE, "%s: there is no user \"%s\"", owner->origin, shown);
+    talloc_free(shown);
+    return error_hint(err, "Give names of users of this host, or their numbers.");
+}
+
+static bool find_owners(struct file_run *run, struct error *err)
+{
+    const struct policy_file_rules *rules = &run->policy->files;
+    uint32_t *owners = mem_array(run->report, uint32_t, rules->owner_count + 1);
+    for (size_t i = 0; i < rules->owner_count; i++)
+        if (!find_user(&rules->owners[i], &owners[i], err))
+            return false;
+    run->how.owners = owners;
+    run->how.owner_count = rules->owner_count;
+    return true;
 }
 
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
-    if (!apply_options(run, err) || !set_cutoff(run, err) || !set_limits(run, err))
+    if (!command_check_host_clock(run->options, policy, err) || !choose_roots(run, err) || !set_cutoff(run, err) ||
+        !set_limits(run, err))
         return false;
-    run->how.age_by = (enum files_age_by)policy->age_by;
-    run->how.protect = values_of(run->report, policy->protect, policy->protect_count);
-    run->how.protect_count = policy->protect_count;
-    run->how.protect_dirs = values_of(run->report, policy->protect_dirs, policy->protect_dir_count);
-    run->how.protect_dir_count = policy->protect_dir_count;
-    run->how.in_use = policy->in_use == IN_USE_KEEP;
+    file_rules_apply(run->report, &policy->files, &run->how);
+    run->how.delete_special = policy->files.special == SPECIAL_DELETE;
+    if (!find_owners(run, err))
+        return false;
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
     run->how.errors_only = !command_logs_each(run->options);
-    return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) && read_active(run, err);
+    return command_check_roots(policy, &run->how, run->report, &run->roots_found, err) &&
+           command_check_idle_roots(run->options, policy, &run->how, err) && read_active(run, err);
 }
 
 /* "/tmp/nexrender (pgsweep, process 4711)" */
@@ -247,17 +256,45 @@ static bool tell_locked(const struct file_run *run, struct error *err)
     return error_hint(err, "Wait for it to finish; the next run takes what is left.");
 }
 
+/* What was done otherwise than promised. */
+static void tell_doubts(const struct file_run *run)
+{
+    const struct files_report *sums = &run->sums;
+    struct report *report = run->report;
+    if (sums->kept[FILES_KEPT_UNTESTED] > 0)
+        report_remark(report, "%s kept because it cannot be found out whether a process has them open: run as their owner, or "
+                      "with CAP_LEASE, or state in_use: delete", text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
+    if (sums->untested > 0)
+        report_remark(report, "%s %s although it cannot be found out whether a process uses them: not all of /proc can be "
+                      "read", text_count(report, sums->untested), run->options->dry_run ? "counted" : "deleted");
+    if (sums->unguarded > 0)
+        report_remark(report, "%s deleted by name: they could not be moved to a private directory in the root first, so a file "
+                      "renamed over one at that instant would have gone instead", text_count(report, sums->unguarded));
+    if (sums->unlocked > 0)
+        report_remark(report, "swept without a lock: there is no place for one (%s)",
+                      "/run/pgsweep, $XDG_RUNTIME_DIR, the root");
+}
+
+/* A root that is refused is no reason to leave the others as they are, nor to say nothing about them. */
 static bool sweep(struct file_run *run, struct error *err)
 {
+    bool ok = true;
     for (size_t i = 0; i < run->policy->root_count; i++) {
+        struct error why = ERROR_INIT;
         int64_t locked = run->sums.roots_locked;
         run->how.root = run->policy->roots[i].value;
-        if (!files_sweep(&run->how, &run->sums, err))
-            return false;
+        if (!files_sweep(&run->how, &run->sums, &why)) {
+            report_remark(run->report, "not swept: %s", why.message);
+            if (ok)
+                error_move(err, &why);
+            ok = false;
+        }
+        error_clear(&why);
         if (run->sums.roots_locked > locked)
             note_locked(run, run->how.root);
     }
-    return tell_locked(run, err);
+    tell_doubts(run);
+    return ok && tell_locked(run, err);
 }
 
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err)
@@ -269,7 +306,7 @@ int command_sweep_files(const struct cli_options *options, struct policy *policy
     run.report->run_id = run_new_id(run.report);
     run.report->files = &run.sums;
     stop_install();
-    bool ok = command_open_log(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
+    bool ok = command_open_outputs(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
     run.report->failed = run.sums.failed;
     if (run.sums.limit_reached)
         run.report->limit = run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions

@@ -14,9 +14,9 @@
 bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
                          struct error *err);
 
-/* The connection that the command line asks for. Owned by ctx. */
+/* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
-                     struct db **db, struct error *err);
+                     const struct db_limits *limits, struct db **db, struct error *err);
 
 /* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it was
  * given, when one is unsafe or could not mean what was meant. *found: how many of the roots exist. Fills in
@@ -24,8 +24,23 @@ bool command_connect(const void *ctx, const struct cli_options *options, const c
 bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
                          size_t *found, struct error *err);
 
-/* Opens the log that the options ask for. */
-bool command_open_log(const struct cli_options *options, struct report *report, struct error *err);
+/* Looks at the patterns and directories that are to be protected below these roots; SWEEP_USAGE, with where it was
+ * given and what to write, for one that would protect nothing or hardly means what was meant. Remarks on what does
+ * not exist. */
+bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots, size_t count,
+                               struct report *report, struct error *err);
+
+/* Opens the log and the metrics file that the options ask for: before anything is deleted. */
+bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err);
+
+/* Refuses a run whose clocks cannot be right (see clock.h), unless the policy or an option says that they are.
+ * The host's own; then the database's, with its time (owned by db) and whether it is a standby; then, for files, whether everything in a root looks
+ * expired because the clock is wrong. A command that deletes nothing is not refused. */
+bool command_check_host_clock(const struct cli_options *options, const struct policy *policy, struct error *err);
+bool command_check_database_clock(const struct cli_options *options, const struct policy *policy, struct db *db,
+                                  const char **now, bool *standby, struct error *err);
+bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy, const struct files_options *how,
+                              struct error *err);
 
 /* True when each deleted row or file is to be logged. */
 bool command_logs_each(const struct cli_options *options);

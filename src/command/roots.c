@@ -32,43 +32,106 @@ static bool check_overlaps(const struct policy *policy, char *const *clean, stru
     return true;
 }
 
-/* A pattern that can match nothing would protect nothing, and nobody would notice. */
-static bool check_pattern(const struct policy *policy, const struct setting *pattern, char *const *clean,
-                          struct error *err)
+static bool bad_pattern(const struct setting *pattern, const char *why, struct error *err)
 {
-    const char *text = pattern->value;
-    if (!text[strspn(text, "/")])
-        return error_set(err, SWEEP_USAGE, "%s: the pattern \"%s\" matches nothing", pattern->origin, text);
-    for (size_t i = 0; i < policy->root_count; i++)
-        if (is_inside(text, clean[i])) {
-            const char *rest = text + strlen(clean[i]);
-            error_set(err, SWEEP_USAGE, "%s: the pattern \"%s\" begins with the root, and would match nothing",
-                      pattern->origin, shown(clean, text));
+    char *text = shown(NULL, pattern->value);
+    error_set(err, SWEEP_USAGE, "%s: the pattern \"%s\" %s", pattern->origin, text, why);
+    talloc_free(text);
+    return false;
+}
+
+/* A full path, however it is spelled, where a path below the root is wanted. */
+static bool check_full_path(const struct setting *pattern, char *const *clean, size_t count, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    char *path = files_clean_root(clean, pattern->value, &ignored);
+    error_clear(&ignored);
+    for (size_t i = 0; path && i < count; i++)
+        if (is_inside(path, clean[i])) {
+            const char *rest = path + strlen(clean[i]);
+            bad_pattern(pattern, "begins with the root, and would match nothing", err);
             return error_hint(err, "Patterns count from the root: write \"%s\", or give a directory to protect "
                               "(--protect-dir, protect_dirs).", shown(clean, *rest ? rest : "*"));
         }
     return true;
 }
 
-static bool check_directory(const struct setting *directory, struct report *report, struct error *err)
+/* Is something there, in the directory, under the first component of the pattern? */
+static bool has_first(const void *ctx, const char *directory, const char *pattern)
 {
-    char *path = shown(report, directory->value);
-    if (directory->value[0] != '/') {
-        error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is not an absolute path", directory->origin, path);
-        return error_hint(err, "Give it with its full path; for a name at any depth give a pattern (--protect, protect).");
+    const char *first = pattern + strspn(pattern, "/");
+    const char *path = mem_printf(ctx, "%s/%.*s", directory, (int)strcspn(first, "/"), first);
+    return access(path, F_OK) == 0;
+}
+
+/* "/srv/out/keep" where the host has a /srv: meant for the host, it would protect nothing. */
+static bool check_elsewhere(const struct setting *pattern, char *const *clean, size_t count, struct report *report,
+                            struct error *err)
+{
+    const char *text = pattern->value;
+    const char *rest = text[0] == '/' ? strchr(text + 1, '/') : NULL;
+    bool below = false;
+    if (text[0] != '/' || !has_first(clean, "", text))
+        return true;
+    if (rest && rest[1]) {
+        bad_pattern(pattern, "looks like a full path that leads out of the root, where it would match nothing", err);
+        return error_hint(err, "Patterns count from the root: if it is meant there, write \"%s\" without the first slash; else "
+                          "give a directory to protect (--protect-dir, protect_dirs).", shown(clean, text + 1));
     }
-    if (access(directory->value, F_OK) != 0 && errno == ENOENT)
-        report_remark(report, "the protected directory %s does not exist", path);
+    for (size_t i = 0; i < count; i++)
+        below = below || has_first(clean, clean[i], text);
+    if (!below)
+        report_remark(report, "the pattern \"%s\" counts from the root, where nothing has that name now", shown(clean, text));
     return true;
 }
 
-static bool check_protections(const struct policy *policy, char *const *clean, struct report *report, struct error *err)
+/* A pattern that can match nothing would protect nothing, and nobody would notice. */
+static bool check_pattern(const struct setting *pattern, char *const *clean, size_t count, struct report *report,
+                          struct error *err)
 {
-    for (size_t i = 0; i < policy->protect_count; i++)
-        if (!check_pattern(policy, &policy->protect[i], clean, err))
+    const char *advice;
+    if (!check_full_path(pattern, clean, count, err))
+        return false;
+    const char *why = files_refuse_pattern(clean, pattern->value, &advice);
+    if (why) {
+        bad_pattern(pattern, why, err);
+        return error_hint(err, "%s", advice);
+    }
+    return check_elsewhere(pattern, clean, count, report, err);
+}
+
+static bool check_directory(const struct setting *directory, struct report *report, struct error *err)
+{
+    const char *given = directory->value;
+    char *path = shown(report, given);
+    if (given[0] != '/') {
+        error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is not an absolute path", directory->origin, path);
+        return error_hint(err, "Give it with its full path%s; for a name at any depth give a pattern (--protect, protect).",
+                          given[0] == '~' ? " (\"~\" is not expanded)" : "");
+    }
+    if (access(given, F_OK) == 0 || errno != ENOENT)
+        return true;
+    if (strpbrk(given, "*?[")) {
+        error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is a pattern, and no directory has that name",
+                  directory->origin, path);
+        return error_hint(err, "Give a pattern as --protect or protect; it counts from the root.");
+    }
+    report_remark(report, "the protected directory %s does not exist", path);
+    return true;
+}
+
+bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots, size_t count,
+                               struct report *report, struct error *err)
+{
+    char **clean = mem_array(report, char *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (!(clean[i] = files_clean_root(clean, roots[i], err)))
             return false;
-    for (size_t i = 0; i < policy->protect_dir_count; i++)
-        if (!check_directory(&policy->protect_dirs[i], report, err))
+    for (size_t i = 0; i < rules->protect_count; i++)
+        if (!check_pattern(&rules->protect[i], clean, count, report, err))
+            return false;
+    for (size_t i = 0; i < rules->protect_dir_count; i++)
+        if (!check_directory(&rules->protect_dirs[i], report, err))
             return false;
     return true;
 }
@@ -93,5 +156,6 @@ bool command_check_roots(const struct policy *policy, const struct files_options
         *found += !missing;
     }
     report->file_roots = names;
-    return check_overlaps(policy, clean, err) && check_protections(policy, clean, report, err);
+    return check_overlaps(policy, clean, err) &&
+           command_check_protections(&policy->files, (const char *const *)clean, policy->root_count, report, err);
 }

@@ -22,7 +22,7 @@ int command_init(const struct cli_options *options, struct error *err)
         fputs(state_init_sql(ctx, NULL, NULL), stdout);
         return done(ctx, true, err);
     }
-    ok = command_connect(ctx, options, "pgsweep/init", &db, err);
+    ok = command_connect(ctx, options, "pgsweep/init", NULL, &db, err);
     if (ok && options->print_sql) {
         fputs(state_init_sql(ctx, db, options->role), stdout);
     } else if (ok) {

@@ -77,9 +77,18 @@ static bool check_directories(const struct run *run, struct error *err)
     const struct plan *plan = run->plan;
     const struct setting *given = &run->policy->directory_root;
     const struct setting root = given->value ? *given : policy_temp_dir();
-    const struct files_options options = {.root = plan->directory_root};
+    const char *roots[] = {plan->directory_root};
+    const struct setting *retain = &run->policy->files.retain;
+    struct files_options options = {.root = plan->directory_root};
+    struct timespec now;
+    struct timespec then;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (retain->value && !interval_before(retain, "retain", now, &then, err))
+        return false;
+    file_rules_apply(run->report, &run->policy->files, &options);
     if (plan->directory)
-        return files_check_root(&options, NULL, err) || error_prefix(err, "%s", root.origin);
+        return (files_check_root(&options, NULL, err) || error_prefix(err, "%s", root.origin)) &&
+               command_check_protections(&run->policy->files, roots, 1, run->report, err);
     if (plan->directory_root && strcmp(root.value, POLICY_TEMP_DIR) != 0)
         report_remark(run->report, "%s (%s) does not exist on this host: no working directories are removed",
                       text_escape(run->report, root.value, strlen(root.value)), root.origin);
@@ -99,15 +108,12 @@ static bool prepare(struct run *run, struct error *err)
 {
     const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
-    struct db_rows *rows;
-    if (!command_connect(run->report, run->options, name, &run->db, err) ||
-        !db_set_limits(run->db, &limits, err) || !read_budget(run, err))
+    bool standby;
+    if (!command_check_host_clock(run->options, run->policy, err) ||
+        !command_connect(run->report, run->options, name, &limits, &run->db, err) || !read_budget(run, err) ||
+        !command_check_database_clock(run->options, run->policy, run->db, &run->report->started, &standby, err))
         return false;
-    if (!db_query(run->db, run->report, template_fill(run->report, "sql/session.sql", "server_state", NULL), 0, NULL,
-                  &rows, err))
-        return false;
-    run->report->started = db_rows_get(rows, 0, 0);
-    if (!run->report->dry_run && db_rows_bool(rows, 0, 1)) {
+    if (!run->report->dry_run && standby) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
@@ -117,11 +123,12 @@ static bool prepare(struct run *run, struct error *err)
     return check_directories(run, err);
 }
 
-static bool count_all(struct run *run, bool dependents, struct error *err)
+static bool count_all(struct run *run, bool dependents, int64_t timeout_ms, struct error *err)
 {
     struct report *report = run->report;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && plan_count(report, run->db, run->plan, dependents, &report->counts, err);
+    bool ok = !stop_requested() && plan_count(report, run->db, run->plan, dependents, timeout_ms,
+                                                &report->counts, err);
     stop_cancel_early(false);
     if (ok) {
         report->counted = COUNTED_EXACTLY;
@@ -191,7 +198,7 @@ static bool preview(struct run *run, struct error *err)
         return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&
                echo_statements(run, err);
     }
-    if (count_all(run, true, err) && note_uncovered(run, err))
+    if (count_all(run, true, STATEMENT_TIMEOUT_MS, err) && note_uncovered(run, err))
         return report->signal || echo_statements(run, err);
     if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
         error_hint(err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
@@ -205,21 +212,17 @@ static bool count_in_time(struct run *run, struct error *err)
     struct report *report = run->report;
     const struct setting *limit = &run->policy->count_timeout;
     int64_t timeout_ms = run->count_timeout_ms < STATEMENT_TIMEOUT_MS ? run->count_timeout_ms : STATEMENT_TIMEOUT_MS;
-    struct db_limits limits = {LOCK_TIMEOUT_MS, timeout_ms, IDLE_TIMEOUT_MS};
     if (timeout_ms == 0) { /* to the server it would mean no limit at all */
         report->count_limit = limit->value;
         return true;
     }
-    if (!db_set_limits(run->db, &limits, err))
-        return false;
-    if (!count_all(run, false, err)) {
+    if (!count_all(run, false, timeout_ms, err)) {
         if (strcmp(err->sqlstate, QUERY_CANCELLED) != 0 || db_is_lost(run->db))
             return false;
         error_clear(err);
         report->count_limit = limit->value ? limit->value : COUNT_TIMEOUT;
     }
-    limits.statement_timeout_ms = STATEMENT_TIMEOUT_MS;
-    return db_set_limits(run->db, &limits, err);
+    return true;
 }
 
 /* Dead letters after the run, and what their number means. */
@@ -333,9 +336,9 @@ int command_sweep(const struct cli_options *options, struct error *err)
         if (options->estimate)
             error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files", run.policy->name);
         code = options->estimate ? (int)err->code : command_sweep_files(options, run.policy, err);
-    } else if (options->root || options->age_by || options->protect_count || options->protect_dir_count) {
-        error_set(err, SWEEP_USAGE, "options --root, --age-by, --protect and --protect-dir are for files; "
-                                    "policy %s is about rows", run.policy->name);
+    } else if (options->root) {
+        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows", run.policy->name);
+        error_hint(err, "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE ".");
         code = (int)err->code;
     } else if (options->estimate && !options->dry_run) {
         error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
@@ -346,7 +349,7 @@ int command_sweep(const struct cli_options *options, struct error *err)
         run.report->run_id = run_new_id(run.report);
         run.spared_run = options->dry_run ? NULL : run.report->run_id;
         stop_install();
-        bool ok = command_open_log(options, run.report, err) && prepare(&run, err) &&
+        bool ok = command_open_outputs(options, run.report, err) && prepare(&run, err) &&
                   (options->dry_run ? preview(&run, err) : sweep(&run, err));
         if (!ok) {
             explain_lock(err);

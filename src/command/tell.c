@@ -21,10 +21,10 @@ static void copy_error(struct report *report, bool ok, const struct error *err)
 }
 
 /* Metrics that cannot be written do not undo the run, but are no success either. */
-static void write_metrics(struct report *report, const char *path)
+static void write_metrics(struct report *report)
 {
     struct error problem = ERROR_INIT;
-    if (!report_write_metrics(report, path, &problem)) {
+    if (!report_write_metrics(report, &problem)) {
         error_print(&problem);
         if (report->exit_code == SWEEP_OK)
             report->exit_code = SWEEP_SOME_FAILED;
@@ -58,9 +58,10 @@ static void warn_of_all(const struct report *report)
     talloc_free(scratch);
 }
 
-bool command_open_log(const struct cli_options *options, struct report *report, struct error *err)
+bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err)
 {
-    return !options->log_file || report_open_log(report, options->log_file, err);
+    return (!options->log_file || report_open_log(report, options->log_file, err)) &&
+           (!options->metrics_file || report_open_metrics(report, options->metrics_file, err));
 }
 
 bool command_logs_each(const struct cli_options *options)
@@ -78,6 +79,12 @@ static void close_log(const struct cli_options *options, struct report *report)
         report->exit_code = SWEEP_SOME_FAILED;
 }
 
+/* A run that failed tells what it did all the same. Of files: more than finding that others hold the roots. */
+static bool did_something(const struct report *report)
+{
+    return report->files ? report->files->scanned > report->left_locked : report->chunks > 0;
+}
+
 int command_tell(const struct cli_options *options, struct report *report, bool ok,
                  struct error *err)
 {
@@ -86,8 +93,8 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
         error_prefix(err, "policy %s, run %s", report->policy->name, report->run_id);
     report_close(report);
     close_log(options, report);
-    if (options->metrics_file && !options->dry_run)
-        write_metrics(report, options->metrics_file);
+    if (report->metrics && !options->dry_run)
+        write_metrics(report);
     for (size_t i = 0; i < report->alert_count; i++)
         fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
                 report->alerts[i]);
@@ -95,7 +102,7 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
         warn_of_all(report);
     if (options->json)
         report_print(report, REPORT_JSON, stdout);
-    else if (!options->quiet && (ok || report->chunks > 0))
+    else if (!options->quiet && (ok || did_something(report)))
         report_print(report, REPORT_TEXT, stdout);
     return report->exit_code;
 }

@@ -198,6 +198,7 @@ bool db_reconnect(struct db *db, struct error *err)
     PQfinish(db->conn);
     db->conn = NULL;
     db->prepared_count = 0;
+    db->fastest_us = 0;
     db->broken = false;
     return establish(db, err);
 }
@@ -211,6 +212,11 @@ bool db_in_transaction(const struct db *db)
 {
     PGTransactionStatusType status = PQtransactionStatus(db->conn);
     return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+}
+
+int64_t db_round_trip_us(const struct db *db)
+{
+    return db->fastest_us;
 }
 
 int db_server_version(const struct db *db)

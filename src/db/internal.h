@@ -15,9 +15,9 @@ struct db {
     char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local disk */
     bool async;               /* commits do not wait at present */
     bool custom_plans;        /* every execution is planned for its parameters */
-    struct db_limits limits;
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
+    int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was none yet */
     bool broken; /* requests and replies no longer match: as good as lost */
 };
 

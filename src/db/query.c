@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
 const struct db_statement db_begin = {
@@ -84,7 +86,7 @@ void db_echo(const struct db *db, const char *sql, int nparams, const char *cons
         return;
     fprintf(stderr, "%s;", sql);
     for (int i = 0; i < nparams; i++) {
-        fprintf(stderr, "%s$%d = ", i ? ", " : "  -- ", i + 1);
+        fprintf(stderr, "%s$%d = ", i ? ", " : "  -- ", i + 1); /* no SQL */
         echo_value(params[i]);
     }
     fputc('\n', stderr);
@@ -140,7 +142,11 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err)
 {
     db_echo(db, sql, nparams, params);
+    int64_t before = clock_now_us();
     PGresult *result = PQexecParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0);
+    int64_t took = clock_now_us() - before;
+    if (db->fastest_us == 0 || took < db->fastest_us)
+        db->fastest_us = took > 0 ? took : 1;
     return take_result(db, ctx, result, rows, err);
 }
 
@@ -388,6 +394,71 @@ bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *
         return false;
     }
     return (PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err)) && !failed_before;
+}
+
+/* Reads the answers of questions up to the next synchronisation point. */
+static void read_answers(struct db *db, const void *ctx, struct db_question *questions, size_t count, bool *failed,
+                         struct error *err)
+{
+    for (size_t i = 0; i < count && !db_is_lost(db); i++) {
+        struct db_step step = {.rows = NULL};
+        read_step(db, ctx, &step, failed, err);
+        questions[i].rows = step.rows;
+        questions[i].error = step.error;
+    }
+    if (!db_is_lost(db))
+        read_sync(db, failed, err);
+}
+
+/* In groups of so many questions, each up to a synchronisation point; the last one may be smaller. */
+static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, size_t group, struct error *err)
+{
+    bool failed = false;
+    bool sent = PQenterPipelineMode(db->conn);
+    for (size_t i = 0; i < count; i++) {
+        const struct db_question *q = &questions[i];
+        db_echo(db, q->sql, q->nparams, q->params);
+        sent = sent && PQsendQueryParams(db->conn, q->sql, q->nparams, NULL, q->params, NULL, NULL, 0) &&
+               ((i + 1) % group != 0 || PQpipelineSync(db->conn));
+        questions[i].rows = NULL;
+        questions[i].error = NULL;
+    }
+    sent = sent && (count % group == 0 || PQpipelineSync(db->conn));
+    db->broken = db->broken || !sent; /* what has been sent cannot be told */
+    for (size_t i = 0; i < count && !db_is_lost(db); i += group)
+        read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
+    if (db_is_lost(db)) {
+        if (!err->message)
+            db_result_error(db, NULL, err);
+        err->code = SWEEP_UNREACHABLE; /* the server's last word may have been an error of another kind */
+        return false;
+    }
+    return (PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err)) && !failed;
+}
+
+bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, struct error *err)
+{
+    return ask(db, ctx, questions, count, 1, err);
+}
+
+bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count, int64_t timeout_ms,
+                      struct error *err)
+{
+    void *scratch = talloc_new(ctx);
+    struct db_question *all = mem_array(scratch, struct db_question, count + 3);
+    const char *limit[] = {mem_printf(scratch, "%lld", (long long)timeout_ms)};
+    size_t before = 0;
+    all[before++].sql = db_begin_read_only.sql;
+    if (timeout_ms > 0)
+        all[before++] = (struct db_question){
+            .sql = template_fill(scratch, "sql/session.sql", "limit_transaction", NULL), .nparams = 1, .params = limit};
+    memcpy(all + before, questions, count * sizeof *all);
+    all[before + count].sql = "ROLLBACK";
+    /* The transaction ends whatever became of the questions. */
+    bool ok = ask(db, ctx, all, before + count + 1, before + count, err);
+    memcpy(questions, all + before, count * sizeof *all);
+    talloc_free(scratch);
+    return ok;
 }
 
 bool db_committed(const struct db_step *step)

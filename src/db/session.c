@@ -53,9 +53,9 @@ static const char *plan_cache_mode(const struct db *db)
 
 static bool apply_settings(struct db *db, struct error *err)
 {
-    char *lock = mem_printf(db, "%lld", (long long)db->limits.lock_timeout_ms);
-    char *statement = mem_printf(db, "%lld", (long long)db->limits.statement_timeout_ms);
-    char *idle = mem_printf(db, "%lld", (long long)db->limits.idle_in_transaction_ms);
+    char *lock = mem_printf(db, "%lld", (long long)db->options.limits.lock_timeout_ms);
+    char *statement = mem_printf(db, "%lld", (long long)db->options.limits.statement_timeout_ms);
+    char *idle = mem_printf(db, "%lld", (long long)db->options.limits.idle_in_transaction_ms);
     const char *params[] = {db->search_path, db->options.application_name, lock, statement, idle,
                             db->async ? "off" : db->synchronous_commit, plan_cache_mode(db)};
     char *sql = session_sql(db, "set_up");
@@ -125,12 +125,6 @@ bool db_set_application_name(struct db *db, const char *name, struct error *err)
     talloc_free((void *)db->options.application_name);
     db->options.application_name = mem_strdup(db, name);
     return run_statement(db, "set_application_name", name, err);
-}
-
-bool db_set_limits(struct db *db, const struct db_limits *limits, struct error *err)
-{
-    db->limits = *limits;
-    return apply_settings(db, err);
 }
 
 bool db_set_async(struct db *db, bool async, struct error *err)

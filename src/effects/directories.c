@@ -1,12 +1,15 @@
 /* Draining queued working directories: after the commit that deleted their rows, between transactions. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 #include "pgsweep/files.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/policy.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
@@ -15,11 +18,13 @@ static const char DIRECTORIES[] = "sql/directories.sql";
 
 enum { BATCH = 1000, TOLD = 5 };
 
-/* A root of queued directories, looked at once. */
+/* A root of queued directories, looked at once, and the rules by which it was. */
 struct place {
     const char *root;
+    const char *rules; /* as the queue has them; "": none */
+    struct files_options how;
     bool missing;      /* not on this host: its directories wait for the host that has them */
-    struct files_shared *shared;
+    const char *unusable; /* why the rules cannot be followed; NULL: they can */
     const char *error; /* why what a killed run left in its trash is still there; NULL: it is not */
 };
 
@@ -27,6 +32,7 @@ struct entry {
     const char *id;
     const char *name;
     const char *root;
+    const char *rules; /* "": none */
     bool in_use;
 };
 
@@ -78,7 +84,8 @@ static bool fetch(struct removal *r, struct error *err)
     r->entries = mem_array(r->ctx, struct entry, r->count + 1);
     for (size_t i = 0; i < r->count; i++)
         r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0), .name = db_rows_get(rows, (int)i, 1),
-                                       .root = db_rows_get(rows, (int)i, 2)};
+                                       .root = db_rows_get(rows, (int)i, 2),
+                                       .rules = db_rows_get(rows, (int)i, 3)};
     return true;
 }
 
@@ -154,25 +161,50 @@ static void note_error(void *arg, const struct files_event *event)
         first->text = mem_printf(first->ctx, "cannot %s %s: %s", event->action, event->path, strerror(event->error));
 }
 
-/* The root of an entry; when it is met first, what a killed run left in its trash is finished. */
-static const struct place *find_place(struct removal *r, const char *root)
+/* The rules that the entry was queued with; what the policy protects by now is protected too. */
+static bool read_rules(struct removal *r, struct place *place, struct error *err)
+{
+    const struct policy_file_rules *now = &r->report->policy->files;
+    struct policy_file_rules rules = *now;
+    struct timespec clock;
+    if (*place->rules && !file_rules_read(r->outer, place->rules, &rules))
+        return error_set(err, SWEEP_SOME_FAILED, "its rules in the queue are damaged: \"%s\"",
+                         text_escape(r->outer, place->rules, strlen(place->rules)));
+    if (*place->rules)
+        file_rules_add(r->outer, &rules, now);
+    place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true,
+                                        .young_stay = rules.retain.value != NULL};
+    file_rules_apply(r->outer, &rules, &place->how);
+    clock_gettime(CLOCK_REALTIME, &clock);
+    return !rules.retain.value || interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
+}
+
+/* The root and rules of an entry; when they are met first, what a killed run left in the trash is finished. */
+static const struct place *find_place(struct removal *r, const struct entry *entry)
 {
     struct first_error first = {.ctx = r->outer};
-    struct files_options options = {.root = root, .in_use = true, .on_event = note_error, .on_event_arg = &first,
-                                    .errors_only = true};
     struct files_report report = {0};
     struct error why = ERROR_INIT;
     for (size_t i = 0; i < r->place_count; i++)
-        if (strcmp(r->places[i].root, root) == 0)
+        if (strcmp(r->places[i].root, entry->root) == 0 && strcmp(r->places[i].rules, entry->rules) == 0)
             return &r->places[i];
     size_t i = mem_grow(r->outer, &r->places, &r->place_count);
     struct place *place = &r->places[i];
-    *place = (struct place){.root = mem_strdup(r->outer, root), .shared = files_shared_new(r->outer)};
-    options.shared = place->shared;
-    place->missing = access(root, F_OK) != 0 && errno == ENOENT;
+    *place = (struct place){.root = mem_strdup(r->outer, entry->root), .rules = mem_strdup(r->outer, entry->rules)};
+    if (!read_rules(r, place, &why)) {
+        place->unusable = mem_strdup(r->outer, why.message);
+        error_clear(&why);
+        return place;
+    }
+    place->how.shared = files_shared_new(r->outer);
+    struct files_options options = place->how;
+    options.on_event_arg = &first;
+    place->missing = access(place->root, F_OK) != 0 && errno == ENOENT;
     if (place->missing)
         report_remark(r->report, "%s does not exist on this host: its working directories stay queued",
-                      text_escape(r->outer, root, strlen(root)));
+                      text_escape(r->outer, place->root, strlen(place->root)));
+    else if (!files_check_root(&options, NULL, &why))
+        place->unusable = mem_strdup(r->outer, why.message);
     else if (!files_finish_trash(&options, &report, &why))
         place->error = mem_strdup(r->outer, why.message);
     else
@@ -219,13 +251,20 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
                                   const char **reason)
 {
     struct first_error first = {.ctx = r->ctx};
-    struct files_options options = {.root = entry->root, .in_use = true, .shared = place->shared,
-                                    .on_event = note_error, .on_event_arg = &first, .errors_only = true};
+    struct report_directories *sums = &r->report->directories;
+    struct files_options options = place->how;
     struct files_report report = {0};
     struct error why = ERROR_INIT;
     enum files_tree_outcome outcome = FILES_TREE_KEPT;
+    if (place->unusable) {
+        *reason = place->unusable;
+        return FAILED;
+    }
+    options.on_event_arg = &first;
     bool looked = files_remove_tree(&options, entry->name, &outcome, reason, &report, &why);
-    r->report->directories.bytes_freed += report.bytes_freed;
+    sums->bytes_freed += report.bytes_freed;
+    sums->files_protected += report.kept[FILES_KEPT_PROTECTED];
+    sums->files_young += report.kept[FILES_KEPT_FRESH] + report.kept[FILES_KEPT_FUTURE] + report.kept[FILES_KEPT_NO_TIME];
     if (!looked) {
         *reason = mem_strdup(r->ctx, why.message);
         error_clear(&why);
@@ -255,7 +294,7 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
 static void settle_one(struct removal *r, const struct entry *entry)
 {
     struct report_directories *sums = &r->report->directories;
-    const struct place *place = find_place(r, entry->root);
+    const struct place *place = find_place(r, entry);
     const char *reason = NULL;
     enum fate fate = place->missing ? STAYS_QUEUED : entry->in_use ? NAMED : remove_directory(r, place, entry, &reason);
     switch (fate) {
@@ -308,10 +347,11 @@ static bool settle(struct removal *r, struct error *err)
 static void finish_places(struct removal *r)
 {
     for (size_t i = 0; i < r->place_count; i++) {
-        struct files_options options = {.root = r->places[i].root, .in_use = true, .shared = r->places[i].shared};
+        struct files_options options = r->places[i].how;
         struct files_report report = {0};
         struct error why = ERROR_INIT;
-        if (!r->places[i].missing && !files_finish_trash(&options, &report, &why))
+        options.on_event = NULL;
+        if (!r->places[i].missing && !r->places[i].unusable && !files_finish_trash(&options, &report, &why))
             error_clear(&why); /* told when the first directory met it */
         r->report->directories.bytes_freed += report.bytes_freed;
     }

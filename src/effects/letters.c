@@ -48,10 +48,15 @@ static bool close_settled(struct effects *effects, const struct plan *plan, bool
     PQExpBuffer key = createPQExpBuffer();
     PQExpBuffer candidate = createPQExpBuffer();
     /* The "=" of the key's own type, which may be of any schema, or that of texts. */
-    for (size_t k = 0; k < plan->key_count; k++)
-        appendPQExpBuffer(key, "%st.%s%s %s (l.key)[%zu]::%s", k ? "\nAND " : "", plan->key[k]->ident,
-                          as_text ? "::pg_catalog.text" : "", as_text ? "OPERATOR(pg_catalog.=)" : "=", k + 1,
-                          as_text ? "pg_catalog.text" : plan->key[k]->type);
+    for (size_t k = 0; k < plan->key_count; k++) {
+        const struct plan_column *column = plan->key[k];
+        appendPQExpBufferStr(key, k ? "\nAND " : "");
+        if (as_text)
+            appendPQExpBuffer(key, "t.%s::pg_catalog.text OPERATOR(pg_catalog.=) (l.key)[%zu]", column->ident, k + 1);
+        else
+            appendPQExpBuffer(key, "t.%s%s %s (l.key)[%zu]::%s%s", column->ident, column->operand, column->equal, k + 1,
+                              column->value_type, column->operand);
+    }
     plan_append_unparked(candidate, plan);
     char *sql = template_fill(scratch, LETTERS, "close_settled",
                               TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident}, {"key", buffer_take(scratch, key)},

@@ -15,8 +15,8 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first)
         number[i] = mem_printf(scratch, "%d", first + i);
     appendPQExpBufferStr(out, template_fill(scratch, QUEUE, "insert",
                                             TEMPLATE_SLOTS({"run", number[0]}, {"policy", number[1]}, {"source", number[2]},
-                                                           {"kind", number[3]}, {"root", number[4]},
-                                                           {"endpoint", number[5]}, {"bucket", number[6]},
+                                                           {"kind", number[3]}, {"root", number[4]}, {"rules", number[5]},
+                                                           {"endpoint", number[6]}, {"bucket", number[7]},
                                                            {"select", select})));
     talloc_free(scratch);
 }

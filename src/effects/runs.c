@@ -103,8 +103,7 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
 /* The number of a node in this transaction, as SQL. */
 static char *node_number(const void *ctx, int node)
 {
-    return mem_printf(ctx, "coalesce(nullif(pg_catalog.current_setting('pgsweep.n%d', true), ''), '0')"
-                           "::pg_catalog.int8", node);
+    return mem_printf(ctx, "pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n%d', true))::pg_catalog.int8", node);
 }
 
 char *run_counted_sql(const void *ctx, int node, const char *rows)

@@ -19,11 +19,8 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
     return buffer_take(ctx, sql);
 }
 
-static bool check_version(struct db *db, void *scratch, struct error *err)
+static bool check_version(const struct db_rows *rows, struct error *err)
 {
-    struct db_rows *rows;
-    if (!db_query(db, scratch, template_fill(scratch, INIT, "version", NULL), 0, NULL, &rows, err))
-        return false;
     int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
     if (version == STATE_VERSION)
         return true;
@@ -51,7 +48,9 @@ bool state_init(struct db *db, const char *role, struct error *err)
         }
     }
     /* A schema of a later version is left as it is: say so, and do not claim it to be ours. */
-    ok = ok && check_version(db, scratch, err);
+    struct db_rows *version;
+    ok = ok && db_query(db, scratch, template_fill(scratch, INIT, "version", NULL), 0, NULL, &version, err) &&
+         check_version(version, err);
     talloc_free(scratch);
     return ok;
 }
@@ -77,21 +76,31 @@ static bool not_granted(struct db *db, struct error *err)
     return false;
 }
 
+/* Its answer, or why there is none. */
+static const struct db_rows *answer(const struct db_question *question, struct error *err)
+{
+    if (!question->rows)
+        error_move(err, question->error);
+    return question->rows;
+}
+
 bool state_check(struct db *db, struct error *err)
 {
     void *scratch = talloc_new(db);
-    struct db_rows *rows;
-    bool ok = db_query(db, scratch, template_fill(scratch, INIT, "schema", NULL), 0, NULL, &rows, err);
-    if (ok && !db_rows_bool(rows, 0, 0))
-        ok = no_state(db, err);
-    else if (ok && !db_rows_bool(rows, 0, 1))
-        ok = not_granted(db, err);
-    ok = ok && db_query(db, scratch, template_fill(scratch, INIT, "tables", NULL), 0, NULL, &rows, err);
-    if (ok && db_rows_count(rows) == 0)
-        ok = no_state(db, err);
-    else if (ok && !db_rows_bool(rows, 0, 0))
-        ok = not_granted(db, err);
-    ok = ok && check_version(db, scratch, err);
+    enum { SCHEMA, TABLES, VERSION, QUESTIONS };
+    struct db_question questions[QUESTIONS] = {[SCHEMA].sql = template_fill(scratch, INIT, "schema", NULL),
+                                               [TABLES].sql = template_fill(scratch, INIT, "tables", NULL),
+                                               [VERSION].sql = template_fill(scratch, INIT, "version", NULL)};
+    bool ok = db_ask(db, scratch, questions, QUESTIONS, err) || !db_is_lost(db);
+    if (ok) {
+        /* Where the schema is not there, the others fail; the first answer that is no good tells why. */
+        error_clear(err);
+        const struct db_rows *schema = answer(&questions[SCHEMA], err), *tables = NULL, *version = NULL;
+        ok = schema && (db_rows_bool(schema, 0, 0) || no_state(db, err)) && (db_rows_bool(schema, 0, 1) || not_granted(db, err)) &&
+             (tables = answer(&questions[TABLES], err)) && (db_rows_count(tables) > 0 || no_state(db, err)) &&
+             (db_rows_bool(tables, 0, 0) || not_granted(db, err)) && (version = answer(&questions[VERSION], err)) &&
+             check_version(version, err);
+    }
     talloc_free(scratch);
     return ok;
 }

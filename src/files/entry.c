@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "pgsweep/clock.h"
@@ -23,7 +24,7 @@ static bool matches_patterns(const struct walk *w, const char *name)
     for (size_t i = 0; i < w->pattern_count; i++) {
         const struct pattern *p = &w->patterns[i];
         if (p->prefix > 0) {
-            if (strncmp(name, p->text, p->prefix) == 0)
+            if ((p->any_case ? strncasecmp : strncmp)(name, p->text, p->prefix) == 0)
                 goto yes;
             continue;
         }
@@ -32,7 +33,7 @@ static bool matches_patterns(const struct walk *w, const char *name)
             size_t length = top(w)->path_length;
             path = mem_printf(NULL, "%.*s%s%s", (int)length, w->path, length ? "/" : "", name);
         }
-        if (files_match_pattern(p->text, path))
+        if (files_match_pattern(p->text, path, p->any_case))
             goto yes;
     }
     talloc_free(path);
@@ -61,21 +62,40 @@ enum files_kept entry_judge_time(struct walk *w, struct timespec t)
     return answer;
 }
 
+enum files_kept entry_judge_times(struct walk *w, const struct statx *stx, unsigned age_by)
+{
+    const struct statx_timestamp times[] = {[FILES_AGE_MTIME] = stx->stx_mtime, [FILES_AGE_ATIME] = stx->stx_atime,
+                                            [FILES_AGE_CTIME] = stx->stx_ctime, [FILES_AGE_BTIME] = stx->stx_btime};
+    enum files_kept answer = FILES_NOT_KEPT;
+    if (!age_by)
+        age_by = FILES_AGE_BIT(FILES_AGE_MTIME);
+    if ((age_by & FILES_AGE_BIT(FILES_AGE_BTIME)) && !(stx->stx_mask & STATX_BTIME))
+        return FILES_KEPT_NO_TIME;
+    /* Expired is what is expired by each of them: then the youngest is. */
+    for (unsigned i = 0; i < sizeof times / sizeof *times && answer == FILES_NOT_KEPT; i++)
+        if (age_by & FILES_AGE_BIT(i))
+            answer = entry_judge_time(w, fsys_time(times[i]));
+    return answer;
+}
+
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx)
 {
-    switch (w->options->age_by) {
-    case FILES_AGE_ATIME:
-        return entry_judge_time(w, fsys_time(stx->stx_atime));
-    case FILES_AGE_CTIME:
-        return entry_judge_time(w, fsys_time(stx->stx_ctime));
-    case FILES_AGE_BTIME:
-        if (!(stx->stx_mask & STATX_BTIME))
-            return FILES_KEPT_NO_TIME;
-        return entry_judge_time(w, fsys_time(stx->stx_btime));
-    case FILES_AGE_MTIME:
-    default:
-        return entry_judge_time(w, fsys_time(stx->stx_mtime));
-    }
+    return w->wipe && !w->options->young_stay ? FILES_NOT_KEPT : entry_judge_times(w, stx, w->options->age_by);
+}
+
+/* Devices never go. */
+static bool may_be_of_type(const struct walk *w, unsigned mode)
+{
+    return S_ISREG(mode) || S_ISLNK(mode) || (w->options->delete_special && (S_ISSOCK(mode) || S_ISFIFO(mode)));
+}
+
+bool entry_is_owned(const struct walk *w, uint32_t uid)
+{
+    const struct files_options *o = w->options;
+    for (size_t i = 0; i < o->owner_count; i++)
+        if (o->owners[i] == uid)
+            return true;
+    return o->owner_count == 0;
 }
 
 static enum files_kept judge(struct walk *w, const char *name, const struct statx *stx)
@@ -84,13 +104,13 @@ static enum files_kept judge(struct walk *w, const char *name, const struct stat
     /* A file, too, can be mounted over. */
     if (id.dev != top(w)->id.dev || (stx->stx_attributes & STATX_ATTR_MOUNT_ROOT))
         return FILES_KEPT_OTHER_FS;
-    if (!w->wipe) {
-        if (!S_ISREG(stx->stx_mode) && !S_ISLNK(stx->stx_mode))
-            return FILES_KEPT_SPECIAL;
-        enum files_kept age = entry_judge_age(w, stx);
-        if (age != FILES_NOT_KEPT)
-            return age;
-    }
+    if (!w->wipe && !may_be_of_type(w, stx->stx_mode))
+        return FILES_KEPT_SPECIAL;
+    if (!w->wipe && !entry_is_owned(w, stx->stx_uid))
+        return FILES_KEPT_OWNER;
+    enum files_kept age = entry_judge_age(w, stx);
+    if (age != FILES_NOT_KEPT)
+        return age;
     return entry_is_protected(w, name, &id) ? FILES_KEPT_PROTECTED : FILES_NOT_KEPT;
 }
 
@@ -125,6 +145,8 @@ void entry_count_removal(struct walk *w, struct frame *f)
     const struct files_options *o = w->options;
     if (w->dry_run || o->pause_every <= 0 || files_deleted(w->report) % o->pause_every != 0)
         return;
+    trash_empty_slot(&w->shared->trash);
+    closer_drain(w); /* nobody waits for us while we wait */
     clock_sleep_ms(o->pause_ms);
     w->since_check = PLACE_CHECK_NOW; /* much may have happened meanwhile */
     w->ticks = CLOCK_EVERY - 1;       /* and the deadline may be over */
@@ -160,6 +182,8 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
         walk_lock_links(w);
     if (o->in_use && S_ISREG(stx->stx_mode))
         v = inuse_test(w, name, stx, &held);
+    else if (!w->wipe && !S_ISREG(stx->stx_mode) && !S_ISLNK(stx->stx_mode))
+        v = special_test(w, name, stx);
     if (v.kept == FILES_NOT_KEPT && !v.error && w->dry_run)
         v.error = entry_predict(w, top(w), stx);
     else if (v.kept == FILES_NOT_KEPT && !v.error)

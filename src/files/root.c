@@ -148,7 +148,7 @@ bool files_check_root(const struct files_options *options, bool *missing, struct
 {
     void *ctx = mem_check(talloc_new(NULL));
     struct files_root root;
-    bool ok = root_open(ctx, options, &root, err);
+    bool ok = root_open(ctx, options, &root, err) && root_check_system(options, &root, err);
     if (ok && missing)
         *missing = root.fd < 0;
     root_close(&root);

@@ -1,14 +1,11 @@
-/* The rules of the sweep as pure functions: ages, patterns, names, spelling. No system calls. */
+/* The rules of the sweep as pure functions: ages, names, spelling. No system calls. */
 #define _GNU_SOURCE
-#include <fnmatch.h>
 #include <limits.h>
 #include <string.h>
 
 #include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
-
-const char *const files_default_protect[] = {"result*", "output*", NULL};
 
 static const struct {
     const char *word;
@@ -55,33 +52,6 @@ enum files_kept files_judge_age(struct timespec t, struct timespec cutoff, struc
     if (is_before(now, t))
         return FILES_KEPT_FUTURE;
     return is_before(t, cutoff) ? FILES_NOT_KEPT : FILES_KEPT_FRESH;
-}
-
-/* fnmatch has an error return too (a name that is no text in the locale): that is a match, because
- * a match protects. */
-static bool matches(const char *pattern, const char *text, int flags)
-{
-    return fnmatch(pattern, text, flags) != FNM_NOMATCH;
-}
-
-bool files_match_pattern(const char *pattern, const char *path)
-{
-    char trimmed[PATH_MAX];
-    size_t length = strlen(pattern);
-    if (length > 0 && pattern[length - 1] == '/' && length < sizeof trimmed) {
-        while (length > 0 && pattern[length - 1] == '/')
-            length--;
-        memcpy(trimmed, pattern, length);
-        trimmed[length] = '\0';
-        pattern = trimmed;
-    }
-    if (!strchr(pattern, '/')) {
-        const char *slash = strrchr(path, '/');
-        return matches(pattern, slash ? slash + 1 : path, 0);
-    }
-    while (*pattern == '/')
-        pattern++;
-    return matches(pattern, path, FNM_PATHNAME);
 }
 
 const char *files_refuse_name(const char *name)

@@ -38,7 +38,7 @@ static enum files_kept judge_moved(struct walk *w, const struct statx *seen, con
         return FILES_KEPT_OPEN;
     bool written = seen->stx_mtime.tv_sec != moved->stx_mtime.tv_sec ||
                    seen->stx_mtime.tv_nsec != moved->stx_mtime.tv_nsec || seen->stx_size != moved->stx_size;
-    if (w->wipe || !written)
+    if (!written || (w->wipe && !w->options->young_stay))
         return FILES_NOT_KEPT;
     now.stx_ctime = seen->stx_ctime;
     enum files_kept age = entry_judge_age(w, &now);
@@ -94,7 +94,7 @@ static struct verdict remove_by_name(struct walk *w, const char *name, const str
         return failed(errno, NULL);
     if (!fsys_same(fsys_id(&now), fsys_id(stx)))
         return kept(FILES_KEPT_CHANGED);
-    enum files_kept age = w->wipe ? FILES_NOT_KEPT : entry_judge_age(w, &now);
+    enum files_kept age = entry_judge_age(w, &now);
     if (age != FILES_NOT_KEPT)
         return kept(age);
     if (unlinkat(dirfd, name, 0) != 0)

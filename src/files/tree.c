@@ -58,14 +58,21 @@ static void bring_back(const struct files_options *o, const struct files_root *r
     }
 }
 
+/* What the rules promise to keep. */
+static int64_t count_owed(const struct files_report *report)
+{
+    return report->kept[FILES_KEPT_PROTECTED] + report->kept[FILES_KEPT_FRESH] + report->kept[FILES_KEPT_FUTURE] +
+           report->kept[FILES_KEPT_NO_TIME];
+}
+
 /* Wipes name in the trash. What is protected is the user's: it goes back to where it was. */
 static void wipe_in_trash(const struct files_options *o, const struct files_root *root,
                           const struct trash *trash, const char *name,
                           struct files_report *report)
 {
-    int64_t before = report->kept[FILES_KEPT_PROTECTED];
+    int64_t before = count_owed(report);
     wipe(o, root, trash->fd, trash->path, name, report);
-    if (!o->dry_run && report->kept[FILES_KEPT_PROTECTED] > before)
+    if (!o->dry_run && count_owed(report) > before)
         bring_back(o, root, trash, name, report);
 }
 
@@ -84,7 +91,7 @@ void tree_bring_back(const struct files_options *o, const struct files_root *roo
         struct files_report look = {0};
         struct files_options quiet = quiet_look(o);
         wipe(&quiet, root, t->fd, t->path, names[i], &look);
-        if (look.kept[FILES_KEPT_PROTECTED] > 0)
+        if (count_owed(&look) > 0)
             bring_back(o, root, t, names[i], report);
     }
     talloc_free(ctx);

@@ -18,26 +18,26 @@ static struct frame *top(const struct walk *w)
 }
 
 /* "literal*" needs no fnmatch; that is what the default patterns are. */
-static struct pattern compile(const char *text)
+static struct pattern compile(const char *text, bool any_case)
 {
     size_t literal = strcspn(text, "*?[\\/");
     bool simple = literal > 0 && text[literal] == '*' && text[literal + 1] == '\0';
-    return (struct pattern){.text = text, .prefix = simple ? literal : 0};
+    return (struct pattern){.text = text, .prefix = simple ? literal : 0, .any_case = any_case};
 }
 
-static void add_pattern(struct walk *w, const char *text)
+static void add_pattern(struct walk *w, const char *text, bool any_case)
 {
     size_t i = mem_grow(w, &w->patterns, &w->pattern_count);
-    w->patterns[i] = compile(text);
+    w->patterns[i] = compile(text, any_case);
 }
 
 static void add_patterns(struct walk *w)
 {
     const struct files_options *o = w->options;
     for (size_t i = 0; !o->no_default_protect && files_default_protect[i]; i++)
-        add_pattern(w, files_default_protect[i]);
+        add_pattern(w, files_default_protect[i], o->protect_case != FILES_CASE_MATCH);
     for (size_t i = 0; i < o->protect_count; i++)
-        add_pattern(w, o->protect[i]);
+        add_pattern(w, o->protect[i], o->protect_case == FILES_CASE_IGNORE);
 }
 
 static void describe(struct walk *w, struct frame *f, const struct statx *stx)
@@ -50,12 +50,12 @@ static void describe(struct walk *w, struct frame *f, const struct statx *stx)
     f->write_error = -1;
     f->lost = FILES_NOT_KEPT;
     f->age = FILES_NOT_KEPT;
-    if (w->wipe)
+    if (w->wipe && !w->options->young_stay)
         return;
     f->age = entry_judge_time(w, f->mtime);
-    if (f->age == FILES_NOT_KEPT && (w->options->age_by == FILES_AGE_CTIME ||
-                                     w->options->age_by == FILES_AGE_BTIME))
-        f->age = entry_judge_age(w, stx);
+    unsigned others = w->options->age_by & (FILES_AGE_BIT(FILES_AGE_CTIME) | FILES_AGE_BIT(FILES_AGE_BTIME));
+    if (f->age == FILES_NOT_KEPT && others)
+        f->age = entry_judge_times(w, stx, others);
 }
 
 struct walk *walk_new(const void *ctx, const struct files_options *options,
@@ -225,7 +225,7 @@ void walk_enter(struct walk *w, const char *name)
  * something in it, its time says nothing any more. */
 static enum files_kept judge_again(struct walk *w, const struct frame *f, const struct statx *stx)
 {
-    if (w->wipe || f->touched)
+    if ((w->wipe && !w->options->young_stay) || f->touched)
         return FILES_NOT_KEPT;
     return entry_judge_time(w, fsys_time(stx->stx_mtime));
 }
@@ -287,6 +287,8 @@ static struct verdict judge_directory(struct walk *w)
         return (struct verdict){.kept = FILES_KEPT_NOT_EMPTY};
     if (f->age != FILES_NOT_KEPT)
         return (struct verdict){.kept = f->age};
+    if (!w->wipe && !entry_is_owned(w, f->uid))
+        return (struct verdict){.kept = FILES_KEPT_OWNER};
     return remove_directory(w);
 }
 
@@ -414,7 +416,7 @@ bool files_sweep(const struct files_options *options, struct files_report *repor
 {
     void *ctx = mem_check(talloc_new(NULL));
     struct files_root root;
-    bool ok = root_open(ctx, options, &root, err);
+    bool ok = root_open(ctx, options, &root, err) && root_check_system(options, &root, err);
     if (ok && root.fd >= 0)
         sweep_root(ctx, options, &root, report);
     root_close(&root);

@@ -20,9 +20,13 @@ bool root_open(const void *ctx, const struct files_options *options, struct file
                struct error *err);
 void root_close(struct files_root *root);
 
+/* system.c: refuses (SWEEP_USAGE) a directory of the system, a home and a mount point, unless the options allow it. */
+bool root_check_system(const struct files_options *options, const struct files_root *root, struct error *err);
+
 struct pattern {
     const char *text;
-    size_t prefix; /* the length of the literal part of "literal*"; 0: ask fnmatch */
+    size_t prefix; /* the length of the literal part of "literal*"; 0: ask files_match_pattern */
+    bool any_case;
 };
 
 /* One name of a block of names. */
@@ -164,7 +168,12 @@ bool entry_may_go_on(struct walk *w);
 /* Examines name in the top frame and removes it when it is to go; true when it is a directory. */
 bool entry_examine(struct walk *w, const char *name);
 bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
+/* May what belongs to this user go? */
+bool entry_is_owned(const struct walk *w, uint32_t uid);
 enum files_kept entry_judge_time(struct walk *w, struct timespec t);
+/* By the youngest of the times whose bits are set (FILES_AGE_BIT). */
+enum files_kept entry_judge_times(struct walk *w, const struct statx *stx, unsigned age_by);
+/* By those of the options; where age does not matter: FILES_NOT_KEPT. */
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx);
 /* May one more item go under the limits? Ends the walk when not. */
 bool entry_within_limit(struct walk *w);
@@ -218,6 +227,9 @@ char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), s
 /* tree.c: moves the trees in the trash that hold something protected back to the root. */
 void tree_bring_back(const struct files_options *o, const struct files_root *root, const struct trash *t,
                      struct files_report *report);
+
+/* special.c: has a process this socket or fifo? SPECIAL: that cannot be found out. */
+struct verdict special_test(const struct walk *w, const char *name, const struct statx *stx);
 
 /* closer.c: closes a file that was removed, at some time before closer_end. */
 void closer_close(struct walk *w, int fd);

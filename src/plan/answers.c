@@ -39,6 +39,17 @@ static bool ask(struct plan *plan, struct db *db, const char *file, const char *
     return ok;
 }
 
+/* One of several names cannot be read, or its schema may not be: told when that one is asked for by itself. What is not about
+ * the names is told at once: the plan as a whole is tried again (plan_build). */
+static bool tell_later(const struct db *db, struct error *err)
+{
+    enum db_failure class = db_failure_class(db, err);
+    if (class == DB_FAILURE_CONNECTION || class == DB_FAILURE_TRANSIENT || class == DB_FAILURE_CANCELLED)
+        return false;
+    error_clear(err);
+    return true;
+}
+
 static struct known_table *find_table(const struct plan *plan, const char *name)
 {
     struct catalog *catalog = plan->catalog;
@@ -76,29 +87,34 @@ static bool ask_columns(struct plan *plan, struct db *db, const char *const *oid
     return ok;
 }
 
-/* Names come once each. */
-static bool ask_tables(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+/* rows: the answer about these names, which come once each. */
+static void take_tables(struct plan *plan, const char *const *names, size_t count, const struct db_rows *rows)
 {
-    const struct db_rows *rows;
     struct catalog *catalog = plan->catalog;
-    char *params[] = {db_array(plan, names, count)};
-    bool ok = ask(plan, db, "sql/catalog.sql", "tables", 1, (const char *const *)params, &rows, err);
-    talloc_free(params[0]);
-    for (size_t n = 0; ok && n < count; n++) {
+    for (size_t n = 0; n < count; n++) {
         size_t i = mem_grow(catalog, &catalog->tables, &catalog->table_count);
         catalog->tables[i] = (struct known_table){mem_strdup(catalog, names[n]), rows, -1};
         for (int row = 0; row < db_rows_count(rows); row++)
             if (strcmp(db_rows_get(rows, row, 0), names[n]) == 0)
                 catalog->tables[i].row = row;
     }
+}
+
+static bool ask_tables(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+{
+    const struct db_rows *rows;
+    char *params[] = {db_array(plan, names, count)};
+    bool ok = ask(plan, db, "sql/catalog.sql", "tables", 1, (const char *const *)params, &rows, err);
+    talloc_free(params[0]);
+    if (ok)
+        take_tables(plan, names, count, rows);
     return ok;
 }
 
-bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+/* Those names that were not asked for yet, once each; their number. */
+static size_t unknown_names(const struct plan *plan, const char *const *names, size_t count, const char **unknown)
 {
-    const char **unknown = mem_array(plan, const char *, count + 1);
-    const char **oids = mem_array(plan, const char *, count + 1);
-    size_t n = 0, found = 0;
+    size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         bool again = find_table(plan, names[i]) != NULL;
         for (size_t j = 0; j < n; j++)
@@ -106,15 +122,16 @@ bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, 
         if (!again)
             unknown[n++] = names[i];
     }
-    /* A name that cannot be read, or a schema that may not be: told when that one is asked for by itself. */
-    if (n > 0 && !ask_tables(plan, db, unknown, n, err)) {
-        if (db_is_lost(db))
-            return false;
-        error_clear(err);
-        return true;
-    }
-    for (size_t i = 0; i < n; i++) {
-        const struct known_table *table = find_table(plan, unknown[i]);
+    return n;
+}
+
+/* The columns of the tables of these names. */
+static bool expect_columns(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+{
+    const char **oids = mem_array(plan, const char *, count + 1);
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct known_table *table = find_table(plan, names[i]);
         const char *oid = table->row < 0 ? NULL : db_rows_get(table->rows, table->row, 1);
         bool again = !oid || find_columns(plan, oid);
         for (size_t j = 0; !again && j < found; j++)
@@ -123,8 +140,20 @@ bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, 
             oids[found++] = oid;
     }
     bool ok = found == 0 || ask_columns(plan, db, oids, found, err);
-    talloc_free(unknown);
     talloc_free(oids);
+    return ok;
+}
+
+bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+{
+    const char **unknown = mem_array(plan, const char *, count + 1);
+    size_t n = unknown_names(plan, names, count, unknown);
+    bool ok = n == 0 || ask_tables(plan, db, unknown, n, err);
+    if (ok)
+        ok = expect_columns(plan, db, unknown, n, err);
+    else
+        ok = tell_later(db, err);
+    talloc_free(unknown);
     return ok;
 }
 
@@ -150,12 +179,10 @@ bool catalog_columns(struct plan *plan, struct db *db, const char *oid, struct c
     return true;
 }
 
-bool catalog_open(struct plan *plan, struct db *db, struct error *err)
+/* The tables that the policy names. */
+static size_t policy_names_of_tables(const struct policy *policy, const char **names)
 {
-    const struct policy *policy = plan->policy;
-    const char **names = mem_array(plan, const char *, 1 + 2 * policy->dependent_count + 2 * policy->reference_count);
     size_t count = 0;
-    struct catalog *catalog = plan->catalog = mem_new(plan, struct catalog);
     names[count++] = policy->table.value;
     for (size_t i = 0; i < policy->dependent_count; i++) {
         names[count++] = policy->dependents[i].table.value;
@@ -166,16 +193,36 @@ bool catalog_open(struct plan *plan, struct db *db, struct error *err)
         names[count++] = policy->references[i].table.value;
         names[count++] = policy->references[i].refers_to.value;
     }
-    char *comparison = template_fill(plan, "sql/references.sql", "comparison", NULL);
-    char *sql = template_fill(plan, "sql/references.sql", "foreign_keys", TEMPLATE_SLOTS({"comparison", comparison}));
-    struct db_rows *foreign_keys;
-    bool ok = db_query(db, plan, sql, 0, NULL, &foreign_keys, err) &&
-              ask(plan, db, "sql/references.sql", "inheritance", 0, NULL, &catalog->inheritance, err) &&
-              catalog_expect(plan, db, names, count, err);
-    catalog->foreign_keys = ok ? foreign_keys : NULL;
-    talloc_free(comparison);
-    talloc_free(sql);
-    talloc_free(names);
+    return count;
+}
+
+bool catalog_open(struct plan *plan, struct db *db, struct error *err)
+{
+    enum { FOREIGN_KEYS, INHERITANCE, TABLES, QUESTIONS };
+    const struct policy *policy = plan->policy;
+    void *scratch = talloc_new(plan);
+    size_t most = 1 + 2 * policy->dependent_count + 2 * policy->reference_count;
+    const char **names = mem_array(scratch, const char *, most);
+    const char **unknown = mem_array(scratch, const char *, most);
+    struct catalog *catalog = plan->catalog = mem_new(plan, struct catalog);
+    size_t count = unknown_names(plan, names, policy_names_of_tables(policy, names), unknown);
+    const char *params[] = {db_array(scratch, unknown, count)};
+    char *comparison = template_fill(scratch, "sql/references.sql", "comparison", NULL);
+    struct db_question questions[QUESTIONS] = {
+        [FOREIGN_KEYS].sql = template_fill(scratch, "sql/references.sql", "foreign_keys",
+                                           TEMPLATE_SLOTS({"comparison", comparison})),
+        [INHERITANCE].sql = template_fill(scratch, "sql/references.sql", "inheritance", NULL),
+        [TABLES] = {.sql = template_fill(scratch, "sql/catalog.sql", "tables", NULL), .nparams = 1, .params = params}};
+    bool ok = db_ask(db, catalog, questions, QUESTIONS, err);
+    catalog->foreign_keys = questions[FOREIGN_KEYS].rows;
+    catalog->inheritance = questions[INHERITANCE].rows;
+    if (ok) {
+        take_tables(plan, unknown, count, questions[TABLES].rows);
+        ok = expect_columns(plan, db, unknown, count, err);
+    } else if (catalog->foreign_keys && catalog->inheritance) {
+        ok = tell_later(db, err);
+    }
+    talloc_free(scratch);
     return ok;
 }
 

@@ -49,10 +49,9 @@ static char *grandchildren(const void *ctx, const struct plan_node *root)
 /* The row t is the row b of what was found. */
 static char *same_key(const void *ctx, const struct plan_node *root)
 {
-    char *text = mem_strdup(ctx, "");
-    for (size_t i = 0; i < root->key_count; i++)
-        text = mem_printf(ctx, "%s%st.%s = b.%s", text, i ? " AND " : "", root->key[i]->ident, root->key[i]->ident);
-    return text;
+    PQExpBuffer out = createPQExpBuffer();
+    compare_append_same(out, "t", "b", root->key, root->key_count);
+    return buffer_take(ctx, out);
 }
 
 /* Everything that makes a candidate but the guard of the rows below it. */

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 
 void plan_note(struct plan *plan, const char *format, ...)
@@ -122,8 +124,28 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
     return true;
 }
 
-/* Tries of a plan, while somebody changes the schema all the time. */
-enum { TRIES = 8 };
+/* Tries of a plan, while somebody changes the schema all the time; and of one that others get in the way of. */
+enum { TRIES = 8, TRANSIENT_TRIES = 4 };
+
+/* The plan could not be made, but perhaps it can be now: others were in the way (a deadlock, a lock, a time limit), or the
+ * catalog has changed since before, so that the answers may be about two states of it. */
+static bool may_try_again(void *scratch, struct db *db, const char *before, int *failures, const struct error *why)
+{
+    struct error ignored = ERROR_INIT;
+    char *now = NULL;
+    if (db_is_lost(db) || stop_requested())
+        return false;
+    if (*why->sqlstate && db_failure_class(db, why) == DB_FAILURE_TRANSIENT) {
+        /* What ran into the statement's timeout took so long that it is not done over and over again. */
+        if (++*failures >= (strcmp(why->sqlstate, "57014") == 0 ? 2 : TRANSIENT_TRIES))
+            return false;
+        clock_sleep_ms(clock_backoff_ms(*failures, 100, 1000));
+        return !stop_requested();
+    }
+    bool changed = before && fingerprint_database(scratch, db, &now, &ignored) && strcmp(before, now) != 0;
+    error_clear(&ignored);
+    return changed;
+}
 
 /* The fingerprint is the one of the catalog that the plan was made from: either nothing in the whole database changed
  * from before that until the fingerprint was read, or nothing of the plan's tables since the try before. */
@@ -134,13 +156,17 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
     char *before = NULL, *after = NULL, *tried = NULL;
     bool certain = !request->live;
     bool ok = true;
-    for (int i = 0; ok && (i == 0 || !certain) && i < TRIES; i++) {
-        ok = (certain || fingerprint_database(scratch, db, &before, err)) &&
+    int failures = 0;
+    for (int i = 0; i < TRIES; i++) {
+        before = NULL;
+        ok = (!request->live || fingerprint_database(scratch, db, &before, err)) &&
              build(ctx, db, policy, request, out, err) && fingerprint_read(*out, db, &after, err);
-        if (!ok || certain)
+        if (ok && !certain)
+            certain = strcmp(before, after) == 0 || (tried && strcmp(tried, (*out)->fingerprint) == 0);
+        if (ok ? certain : i == TRIES - 1 || !may_try_again(scratch, db, before, &failures, err))
             break;
-        certain = strcmp(before, after) == 0 || (tried && strcmp(tried, (*out)->fingerprint) == 0);
-        tried = mem_strdup(scratch, (*out)->fingerprint);
+        error_clear(err);
+        tried = ok ? mem_strdup(scratch, (*out)->fingerprint) : NULL;
     }
     talloc_free(scratch);
     return ok && (certain || error_set(err, SWEEP_SOME_FAILED, "%s: the tables of this policy change while its plan is made",

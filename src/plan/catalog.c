@@ -6,6 +6,21 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
+/* Columns of the answer from number 8 on: the operators of a column of the primary key; what else is compared, an age, is of
+ * PostgreSQL's own types. */
+static void read_comparison(struct plan_column *column, const struct db_rows *rows, int row)
+{
+    static const char *const own[] = {"OPERATOR(pg_catalog.<)", "OPERATOR(pg_catalog.<=)", "OPERATOR(pg_catalog.=)",
+                                      "OPERATOR(pg_catalog.>=)", "OPERATOR(pg_catalog.>)"};
+    const char **places[] = {&column->below, &column->at_most, &column->equal, &column->at_least, &column->above};
+    for (int i = 0; i < 5; i++) {
+        const char *told = db_rows_get(rows, row, 8 + i);
+        *places[i] = told ? told : own[i];
+    }
+    const char *operand = db_rows_get(rows, row, 13);
+    column->operand = operand ? operand : "";
+}
+
 static bool read_columns(struct plan *plan, struct db *db, struct plan_table *table, struct error *err)
 {
     struct catalog_range range;
@@ -22,6 +37,8 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
         column->base_type = (unsigned)db_rows_int(range.rows, row, 4);
         column->key_position = (int)db_rows_int(range.rows, row, 5);
         column->object_shape = db_rows_get(range.rows, row, 6);
+        column->value_type = db_rows_get(range.rows, row, 7);
+        read_comparison(column, range.rows, row);
     }
     return true;
 }

@@ -94,7 +94,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
         appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS n WHERE n", edge->parent->table.ident);
     appendPQExpBuffer(sql, ".%s%s %s %s::%s%s %s", edge->referred[0], edge->referred_casts[0], edge->operators[0],
                       db_quote_literal(db, plan, node->rule->to.value),
-                      catalog_column(&node->table, edge->names[0])->type, edge->column_casts[0], edge->collations[0]);
+                      catalog_column(&node->table, edge->names[0])->value_type, edge->column_casts[0], edge->collations[0]);
     if (!root) {
         appendPQExpBufferStr(sql, "\nAND ");
         reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
@@ -128,15 +128,21 @@ static void build_implied(struct plan *plan, struct db *db)
  * live run is on, each transaction checks. */
 static bool build_letters(struct plan *plan, struct db *db, struct error *err)
 {
-    struct db_rows *rows;
     const char *params[] = {plan->policy->name};
-    if (!db_query(db, plan, template_fill(plan, CONDITIONS, "letters_readable", NULL), 0, NULL, &rows, err))
+    enum { READABLE, ANY, QUESTIONS };
+    struct db_question questions[QUESTIONS] = {
+        [READABLE].sql = template_fill(plan, CONDITIONS, "letters_readable", NULL),
+        [ANY] = {.sql = template_fill(plan, CONDITIONS, "letters_any", NULL), .nparams = 1, .params = params}};
+    bool ok = db_ask(db, plan, questions, QUESTIONS, err);
+    if (db_is_lost(db) || !questions[READABLE].rows)
         return false;
-    if (!db_rows_bool(rows, 0, 0))
+    if (!db_rows_bool(questions[READABLE].rows, 0, 0)) {
+        error_clear(err);
         return true; /* a live run ends here by itself, with what to do about it */
-    if (!db_query(db, plan, template_fill(plan, CONDITIONS, "letters_any", NULL), 1, params, &rows, err))
+    }
+    if (!ok)
         return false;
-    plan->obeys_letters = db_rows_bool(rows, 0, 0);
+    plan->obeys_letters = db_rows_bool(questions[ANY].rows, 0, 0);
     if (!plan->obeys_letters)
         return true;
     PQExpBuffer digest = createPQExpBuffer();

@@ -103,79 +103,82 @@ static void take_row(const void *ctx, const struct plan *plan, struct plan_count
     }
 }
 
-/* Nothing spares a candidate and nothing hangs on one: an index may answer alone. */
-static bool is_plain(const struct plan *plan, bool dependents)
+/* How the candidates are counted. */
+enum how {
+    HOW_PLAIN,    /* nothing spares one, nothing hangs on one: an index may answer alone */
+    HOW_BY_GUARD, /* one scan, by what spares each row that is old enough */
+    HOW_SETS,     /* with what goes besides, or what stays because of it */
+};
+
+static enum how how_to_count(const struct plan *plan, bool dependents)
 {
     for (size_t i = 1; dependents && i < plan->node_count; i++)
         if (plan_acts(plan->nodes[i]))
-            return false;
-    return plan->guard_count == 0;
+            return HOW_SETS;
+    return plan->guard_count == 0 ? HOW_PLAIN : plan_has_below(plan) ? HOW_SETS : HOW_BY_GUARD;
 }
+
+static char *plain_sql(const void *ctx, const struct plan *plan)
+{
+    return template_fill(ctx, file, "candidates",
+                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(ctx, plan)}));
+}
+
+static const char *const templates[] = {
+    [HOW_PLAIN] = "candidates", [HOW_BY_GUARD] = "candidates_by_guard", [HOW_SETS] = "counts"};
 
 char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why)
 {
-    bool plain = is_plain(plan, dependents);
+    enum how how = how_to_count(plan, dependents);
     if (why)
-        *why = template_why(ctx, file, plain ? "candidates" : "counts");
-    return plain ? template_fill(ctx, file, "candidates",
-                                 TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
-                                                {"candidate", candidate_text(ctx, plan)}))
-                 : counts_sql(ctx, plan, dependents);
+        *why = template_why(ctx, file, templates[how]);
+    return how == HOW_PLAIN ? plain_sql(ctx, plan)
+         : how == HOW_BY_GUARD ? rowset_candidates_by_guard(ctx, plan, templates[how])
+                               : counts_sql(ctx, plan, dependents);
 }
 
-static bool count_rows_of(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
-                          struct plan_counts *counts, struct error *err)
+static char *total_sql(const void *ctx, const struct plan *plan)
 {
-    struct db_rows *rows;
+    return template_fill(ctx, file, "total",
+                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
+                                        {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
+}
+
+bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents, int64_t timeout_ms,
+                struct plan_counts *counts, struct error *err)
+{
     const char *params[] = {plan->cutoff_value};
-    if (!db_query(db, ctx, plan_count_sql(ctx, plan, dependents, NULL), 1, params, &rows, err))
+    struct db_question questions[2] = {{.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
+    bool total = plan->policy->count_total;
+    if (total)
+        questions[1] = (struct db_question){.sql = total_sql(ctx, plan), .nparams = 1, .params = params};
+    *counts = (struct plan_counts){.total = -1};
+    counts->by_node = mem_array(ctx, int64_t, plan->node_count);
+    counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
+    if (!db_ask_one_state(db, ctx, questions, total ? 2 : 1, timeout_ms, err))
         return false;
-    if (is_plain(plan, dependents))
-        counts->by_node[0] = db_rows_int(rows, 0, 0);
-    for (int i = 0; !is_plain(plan, dependents) && i < db_rows_count(rows); i++)
-        take_row(ctx, plan, counts, rows, i);
-    return true;
-}
-
-static bool count_total(const void *ctx, struct db *db, const struct plan *plan,
-                        struct plan_counts *counts, struct error *err)
-{
-    struct db_rows *rows;
-    const char *params[] = {plan->cutoff_value};
-    char *sql = template_fill(ctx, file, "total",
-                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
-                                             {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
-    if (!db_query(db, ctx, sql, 1, params, &rows, err))
-        return false;
-    counts->total = db_rows_int(rows, 0, 0);
-    return true;
-}
-
-static bool count_all(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
-                      struct plan_counts *counts, struct error *err)
-{
-    if (plan->policy->count_total && !count_total(ctx, db, plan, counts, err))
-        return false;
-    if (!count_rows_of(ctx, db, plan, dependents, counts, err))
-        return false;
+    if (total)
+        counts->total = db_rows_int(questions[1].rows, 0, 0);
+    if (how_to_count(plan, dependents) == HOW_PLAIN)
+        counts->by_node[0] = db_rows_int(questions[0].rows, 0, 0);
+    else
+        for (int i = 0; i < db_rows_count(questions[0].rows); i++)
+            take_row(ctx, plan, counts, questions[0].rows, i);
     counts->eligible = counts->by_node[0];
     return true;
 }
 
-bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
-                struct plan_counts *counts, struct error *err)
+static char *not_failed(void *scratch, struct db *db, const struct plan *plan, const char *run_id)
 {
-    *counts = (struct plan_counts){.total = -1};
-    counts->by_node = mem_array(ctx, int64_t, plan->node_count);
-    counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
-    if (!db_execute(db, ctx, &db_begin_read_only, 0, NULL, NULL, err))
-        return false;
-    bool ok = count_all(ctx, db, plan, dependents, counts, err);
-    db_rollback(db);
-    return ok;
+    PQExpBuffer digest = createPQExpBuffer();
+    plan_append_digest(digest, plan);
+    return template_fill(scratch, file, "not_failed",
+                         TEMPLATE_SLOTS({"policy", db_quote_literal(db, scratch, plan->policy->name)},
+                                        {"run_id", db_quote_literal(db, scratch, run_id)},
+                                        {"digest", buffer_take(scratch, digest)}));
 }
 
-bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit, int64_t *rows,
+bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in, int64_t limit, int64_t *rows,
                           struct error *err)
 {
     struct db_rows *answer;
@@ -183,7 +186,8 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, int64_t limit,
     const char *params[] = {plan->cutoff_value, mem_printf(scratch, "%lld", (long long)limit)};
     char *sql = template_fill(scratch, file, "remaining",
                               TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
-                                             {"candidate", candidate_text(scratch, plan)}));
+                                             {"candidate", candidate_text(scratch, plan)},
+                                             {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
     bool ok = db_query(db, scratch, sql, 2, params, &answer, err);
     if (ok)
         *rows = db_rows_int(answer, 0, 0);
@@ -215,7 +219,7 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
                          plan->policy->name, plan->nodes[0]->table.label);
     char *sql = template_fill(ctx, file, "active",
                               TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
-                                             {"type", plan->age->type}, {"guards", active_guards(ctx, plan)}));
+                                             {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     *count = (size_t)db_rows_count(rows);

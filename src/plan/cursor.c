@@ -8,21 +8,54 @@ void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
                           order_by ? "" : "::pg_catalog.text");
 }
 
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, const char *comparison, int first,
-                       size_t columns)
+static void append_comparison(PQExpBuffer out, const struct plan_column *column, const char *operator, int parameter)
 {
-    const char *plain = comparison[0] == '>' ? ">=" : "<=";
+    compare_append_column(out, "t", column);
+    appendPQExpBuffer(out, " %s ", operator);
+    compare_append_value(out, column, parameter);
+}
+
+/* All columns at once: an index range. */
+static void append_rows(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns)
+{
+    appendPQExpBufferChar(out, '(');
+    plan_append_cursor(out, plan, true);
+    appendPQExpBuffer(out, ") %s (", after ? plan->cursor[0]->above : plan->cursor[0]->at_most);
+    for (size_t i = 0; i < columns; i++) {
+        appendPQExpBufferStr(out, i ? ", " : "");
+        compare_append_value(out, plan->cursor[i], first + (int)i);
+    }
+    appendPQExpBufferChar(out, ')');
+}
+
+/* The same where the columns' operators are of several schemas. */
+static void append_expanded(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns)
+{
+    for (size_t i = 0; i < columns; i++) {
+        const struct plan_column *column = plan->cursor[i];
+        bool last = i + 1 == columns;
+        appendPQExpBufferChar(out, '(');
+        append_comparison(out, column, after ? column->above : last ? column->at_most : column->below, first + (int)i);
+        if (last)
+            break;
+        appendPQExpBufferStr(out, " OR ");
+        append_comparison(out, column, column->equal, first + (int)i);
+        appendPQExpBufferStr(out, " AND ");
+    }
+    for (size_t i = 0; i < columns; i++)
+        appendPQExpBufferChar(out, ')');
+}
+
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns)
+{
+    const struct plan_column *leading = plan->cursor[0];
+    appendPQExpBufferStr(out, " AND ");
     if (columns == 1) {
-        appendPQExpBuffer(out, " AND t.%s %s $%d::%s", plan->cursor[0]->ident, comparison, first,
-                          plan->cursor[0]->type);
+        append_comparison(out, leading, after ? leading->above : leading->at_most, first);
         return;
     }
-    appendPQExpBufferStr(out, " AND (");
-    plan_append_cursor(out, plan, true);
-    appendPQExpBuffer(out, ") %s (", comparison);
-    for (size_t i = 0; i < columns; i++)
-        appendPQExpBuffer(out, "%s$%d::%s", i ? ", " : "", first + (int)i, plan->cursor[i]->type);
+    (compare_as_rows(plan->cursor, columns) ? append_rows : append_expanded)(out, plan, after, first, columns);
     /* The plain bound on the leading column keeps the planner's estimate honest. */
-    appendPQExpBuffer(out, ")\nAND t.%s %s $%d::%s", plan->cursor[0]->ident, plain, first,
-                      plan->cursor[0]->type);
+    appendPQExpBufferStr(out, "\nAND ");
+    append_comparison(out, leading, after ? leading->at_least : leading->at_most, first);
 }

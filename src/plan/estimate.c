@@ -63,7 +63,7 @@ static bool estimate_referring(struct estimates *e, const struct plan_node *node
         return true;
     bool ok = estimate(e->ctx, e->db, e->plan,
                        template_fill(e->ctx, file, "referring",
-                                     TEMPLATE_SLOTS({"table", node->table.ident}, {"type", e->plan->age->type},
+                                     TEMPLATE_SLOTS({"table", node->table.ident}, {"type", e->plan->age->value_type},
                                                     {"not_null", condition})),
                        &answer, err);
     *rows = (double)answer;
@@ -137,7 +137,7 @@ static bool estimate_dependents(const void *ctx, struct db *db, const struct pla
         const struct plan_node *node = plan->nodes[i];
         int64_t rows = 0;
         char *sql = template_fill(ctx, file, "referring",
-                                  TEMPLATE_SLOTS({"table", node->table.ident}, {"type", plan->age->type},
+                                  TEMPLATE_SLOTS({"table", node->table.ident}, {"type", plan->age->value_type},
                                                  {"not_null", NULL}));
         if ((i == 0 || plan_acts(node)) && !estimate(ctx, db, plan, sql, &rows, err))
             return false;
@@ -159,10 +159,10 @@ static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan
                          struct error *err)
 {
     char *old_enough = template_fill(ctx, file, "old_enough",
-                                     TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident},
-                                                    {"type", plan->age->type}));
+                                     TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident}, {"below", plan->age->below},
+                                                    {"type", plan->age->value_type}));
     char *total = template_fill(ctx, file, "total",
-                                TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->type},
+                                TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
                                                {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
     if (!estimate(ctx, db, plan, old_enough, &counts->old_enough, err) ||
         (plan->policy->count_total && !estimate(ctx, db, plan, total, &counts->total, err)) ||

@@ -56,7 +56,7 @@ static bool check_target(struct db *db, const struct plan_node *node, const stru
 {
     const struct setting *to = &node->rule->to;
     struct db_rows *rows;
-    char *value = mem_printf(db, "$1::%s", catalog_column(&node->table, edge->names[0])->type);
+    char *value = mem_printf(db, "$1::%s", catalog_column(&node->table, edge->names[0])->value_type);
     char *sql = template_fill(db, "sql/catalog.sql", "is_there", TEMPLATE_SLOTS(
         {"table", edge->parent->table.ident}, {"column", edge->referred[0]}, {"column_cast", edge->referred_casts[0]},
         {"operator", edge->operators[0]}, {"value", value}, {"value_cast", edge->column_casts[0]},

@@ -243,6 +243,25 @@ void alternatives_add(struct alternatives *alternatives, PQExpBuffer one);
 /* All of them, in brackets where there are several; returns false, and appends nothing, for none. */
 bool alternatives_append(PQExpBuffer out, const struct alternatives *alternatives);
 
+/* Comparisons of keys and values: src/plan/compare.c. */
+
+/* The operators of all columns have the same names and schema, so that rows of them may be compared as such. */
+bool compare_as_rows(const struct plan_column *const *columns, size_t n);
+
+/* The column, and a parameter or array that it is compared with, cast to what its operators are declared for. */
+void compare_append_column(PQExpBuffer out, const char *alias, const struct plan_column *column);
+void compare_append_value(PQExpBuffer out, const struct plan_column *column, int parameter);
+void compare_append_array(PQExpBuffer out, const struct plan_column *column, const char *array);
+
+/* The rows a and b have the same key. */
+void compare_append_same(PQExpBuffer out, const char *a, const char *b, const struct plan_column *const *key, size_t n);
+
+/* The column of the row alias is in the array, which is cast to its type. */
+void compare_append_in_array(PQExpBuffer out, const char *alias, const struct plan_column *column, const char *array);
+
+/* The key of the row alias is one that the query selects. */
+void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n, const char *query);
+
 /* "EXISTS (...)": a row of the table meets the conditions, which it destroys. row_by_row: never made one join of all rows. */
 void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, PQExpBuffer conditions, bool row_by_row);
 

@@ -103,21 +103,33 @@ static char *first_rows(const void *ctx, const struct plan *plan, const struct p
     return buffer_take(ctx, first);
 }
 
+static void append_down_in_array(PQExpBuffer out, const char *alias, const struct plan_column *key, const char *all)
+{
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer column = createPQExpBuffer();
+    compare_append_column(column, alias, key);
+    fragment_append(out, file, "down_in_array",
+                    TEMPLATE_SLOTS({"key", buffer_take(ctx, column)}, {"equal", key->equal}, {"all_down", all},
+                                   {"cast", *key->operand ? mem_printf(ctx, "%s[]", key->operand) : ""}));
+    talloc_free(ctx);
+}
+
 void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
                        enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     char *known = mem_printf(ctx, "r%d", node->index);
     char *row = mem_printf(ctx, "c%d", node->index);
-    PQExpBuffer key = createPQExpBuffer();
     PQExpBuffer columns = createPQExpBuffer();
-    reach_append_key(key, alias, node->key, node->key_count);
     reach_append_columns(columns, known, node->key, node->key_count);
-    fragment_append(out, file, leaf_is_in_hand(leaf) && node->key_count == 1 ? "down_in_array" : "down",
-                    TEMPLATE_SLOTS({"key", buffer_take(ctx, key)}, {"known", known},
-                                   {"first", first_rows(ctx, plan, node, row, leaf)},
-                                   {"next_level", next_level(ctx, node, known, row, false)},
-                                   {"columns", buffer_take(ctx, columns)}));
+    char *all = template_fill(ctx, file, "all_down",
+                              TEMPLATE_SLOTS({"known", known}, {"first", first_rows(ctx, plan, node, row, leaf)},
+                                             {"next_level", next_level(ctx, node, known, row, false)},
+                                             {"columns", buffer_take(ctx, columns)}));
+    if (leaf_is_in_hand(leaf) && node->key_count == 1)
+        append_down_in_array(out, alias, node->key[0], all);
+    else
+        compare_append_in(out, alias, node->key, node->key_count, all);
     talloc_free(ctx);
 }
 

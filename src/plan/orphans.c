@@ -16,17 +16,26 @@ static void append_setting(PQExpBuffer out, const struct plan_node *orphan, size
 /* The setting as an array of the column's type: empty when nothing was put there in this transaction. */
 static void append_array(PQExpBuffer out, const struct plan_node *orphan, size_t column)
 {
-    appendPQExpBufferStr(out, "coalesce(nullif(pg_catalog.current_setting(");
-    append_setting(out, orphan, column);
-    appendPQExpBuffer(out, ", true), ''), '{}')::%s[]", orphan->key[column]->type);
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer setting = createPQExpBuffer();
+    append_setting(setting, orphan, column);
+    fragment_append(out, file, "array_in_hand",
+                    TEMPLATE_SLOTS({"setting", buffer_take(ctx, setting)}, {"type", orphan->key[column]->value_type}));
+    talloc_free(ctx);
 }
 
-/* alias.key of the shared table, with brackets where they say so; owned by ctx. */
-static char *key_of(const void *ctx, const struct plan_node *orphan, const char *alias, bool brackets)
+/* alias.key of the shared table; owned by ctx. */
+static char *key_of(const void *ctx, const struct plan_node *orphan, const char *alias)
 {
     PQExpBuffer out = createPQExpBuffer();
-    (brackets ? reach_append_key : reach_append_columns)(out, alias, orphan->key, orphan->key_count);
+    reach_append_columns(out, alias, orphan->key, orphan->key_count);
     return buffer_take(ctx, out);
+}
+
+/* The condition that the row alias is one that the query selects. */
+static void append_in_query(PQExpBuffer out, const struct plan_node *orphan, const char *alias, const char *query)
+{
+    compare_append_in(out, alias, orphan->key, orphan->key_count, query);
 }
 
 /* The condition that the row alias is one of those in hand. */
@@ -40,13 +49,18 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
         append_array(arrays, orphan, i);
         appendPQExpBufferStr(arrays, orphan->key_count > 1 ? ")" : "");
     }
-    char *key = key_of(ctx, orphan, alias, true);
     char *text = buffer_take(ctx, arrays);
-    if (orphan->key_count == 1)
+    if (orphan->key_count == 1) {
+        PQExpBuffer key = createPQExpBuffer();
+        PQExpBuffer cast = createPQExpBuffer();
+        compare_append_column(key, alias, orphan->key[0]);
+        compare_append_array(cast, orphan->key[0], "");
         fragment_append(out, file, "in_hand",
-                        TEMPLATE_SLOTS({"key", key}, {"array", text}, {"type", orphan->key[0]->type}));
-    else
-        fragment_append(out, file, "in_hand_of_many", TEMPLATE_SLOTS({"key", key}, {"arrays", text}));
+                        TEMPLATE_SLOTS({"key", buffer_take(ctx, key)}, {"equal", orphan->key[0]->equal}, {"array", text},
+                                       {"cast", buffer_take(ctx, cast)}));
+    } else {
+        append_in_query(out, orphan, alias, template_fill(ctx, file, "all_in_hand", TEMPLATE_SLOTS({"arrays", text})));
+    }
     talloc_free(ctx);
 }
 
@@ -151,10 +165,11 @@ static char *referred(const void *ctx, const struct plan_node *orphan, const cha
 {
     PQExpBuffer match = createPQExpBuffer();
     append_self(match, orphan, "c", "p");
-    char *same = mem_printf(ctx, "%s = %s", key_of(ctx, orphan, "c", true), key_of(ctx, orphan, name, true));
+    PQExpBuffer same = createPQExpBuffer();
+    compare_append_same(same, "c", name, orphan->key, orphan->key_count);
     return template_fill(ctx, file, "referred",
-                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "p", false)}, {"set", name},
-                                        {"table", orphan->table.ident}, {"same", same},
+                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "p")}, {"set", name},
+                                        {"table", orphan->table.ident}, {"same", buffer_take(ctx, same)},
                                         {"match", buffer_take(ctx, match)}));
 }
 
@@ -162,7 +177,7 @@ static char *referred(const void *ctx, const struct plan_node *orphan, const cha
 static char *set_of(const void *ctx, const struct plan_node *orphan, const char *name, PQExpBuffer conditions)
 {
     return template_fill(ctx, file, name,
-                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "b", false)}, {"table", orphan->table.ident},
+                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "b")}, {"table", orphan->table.ident},
                                         {"conditions", buffer_take(ctx, conditions)},
                                         {"referred", referred(ctx, orphan, name)}));
 }
@@ -183,8 +198,7 @@ static void append_member(PQExpBuffer out, const struct plan_node *orphan, const
         append_in_hand(out, orphan, alias);
         return;
     }
-    reach_append_key(out, alias, orphan->key, orphan->key_count);
-    appendPQExpBufferStr(out, " IN (SELECT * FROM linked)");
+    append_in_query(out, orphan, alias, "SELECT * FROM linked");
 }
 
 /* "\nAND NOT (conditions)", which may start with AND; destroys the conditions. */
@@ -224,8 +238,8 @@ static void append_in_linked(PQExpBuffer out, const struct plan *plan, const str
     void *ctx = talloc_new(NULL);
     char *sets = mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, leaf, group), certain ? ",\n" : "",
                             certain ? blocked(ctx, plan, orphan, leaf) : "");
-    fragment_append(out, file, certain ? "in_linked_unblocked" : "in_linked",
-                    TEMPLATE_SLOTS({"key", key_of(ctx, orphan, alias, true)}, {"sets", sets}));
+    append_in_query(out, orphan, alias,
+                    template_fill(ctx, file, certain ? "all_unblocked" : "all_linked", TEMPLATE_SLOTS({"sets", sets})));
     talloc_free(ctx);
 }
 
@@ -291,7 +305,7 @@ void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct 
     fragment_append(out, file, "collect",
                     TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
                                    {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)},
-                                   {"order", key_of(ctx, orphan, "s", false)}));
+                                   {"order", key_of(ctx, orphan, "s")}));
     talloc_free(ctx);
 }
 
@@ -302,9 +316,9 @@ void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct p
     append_in_hand(rows, orphan, "s");
     if (orphan->self_count > 0) {
         char *sets = mem_printf(ctx, "WITH RECURSIVE %s", blocked(ctx, plan, orphan, LEAF_KEYS));
-        appendPQExpBufferStr(rows, "\nAND ");
-        fragment_append(rows, file, "not_blocked",
-                        TEMPLATE_SLOTS({"key", key_of(ctx, orphan, "s", true)}, {"sets", sets}));
+        PQExpBuffer in = createPQExpBuffer();
+        append_in_query(in, orphan, "s", template_fill(ctx, file, "all_blocked", TEMPLATE_SLOTS({"sets", sets})));
+        append_and_not(rows, in);
     } else {
         append_unused(rows, plan, orphan, "s", LEAF_KEYS);
     }

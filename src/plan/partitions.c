@@ -148,17 +148,15 @@ static void add_uncovered(struct plan *plan, const struct plan_edge *edge, const
 bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
                           struct error *err)
 {
-    struct db_rows *count;
     PQExpBuffer goes = createPQExpBuffer();
     void *scratch = talloc_new(plan);
     reach_append_edge(goes, plan, edge, "d", LEAF_ELIGIBLE);
     char *sql = template_fill(scratch, "sql/references.sql", "uncovered",
                               TEMPLATE_SLOTS({"partition", edge->table}, {"goes", goes->data}));
     destroyPQExpBuffer(goes);
-    bool ok = db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
-              db_query(db, scratch, sql, 1, &plan->cutoff_value, &count, err);
-    db_rollback(db);
-    *rows = ok ? db_rows_int(count, 0, 0) : 0;
+    struct db_question question = {.sql = sql, .nparams = 1, .params = &plan->cutoff_value};
+    bool ok = db_ask_one_state(db, scratch, &question, 1, 0, err);
+    *rows = ok ? db_rows_int(question.rows, 0, 0) : 0;
     talloc_free(scratch);
     return ok;
 }

@@ -37,7 +37,7 @@ void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const
 {
     for (size_t i = 0; i < edge->width; i++)
         if (edge->text[i])
-            appendPQExpBuffer(out, "\nAND %s.%s::pg_catalog.text <> ''", alias, edge->columns[i]);
+            appendPQExpBuffer(out, "\nAND %s.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ''", alias, edge->columns[i]);
 }
 
 void plan_append_digest(PQExpBuffer out, const struct plan *plan)
@@ -56,9 +56,15 @@ static void append_condition(PQExpBuffer out, const char *before, size_t column,
     appendPQExpBufferStr(out, after);
 }
 
+/* Older than the cutoff. */
+static void append_old(PQExpBuffer out, const struct plan *plan)
+{
+    appendPQExpBuffer(out, "t.%s %s $1::%s", plan->age->ident, plan->age->below, plan->age->value_type);
+}
+
 void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below)
 {
-    appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
+    append_old(out, plan);
     if (plan->where_sql)
         append_condition(out, "\nAND ", 4, plan->where_sql, "");
     /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be used for what it says.
@@ -85,7 +91,7 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
 void plan_append_held(PQExpBuffer out, const struct plan *plan)
 {
     const char *separator = "\nAND (";
-    appendPQExpBuffer(out, "t.%s < $1::%s", plan->age->ident, plan->age->type);
+    append_old(out, plan);
     if (plan->where_sql && !plan->where_freeable)
         append_condition(out, "\nAND ", 4, plan->where_sql, "");
     if (plan->where_freeable) {
@@ -111,30 +117,25 @@ void plan_append_unparked(PQExpBuffer out, const struct plan *plan)
     candidate_append(out, plan, false, true);
 }
 
-/* columns IN the rows of the key arrays in the parameters from first on, in the order given. */
-static void append_in_keys(PQExpBuffer out, const char *columns, const struct plan *plan, int first, const size_t *order)
+/* The keys of the rows in hand, as a query: the rows of the arrays in the parameters from first on, in the order given. */
+static char *key_rows(const void *ctx, const struct plan *plan, int first, const size_t *order)
 {
-    void *ctx = talloc_new(NULL);
     PQExpBuffer arrays = createPQExpBuffer();
     for (size_t i = 0; i < plan->key_count; i++) {
         size_t k = order ? order[i] : i;
-        appendPQExpBuffer(arrays, "%spg_catalog.unnest($%d::%s[])", i ? ",\n" : "", first + (int)k, plan->key[k]->type);
+        appendPQExpBuffer(arrays, "%spg_catalog.unnest($%d::%s[])", i ? ",\n" : "", first + (int)k, plan->key[k]->value_type);
     }
-    fragment_append(out, file, "keys", TEMPLATE_SLOTS({"columns", columns}, {"arrays", buffer_take(ctx, arrays)}));
-    talloc_free(ctx);
+    return template_fill(ctx, file, "keys", TEMPLATE_SLOTS({"arrays", buffer_take(ctx, arrays)}));
 }
 
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first)
 {
-    if (plan->key_count == 1) {
-        appendPQExpBuffer(out, "t.%s = ANY ($%d::%s[])", plan->key[0]->ident, first,
-                          plan->key[0]->type);
-        return;
-    }
-    PQExpBuffer columns = createPQExpBuffer();
-    reach_append_key(columns, "t", plan->key, plan->key_count);
-    append_in_keys(out, columns->data, plan, first, NULL);
-    destroyPQExpBuffer(columns);
+    void *ctx = talloc_new(NULL);
+    if (plan->key_count == 1)
+        compare_append_in_array(out, "t", plan->key[0], mem_printf(ctx, "$%d", first));
+    else
+        compare_append_in(out, "t", plan->key, plan->key_count, key_rows(ctx, plan, first, NULL));
+    talloc_free(ctx);
 }
 
 /* Which part of the root's key each referred column is; false when the reference is not to the key. */
@@ -237,6 +238,13 @@ void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, 
     destroyPQExpBuffer(conditions);
 }
 
+/* The columns, which a plain reference compares, have the values of a row of the query. */
+static void append_in_plain(PQExpBuffer out, const char *columns, const char *query)
+{
+    fragment_append(out, file, "in_query",
+                    TEMPLATE_SLOTS({"columns", columns}, {"equal", "OPERATOR(pg_catalog.=)"}, {"query", query}));
+}
+
 /* What the rows in hand lead to, as arrays, which an index is asked for, also where several such conditions are joined
  * by OR; the server never reads a whole table because it expects many rows. */
 static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
@@ -260,10 +268,11 @@ static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const str
         PQExpBuffer values = createPQExpBuffer();
         reach_append_list(columns, alias, edge->columns, edge->width, true);
         reach_append_list(values, parent, edge->referred, edge->width, false);
+        char *query = template_fill(ctx, file, "select",
+                                    TEMPLATE_SLOTS({"columns", buffer_take(ctx, values)}, {"table", table},
+                                                   {"alias", parent}, {"conditions", rows}));
         appendPQExpBufferStr(out, "\nAND ");
-        fragment_append(out, file, "in_rows",
-                        TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)}, {"values", buffer_take(ctx, values)},
-                                       {"table", table}, {"alias", parent}, {"conditions", rows}));
+        append_in_plain(out, buffer_take(ctx, columns), query);
     }
     talloc_free(ctx);
 }
@@ -304,13 +313,15 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
         return;
     }
     if (root && edge->plain && leaf_is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
+        void *ctx = talloc_new(NULL);
         PQExpBuffer columns = createPQExpBuffer();
         reach_append_list(columns, alias, edge->columns, edge->width, true);
+        const char *list = buffer_take(ctx, columns);
         if (edge->width == 1)
-            appendPQExpBuffer(out, "%s = ANY ($%d::%s[])", columns->data, first_key(leaf), plan->key[0]->type);
+            appendPQExpBuffer(out, "%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", list, first_key(leaf), plan->key[0]->value_type);
         else
-            append_in_keys(out, columns->data, plan, first_key(leaf), order);
-        destroyPQExpBuffer(columns);
+            append_in_plain(out, list, key_rows(ctx, plan, first_key(leaf), order));
+        talloc_free(ctx);
         reach_append_not_empty(out, edge, alias);
     } else {
         append_through(out, plan, edge, alias, parent, leaf);
@@ -354,21 +365,18 @@ static void append_is_root(PQExpBuffer out, const struct plan *plan, const char 
     const char *table = plan->nodes[0]->table.ident;
     PQExpBuffer rows = createPQExpBuffer();
     if (leaf_is_mid(leaf)) {
-        reach_append_key(rows, "t", plan->key, plan->key_count);
-        appendPQExpBufferStr(rows, " = ");
-        reach_append_key(rows, alias, plan->key, plan->key_count);
+        compare_append_same(rows, "t", alias, plan->key, plan->key_count);
         appendPQExpBufferStr(rows, "\nAND ");
         append_root(rows, plan, leaf);
         reach_append_exists(out, table, "t", rows, true);
     } else {
-        PQExpBuffer key = createPQExpBuffer();
         PQExpBuffer values = createPQExpBuffer();
-        reach_append_key(key, alias, plan->key, plan->key_count);
         reach_append_columns(values, "t", plan->key, plan->key_count);
         append_root(rows, plan, leaf);
-        fragment_append(out, file, "in_rows",
-                        TEMPLATE_SLOTS({"columns", buffer_take(ctx, key)}, {"values", buffer_take(ctx, values)},
-                                       {"table", table}, {"alias", "t"}, {"conditions", buffer_take(ctx, rows)}));
+        compare_append_in(out, alias, plan->key, plan->key_count,
+                          template_fill(ctx, file, "select",
+                                        TEMPLATE_SLOTS({"columns", buffer_take(ctx, values)}, {"table", table}, {"alias", "t"},
+                                                       {"conditions", buffer_take(ctx, rows)})));
     }
     talloc_free(ctx);
 }

@@ -19,20 +19,19 @@ static void collect_texts(PQExpBuffer out, json_t *shown)
         collect_texts(out, json_object_iter_value(i));
 }
 
-/* In the transaction that db_rollback ends: the EXPLAIN, then the tables. False when PostgreSQL could not tell. */
+/* In one transaction: the EXPLAIN, then the tables. False when PostgreSQL could not tell. */
 static bool look(const struct plan *plan, struct db *db, const char *name, const char *sql, void *scratch,
                  json_t **shown, struct db_rows **tables, struct error *err)
 {
-    struct db_rows *rows;
     char *text = template_fill(scratch, CONDITIONS, name,
                                TEMPLATE_SLOTS({"condition", sql}, {"root", plan->nodes[0]->table.ident},
                                               {"key", plan->key[0]->ident}));
-    bool ok = db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
-              db_query(db, scratch, text, 0, NULL, &rows, err) &&
-              db_query(db, scratch, template_fill(scratch, CONDITIONS, "tables_read", NULL), 0, NULL, tables, err);
-    db_rollback(db);
-    if (ok)
-        *shown = json_loads(db_rows_get(rows, 0, 0), 0, NULL);
+    struct db_question questions[] = {{.sql = text}, {.sql = template_fill(scratch, CONDITIONS, "tables_read", NULL)}};
+    bool ok = db_ask_one_state(db, scratch, questions, 2, 0, err);
+    if (ok) {
+        *shown = json_loads(db_rows_get(questions[0].rows, 0, 0), 0, NULL);
+        *tables = questions[1].rows;
+    }
     return ok;
 }
 

@@ -54,4 +54,7 @@ const char *rowset_kept(const struct rowset *set, const struct plan_node *node, 
 /* The set of candidates, and what spares the others: in its own file. */
 void rowset_add_candidates(struct rowset *set);
 
+/* That template of sql/count.sql: counts the candidates, and the others by what spares them. Owned by ctx. */
+char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const char *name);
+
 #endif

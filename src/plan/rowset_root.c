@@ -30,8 +30,9 @@ static char *guards(const struct rowset *set, bool labels)
     for (size_t i = 0; i < plan->guard_count; i++) {
         const struct plan_guard *guard = &plan->guards[i];
         if (labels && guard->by)
-            text = add_line(set, text, mem_printf(set->ctx, "WHEN %zu THEN coalesce((%s)::pg_catalog.text, '(null)')",
-                                                  i + 1, guard->by));
+            text = add_line(set, text, mem_printf(set->ctx,
+                                                  "WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) %zu"
+                                                  " THEN coalesce((%s)::pg_catalog.text, '(null)')", i + 1, guard->by));
         if (!labels && !guard->below)
             text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
                                                   condition_indented(set->ctx, guard->sql, strlen("WHEN ")), i + 1));
@@ -45,6 +46,12 @@ static char *label(const struct rowset *set)
     char *labels = guards(set, true);
     return labels ? template_fill(set->ctx, file, "label", TEMPLATE_SLOTS({"labels", labels}))
                   : mem_strdup(set->ctx, "NULL::pg_catalog.text");
+}
+
+static char *old_enough(const struct rowset *set)
+{
+    const struct plan_column *age = set->plan->age;
+    return mem_printf(set->ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type);
 }
 
 /* What keeps the planner from expecting next to no candidate, in a prediction. */
@@ -67,7 +74,7 @@ static void add_old(struct rowset *set, const char *old)
                                 TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
                                                {"label", label(set)}, {"guards", guards(set, false)},
                                                {"table", root->table.ident},
-                                               {"old", mem_printf(set->ctx, "t.%s < $1::%s", plan->age->ident, plan->age->type)},
+                                               {"old", old_enough(set)},
                                                {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
                                                {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
@@ -109,4 +116,36 @@ void rowset_add_candidates(struct rowset *set)
     }
     rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
                                            TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
+}
+
+/* What the row counts as where this guard is the first that spares it: its number; with a label if any guard has one. */
+static char *counted_as(const struct rowset *set, size_t guard, bool labels)
+{
+    const char *by = set->plan->guards[guard].by;
+    if (!labels)
+        return mem_printf(set->ctx, "%zu", guard + 1);
+    return by ? mem_printf(set->ctx, "ARRAY['%zu', coalesce((%s)::pg_catalog.text, '(null)')]", guard + 1, by)
+              : mem_printf(set->ctx, "ARRAY['%zu', NULL]", guard + 1);
+}
+
+char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const char *name)
+{
+    static const char counts[] = "sql/count.sql";
+    const struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE};
+    bool labels = guards(&set, true) != NULL;
+    char *whens = NULL;
+    for (size_t i = 0; i < plan->guard_count; i++)
+        whens = add_line(&set, whens,
+                         mem_printf(set.ctx, "WHEN %s IS NOT FALSE THEN %s",
+                                    condition_indented(set.ctx, plan->guards[i].sql, strlen("WHEN ")),
+                                    counted_as(&set, i, labels)));
+    char *guard = template_fill(set.ctx, counts, "guard",
+                                TEMPLATE_SLOTS({"guards", whens}, {"none", labels ? "ARRAY['0', NULL]" : "0"}));
+    char *sql = template_fill(ctx, counts, name,
+                              TEMPLATE_SLOTS({"number", labels ? "(g.pgsweep_guard)[1]::pg_catalog.int4" : "g.pgsweep_guard"},
+                                             {"label", labels ? "(g.pgsweep_guard)[2]" : "NULL::pg_catalog.text"},
+                                             {"guard", guard}, {"table", plan->nodes[0]->table.ident}, {"old", old_enough(&set)},
+                                             {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
+    talloc_free(set.ctx);
+    return sql;
 }

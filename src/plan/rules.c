@@ -45,8 +45,8 @@ static bool check_value(struct db *db, const struct plan_node *node, const struc
                          node->table.label);
     char *probe = template_fill(db, "sql/catalog.sql", "fits",
                                 TEMPLATE_SLOTS({"table", node->table.ident}, {"column", column->ident}));
-    bool ok = db_execute(db, db, &db_begin_read_only, 0, NULL, NULL, err) && db_query(db, db, probe, 1, &value, NULL, err);
-    db_rollback(db);
+    struct db_question question = {.sql = probe, .nparams = 1, .params = &value};
+    bool ok = db_ask_one_state(db, probe, &question, 1, 0, err);
     talloc_free(probe);
     /* A dry run may do without the privilege to update; whoever lacks it for a live run is told by privileges_check. */
     if (!ok && strcmp(err->sqlstate, "42501") == 0) {

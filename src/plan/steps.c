@@ -19,7 +19,7 @@ static void append_set(PQExpBuffer out, const struct plan *plan, const struct pl
     int next = plan_takes_keys(node) ? (int)plan->key_count + 1 : 1;
     const char *comma = "";
     if (node->action == ACTION_REASSIGN) {
-        appendPQExpBuffer(out, "%s = $%d", edge->columns[0], next++);
+        appendPQExpBuffer(out, "%s = $%d", edge->columns[0], next++); /* no SQL: an assignment */
         comma = ",\n";
     }
     for (size_t i = 0; node->action == ACTION_DETACH && i < edge->width; i++) {
@@ -30,7 +30,7 @@ static void append_set(PQExpBuffer out, const struct plan *plan, const struct pl
         comma = ",\n";
     }
     for (size_t i = 0; i < node->set_count; i++)
-        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++);
+        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++); /* no SQL: an assignment */
 }
 
 int plan_step_values(const struct plan_node *node, const char **values)
@@ -143,12 +143,12 @@ bool plan_deletes(const struct plan_node *node)
     return order_is_deleted(node);
 }
 
-/* The name of a column's type, as SQL writes it. */
+/* What a value is cast to that is compared with a column. */
 static const char *type_of(const struct plan_table *table, const char *ident)
 {
     for (size_t i = 0; i < table->column_count; i++)
         if (strcmp(table->columns[i].ident, ident) == 0)
-            return table->columns[i].type;
+            return table->columns[i].value_type;
     return "pg_catalog.text";
 }
 

@@ -12,11 +12,12 @@ static const char WALK[] = "sql/walk.sql";
 enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500 };
 
 /* Columns of age_indexes. */
-enum { INDEX, COLUMNS, MOST_COMMON_ROWS, KNOWN, SHOWN, PARTIAL };
+enum { INDEX, COLUMNS, MOST_COMMON_ROWS, KNOWN, PARTIAL };
 
 static void use_cursor(struct plan *plan, enum plan_walk walk)
 {
     plan->walk = walk;
+    plan->cursor_count = 0;
     plan->cursor = mem_array(plan, const struct plan_column *, plan->key_count + 1);
     if (walk == WALK_AGE)
         plan->cursor[plan->cursor_count++] = plan->age;
@@ -31,7 +32,7 @@ static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, 
     PQExpBuffer candidate = createPQExpBuffer();
     plan_append_candidate(candidate, plan);
     char *prepare = template_fill(scratch, WALK, "prepare",
-                                  TEMPLATE_SLOTS({"type", plan->age->type}, {"root", plan->nodes[0]->table.ident},
+                                  TEMPLATE_SLOTS({"type", plan->age->value_type}, {"root", plan->nodes[0]->table.ident},
                                                  {"candidate", buffer_take(scratch, candidate)},
                                                  {"order", mem_printf(scratch, "t.%s", plan->age->ident)}));
     char *explain = template_fill(scratch, WALK, "explain",
@@ -48,16 +49,44 @@ static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, 
     return ok;
 }
 
+/* "Index Scan using a on b t": whether the line is about a scan of b, and whether that uses a. */
+static bool is_scan(const char *line, const char *index, const char *table, bool *uses)
+{
+    const char *on = strstr(line, " on ");
+    size_t length = strlen(table);
+    const char *using = strstr(line, " using ");
+    if (!on || strncmp(on + 4, table, length) != 0 || (on[4 + length] != ' ' && on[4 + length] != '\0'))
+        return false;
+    using = using ? using + strlen(" using ") : NULL;
+    *uses = using && using < on && (size_t)(on - using) == strlen(index) && strncmp(using, index, strlen(index)) == 0;
+    return true;
+}
+
+/* Every scan of the root's table, or of its partitions, uses the index; those that are never read do not count. */
+static bool all_use(const struct db_rows *shown, const struct db_rows *leaves)
+{
+    bool any = false;
+    for (int i = 0; i < db_rows_count(shown); i++)
+        for (int l = 0; l < db_rows_count(leaves); l++) {
+            bool uses;
+            if (!is_scan(db_rows_get(shown, i, 0), db_rows_get(leaves, l, 0), db_rows_get(leaves, l, 1), &uses))
+                continue;
+            if (!uses)
+                return false;
+            any = true;
+        }
+    return any;
+}
+
 /* Sets *usable if the partial index holds every candidate. */
-static bool ask_partial(const struct plan *plan, struct db *db, const char *shown, bool *usable, struct error *err)
+static bool ask_partial(const struct plan *plan, struct db *db, const char *index, bool *usable, struct error *err)
 {
     void *scratch = talloc_new(plan);
-    char *using = mem_printf(scratch, " using %s on ", shown);
-    struct db_rows *rows;
-    bool ok = explain_walk(plan, db, scratch, &rows, err);
-    *usable = false;
-    for (int i = 0; ok && i < db_rows_count(rows); i++)
-        *usable = *usable || strstr(db_rows_get(rows, i, 0), using) != NULL;
+    const char *params[] = {index};
+    struct db_rows *shown, *leaves;
+    bool ok = db_query(db, scratch, template_fill(scratch, WALK, "leaves", NULL), 1, params, &leaves, err) &&
+              explain_walk(plan, db, scratch, &shown, err);
+    *usable = ok && all_use(shown, leaves);
     if (!ok && !db_is_lost(db)) {
         error_clear(err); /* whatever is wrong with it, it says nothing for the index */
         ok = true;
@@ -72,8 +101,7 @@ static bool find_index(const struct plan *plan, struct db *db, const struct db_r
     *found = -1;
     for (int i = 0; i < db_rows_count(rows) && *found < 0; i++) {
         bool usable = !db_rows_bool(rows, i, PARTIAL);
-        if (!usable && plan->nodes[0]->table.kind == 'r' &&
-            !ask_partial(plan, db, db_rows_get(rows, i, SHOWN), &usable, err))
+        if (!usable && !ask_partial(plan, db, db_rows_get(rows, i, INDEX), &usable, err))
             return false;
         if (usable)
             *found = i;
@@ -98,12 +126,13 @@ bool walk_build(struct plan *plan, struct db *db, struct error *err)
                   plan->age->ident);
         return true;
     }
-    if (db_rows_int(rows, i, COLUMNS) == 1 && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
+    use_cursor(plan, WALK_AGE);
+    bool ordered = db_rows_int(rows, i, COLUMNS) > 1 && compare_as_rows(plan->cursor, plan->cursor_count);
+    if (!ordered && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
         use_cursor(plan, WALK_KEY);
         plan->walk_reason = "many rows have the same age, and the index on it does not order them";
         return true;
     }
-    use_cursor(plan, WALK_AGE);
     /* The end of a chunk is looked up by the age alone only where the index answers that by itself. */
     plan->few_equal_ages = !db_rows_bool(rows, i, PARTIAL) && db_rows_bool(rows, i, KNOWN) &&
                            db_rows_int(rows, i, MOST_COMMON_ROWS) <= FEW_EQUAL_AGES;

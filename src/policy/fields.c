@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
 const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep",
@@ -13,7 +14,11 @@ const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
 
 const char *const policy_kind_names[] = {"rows", "files", NULL};
 const char *const policy_in_use_names[] = {"keep", "delete", NULL};
+const char *const policy_clock_names[] = {"check", "trust", NULL};
 const char *const policy_age_by_names[] = {"mtime", "atime", "ctime", "btime", NULL};
+const char *const policy_protect_case_names[] = {"default", "ignore", "match", NULL};
+const char *const policy_special_names[] = {"keep", "delete", NULL};
+const char *const policy_system_root_names[] = {"refuse", "allow", NULL};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 
@@ -84,14 +89,30 @@ static const struct field alert_fields[] = {
     {.key = NULL},
 };
 
+/* Which files may go: the same keys for the roots of a policy of kind files and for working directories. */
+#define FILE_RULE_FIELDS                                                                          \
+    {.key = "age_by", .kind = FIELD_WORDS, AT(policy, files.age_by), .words = policy_age_by_names}, \
+    {.key = "in_use", .kind = FIELD_WORD, AT(policy, files.in_use), .words = policy_in_use_names}, \
+    {.key = "protect", .kind = FIELD_NAMES, AT(policy, files.protect),                            \
+     .count_offset = offsetof(struct policy, files.protect_count), .adds = true},                 \
+    {.key = "protect_dirs", .kind = FIELD_NAMES, AT(policy, files.protect_dirs),                  \
+     .count_offset = offsetof(struct policy, files.protect_dir_count), .adds = true},             \
+    {.key = "protect_case", .kind = FIELD_WORD, AT(policy, files.protect_case),                   \
+     .words = policy_protect_case_names},                                                         \
+    {.key = "system_root", .kind = FIELD_WORD, AT(policy, files.system_root),                     \
+     .words = policy_system_root_names}
+
 static const struct field directory_fields[] = {
     {.key = "directory", .kind = FIELD_TEXT, AT(policy, directory)},
     {.key = "root", .kind = FIELD_TEXT, AT(policy, directory_root)},
+    {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, files.retain)},
+    FILE_RULE_FIELDS,
     {.key = NULL},
 };
 
 #define KIND_FIELD {.key = "kind", .kind = FIELD_WORD, AT(policy, kind), .words = policy_kind_names}
 #define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description)}
+#define CLOCK_FIELD {.key = "clock", .kind = FIELD_WORD, AT(policy, clock), .words = policy_clock_names}
 #define RETAIN_FIELD {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true}
 #define CHUNK_FIELD {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)}
 #define LIMITS_FIELD(inner) {.key = "limits", .kind = FIELD_GROUP, .fields = (inner)}
@@ -104,6 +125,7 @@ static const struct field row_fields[] = {
     {.key = "age", .kind = FIELD_TEXT, AT(policy, age), .required = true},
     {.key = "time_zone", .kind = FIELD_TEXT, AT(policy, time_zone)},
     RETAIN_FIELD,
+    CLOCK_FIELD,
     {.key = "where", .kind = FIELD_CONDITION, AT(policy, where)},
     {.key = "count_total", .kind = FIELD_FLAG, AT(policy, count_total)},
     {.key = "guards", .kind = FIELD_LIST, AT(policy, guards), .fields = guard_fields,
@@ -130,12 +152,11 @@ static const struct field file_fields[] = {
     DESCRIPTION_FIELD,
     {.key = "roots", .kind = FIELD_NAMES, AT(policy, roots), .count_offset = offsetof(struct policy, root_count)},
     RETAIN_FIELD,
-    {.key = "age_by", .kind = FIELD_WORD, AT(policy, age_by), .words = policy_age_by_names},
-    {.key = "in_use", .kind = FIELD_WORD, AT(policy, in_use), .words = policy_in_use_names},
-    {.key = "protect", .kind = FIELD_NAMES, AT(policy, protect),
-     .count_offset = offsetof(struct policy, protect_count)},
-    {.key = "protect_dirs", .kind = FIELD_NAMES, AT(policy, protect_dirs),
-     .count_offset = offsetof(struct policy, protect_dir_count)},
+    CLOCK_FIELD,
+    FILE_RULE_FIELDS,
+    {.key = "special", .kind = FIELD_WORD, AT(policy, files.special), .words = policy_special_names},
+    {.key = "owner", .kind = FIELD_NAMES, AT(policy, files.owners),
+     .count_offset = offsetof(struct policy, files.owner_count), .short_form = true},
     {.key = "active", .kind = FIELD_TEXT, AT(policy, active)},
     CHUNK_FIELD,
     LIMITS_FIELD(file_limit_fields),
@@ -177,10 +198,92 @@ double policy_share(const struct setting *share)
     return strtod(share->value, NULL);
 }
 
+/* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB). */
+static bool read_room(const char *text, double *share, int64_t *bytes)
+{
+    static const struct {
+        const char *unit;
+        double factor;
+    } units[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
+                 {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}};
+    size_t digits = strspn(text, "0123456789");
+    size_t length = digits;
+    if (text[length] == '.')
+        length += 1 + strspn(text + length + 1, "0123456789");
+    if (digits == 0 || text[length - 1] == '.' || length > 18)
+        return false;
+    double number = strtod(text, NULL);
+    const char *unit = text + length + strspn(text + length, " ");
+    *share = -1;
+    *bytes = 0;
+    if (strcmp(unit, "%") == 0) {
+        *share = number / 100;
+        return number > 0 && number <= 100;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (text_same_word(unit, units[i].unit)) {
+            double product = number * units[i].factor;
+            *bytes = product < 9e18 ? (int64_t)product : 0;
+            return *bytes > 0;
+        }
+    return false;
+}
+
+void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes)
+{
+    (void)read_room(min_free->value, share, bytes);
+}
+
+char *policy_age_by_text(const void *ctx, unsigned age_by)
+{
+    char *text = NULL;
+    for (int i = 0; policy_age_by_names[i]; i++)
+        if ((age_by ? age_by : 1) & (1U << i))
+            text = text ? mem_check(talloc_asprintf_append(text, ",%s", policy_age_by_names[i]))
+                        : mem_strdup(ctx, policy_age_by_names[i]);
+    return text;
+}
+
+bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value, char **known)
+{
+    char *list = mem_strdup(ctx, "");
+    for (int i = 0; field->words[i]; i++) {
+        if (text && strcmp(text, field->words[i]) == 0) {
+            *value = i;
+            talloc_free(list);
+            return true;
+        }
+        list = mem_check(talloc_asprintf_append(list, "%s%s", i ? ", " : "", field->words[i]));
+    }
+    *known = list;
+    return false;
+}
+
+char **field_split(const void *ctx, const char *text, size_t *count)
+{
+    char **parts = NULL;
+    *count = 0;
+    for (const char *p = text;; p++) {
+        char *part = mem_strdup(ctx, "");
+        p += strspn(p, " \t");
+        while (*p && *p != ',') {
+            p += p[0] == '\\' && p[1] == ',';
+            part = mem_check(talloc_strndup_append(part, p++, 1));
+        }
+        for (size_t end = strlen(part); end > 0 && (part[end - 1] == ' ' || part[end - 1] == '\t');)
+            part[--end] = '\0';
+        size_t i = mem_grow(ctx, &parts, count);
+        parts[i] = part;
+        if (!*p)
+            return parts;
+    }
+}
+
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err)
 {
     int64_t n;
+    double share;
     switch (field->kind) {
     case FIELD_CONDITION:
         return condition_check(ctx, value, NULL, err);
@@ -197,6 +300,12 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
             return true;
         return error_set(err, SWEEP_USAGE, "%s: %s must be a percentage from 0%% to 100%%, not \"%s\"",
                          value->origin, field->key, value->value);
+    case FIELD_ROOM:
+        if (read_room(value->value, &share, &n))
+            return true;
+        error_set(err, SWEEP_USAGE, "%s: %s \"%s\" is not understood", value->origin, field->key, value->value);
+        return error_hint(err, "Write a share of the file system, such as 20%%, or bytes with a unit, such as 50 GiB "
+                               "(KiB, MiB, GiB, TiB, kB, MB, GB, TB).");
     case FIELD_COUNT:
         if (text_to_count(value->value, POLICY_ROWS_MAX, &n))
             return true;

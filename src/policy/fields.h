@@ -15,6 +15,8 @@ enum field_kind {
     FIELD_COUNT,     /* struct setting: 1..POLICY_ROWS_MAX */
     FIELD_FLAG,      /* bool */
     FIELD_WORD,      /* enum, one of words */
+    FIELD_WORDS,     /* unsigned: bit i for words[i]; one word, several with commas, or a list */
+    FIELD_ROOM,      /* struct setting: a share of a file system, "20%", or bytes, "50 GiB" */
     FIELD_SHARE,     /* struct setting: a percentage, "10%" */
     FIELD_NAMES,     /* struct setting[]: a list of words, count behind it at count_offset */
     FIELD_SET,       /* policy_assignment[]: a mapping of column to value */
@@ -27,19 +29,27 @@ struct field {
     enum field_kind kind;
     size_t offset;             /* in the struct that the table is about */
     bool required;
-    const char *const *words;  /* FIELD_WORD: ends with NULL */
+    const char *const *words;  /* FIELD_WORD, FIELD_WORDS: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
-    bool short_form;           /* FIELD_LIST: an element may be one word, which stands for its first field */
+    bool short_form;           /* FIELD_LIST: an element may be one word, which stands for its first field; FIELD_NAMES:
+                                * instead of a list there may be words with commas */
     size_t count_offset;       /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
     size_t size;               /* FIELD_LIST: of one element */
+    bool adds;                 /* FIELD_NAMES: what overrides it adds to the list instead of replacing it */
 };
 
 /* The fields of struct policy for a kind of policy; ends with a NULL key. */
 const struct field *policy_fields_of(enum policy_kind kind);
 
-/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT; others pass). */
+/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM; others pass). */
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
+
+/* *value: which of the field's words text is. Else false, and *known names the words, owned by ctx. */
+bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value, char **known);
+
+/* The elements of "a, b": without blanks around them, "\," in them stands for a comma. Owned by ctx. */
+char **field_split(const void *ctx, const char *text, size_t *count);
 
 /* The field of that kind of policy, or of its groups, that is called key; NULL when there is none. */
 const struct field *field_find(enum policy_kind kind, const char *key);

@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fields.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/trust.h"
 
 enum { NAME_MAX_LENGTH = 31, FILE_MAX_BYTES = 1 << 20 };
 
@@ -24,13 +26,17 @@ bool policy_name_valid(const char *name)
 static bool read_file(const void *ctx, const char *path, char **text, size_t *length,
                       struct error *err)
 {
+    int fd;
     *text = NULL;
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        if (errno == ENOENT)
-            return true;
+    if (!trust_open("policy file", path, TRUST_OWN_DIRECTORY, &fd, err))
+        return false;
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !file) {
+        close(fd);
         return error_set(err, SWEEP_USAGE, "cannot read policy file %s: %s", path, strerror(errno));
     }
+    if (!file)
+        return true;
     char *data = mem_check(talloc_size(ctx, FILE_MAX_BYTES + 2));
     *length = fread(data, 1, FILE_MAX_BYTES + 1, file);
     bool failed = ferror(file) != 0;
@@ -88,29 +94,109 @@ struct setting policy_temp_dir(void)
     return (struct setting){POLICY_TEMP_DIR, "the default"};
 }
 
+const char *const policy_override_keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
+                                            "count_timeout", "age_by", "in_use", "protect", "protect_dirs",
+                                            "protect_case", "system_root", "special", "owner", NULL};
+
+static bool bad_word(const struct field *field, const char *word, const char *known, const char *origin,
+                     struct error *err)
+{
+    return error_set(err, SWEEP_USAGE, "%s: \"%s\" is none of %s for %s", origin, word, known, field->key);
+}
+
+static bool override_words(struct policy *policy, const struct field *field, const char *value, const char *origin,
+                           struct error *err)
+{
+    void *at = (char *)policy + field->offset;
+    unsigned mask = 0;
+    size_t count;
+    char *known;
+    char **words = field_split(policy, value, &count);
+    for (size_t i = 0; i < count; i++) {
+        int word;
+        if (!field_read_word(policy, field, words[i], &word, &known))
+            return bad_word(field, words[i], known, origin, err);
+        mask |= 1U << word;
+    }
+    *(unsigned *)at = mask;
+    return true;
+}
+
+static void override_names(struct policy *policy, const struct field *field, char *const *values, size_t more,
+                           const char *origin)
+{
+    struct setting **list = (struct setting **)(void *)((char *)policy + field->offset);
+    size_t *count = (size_t *)(void *)((char *)policy + field->count_offset);
+    size_t n = field->adds ? *count : 0;
+    struct setting *joined = mem_array(policy, struct setting, n + more + 1);
+    for (size_t i = 0; i < n; i++)
+        joined[i] = (*list)[i];
+    for (size_t i = 0; i < more; i++)
+        joined[n++] = (struct setting){mem_strdup(policy, values[i]), mem_strdup(policy, origin)};
+    *list = joined;
+    *count = n;
+}
+
+/* What is about working directories means nothing without any. */
+static bool check_directories(const struct policy *policy, const struct field *field, const char *origin,
+                              struct error *err)
+{
+    size_t start = offsetof(struct policy, files);
+    bool about_files = field->offset >= start && field->offset < start + sizeof policy->files;
+    if (policy->kind == KIND_FILES || !about_files || policy->directory.value)
+        return true;
+    error_set(err, SWEEP_USAGE, "%s: policy %s removes no files: it has no %s", origin, policy->name, field->key);
+    return error_hint(err, "In a policy about rows this goes with the key \"files\": the working directories of deleted rows.");
+}
+
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err)
 {
     const struct field *field = field_find(policy->kind, key);
+    char *known;
     if (!field && field_find(policy->kind == KIND_FILES ? KIND_ROWS : KIND_FILES, key))
         return error_set(err, SWEEP_USAGE, "%s: a policy of kind %s has no %s", origin,
                          policy_kind_names[policy->kind], key);
     if (!field)
         return error_set(err, SWEEP_INTERNAL, "no policy key \"%s\"", key);
+    if (!check_directories(policy, field, origin, err))
+        return false;
+    void *at = (char *)policy + field->offset;
+    if (field->kind == FIELD_WORD)
+        return field_read_word(policy, field, value, at, &known) || bad_word(field, value, known, origin, err);
+    if (field->kind == FIELD_WORDS)
+        return override_words(policy, field, value, origin, err);
+    if (field->kind == FIELD_NAMES) {
+        size_t count;
+        char **values = field_split(policy, value, &count);
+        override_names(policy, field, values, count, origin);
+        return true;
+    }
     struct setting setting = {mem_strdup(policy, value), mem_strdup(policy, origin)};
     if (!field_check(policy, field, &setting, err))
         return false;
-    *(struct setting *)(void *)((char *)policy + field->offset) = setting;
+    *(struct setting *)at = setting;
+    return true;
+}
+
+bool policy_override_list(struct policy *policy, const char *key, const char *const *values, size_t count,
+                          const char *origin, struct error *err)
+{
+    const struct field *field = field_find(policy->kind, key);
+    if (!field)
+        return policy_override(policy, key, "", origin, err); /* says why */
+    if (!check_directories(policy, field, origin, err))
+        return false;
+    override_names(policy, field, (char *const *)(const void *)values, count, origin);
     return true;
 }
 
 /* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". */
 static bool from_environment(struct policy *policy, struct error *err)
 {
-    static const char *const keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
-                                       "count_timeout"};
+    const char *const *keys = policy_override_keys;
     bool ok = true;
-    for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++) {
+    for (size_t i = 0; ok && keys[i]; i++) {
         char *variable = mem_printf(policy, "PGSWEEP_%s_%s", policy->name, keys[i]);
         for (char *p = variable; *p; p++)
             *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);

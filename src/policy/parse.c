@@ -56,19 +56,46 @@ static bool read_flag(struct reader *r, const struct yaml_node *node, const char
     return true;
 }
 
+static bool bad_word(struct reader *r, const struct yaml_node *node, const struct field *field, const char *text,
+                     const char *known)
+{
+    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be one of %s, not \"%s\"", r->source,
+                     node->line, field->key, known, text ? text : "null");
+}
+
 static bool read_word(struct reader *r, const struct yaml_node *node, const struct field *field,
                       int *value)
 {
-    char *list = mem_strdup(r->ctx, "");
-    for (int i = 0; field->words[i]; i++) {
-        if (node->text && strcmp(node->text, field->words[i]) == 0) {
-            *value = i;
-            return true;
+    char *known;
+    return field_read_word(r->ctx, field, node->text, value, &known) || bad_word(r, node, field, node->text, known);
+}
+
+/* "a", "a, b" or [a, b]. */
+static bool read_words(struct reader *r, const struct yaml_node *node, const struct field *field, unsigned *mask)
+{
+    size_t count = 1;
+    if (node->kind == YAML_LIST) {
+        for (size_t i = 0; i < node->count; i++) {
+            if (node->items[i]->kind != YAML_SCALAR)
+                return expected(r, node->items[i], field->key, "a list of words");
+            if (!read_words(r, node->items[i], field, mask))
+                return false;
         }
-        list = talloc_asprintf_append(list, "%s%s", i ? ", " : "", field->words[i]);
+        return node->count > 0 ||
+               error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be an empty list", r->source, node->line, field->key);
     }
-    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be one of %s, not \"%s\"", r->source,
-                     node->line, field->key, list, node->text ? node->text : "null");
+    if (node->kind != YAML_SCALAR)
+        return expected(r, node, field->key, "a word or a list of words");
+    char **words = node->text ? field_split(r->ctx, node->text, &count) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        int bit;
+        char *known;
+        const char *word = words ? words[i] : NULL;
+        if (!field_read_word(r->ctx, field, word, &bit, &known))
+            return bad_word(r, node, field, word, known);
+        *mask |= 1U << bit;
+    }
+    return true;
 }
 
 static bool read_scalar(struct reader *r, const struct yaml_node *node, const struct field *field,
@@ -122,9 +149,24 @@ static bool read_list(struct reader *r, const struct yaml_node *node, const stru
     return true;
 }
 
+static bool set_names(struct reader *r, const struct field *field, char *base, char *const *parts, size_t count, int line)
+{
+    struct setting *names = mem_array(r->ctx, struct setting, count + 1);
+    for (size_t i = 0; i < count; i++)
+        names[i] = (struct setting){parts[i], origin(r, line)};
+    *(struct setting **)(void *)(base + field->offset) = names;
+    *(size_t *)(void *)(base + field->count_offset) = count;
+    return true;
+}
+
 static bool read_names(struct reader *r, const struct yaml_node *node, const struct field *field,
                        char *base)
 {
+    if (field->short_form && node->kind == YAML_SCALAR && node->text) {
+        size_t count;
+        char **parts = field_split(r->ctx, node->text, &count);
+        return set_names(r, field, base, parts, count, node->line);
+    }
     if (node->kind != YAML_LIST)
         return expected(r, node, field->key, "a list of names");
     struct setting *names = mem_array(r->ctx, struct setting, node->count + 1);
@@ -166,6 +208,8 @@ static bool read_field(struct reader *r, const struct yaml_node *node, const str
         return nothing || read_list(r, node, field, base);
     case FIELD_NAMES:
         return nothing || read_names(r, node, field, base);
+    case FIELD_WORDS:
+        return read_words(r, node, field, (unsigned *)(void *)(base + field->offset));
     case FIELD_SET:
         return nothing || read_set(r, node, field, base);
     case FIELD_GROUP:
@@ -244,9 +288,13 @@ static bool check_whole(struct reader *r, const struct policy *policy)
                 return error_set(r->err, SWEEP_USAGE, "%s: two guards are called \"%s\"",
                                  guard->unless.origin, guard->name);
     }
-    if (policy->directory_root.value && !policy->directory.value)
+    const struct setting *given = policy->directory_root.value ? &policy->directory_root
+                                  : policy->files.retain.value ? &policy->files.retain
+                                  : policy->files.protect_count ? &policy->files.protect[0]
+                                  : policy->files.protect_dir_count ? &policy->files.protect_dirs[0] : NULL;
+    if (policy->kind == KIND_ROWS && given && !policy->directory.value)
         return error_set(r->err, SWEEP_USAGE, "%s: \"files\" needs \"directory\": the column that names a row's "
-                         "working directory", policy->directory_root.origin);
+                         "working directory", given->origin);
     for (size_t i = 0; i < policy->dependent_count; i++)
         if (!check_dependent(r, &policy->dependents[i]))
             return false;

@@ -69,6 +69,7 @@ static void emit_pair(struct writer *w, const char *key, const char *value)
 }
 
 static void write_fields(struct writer *w, const struct field *fields, const char *base);
+static void write_field(struct writer *w, const struct field *field, const char *base);
 
 static void write_set(struct writer *w, const struct field *field, const char *base)
 {
@@ -97,13 +98,54 @@ static void write_names(struct writer *w, const struct field *field, const char 
     emit_list(w, false);
 }
 
-/* A group none of whose settings is given is not worth a line. */
-static bool group_is_empty(const struct field *group, const char *base)
+/* Is the field as it is when nobody says anything? */
+static bool is_default(const struct field *field, const char *base)
 {
-    for (const struct field *field = group->fields; field->key; field++)
-        if (((const struct setting *)(const void *)(base + field->offset))->value)
-            return false;
-    return true;
+    const void *at = base + field->offset;
+    switch (field->kind) {
+    case FIELD_WORD:
+        return *(const int *)at == 0;
+    case FIELD_WORDS:
+        return *(const unsigned *)at == 0;
+    case FIELD_NAMES:
+        return *(const size_t *)(const void *)(base + field->count_offset) == 0;
+    default:
+        return !((const struct setting *)at)->value;
+    }
+}
+
+/* In a group only what is given is worth a line; a group without any is worth none. */
+static void write_group(struct writer *w, const struct field *group, const char *base)
+{
+    bool open = false;
+    for (const struct field *field = group->fields; field->key; field++) {
+        if (is_default(field, base))
+            continue;
+        if (!open) {
+            emit_text(w, group->key);
+            emit_map(w, true);
+            open = true;
+        }
+        write_field(w, field, base);
+    }
+    if (open)
+        emit_map(w, false);
+}
+
+static void write_words(struct writer *w, const struct field *field, const char *base)
+{
+    unsigned mask = *(const unsigned *)(const void *)(base + field->offset);
+    bool several = (mask & (mask - 1)) != 0;
+    if (mask == 0)
+        mask = 1;
+    emit_text(w, field->key);
+    if (several)
+        emit_list(w, true);
+    for (int i = 0; field->words[i]; i++)
+        if (mask & (1U << i))
+            emit_text(w, field->words[i]);
+    if (several)
+        emit_list(w, false);
 }
 
 /* An element of which only the first field is given, where that may stand alone. */
@@ -153,12 +195,10 @@ static void write_field(struct writer *w, const struct field *field, const char 
         write_names(w, field, base);
         break;
     case FIELD_GROUP:
-        if (group_is_empty(field, base))
-            break;
-        emit_text(w, field->key);
-        emit_map(w, true);
-        write_fields(w, field->fields, base);
-        emit_map(w, false);
+        write_group(w, field, base);
+        break;
+    case FIELD_WORDS:
+        write_words(w, field, base);
         break;
     case FIELD_NAME:
         emit_pair(w, field->key, *(const char *const *)at);

@@ -40,9 +40,11 @@ static const char *const kept_words[FILES_KEPT_COUNT] = {
     [FILES_KEPT_OPEN] = "open",
     [FILES_KEPT_LOCKED] = "locked",
     [FILES_KEPT_PROTECTED] = "protected",
+    [FILES_KEPT_OWNER] = "of other users",
     [FILES_KEPT_SPECIAL] = "special (FIFO, socket, device)",
     [FILES_KEPT_OTHER_FS] = "on other file systems",
     [FILES_KEPT_ACTIVE_JOB] = "of active jobs",
+    [FILES_KEPT_UNTESTED] = "not testable for use",
     [FILES_KEPT_CHANGED] = "replaced meanwhile",
     [FILES_KEPT_MOVED] = "moved away meanwhile",
     [FILES_KEPT_NOT_EMPTY] = "not empty",
@@ -64,8 +66,10 @@ void report_print_files(const struct report *report, FILE *out)
     const struct files_report *files = report->files;
     void *scratch = talloc_new(NULL);
     const char *separator = "  ";
-    fprintf(out, "%s: %s, %s < %s (%s)\n", report->policy->name, report->file_roots,
-            policy_age_by_names[report->policy->age_by], report->file_cutoff, report->policy->retain.value);
+    unsigned age_by = report->policy->files.age_by;
+    fprintf(out, "%s: %s, %s%s < %s (%s)\n", report->policy->name, report->file_roots,
+            age_by & (age_by - 1) ? "the youngest of " : "", policy_age_by_text(scratch, age_by), report->file_cutoff,
+            report->policy->retain.value);
     fprintf(out, "  %-10s %12s\n", "scanned", text_count(scratch, files->scanned));
     fprintf(out, "  %-10s %12s", report->dry_run ? "delete" : "deleted", text_count(scratch, files_deleted(files)));
     print_part("file", "files", files->deleted_files, scratch, &separator, out);

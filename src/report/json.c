@@ -141,8 +141,9 @@ static json_t *metrics(const struct report *report)
 
 static json_t *directories(const struct report_directories *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "removed",
-                     (json_int_t)from->removed, "kept", (json_int_t)from->kept, "in_use",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "removed",
+                     (json_int_t)from->removed, "kept", (json_int_t)from->kept, "files_protected",
+                     (json_int_t)from->files_protected, "files_young", (json_int_t)from->files_young, "in_use",
                      (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "busy",
                      (json_int_t)from->busy, "failed", (json_int_t)from->failed, "dead", (json_int_t)from->dead,
                      "waiting", (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
@@ -164,7 +165,9 @@ static void add_files(json_t *doc, const struct report *report)
                                                 "count", (json_int_t)files->errors[i].count));
     json_object_set_new(doc, "roots", roots);
     json_object_set_new(doc, "cutoff", text(report->file_cutoff));
-    json_object_set_new(doc, "age_by", text(policy_age_by_names[report->policy->age_by]));
+    char *age_by = policy_age_by_text(NULL, report->policy->files.age_by);
+    json_object_set_new(doc, "age_by", text(age_by));
+    talloc_free(age_by);
     json_object_set_new(doc, "scanned", json_integer(files->scanned));
     json_object_set_new(doc, "files_deleted", json_integer(files->deleted_files));
     json_object_set_new(doc, "links_deleted", json_integer(files->deleted_links));
@@ -173,6 +176,9 @@ static void add_files(json_t *doc, const struct report *report)
     json_object_set_new(doc, "bytes_freed", json_integer(files->bytes_freed));
     json_object_set_new(doc, "kept", kept);
     json_object_set_new(doc, "vanished", json_integer(files->vanished));
+    json_object_set_new(doc, "untested", json_integer(files->untested));
+    json_object_set_new(doc, "unguarded", json_integer(files->unguarded));
+    json_object_set_new(doc, "set_aside", json_integer(files->set_aside));
     json_object_set_new(doc, "errors", errors);
 }
 

@@ -1,33 +1,28 @@
 /* The report as a Prometheus textfile, for the node exporter's collector. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "pgsweep/files.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/output.h"
 #include "pgsweep/report.h"
 
 static const char success_metric[] = "pgsweep_last_success_timestamp_seconds";
 
 /* The time of the last success as the old file says, or 0. */
-static long long old_success(const char *path, const char *policy)
+static long long old_success(const struct report *report)
 {
-    char line[512];
-    char wanted[128];
+    void *scratch = talloc_new(report);
+    char *line = output_read(scratch, report->metrics);
+    const char *wanted = mem_printf(scratch, "%s{policy=\"%s\"} ", success_metric, report->policy->name);
     long long value = 0;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return 0;
-    int n = snprintf(wanted, sizeof wanted, "%s{policy=\"%s\"} ", success_metric, policy);
-    while (fgets(line, sizeof line, file))
-        if (strncmp(line, wanted, (size_t)n) == 0)
-            value = strtoll(line + n, NULL, 10);
-    fclose(file);
+    for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (strncmp(line, wanted, strlen(wanted)) == 0)
+            value = strtoll(line + strlen(wanted), NULL, 10);
+    talloc_free(scratch);
     return value;
 }
 
@@ -94,7 +89,7 @@ static void files(FILE *out, const struct report *report)
                 files_kept_word((enum files_kept)i), sums->kept[i]);
 }
 
-static void write_all(FILE *out, const struct report *report, long long success)
+static void write_metrics(FILE *out, const struct report *report, long long success)
 {
     metric(out, report, "pgsweep_last_run_timestamp_seconds", "When the last run ended.", (double)time(NULL));
     metric(out, report, success_metric, "When the last run that left nothing undone ended.", (double)success);
@@ -126,22 +121,23 @@ static void write_all(FILE *out, const struct report *report, long long success)
         files(out, report);
 }
 
-bool report_write_metrics(const struct report *report, const char *path, struct error *err)
+bool report_open_metrics(struct report *report, const char *path, struct error *err)
+{
+    return output_open(report, "metrics file", path, &report->metrics, err) && output_may_replace(report->metrics, err);
+}
+
+bool report_write_metrics(const struct report *report, struct error *err)
 {
     bool success = report->exit_code == SWEEP_OK && !report->dry_run;
-    long long last = success ? (long long)time(NULL) : old_success(path, report->policy->name);
-    char *new_path = mem_printf(report, "%s.%d.new", path, (int)getpid());
-    FILE *out = fopen(new_path, "we");
-    bool ok = out != NULL;
-    if (ok) {
-        write_all(out, report, last);
-        ok = fflush(out) == 0 && fchmod(fileno(out), 0644) == 0 && fsync(fileno(out)) == 0;
-        ok = fclose(out) == 0 && ok;
-        ok = ok && rename(new_path, path) == 0;
-    }
-    if (ok)
-        return true;
-    error_set(err, SWEEP_USAGE, "the metrics could not be written to %s: %s", path, strerror(errno));
-    unlink(new_path);
-    return error_hint(err, "The directory must exist and be writable by the user that runs pgsweep.");
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out)
+        write_metrics(out, report, success ? (long long)time(NULL) : old_success(report));
+    bool ok = out && fclose(out) == 0;
+    if (!ok)
+        error_set(err, SWEEP_INTERNAL, "out of memory");
+    ok = ok && output_replace(report->metrics, text, size, err);
+    free(text);
+    return ok;
 }

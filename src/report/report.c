@@ -1,5 +1,4 @@
 /* Filling and closing a report. How it is told is in the other files of this room. */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/files.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/output.h"
 #include "pgsweep/report.h"
 
 const char *const report_outcome_names[] = {"running", "done", "partial", "limit", "stopped", "error"};
@@ -177,12 +177,13 @@ void report_close(struct report *report)
 
 bool report_open_log(struct report *report, const char *path, struct error *err)
 {
-    report->log = fopen(path, "ae");
-    if (!report->log) {
-        error_set(err, SWEEP_USAGE, "the log file %s cannot be opened: %s", path, strerror(errno));
-        return error_hint(err, "Nothing was touched. The directory must exist, and the user that runs pgsweep must be "
-                               "allowed to write to the file.");
-    }
+    struct output *output;
+    if (!output_open(report, "log file", path, &output, err))
+        return false;
+    report->log = output_append(output, err);
+    talloc_free(output);
+    if (!report->log)
+        return false;
     setvbuf(report->log, NULL, _IOLBF, BUFSIZ); /* line by line, so that a kill loses none */
     return true;
 }

@@ -269,7 +269,7 @@ static void print_directories(const struct report *report, void *scratch, FILE *
     const struct {
         const char *text;
         int64_t n;
-    } parts[] = {{"removed", d->removed}, {"kept for protected files", d->kept},
+    } parts[] = {{"removed", d->removed}, {"kept for files that are protected or too young", d->kept},
                  {"still named by a row", d->in_use}, {"refused (pgsweep objects list)", d->refused},
                  {"in use, to be tried again", d->busy}, {"failed, to be tried again", d->failed}, {"given up (dead letters)", d->dead},
                  {"waiting in the queue", d->waiting}};

@@ -30,7 +30,7 @@ SELECT EXISTS (
 --- letter_guard
 -- The row has a dead letter that is parked or discarded. All of them are read once for a statement: a look-up for each row
 -- would seem so dear to the planner that it reads whole indexes to have fewer rows.
-({digest} IN (
+({digest} OPERATOR(pg_catalog.=) ANY (
  SELECT pgsweep.key_digest(l.key)
    FROM pgsweep.dead_letters AS l
   WHERE l.policy OPERATOR(pg_catalog.=) {policy}

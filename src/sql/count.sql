@@ -39,6 +39,41 @@ SELECT pg_catalog.count(*)
   FROM {table} AS t
  WHERE {candidate}
 
+--- candidates_by_guard
+-- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted. kind 0:
+-- spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where it would expect as
+-- many groups as rows, and sort them.
+SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
+       c.number,
+       0 AS use,
+       c.label,
+       c.rows
+  FROM (
+       SELECT {number} AS number,
+              {label} AS label,
+              g.rows
+         FROM (
+              SELECT s.pgsweep_guard,
+                     pg_catalog.count(*) AS rows
+                FROM (
+                     SELECT {guard} AS pgsweep_guard
+                       FROM {table} AS t
+                      WHERE {old}
+                        AND {where}
+                     OFFSET 0
+                     ) AS s
+               GROUP BY 1
+              ) AS g
+       ) AS c
+ ORDER BY c.number, c.rows DESC, c.label
+
+--- guard
+-- The first guard that spares the row (0: none), or its number and what it says of the row.
+CASE
+    {guards}
+    ELSE {none}
+END
+
 --- total
 -- Counts the rows that the policy is about, whatever their age. The cutoff is there to give its parameter a type.
 SELECT pg_catalog.count(*)
@@ -47,12 +82,22 @@ SELECT pg_catalog.count(*)
    AND {where}
 
 --- remaining
--- Counts the candidates that are there now, up to a limit.
+-- Counts the candidates that are there now and have not failed in this run, up to a limit. $1: cutoff, $2: the limit.
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM {table} AS t
          WHERE {candidate}
+           AND {not_failed}
          LIMIT $2::pg_catalog.int8) AS r
+
+--- not_failed
+-- The row has no dead letter of this run, whatever has become of the letter since.
+NOT EXISTS (
+    SELECT FROM pgsweep.dead_letters AS l
+     WHERE l.policy OPERATOR(pg_catalog.=) {policy}
+       AND l.kind OPERATOR(pg_catalog.=) 'row'
+       AND l.run_id OPERATOR(pg_catalog.=) {run_id}
+       AND pgsweep.key_digest(l.key) OPERATOR(pg_catalog.=) {digest})
 
 --- active
 -- The keys, or directory names, of the rows that a guard spares, whatever their age.

@@ -42,10 +42,10 @@ WITH back AS (
     DELETE FROM pgsweep.dead_letters AS l
      WHERE l.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
        AND l.kind OPERATOR(pg_catalog.<>) 'row'
-    RETURNING l.policy, l.kind, l.key, l.root, l.run_id, l.id
+    RETURNING l.policy, l.kind, l.key, l.root, l.rules, l.run_id, l.id
 ), queued AS (
-    INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root, bucket, endpoint)
-    SELECT b.kind, b.policy, b.run_id, 'dlq retry', b.key[1], b.root,
+    INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root, rules, bucket, endpoint)
+    SELECT b.kind, b.policy, b.run_id, 'dlq retry', b.key[1], b.root, b.rules,
            CASE WHEN b.kind OPERATOR(pg_catalog.=) 'object' THEN b.key[2] END,
            b.key[3]
       FROM back AS b

@@ -15,7 +15,7 @@ SELECT
 -- The rows older than the cutoff: of these the statistics know more than of what conditions and guards leave.
 SELECT
   FROM {table} AS t
- WHERE t.{age} OPERATOR(pg_catalog.<) $1::{type}
+ WHERE t.{age} {below} $1::{type}
 
 --- total
 -- The rows that satisfy the policy's condition, whatever their age.

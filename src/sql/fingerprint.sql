@@ -4,37 +4,50 @@
 --- fingerprint
 -- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger.
 pg_catalog.concat_ws('/',
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_class AS c
       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
         AND c.oid OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                      pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_trigger AS g
       WHERE g.oid IS NOT NULL
         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                      pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_rewrite AS r
       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
         AND r.ev_class OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
        FROM pg_catalog.pg_inherits AS i
       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
         AND i.inhparent OPERATOR(pg_catalog.=) ANY ({tables})
     ),
-    (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
        FROM pg_catalog.pg_index AS x
       WHERE x.indisvalid
         AND x.indrelid OPERATOR(pg_catalog.=) ANY ({indexed})
     ))
 
 --- read
--- Reads the fingerprint of the plan's tables, and the one of the database at the same moment. $1: the tables.
-SELECT {of_plan},
+-- Reads the plan's tables with their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
+-- tables, and the one of the database at the same moment. $1: the tables.
+WITH RECURSIVE r AS (
+    SELECT t.oid
+      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
+     UNION
+    SELECT i.inhrelid
+      FROM r
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
+)
+SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text FROM r) AS relations,
+       EXISTS (SELECT FROM r
+                 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
+                WHERE c.relkind OPERATOR(pg_catalog.=) 'p') AS partitioned,
+       {of_plan},
        {of_database}
 
 --- read_database
@@ -53,23 +66,8 @@ SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END
-
---- relations
--- The tables with their partitions and inheriting tables, and whether one is partitioned. $1: the tables.
-WITH RECURSIVE r AS (
-    SELECT t.oid
-      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
-     UNION
-    SELECT i.inhrelid
-      FROM r
-      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
-)
-SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text,
-       pg_catalog.bool_or(c.relkind OPERATOR(pg_catalog.=) 'p')
-  FROM r
-  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
 
 --- obstacles
 -- Triggers and rules that can keep a row from being deleted ("d") or updated ("u") without an error. $1: the tables.
@@ -84,18 +82,19 @@ WITH RECURSIVE r AS (
 SELECT r.root, o.event, pg_catalog.min(o.what)
   FROM r
  CROSS JOIN LATERAL (
-    SELECT e.event, 'trigger ' || pg_catalog.quote_ident(g.tgname)
+    SELECT e.event, pg_catalog.concat('trigger ', pg_catalog.quote_ident(g.tgname))
       FROM pg_catalog.pg_trigger AS g
       JOIN (VALUES ('d', 8), ('u', 16)) AS e(event, bit)
         ON (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) e.bit) OPERATOR(pg_catalog.<>) 0
      WHERE g.tgrelid OPERATOR(pg_catalog.=) r.oid
        AND NOT g.tgisinternal
-       AND g.tgenabled IN ('O', 'A')
+       AND g.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])
        AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) 3) OPERATOR(pg_catalog.=) 3
      UNION ALL
-    SELECT CASE w.ev_type WHEN '4' THEN 'd' ELSE 'u' END, 'rule ' || pg_catalog.quote_ident(w.rulename)
+    SELECT CASE WHEN w.ev_type OPERATOR(pg_catalog.=) '4' THEN 'd' ELSE 'u' END,
+           pg_catalog.concat('rule ', pg_catalog.quote_ident(w.rulename))
       FROM pg_catalog.pg_rewrite AS w
      WHERE w.ev_class OPERATOR(pg_catalog.=) r.oid
-       AND w.ev_type IN ('2', '4')
-       AND w.ev_enabled IN ('O', 'A')) AS o(event, what)
+       AND w.ev_type OPERATOR(pg_catalog.=) ANY (ARRAY['2', '4']::pg_catalog."char"[])
+       AND w.ev_enabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])) AS o(event, what)
  GROUP BY r.root, o.event

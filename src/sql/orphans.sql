@@ -1,16 +1,22 @@
 -- Shared rows: those that a transaction has in hand are kept, as arrays of their keys, in settings that end with it.
 
+--- array_in_hand
+-- One column of their keys; empty where nothing was put there in this transaction.
+CASE WHEN pg_catalog.current_setting({setting}, true) OPERATOR(pg_catalog.<>) ''
+     THEN pg_catalog.current_setting({setting}, true)
+     ELSE '{}'
+END::{type}[]
+
 --- in_hand
 -- The row is one of those in hand. The subquery has the setting read and parsed once, not for each row.
-{key} = ANY ((
-    SELECT {array})::{type}[])
+{key} {equal} ANY ((
+    SELECT {array}){cast})
 
---- in_hand_of_many
--- The same with a key of several columns.
-{key} IN (
-    SELECT *
-      FROM ROWS FROM (
-           {arrays}) AS k)
+--- all_in_hand
+-- The keys of the rows in hand, of several columns.
+SELECT *
+  FROM ROWS FROM (
+       {arrays}) AS k
 
 --- linked
 -- Rows that lose a link, and what they refer to within their table.
@@ -41,29 +47,26 @@ SELECT {columns}
   JOIN {table} AS p
     ON {match}
 
---- in_linked
--- The row is one of those that lose a link.
-{key} IN (
-    {sets}
-    SELECT *
-      FROM linked)
+--- all_linked
+-- The rows that lose a link.
+{sets}
+SELECT *
+  FROM linked
 
---- in_linked_unblocked
--- The row is one of those that lose a link, and nothing outside needs it.
-{key} IN (
-    {sets}
-    SELECT *
-      FROM linked
-    EXCEPT
-    SELECT *
-      FROM blocked)
+--- all_unblocked
+-- The rows that lose a link, and that nothing outside needs.
+{sets}
+SELECT *
+  FROM linked
+EXCEPT
+SELECT *
+  FROM blocked
 
---- not_blocked
--- Nothing outside needs the row.
-{key} NOT IN (
-    {sets}
-    SELECT *
-      FROM blocked)
+--- all_blocked
+-- The rows that something outside needs.
+{sets}
+SELECT *
+  FROM blocked
 
 --- collect
 -- Locks shared rows and remembers them; in the order of the key, so that two sweeps cannot wait for each other in a circle.

@@ -2,12 +2,13 @@
 
 --- insert
 -- Queues the stored objects or directories that the rows in hand name, in the transaction that deletes these rows.
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT ${run}::pg_catalog.text,
        ${policy}::pg_catalog.text,
        ${source}::pg_catalog.text,
        ${kind}::pg_catalog.text,
        ${root}::pg_catalog.text,
+       ${rules}::pg_catalog.text,
        ${endpoint}::pg_catalog.text,
        ${bucket}::pg_catalog.text,
        v.value
@@ -51,8 +52,10 @@ SELECT $1, n.kind, n.table_ident, n.column_ident, n.path, n.table_oid, n.attnum,
        attnum = excluded.attnum,
        endpoint = CASE WHEN excluded.endpoint IS NULL THEN o.endpoint ELSE excluded.endpoint END,
        bucket = CASE WHEN excluded.endpoint IS NULL THEN o.bucket ELSE excluded.bucket END
- WHERE (o.table_oid, o.attnum, o.endpoint, o.bucket) IS DISTINCT FROM
-       (excluded.table_oid, excluded.attnum, coalesce(excluded.endpoint, o.endpoint), coalesce(excluded.bucket, o.bucket))
+ WHERE (o.table_oid OPERATOR(pg_catalog.=) excluded.table_oid
+        AND o.attnum OPERATOR(pg_catalog.=) excluded.attnum
+        AND (excluded.endpoint IS NULL OR o.endpoint OPERATOR(pg_catalog.=) excluded.endpoint)
+        AND (excluded.bucket IS NULL OR o.bucket OPERATOR(pg_catalog.=) excluded.bucket)) IS NOT TRUE
 
 --- sources
 -- Where the columns are now that name objects or directories. One is found by its attribute, or by its name where that is
@@ -171,7 +174,7 @@ UPDATE pgsweep.object_queue AS q
        last_error = f.reason
   FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, reason)
  WHERE q.id OPERATOR(pg_catalog.=) f.id
-   AND (q.state OPERATOR(pg_catalog.<>) $3 OR q.last_error IS DISTINCT FROM f.reason)
+   AND (q.state OPERATOR(pg_catalog.<>) $3 OR (q.last_error OPERATOR(pg_catalog.=) f.reason) IS NOT TRUE)
 
 --- again
 -- One more attempt failed: the entry waits, longer each time. $1: ids, $2: errors.
@@ -180,7 +183,9 @@ UPDATE pgsweep.object_queue AS q
        attempts = q.attempts OPERATOR(pg_catalog.+) 1,
        last_error = f.error,
        next_attempt = pg_catalog.now() OPERATOR(pg_catalog.+)
-                      least(interval '1 min' OPERATOR(pg_catalog.*) (2.0 OPERATOR(pg_catalog.^) least(q.attempts, 20)), interval '1 day')
+                      least('1 min'::pg_catalog.interval
+                            OPERATOR(pg_catalog.*) (2.0::pg_catalog.float8 OPERATOR(pg_catalog.^) least(q.attempts, 20)),
+                            '1 day'::pg_catalog.interval)
   FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f(id, error)
  WHERE q.id OPERATOR(pg_catalog.=) f.id
 
@@ -192,14 +197,15 @@ WITH gone AS (
        AND q.attempts OPERATOR(pg_catalog.>=) $2::pg_catalog.int4
     RETURNING *
 )
-INSERT INTO pgsweep.dead_letters (policy, kind, key, root, state, attempts, error, run_id)
-SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, 'parked', attempts, coalesce(last_error, ''), run_id
+INSERT INTO pgsweep.dead_letters (policy, kind, key, root, rules, state, attempts, error, run_id)
+SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, rules, 'parked', attempts, coalesce(last_error, ''), run_id
   FROM gone,
        LATERAL (SELECT {key}) AS k(key)
     ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE
    SET state = 'parked',
        attempts = excluded.attempts,
        error = excluded.error,
+       rules = excluded.rules,
        last_at = pg_catalog.now()
 
 --- letter_key

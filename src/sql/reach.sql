@@ -21,12 +21,17 @@ EXISTS (
       FROM {table} AS {alias}
      WHERE {conditions}))
 
---- in_rows
--- The columns have the values of one of these rows.
-{columns} IN (
-    SELECT {values}
-      FROM {table} AS {alias}
-     WHERE {conditions})
+--- in_query
+-- The columns have the values of one of the rows of a query.
+{columns} {equal} ANY (
+    {query})
+
+--- in_query_by_column
+-- The same where the columns' operators are not all of one name and schema, so that no comparison of rows has them.
+EXISTS (
+    SELECT FROM (
+           {query}) AS k({names})
+     WHERE {match})
 
 --- select
 -- Columns of the rows that meet the conditions.
@@ -44,25 +49,18 @@ SELECT {row}.*
 
 --- down_in_array
 -- The row is one of the first ones, or refers to one of them over other rows of its table.
-{key} = ANY (ARRAY(
-    WITH RECURSIVE {known} AS (
-        {first}
-        UNION
-        {next_level}
-    )
-    SELECT {columns}
-      FROM {known}))
+{key} {equal} ANY (ARRAY(
+    {all_down}){cast})
 
---- down
--- The same with a key of several columns, or in a prediction.
-{key} IN (
-    WITH RECURSIVE {known} AS (
-        {first}
-        UNION
-        {next_level}
-    )
-    SELECT {columns}
-      FROM {known})
+--- all_down
+-- The keys of these rows.
+WITH RECURSIVE {known} AS (
+    {first}
+    UNION
+    {next_level}
+)
+SELECT {columns}
+  FROM {known}
 
 --- up
 -- The row, or one that it refers to over other rows of its table, meets the conditions.
@@ -76,8 +74,7 @@ EXISTS (
      WHERE {conditions})
 
 --- keys
--- The columns of the key have the values of one of the rows in hand.
-{columns} IN (
-    SELECT *
-      FROM ROWS FROM (
-           {arrays}) AS k)
+-- The keys of the rows in hand, of several columns.
+SELECT *
+  FROM ROWS FROM (
+       {arrays}) AS k

@@ -4,30 +4,38 @@
 -- How the referred column p (of type pt) and the referencing column f (of type ft) are compared with the operator o:
 -- its name, the casts that its operands need, the collation where the columns' differ, and whether "f = ANY (array
 -- of p's type)" means the same. The collation is the one that PostgreSQL's own triggers use on deletion.
-'OPERATOR(' || pg_catalog.quote_ident(os.nspname) || '.' || o.oprname || ')' AS operator,
-CASE WHEN lt.typtype = 'p' OR lt.oid = p.atttypid THEN ''
-     ELSE '::' || pg_catalog.quote_ident(ln.nspname) || '.' || pg_catalog.quote_ident(lt.typname) END AS referred_cast,
-CASE WHEN rt.typtype = 'p' OR rt.oid = f.atttypid THEN ''
-     ELSE '::' || pg_catalog.quote_ident(rn.nspname) || '.' || pg_catalog.quote_ident(rt.typname) END AS column_cast,
-CASE WHEN f.attcollation <> p.attcollation AND f.attcollation <> 0 AND p.attcollation <> 0
-          AND (rt.typtype = 'p' OR rt.typcollation <> 0)
-     THEN (SELECT 'COLLATE ' || pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(c.collname)
+CASE WHEN o.oid IS NOT NULL THEN pg_catalog.format('OPERATOR(%I.%s)', os.nspname, o.oprname) END AS operator,
+CASE WHEN lt.typtype OPERATOR(pg_catalog.=) 'p' OR lt.oid OPERATOR(pg_catalog.=) p.atttypid THEN ''
+     WHEN lt.oid IS NOT NULL THEN pg_catalog.format('::%I.%I', ln.nspname, lt.typname) END AS referred_cast,
+CASE WHEN rt.typtype OPERATOR(pg_catalog.=) 'p' OR rt.oid OPERATOR(pg_catalog.=) f.atttypid THEN ''
+     WHEN rt.oid IS NOT NULL THEN pg_catalog.format('::%I.%I', rn.nspname, rt.typname) END AS column_cast,
+CASE WHEN f.attcollation OPERATOR(pg_catalog.<>) p.attcollation
+          AND f.attcollation OPERATOR(pg_catalog.<>) 0
+          AND p.attcollation OPERATOR(pg_catalog.<>) 0
+          AND (rt.typtype OPERATOR(pg_catalog.=) 'p' OR rt.typcollation OPERATOR(pg_catalog.<>) 0)
+     THEN (SELECT pg_catalog.format('COLLATE %I.%I', cn.nspname, c.collname)
              FROM pg_catalog.pg_collation AS pc
              JOIN pg_catalog.pg_collation AS c
-               ON c.oid = CASE WHEN pc.collisdeterministic THEN f.attcollation ELSE p.attcollation END
-             JOIN pg_catalog.pg_namespace AS cn ON cn.oid = c.collnamespace
-            WHERE pc.oid = p.attcollation) END AS collation,
-coalesce(os.nspname = 'pg_catalog' AND o.oprname = '=' AND f.attcollation = p.attcollation
-         AND CASE WHEN f.atttypid = p.atttypid
-                  THEN o.oprleft = o.oprright
-                       AND (o.oprleft = f.atttypid
-                            OR o.oprleft = ft.typbasetype
-                            OR (lt.typtype = 'p' AND lt.typname <> 'anyarray' AND ft.typtype <> 'd')
-                            OR (lt.typname = 'text' AND ft.typname = 'varchar'))
-                  ELSE o.oprleft = p.atttypid AND o.oprright = f.atttypid
+               ON c.oid OPERATOR(pg_catalog.=) CASE WHEN pc.collisdeterministic THEN f.attcollation ELSE p.attcollation END
+             JOIN pg_catalog.pg_namespace AS cn ON cn.oid OPERATOR(pg_catalog.=) c.collnamespace
+            WHERE pc.oid OPERATOR(pg_catalog.=) p.attcollation) END AS collation,
+coalesce(os.nspname OPERATOR(pg_catalog.=) 'pg_catalog'
+         AND o.oprname OPERATOR(pg_catalog.=) '='
+         AND f.attcollation OPERATOR(pg_catalog.=) p.attcollation
+         AND CASE WHEN f.atttypid OPERATOR(pg_catalog.=) p.atttypid
+                  THEN o.oprleft OPERATOR(pg_catalog.=) o.oprright
+                       AND (o.oprleft OPERATOR(pg_catalog.=) f.atttypid
+                            OR o.oprleft OPERATOR(pg_catalog.=) ft.typbasetype
+                            OR (lt.typtype OPERATOR(pg_catalog.=) 'p'
+                                AND lt.typname OPERATOR(pg_catalog.<>) 'anyarray'
+                                AND ft.typtype OPERATOR(pg_catalog.<>) 'd')
+                            OR (lt.typname OPERATOR(pg_catalog.=) 'text' AND ft.typname OPERATOR(pg_catalog.=) 'varchar'))
+                  ELSE o.oprleft OPERATOR(pg_catalog.=) p.atttypid
+                       AND o.oprright OPERATOR(pg_catalog.=) f.atttypid
                        AND EXISTS (SELECT FROM pg_catalog.pg_operator AS com
-                                    WHERE com.oid = o.oprcom AND com.oprname = '='
-                                      AND com.oprnamespace = o.oprnamespace) END, false) AS plain
+                                    WHERE com.oid OPERATOR(pg_catalog.=) o.oprcom
+                                      AND com.oprname OPERATOR(pg_catalog.=) '='
+                                      AND com.oprnamespace OPERATOR(pg_catalog.=) o.oprnamespace) END, false) AS plain
 
 --- foreign_keys
 -- All foreign keys of the database, a row for each column pair; those that only repeat a partitioned table's for a
@@ -36,31 +44,34 @@ SELECT c.oid,
        c.conname,
        c.confdeltype,
        c.conrelid,
-       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(k.relname) AS referencing,
+       pg_catalog.format('%I.%I', n.nspname, k.relname) AS referencing,
        f.attname AS column,
        p.attname AS referred_column,
        f.attnotnull,
        c.confrelid,
-       c.confdeltype NOT IN ('n', 'd')
-       OR coalesce(nullif(pg_catalog.to_jsonb(c) -> 'confdelsetcols', 'null') @> pg_catalog.to_jsonb(u.attnum),
-                   true) AS set_on_delete,
+       c.confdeltype OPERATOR(pg_catalog.<>) ALL (ARRAY['n', 'd']::pg_catalog."char"[])
+       OR coalesce(pg_catalog.jsonb_typeof(w.columns), 'null') OPERATOR(pg_catalog.=) 'null'
+       OR w.columns OPERATOR(pg_catalog.@>) pg_catalog.to_jsonb(u.attnum) AS set_on_delete,
        c.confmatchtype,
        {comparison}
   FROM pg_catalog.pg_constraint AS c
-  JOIN pg_catalog.pg_class AS k ON k.oid = c.conrelid
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = k.relnamespace
+  JOIN pg_catalog.pg_class AS k ON k.oid OPERATOR(pg_catalog.=) c.conrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) k.relnamespace
  CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(c.conkey), pg_catalog.unnest(c.confkey),
                                pg_catalog.unnest(c.conpfeqop)) WITH ORDINALITY AS u(attnum, referred, operator, position)
-  JOIN pg_catalog.pg_attribute AS f ON f.attrelid = c.conrelid AND f.attnum = u.attnum
-  JOIN pg_catalog.pg_attribute AS p ON p.attrelid = c.confrelid AND p.attnum = u.referred
-  JOIN pg_catalog.pg_type AS ft ON ft.oid = f.atttypid
-  JOIN pg_catalog.pg_operator AS o ON o.oid = u.operator
-  JOIN pg_catalog.pg_namespace AS os ON os.oid = o.oprnamespace
-  JOIN pg_catalog.pg_type AS lt ON lt.oid = o.oprleft
-  JOIN pg_catalog.pg_namespace AS ln ON ln.oid = lt.typnamespace
-  JOIN pg_catalog.pg_type AS rt ON rt.oid = o.oprright
-  JOIN pg_catalog.pg_namespace AS rn ON rn.oid = rt.typnamespace
- WHERE c.contype = 'f' AND c.conparentid = 0
+ CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->) 'confdelsetcols') AS w(columns)
+  JOIN pg_catalog.pg_attribute AS f ON f.attrelid OPERATOR(pg_catalog.=) c.conrelid
+                                   AND f.attnum OPERATOR(pg_catalog.=) u.attnum
+  JOIN pg_catalog.pg_attribute AS p ON p.attrelid OPERATOR(pg_catalog.=) c.confrelid
+                                   AND p.attnum OPERATOR(pg_catalog.=) u.referred
+  JOIN pg_catalog.pg_type AS ft ON ft.oid OPERATOR(pg_catalog.=) f.atttypid
+  JOIN pg_catalog.pg_operator AS o ON o.oid OPERATOR(pg_catalog.=) u.operator
+  JOIN pg_catalog.pg_namespace AS os ON os.oid OPERATOR(pg_catalog.=) o.oprnamespace
+  JOIN pg_catalog.pg_type AS lt ON lt.oid OPERATOR(pg_catalog.=) o.oprleft
+  JOIN pg_catalog.pg_namespace AS ln ON ln.oid OPERATOR(pg_catalog.=) lt.typnamespace
+  JOIN pg_catalog.pg_type AS rt ON rt.oid OPERATOR(pg_catalog.=) o.oprright
+  JOIN pg_catalog.pg_namespace AS rn ON rn.oid OPERATOR(pg_catalog.=) rt.typnamespace
+ WHERE c.contype OPERATOR(pg_catalog.=) 'f' AND c.conparentid OPERATOR(pg_catalog.=) 0
  ORDER BY n.nspname, k.relname, c.conname, c.oid, u.position
 
 --- inheritance
@@ -69,15 +80,15 @@ SELECT i.inhrelid,
        i.inhparent,
        k.relispartition,
        k.relkind,
-       pg_catalog.quote_ident(kn.nspname) || '.' || pg_catalog.quote_ident(k.relname) AS child,
-       pg_catalog.quote_ident(pn.nspname) || '.' || pg_catalog.quote_ident(p.relname) AS parent
+       pg_catalog.format('%I.%I', kn.nspname, k.relname) AS child,
+       pg_catalog.format('%I.%I', pn.nspname, p.relname) AS parent
   FROM pg_catalog.pg_inherits AS i
-  JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
-  JOIN pg_catalog.pg_namespace AS kn ON kn.oid = k.relnamespace
-  JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent
-  JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace
- WHERE k.relkind IN ('r', 'p', 'f')
-   AND coalesce((pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::pg_catalog.bool, false) IS FALSE
+  JOIN pg_catalog.pg_class AS k ON k.oid OPERATOR(pg_catalog.=) i.inhrelid
+  JOIN pg_catalog.pg_namespace AS kn ON kn.oid OPERATOR(pg_catalog.=) k.relnamespace
+  JOIN pg_catalog.pg_class AS p ON p.oid OPERATOR(pg_catalog.=) i.inhparent
+  JOIN pg_catalog.pg_namespace AS pn ON pn.oid OPERATOR(pg_catalog.=) p.relnamespace
+ WHERE k.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'f']::pg_catalog."char"[])
+   AND coalesce((pg_catalog.to_jsonb(i) OPERATOR(pg_catalog.->>) 'inhdetachpending')::pg_catalog.bool, false) IS FALSE
  ORDER BY kn.nspname, k.relname
 
 --- stated
@@ -88,68 +99,90 @@ SELECT i.inhrelid,
 SELECT u.number,
        a.oid AS referencing_oid,
        b.oid AS referred_oid,
-       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(a.relname) AS referencing,
+       pg_catalog.format('%I.%I', n.nspname, a.relname) AS referencing,
        u.from_column,
        u.to_column,
        f.attnum IS NOT NULL AS from_exists,
        p.attnum IS NOT NULL AS to_exists,
        coalesce(f.attnotnull, false) AS attnotnull,
-       coalesce(ft.typcategory = 'S', false) AS is_text,
+       coalesce(ft.typcategory OPERATOR(pg_catalog.=) 'S', false) AS is_text,
        EXISTS (SELECT FROM pg_catalog.pg_index AS i
-                WHERE i.indrelid = b.oid AND i.indisvalid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
-                  AND NOT EXISTS (SELECT FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS g(n)
-                                    JOIN pg_catalog.pg_attribute AS x ON x.attrelid = b.oid AND x.attnum = i.indkey[g.n]
-                                   WHERE x.attname <> ALL (u.to_columns))) AS is_unique,
+                WHERE i.indrelid OPERATOR(pg_catalog.=) b.oid
+                  AND i.indisvalid
+                  AND i.indisunique
+                  AND i.indpred IS NULL
+                  AND i.indexprs IS NULL
+                  AND NOT EXISTS (SELECT FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k(attnum, n)
+                                    JOIN pg_catalog.pg_attribute AS x ON x.attrelid OPERATOR(pg_catalog.=) b.oid
+                                                                     AND x.attnum OPERATOR(pg_catalog.=) k.attnum
+                                   WHERE k.n OPERATOR(pg_catalog.<=) i.indnkeyatts
+                                     AND x.attname OPERATOR(pg_catalog.<>) ALL (u.to_columns))) AS is_unique,
        {comparison}
   FROM (SELECT v.*, pg_catalog.array_agg(v.to_column) OVER (PARTITION BY v.number) AS to_columns
           FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int4[]), pg_catalog.unnest($2::pg_catalog.text[]),
                           pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]),
                           pg_catalog.unnest($5::pg_catalog.text[]))
                WITH ORDINALITY AS v(number, from_table, to_table, from_column, to_column, position)) AS u
-  JOIN pg_catalog.pg_class AS a ON a.oid = pg_catalog.to_regclass(u.from_table)
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = a.relnamespace
-  JOIN pg_catalog.pg_class AS b ON b.oid = pg_catalog.to_regclass(u.to_table)
-  LEFT JOIN pg_catalog.pg_attribute AS f ON f.attrelid = a.oid AND f.attname = u.from_column AND f.attnum > 0 AND NOT f.attisdropped
-  LEFT JOIN pg_catalog.pg_attribute AS p ON p.attrelid = b.oid AND p.attname = u.to_column AND p.attnum > 0 AND NOT p.attisdropped
-  LEFT JOIN pg_catalog.pg_type AS ft ON ft.oid = f.atttypid
-  LEFT JOIN pg_catalog.pg_type AS pt ON pt.oid = p.atttypid
+  JOIN pg_catalog.pg_class AS a ON a.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(u.from_table)
+  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) a.relnamespace
+  JOIN pg_catalog.pg_class AS b ON b.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(u.to_table)
+  LEFT JOIN pg_catalog.pg_attribute AS f ON f.attrelid OPERATOR(pg_catalog.=) a.oid
+                                        AND f.attname OPERATOR(pg_catalog.=) u.from_column
+                                        AND f.attnum OPERATOR(pg_catalog.>) 0
+                                        AND NOT f.attisdropped
+  LEFT JOIN pg_catalog.pg_attribute AS p ON p.attrelid OPERATOR(pg_catalog.=) b.oid
+                                        AND p.attname OPERATOR(pg_catalog.=) u.to_column
+                                        AND p.attnum OPERATOR(pg_catalog.>) 0
+                                        AND NOT p.attisdropped
+  LEFT JOIN pg_catalog.pg_type AS ft ON ft.oid OPERATOR(pg_catalog.=) f.atttypid
+  LEFT JOIN pg_catalog.pg_type AS pt ON pt.oid OPERATOR(pg_catalog.=) p.atttypid
   LEFT JOIN LATERAL (
        SELECT q.*
-         FROM (SELECT CASE WHEN pt.typtype = 'd' THEN pt.typbasetype ELSE pt.oid END AS p_type,
-                      CASE WHEN ft.typtype = 'd' THEN ft.typbasetype ELSE ft.oid END AS f_type) AS base
+         FROM (SELECT CASE WHEN pt.typtype OPERATOR(pg_catalog.=) 'd' THEN pt.typbasetype ELSE pt.oid END AS p_type,
+                      CASE WHEN ft.typtype OPERATOR(pg_catalog.=) 'd' THEN ft.typbasetype ELSE ft.oid END AS f_type) AS base
          JOIN pg_catalog.pg_opclass AS oc ON oc.opcdefault
-         JOIN pg_catalog.pg_am AS am ON am.oid = oc.opcmethod AND am.amname IN ('btree', 'hash')
-         JOIN pg_catalog.pg_amop AS ao ON ao.amopfamily = oc.opcfamily
-                                      AND ao.amopstrategy = CASE am.amname WHEN 'btree' THEN 3 ELSE 1 END
-         JOIN pg_catalog.pg_operator AS q ON q.oid = ao.amopopr
+         JOIN pg_catalog.pg_am AS am ON am.oid OPERATOR(pg_catalog.=) oc.opcmethod
+                                    AND am.amname OPERATOR(pg_catalog.=) ANY (ARRAY['btree', 'hash']::pg_catalog.name[])
+         JOIN pg_catalog.pg_amop AS ao ON ao.amopfamily OPERATOR(pg_catalog.=) oc.opcfamily
+                                      AND ao.amopstrategy OPERATOR(pg_catalog.=)
+                                          CASE WHEN am.amname OPERATOR(pg_catalog.=) 'btree' THEN 3 ELSE 1 END
+         JOIN pg_catalog.pg_operator AS q ON q.oid OPERATOR(pg_catalog.=) ao.amopopr
         CROSS JOIN LATERAL {p_fit} AS l(fit)
         CROSS JOIN LATERAL {f_fit} AS r(fit)
-         JOIN pg_catalog.pg_type AS y ON y.oid = q.oprleft
+         JOIN pg_catalog.pg_type AS y ON y.oid OPERATOR(pg_catalog.=) q.oprleft
         WHERE l.fit IS NOT NULL AND r.fit IS NOT NULL
-        ORDER BY l.fit = 0 AND r.fit = 0 DESC, l.fit = 0 OR r.fit = 0 DESC, y.typispreferred DESC, l.fit + r.fit,
+        ORDER BY l.fit OPERATOR(pg_catalog.=) 0 AND r.fit OPERATOR(pg_catalog.=) 0 DESC,
+                 l.fit OPERATOR(pg_catalog.=) 0 OR r.fit OPERATOR(pg_catalog.=) 0 DESC,
+                 y.typispreferred DESC,
+                 l.fit OPERATOR(pg_catalog.+) r.fit,
                  am.amname, q.oid
         LIMIT 1) AS o ON true
-  LEFT JOIN pg_catalog.pg_namespace AS os ON os.oid = o.oprnamespace
-  LEFT JOIN pg_catalog.pg_type AS lt ON lt.oid = o.oprleft
-  LEFT JOIN pg_catalog.pg_namespace AS ln ON ln.oid = lt.typnamespace
-  LEFT JOIN pg_catalog.pg_type AS rt ON rt.oid = o.oprright
-  LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid = rt.typnamespace
+  LEFT JOIN pg_catalog.pg_namespace AS os ON os.oid OPERATOR(pg_catalog.=) o.oprnamespace
+  LEFT JOIN pg_catalog.pg_type AS lt ON lt.oid OPERATOR(pg_catalog.=) o.oprleft
+  LEFT JOIN pg_catalog.pg_namespace AS ln ON ln.oid OPERATOR(pg_catalog.=) lt.typnamespace
+  LEFT JOIN pg_catalog.pg_type AS rt ON rt.oid OPERATOR(pg_catalog.=) o.oprright
+  LEFT JOIN pg_catalog.pg_namespace AS rn ON rn.oid OPERATOR(pg_catalog.=) rt.typnamespace
  ORDER BY u.number, u.position
 
 --- fit
 -- How well a type fits an operand of the operator: 0 it is the operand's, 1 the same bytes or any of a kind, 3 by an
 -- implicit cast; NULL: not at all.
-(SELECT CASE WHEN {operand} = {type} THEN 0
+(SELECT CASE WHEN {operand} OPERATOR(pg_catalog.=) {type} THEN 0
              WHEN EXISTS (SELECT FROM pg_catalog.pg_type AS y
-                           WHERE y.oid = {type}
-                             AND {operand} = CASE WHEN y.typtype = 'e' THEN 'pg_catalog.anyenum'::pg_catalog.regtype
-                                                  WHEN y.typtype = 'r' THEN 'pg_catalog.anyrange'::pg_catalog.regtype
-                                                  WHEN y.typtype = 'c' THEN 'pg_catalog.record'::pg_catalog.regtype
-                                                  WHEN y.typelem <> 0 AND y.typlen = -1 THEN 'pg_catalog.anyarray'::pg_catalog.regtype END)
+                           WHERE y.oid OPERATOR(pg_catalog.=) {type}
+                             AND {operand} OPERATOR(pg_catalog.=)
+                                 CASE WHEN y.typtype OPERATOR(pg_catalog.=) 'e' THEN 'pg_catalog.anyenum'
+                                      WHEN y.typtype OPERATOR(pg_catalog.=) 'r' THEN 'pg_catalog.anyrange'
+                                      WHEN y.typtype OPERATOR(pg_catalog.=) 'c' THEN 'pg_catalog.record'
+                                      WHEN y.typelem OPERATOR(pg_catalog.<>) 0
+                                       AND y.typlen OPERATOR(pg_catalog.=) -1 THEN 'pg_catalog.anyarray'
+                                 END::pg_catalog.regtype)
              THEN 1
-             ELSE (SELECT CASE x.castmethod WHEN 'b' THEN 1 ELSE 3 END
+             ELSE (SELECT CASE WHEN x.castmethod OPERATOR(pg_catalog.=) 'b' THEN 1 ELSE 3 END
                      FROM pg_catalog.pg_cast AS x
-                    WHERE x.castsource = {type} AND x.casttarget = {operand} AND x.castcontext = 'i') END)
+                    WHERE x.castsource OPERATOR(pg_catalog.=) {type}
+                      AND x.casttarget OPERATOR(pg_catalog.=) {operand}
+                      AND x.castcontext OPERATOR(pg_catalog.=) 'i') END)
 
 --- indexes
 -- Whether indexes serve the look-up of rows by their references, and the size of the partitions where none does. All
@@ -164,36 +197,41 @@ WITH RECURSIVE part AS (
      UNION ALL
     SELECT p.number, i.inhrelid, p.names
       FROM part AS p
-      JOIN pg_catalog.pg_inherits AS i ON i.inhparent = p.oid),
+      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) p.oid),
 leaf AS (
     SELECT p.number,
            p.oid,
            p.names,
            (SELECT pg_catalog.array_agg(a.attnum::pg_catalog.int4)
               FROM pg_catalog.pg_attribute AS a
-             WHERE a.attrelid = p.oid AND a.attname = ANY (p.names)) AS columns
+             WHERE a.attrelid OPERATOR(pg_catalog.=) p.oid AND a.attname OPERATOR(pg_catalog.=) ANY (p.names)) AS columns
       FROM part AS p
-      JOIN pg_catalog.pg_class AS c ON c.oid = p.oid AND c.relkind = 'r'),
+      JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) p.oid AND c.relkind OPERATOR(pg_catalog.=) 'r'),
 looked_at AS (
     SELECT l.number,
            l.oid,
            EXISTS (SELECT FROM pg_catalog.pg_index AS i
-                     JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
-                     JOIN pg_catalog.pg_am AS m ON m.oid = x.relam AND m.amname IN ('btree', 'hash')
-                    CROSS JOIN LATERAL (SELECT i.indkey::pg_catalog.int4[] AS columns) AS k
-                    WHERE i.indrelid = l.oid
+                     JOIN pg_catalog.pg_class AS x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
+                     JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) x.relam
+                                               AND m.amname OPERATOR(pg_catalog.=) ANY (ARRAY['btree', 'hash']::pg_catalog.name[])
+                    CROSS JOIN LATERAL (SELECT i.indkey::pg_catalog.int4[] AS columns,
+                                               least(pg_catalog.cardinality(l.columns), i.indnkeyatts) AS width) AS k
+                    WHERE i.indrelid OPERATOR(pg_catalog.=) l.oid
                       AND i.indisvalid
-                      AND i.indkey[0] = ANY (l.columns)
+                      AND i.indkey[0] OPERATOR(pg_catalog.=) ANY (l.columns)
                       AND (i.indpred IS NULL
                            OR EXISTS (SELECT FROM pg_catalog.unnest(l.names) AS n(name)
-                                       WHERE pg_catalog.pg_get_expr(i.indpred, i.indrelid)
-                                             = '(' || pg_catalog.quote_ident(n.name) || ' IS NOT NULL)'))
-                      AND (k.columns[0:least(pg_catalog.cardinality(l.columns), i.indnkeyatts) - 1] @> l.columns
-                           OR (i.indisunique AND k.columns[0:i.indnkeyatts - 1] <@ l.columns))) AS served
+                                       WHERE pg_catalog.pg_get_expr(i.indpred, i.indrelid) OPERATOR(pg_catalog.=)
+                                             pg_catalog.format('(%I IS NOT NULL)', n.name)))
+                      AND (k.columns[0:k.width OPERATOR(pg_catalog.-) 1] OPERATOR(pg_catalog.@>) l.columns
+                           OR (i.indisunique
+                               AND k.columns[0:i.indnkeyatts OPERATOR(pg_catalog.-) 1] OPERATOR(pg_catalog.<@) l.columns)))
+           AS served
       FROM leaf AS l)
 SELECT l.number,
        pg_catalog.bool_and(l.served) AS indexed,
-       (coalesce(pg_catalog.sum(pg_catalog.pg_relation_size(l.oid)) FILTER (WHERE NOT l.served), 0) / 8192)::pg_catalog.int8 AS pages
+       (coalesce(pg_catalog.sum(pg_catalog.pg_relation_size(l.oid)) FILTER (WHERE NOT l.served), 0)
+        OPERATOR(pg_catalog./) 8192)::pg_catalog.int8 AS pages
   FROM looked_at AS l
  GROUP BY l.number
 

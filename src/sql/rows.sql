@@ -35,7 +35,7 @@ SELECT {columns},
 
 --- label
 -- What a guard says about the row.
-CASE pgsweep_g.pgsweep_guard
+CASE
     {labels}
     ELSE NULL
 END

@@ -37,13 +37,13 @@ SELECT pg_catalog.count(*),
 -- Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one. (The cast of
 -- a text that is no number is the plainest way to fail in SQL.)
 SELECT CASE WHEN {number} OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
-            ELSE ('only ' || {number} || ' rows')::pg_catalog.int4
+            ELSE pg_catalog.concat('only ', {number}, ' rows')::pg_catalog.int4
        END
 
 --- assert_locked
 -- Fails if more rows were deleted than the transaction had locked before: somebody has added some behind its back.
 SELECT CASE WHEN {number} OPERATOR(pg_catalog.<=) {locked} THEN 0
-            ELSE ('locked ' || {locked} || ', deleted ' || {number})::pg_catalog.int4
+            ELSE pg_catalog.concat('locked ', {locked}, ', deleted ', {number})::pg_catalog.int4
        END
 
 --- record
@@ -56,7 +56,8 @@ UPDATE pgsweep.runs AS r
                       n.label,
                       coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
                       OPERATOR(pg_catalog.+)
-                      coalesce(nullif(pg_catalog.current_setting('pgsweep.n' || n.node, true), ''), '0')::pg_catalog.int8)
+                      pg_catalog.concat('0', pg_catalog.current_setting(pg_catalog.concat('pgsweep.n', n.node),
+                                                                        true))::pg_catalog.int8)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
@@ -81,8 +82,8 @@ UPDATE pgsweep.runs AS r
 UPDATE pgsweep.runs AS r
    SET chunks = r.chunks OPERATOR(pg_catalog.+)
                 CASE WHEN (SELECT pg_catalog.count(*) FROM gone) OPERATOR(pg_catalog.<=) {limit}::pg_catalog.int8 THEN 1
-                     ELSE ('pgsweep: more rows than ' || {limit}::pg_catalog.int8 || ': '
-                           || (SELECT pg_catalog.count(*) FROM gone))::pg_catalog.int4
+                     ELSE pg_catalog.concat('pgsweep: more rows than ', {limit}::pg_catalog.int8, ': ',
+                                            (SELECT pg_catalog.count(*) FROM gone))::pg_catalog.int4
                 END,
        last_chunk = pg_catalog.clock_timestamp(),
        deleted = pg_catalog.jsonb_build_object(

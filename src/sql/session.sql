@@ -21,8 +21,8 @@ SELECT pg_catalog.array_to_string(
            OPERATOR(pg_catalog.||)
            ARRAY['pg_temp'],
            ', ') AS search_path,
-       CASE pg_catalog.current_setting('synchronous_commit')
-           WHEN 'off' THEN 'local'
+       CASE
+           WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off' THEN 'local'
            ELSE pg_catalog.current_setting('synchronous_commit')
        END AS synchronous_commit
 
@@ -86,6 +86,10 @@ SELECT pg_catalog.set_config('application_name', $1, false)
 -- Changes what a commit waits for. $1: a value of synchronous_commit.
 SELECT pg_catalog.set_config('synchronous_commit', $1, false)
 
+--- limit_transaction
+-- Limits the statements that follow in the same transaction. $1: milliseconds.
+SELECT pg_catalog.set_config('statement_timeout', $1::pg_catalog.text, true)
+
 --- set_plan_cache_mode
 -- Changes how prepared statements are planned. $1: a value of plan_cache_mode.
 SELECT pg_catalog.set_config('plan_cache_mode', $1, false)
@@ -102,10 +106,10 @@ SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 -- Gives an advisory lock back. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
---- round_trip
--- Asks nothing: how long the answer takes says how far away the server is.
-SELECT 1
-
 --- server_state
--- The database's clock at the start of a run, and whether the server is a standby.
-SELECT pg_catalog.now(), pg_catalog.pg_is_in_recovery()
+-- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to
+-- be compared with the host's.
+SELECT pg_catalog.now(),
+       pg_catalog.pg_is_in_recovery(),
+       pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())
+                        OPERATOR(pg_catalog.*) 1000::pg_catalog.float8)::pg_catalog.int8

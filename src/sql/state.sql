@@ -6,33 +6,33 @@ CREATE SCHEMA IF NOT EXISTS pgsweep;
 CREATE TABLE IF NOT EXISTS pgsweep.state (
     one        boolean PRIMARY KEY DEFAULT true CHECK (one),
     version    integer NOT NULL,
-    changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    changed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE pgsweep.state IS 'The version of this schema; pgsweep init brings it up to date.';
 
 CREATE TABLE IF NOT EXISTS pgsweep.runs (
-    run_id      text PRIMARY KEY,
-    policy      text NOT NULL,
-    mode        text NOT NULL,
-    outcome     text NOT NULL,
-    cutoff      timestamptz NOT NULL,
-    retain      text NOT NULL,
-    role        text NOT NULL,
-    os_user     text,
-    host        text NOT NULL,
+    run_id      pg_catalog.text PRIMARY KEY,
+    policy      pg_catalog.text NOT NULL,
+    mode        pg_catalog.text NOT NULL,
+    outcome     pg_catalog.text NOT NULL,
+    cutoff      pg_catalog.timestamptz NOT NULL,
+    retain      pg_catalog.text NOT NULL,
+    role        pg_catalog.text NOT NULL,
+    os_user     pg_catalog.text,
+    host        pg_catalog.text NOT NULL,
     pid         integer NOT NULL,
-    version     text NOT NULL,
-    started     timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    last_chunk  timestamptz,
-    finished    timestamptz,
+    version     pg_catalog.text NOT NULL,
+    started     pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_chunk  pg_catalog.timestamptz,
+    finished    pg_catalog.timestamptz,
     total       bigint,
     eligible    bigint,
-    deleted     jsonb NOT NULL DEFAULT '{}',
-    spared      jsonb NOT NULL DEFAULT '[]',
+    deleted     pg_catalog.jsonb NOT NULL DEFAULT '{}',
+    spared      pg_catalog.jsonb NOT NULL DEFAULT '[]',
     failed      bigint NOT NULL DEFAULT 0,
     left_locked bigint NOT NULL DEFAULT 0,
     chunks      bigint NOT NULL DEFAULT 0,
-    error       text
+    error       pg_catalog.text
 );
 -- Since version 2: a count that takes too long is given up, and the run goes on without it.
 ALTER TABLE pgsweep.runs ALTER COLUMN eligible DROP NOT NULL;
@@ -46,26 +46,29 @@ CREATE INDEX IF NOT EXISTS runs_policy_started ON pgsweep.runs (policy, started)
 
 CREATE TABLE IF NOT EXISTS pgsweep.object_queue (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind         text NOT NULL DEFAULT 'object' CHECK (kind IN ('object', 'directory')),
-    policy       text NOT NULL,
-    run_id       text NOT NULL,
-    source       text NOT NULL,
-    value        text NOT NULL,
-    root         text,
-    endpoint     text,
-    bucket       text,
-    state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'foreign')),
+    kind         pg_catalog.text NOT NULL DEFAULT 'object' CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['object', 'directory'])),
+    policy       pg_catalog.text NOT NULL,
+    run_id       pg_catalog.text NOT NULL,
+    source       pg_catalog.text NOT NULL,
+    value        pg_catalog.text NOT NULL,
+    root         pg_catalog.text,
+    rules        pg_catalog.text,
+    endpoint     pg_catalog.text,
+    bucket       pg_catalog.text,
+    state        pg_catalog.text NOT NULL DEFAULT 'queued' CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'foreign'])),
     attempts     integer NOT NULL DEFAULT 0,
-    created      timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    next_attempt timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    last_error   text
+    created      pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    next_attempt pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_error   pg_catalog.text
 );
 COMMENT ON TABLE pgsweep.object_queue IS 'Stored objects and directories whose rows are gone, entered in the transaction that deleted them, until they are gone too.';
 
 -- Since version 2.
 ALTER TABLE pgsweep.object_queue
-    ADD COLUMN IF NOT EXISTS endpoint text,
-    ADD COLUMN IF NOT EXISTS bucket   text;
+    ADD COLUMN IF NOT EXISTS rules    pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS endpoint pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS bucket   pg_catalog.text;
+COMMENT ON COLUMN pgsweep.object_queue.rules IS 'Of a directory: which files in it stay, as the run that queued it was told. NULL: the defaults.';
 COMMENT ON COLUMN pgsweep.object_queue.endpoint IS 'The store that was configured when the entry was queued, without credentials. NULL: none was; the next run of the policy that has one decides.';
 COMMENT ON COLUMN pgsweep.object_queue.bucket IS 'The bucket of a value that names none itself.';
 
@@ -73,24 +76,24 @@ CREATE INDEX IF NOT EXISTS object_queue_next ON pgsweep.object_queue (kind, stat
 
 CREATE TABLE IF NOT EXISTS pgsweep.object_sources (
     id           bigint GENERATED ALWAYS AS IDENTITY,
-    policy       text NOT NULL,
-    kind         text NOT NULL DEFAULT 'object' CHECK (kind IN ('object', 'directory')),
-    table_ident  text NOT NULL,
-    column_ident text NOT NULL,
-    path         text NOT NULL DEFAULT '',
-    table_oid    oid,
+    policy       pg_catalog.text NOT NULL,
+    kind         pg_catalog.text NOT NULL DEFAULT 'object' CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['object', 'directory'])),
+    table_ident  pg_catalog.text NOT NULL,
+    column_ident pg_catalog.text NOT NULL,
+    path         pg_catalog.text NOT NULL DEFAULT '',
+    table_oid    pg_catalog.oid,
     attnum       smallint,
-    endpoint     text,
-    bucket       text
+    endpoint     pg_catalog.text,
+    bucket       pg_catalog.text
 );
 -- Since version 2.
 ALTER TABLE pgsweep.object_sources
     ADD COLUMN IF NOT EXISTS id        bigint GENERATED ALWAYS AS IDENTITY,
-    ADD COLUMN IF NOT EXISTS path      text NOT NULL DEFAULT '',
-    ADD COLUMN IF NOT EXISTS table_oid oid,
+    ADD COLUMN IF NOT EXISTS path      pg_catalog.text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS table_oid pg_catalog.oid,
     ADD COLUMN IF NOT EXISTS attnum    smallint,
-    ADD COLUMN IF NOT EXISTS endpoint  text,
-    ADD COLUMN IF NOT EXISTS bucket    text,
+    ADD COLUMN IF NOT EXISTS endpoint  pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS bucket    pg_catalog.text,
     DROP CONSTRAINT IF EXISTS object_sources_pkey;
 CREATE UNIQUE INDEX IF NOT EXISTS object_sources_id ON pgsweep.object_sources (id);
 CREATE UNIQUE INDEX IF NOT EXISTS object_sources_named
@@ -99,51 +102,58 @@ UPDATE pgsweep.object_sources AS o
    SET table_oid = a.attrelid,
        attnum = a.attnum
   FROM pg_catalog.pg_attribute AS a
-  JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
  WHERE o.table_oid IS NULL
-   AND a.attnum > 0
+   AND a.attnum OPERATOR(pg_catalog.>) 0
    AND NOT a.attisdropped
-   AND o.table_ident = '"' || pg_catalog.replace(n.nspname, '"', '""') || '"."' || pg_catalog.replace(c.relname, '"', '""') || '"'
-   AND o.column_ident = '"' || pg_catalog.replace(a.attname, '"', '""') || '"';
+   AND o.table_ident OPERATOR(pg_catalog.=)
+       pg_catalog.concat('"', pg_catalog.replace(n.nspname::pg_catalog.text, '"', '""'), '"."',
+                         pg_catalog.replace(c.relname::pg_catalog.text, '"', '""'), '"')
+   AND o.column_ident OPERATOR(pg_catalog.=)
+       pg_catalog.concat('"', pg_catalog.replace(a.attname::pg_catalog.text, '"', '""'), '"');
 COMMENT ON TABLE pgsweep.object_sources IS 'Columns that name stored objects or directories: looked at again before one is deleted.';
 COMMENT ON COLUMN pgsweep.object_sources.attnum IS 'With table_oid: finds the column again after it or its table was renamed. A table that is not there any more is looked for by its name.';
 COMMENT ON COLUMN pgsweep.object_sources.bucket IS 'With endpoint: where a bare key of this column lives.';
 
 CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    policy   text NOT NULL,
-    kind     text NOT NULL DEFAULT 'row' CHECK (kind IN ('row', 'object', 'directory')),
-    key      text[] NOT NULL,
-    root     text,
-    state    text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'parked', 'discarded', 'closed')),
+    policy   pg_catalog.text NOT NULL,
+    kind     pg_catalog.text NOT NULL DEFAULT 'row' CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['row', 'object', 'directory'])),
+    key      pg_catalog.text[] NOT NULL,
+    root     pg_catalog.text,
+    rules    pg_catalog.text,
+    state    pg_catalog.text NOT NULL DEFAULT 'waiting' CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'parked', 'discarded', 'closed'])),
     attempts integer NOT NULL DEFAULT 1,
-    error    text NOT NULL,
-    sqlstate text,
-    run_id   text NOT NULL,
-    first_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    last_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+    error    pg_catalog.text NOT NULL,
+    sqlstate pg_catalog.text,
+    run_id   pg_catalog.text NOT NULL,
+    first_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_at  pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 -- Since version 2: a key may be longer than an entry of an index can be.
-CREATE OR REPLACE FUNCTION pgsweep.key_digest(key text[]) RETURNS bytea
+CREATE OR REPLACE FUNCTION pgsweep.key_digest(key pg_catalog.text[]) RETURNS pg_catalog.bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$SELECT pg_catalog.sha256(pg_catalog.convert_to(key::pg_catalog.text, pg_catalog.getdatabaseencoding()))$$;
-ALTER TABLE pgsweep.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
+ALTER TABLE pgsweep.dead_letters
+    ADD COLUMN IF NOT EXISTS rules pg_catalog.text,
+    DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_key ON pgsweep.dead_letters (policy, kind, pgsweep.key_digest(key));
 COMMENT ON COLUMN pgsweep.dead_letters.key IS 'Of a row: the values of its primary key. Of a directory: its name and root. Of an object: its value; then bucket and endpoint, where they are known.';
+COMMENT ON COLUMN pgsweep.dead_letters.rules IS 'Of a directory: as in object_queue.';
 COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
 
 -- Every chunk asks whether there are such letters.
 CREATE INDEX IF NOT EXISTS dead_letters_obeyed ON pgsweep.dead_letters (policy)
-    WHERE kind = 'row' AND state IN ('parked', 'discarded');
+    WHERE kind OPERATOR(pg_catalog.=) 'row' AND state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']);
 
 CREATE TABLE IF NOT EXISTS pgsweep.spared (
-    run_id text NOT NULL,
-    digest bytea NOT NULL,
+    run_id pg_catalog.text NOT NULL,
+    digest pg_catalog.bytea NOT NULL,
     PRIMARY KEY (run_id, digest)
 );
 COMMENT ON TABLE pgsweep.spared IS 'While a run is on: digests of the keys that it spares, where its own deletions could make them candidates.';
 
 INSERT INTO pgsweep.state (version) VALUES (2)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()
-     WHERE pgsweep.state.version < excluded.version;
+     WHERE pgsweep.state.version OPERATOR(pg_catalog.<) excluded.version;

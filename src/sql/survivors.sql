@@ -12,17 +12,17 @@ SELECT (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) OPERAT
 -- $1: what to look for, $2: the keys alone, as arrays.
 SELECT DISTINCT v.c
   FROM (SELECT p.c,
-               pg_catalog.unnest(CASE p.form
-                                 WHEN 'key' THEN ARRAY[p.c]
-                                 WHEN 's3' THEN ARRAY[p.c, pg_catalog.array_to_string(p.parts[4:], '/')]
-                                 WHEN 'all escaped' THEN ARRAY['%']
-                                 WHEN 'escaped' THEN ARRAY[p.c, {escaped_ends}]
+               pg_catalog.unnest(CASE
+                                 WHEN p.form OPERATOR(pg_catalog.=) 'key' THEN ARRAY[p.c]
+                                 WHEN p.form OPERATOR(pg_catalog.=) 's3' THEN ARRAY[p.c, pg_catalog.array_to_string(p.parts[4:], '/')]
+                                 WHEN p.form OPERATOR(pg_catalog.=) 'all escaped' THEN ARRAY['%']
+                                 WHEN p.form OPERATOR(pg_catalog.=) 'escaped' THEN ARRAY[p.c, {escaped_ends}]
                                  ELSE ARRAY[p.c, {ends}] END) AS common
           FROM (SELECT u.c,
                        u.form,
-                       CASE u.form
-                       WHEN 'key' THEN NULL
-                       WHEN 'escaped'
+                       CASE
+                       WHEN u.form OPERATOR(pg_catalog.=) 'key' THEN NULL
+                       WHEN u.form OPERATOR(pg_catalog.=) 'escaped'
                        THEN pg_catalog.string_to_array(pg_catalog.replace(pg_catalog.replace(u.cut, '%2F', '/'), '%2f', '/'), '/')
                        ELSE pg_catalog.string_to_array(u.cut, '/') END AS parts
                   FROM (SELECT f.c,
@@ -39,10 +39,10 @@ SELECT DISTINCT v.c
                                   FROM (
                                       {values}
                                   ) AS t(c)
-                                  JOIN (SELECT '%' COLLATE "C" AS tail
+                                  JOIN (SELECT '%' COLLATE pg_catalog."C" AS tail
                                          UNION
                                         SELECT pg_catalog.right(pg_catalog.split_part(pg_catalog.split_part(k.key, '?', 1), '#', 1), {tail})
-                                               COLLATE "C"
+                                               COLLATE pg_catalog."C"
                                           FROM pg_catalog.unnest($2::pg_catalog.text[]) AS k(key)) AS tails
                                     ON tails.tail OPERATOR(pg_catalog.=)
                                        CASE WHEN pg_catalog.strpos(t.c, '%') OPERATOR(pg_catalog.>) 0 THEN '%'
@@ -51,7 +51,7 @@ SELECT DISTINCT v.c
                                 OFFSET 0) AS f
                         OFFSET 0) AS u
                 OFFSET 0) AS p) AS v
-  JOIN (SELECT DISTINCT w.common COLLATE "C" AS common
+  JOIN (SELECT DISTINCT w.common COLLATE pg_catalog."C" AS common
           FROM pg_catalog.unnest($1::pg_catalog.text[]) AS w(common)) AS wanted
     ON wanted.common OPERATOR(pg_catalog.=) v.common
 
@@ -67,13 +67,13 @@ pg_catalog.regexp_replace(
 
 --- text_values
 -- The values of a column. Those of rows that became visible since a snapshot have a younger xmin.
-SELECT t.{column}::pg_catalog.text COLLATE "C"
+SELECT t.{column}::pg_catalog.text COLLATE pg_catalog."C"
   FROM {table} AS t
  WHERE pg_catalog.age(t.xmin) OPERATOR(pg_catalog.<=) (SELECT pg_catalog.age({since}))
 
 --- set_values
 -- The same for a column that holds several texts.
-SELECT o.value COLLATE "C"
+SELECT o.value COLLATE pg_catalog."C"
   FROM {table} AS t
  CROSS JOIN LATERAL {texts} AS o(value)
  WHERE pg_catalog.age(t.xmin) OPERATOR(pg_catalog.<=) (SELECT pg_catalog.age({since}))

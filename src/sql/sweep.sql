@@ -68,7 +68,7 @@ SELECT {cursor},
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number is
 -- the plainest way to fail in SQL.)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
-            ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
+            ELSE pg_catalog.concat('locked ', pg_catalog.count(*))::pg_catalog.int4
        END
   FROM (SELECT
           FROM {root} AS t
@@ -89,7 +89,7 @@ SELECT {key}
 --- verify_row
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
-            ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
+            ELSE pg_catalog.concat('candidates ', pg_catalog.count(*))::pg_catalog.int4
        END
   FROM {root} AS t
  WHERE {keys}
@@ -121,7 +121,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 SELECT CASE WHEN NOT EXISTS (
             SELECT FROM {table} AS d
              WHERE {rows}) THEN 0
-            ELSE ('left ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('left ', pg_catalog.now())::pg_catalog.int4
        END
 
 --- remember
@@ -140,7 +140,7 @@ SELECT CASE WHEN NOT EXISTS (
                             pg_catalog.current_setting('pgsweep.{setting}')::pg_catalog.jsonb) AS r(v)
               JOIN {table} AS a
                 ON {match}) THEN 0
-            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('added ', pg_catalog.now())::pg_catalog.int4
        END
 
 --- assert_locked

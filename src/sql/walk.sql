@@ -19,7 +19,6 @@ SELECT i.indexrelid::pg_catalog.regclass::pg_catalog.text AS index,
                 WHERE s.schemaname OPERATOR(pg_catalog.=) n.nspname
                   AND s.tablename OPERATOR(pg_catalog.=) c.relname
                   AND s.attname OPERATOR(pg_catalog.=) a.attname) AS known,
-       pg_catalog.quote_ident(x.relname) AS shown,
        p.partial
   FROM pg_catalog.pg_index AS i
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid
@@ -34,6 +33,19 @@ SELECT i.indexrelid::pg_catalog.regclass::pg_catalog.text AS index,
    AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.text
    AND i.indisvalid
  ORDER BY p.partial, i.indnkeyatts DESC, 1
+
+--- leaves
+-- The names of the index and its table, or of those of the partitions. $1: the index.
+SELECT pg_catalog.quote_ident(x.relname) AS index,
+       pg_catalog.quote_ident(c.relname) AS table
+  FROM (SELECT $1::pg_catalog.regclass
+         UNION
+        SELECT p.relid
+          FROM pg_catalog.pg_partition_tree($1::pg_catalog.regclass) AS p) AS l(oid)
+  JOIN pg_catalog.pg_index AS i ON i.indexrelid OPERATOR(pg_catalog.=) l.oid
+  JOIN pg_catalog.pg_class AS x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
+  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.indrelid
+ WHERE x.relkind OPERATOR(pg_catalog.=) 'i'
 
 --- settings
 -- Whether PostgreSQL can use an index for the statement, not whether it finds that worth the cost at this moment; and for any cutoff.

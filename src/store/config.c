@@ -6,12 +6,14 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
+#include "pgsweep/trust.h"
 
 /* libcurl 7.88 keeps the region of a signature in 64 bytes. */
 enum { REGION_MAX = 60, REQUESTS_DEFAULT = 4, TIMEOUT_DEFAULT_MS = 60000, BACKOFF_DEFAULT_MS = 200 };
@@ -215,10 +217,16 @@ static bool load_timeout(struct store_config *config, struct setting setting, st
 
 static bool load_ca_bundle(struct store_config *config, struct setting setting, struct error *err)
 {
-    if (setting.value && access(setting.value, R_OK) != 0) {
+    int fd = -1;
+    /* curl opens it again, by its name: nobody else can exchange what a trusted path leads to. */
+    if (setting.value && !trust_open("CA bundle", setting.value, TRUST_ANY_PLACE, &fd, err))
+        return error_prefix(err, "object store: %s", setting.source);
+    if (setting.value && fd < 0) {
         bad_setting(err, setting, "cannot be read");
-        return error_detail(err, "%s: %m", setting.value);
+        return error_detail(err, "%s: %s", setting.value, strerror(ENOENT));
     }
+    if (fd >= 0)
+        close(fd);
     config->ca_bundle = mem_strdup(config, setting.value);
     return true;
 }

@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/trust.h"
 
 static const char HINT[] =
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), or "
@@ -111,8 +112,15 @@ static bool load_file(struct store_config *config, struct error *err)
         home = user ? user->pw_dir : home ? home : "";
         path = mem_printf(config, "%s/.aws/credentials", home);
     }
-    FILE *file = fopen(path, "re");
+    int fd;
+    if (!trust_open("credentials file", path, TRUST_ANY_PLACE, &fd, err))
+        return error_prefix(err, "object store");
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (!file) {
+        if (fd >= 0)
+            close(fd);
+        else
+            errno = ENOENT;
         error_set(err, SWEEP_USAGE, "object store: a bucket is configured, but there are no "
                   "credentials for it");
         error_detail(err, "AWS_ACCESS_KEY_ID is not set, and the shared credentials file cannot be "

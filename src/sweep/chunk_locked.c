@@ -57,6 +57,9 @@ static void take_keys(struct locked *l, const struct db_rows *rows, int first)
     }
 }
 
+/* Others may add rows below until all that these refer to is locked: not as often as this. */
+enum { BELOW_LOOKS_MAX = 100 };
+
 /* Takes along what is below the candidates, locked. What another session adds meanwhile is found by looking again: where
  * nothing was found twice, nothing can be added, for what it would refer to is locked. */
 static bool take_below(struct locked *l)
@@ -64,7 +67,12 @@ static bool take_below(struct locked *l)
     struct sweep *sweep = l->sweep;
     int64_t before = -1;
     l->grown = true;
-    while (before != l->rows) {
+    for (int looks = 0; before != l->rows; looks++) {
+        if (looks == BELOW_LOOKS_MAX) {
+            error_set(&l->chunk->error, SWEEP_SOME_FAILED, "the rows below a candidate are others each time");
+            error_sqlstate(&l->chunk->error, "40001");
+            return false;
+        }
         struct db_step step = {.statement = &sweep->statements.lock_below, .nparams = (int)sweep->plan->key_count,
                                .params = l->keys};
         if (!effects_batch(sweep->effects, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))

@@ -89,6 +89,14 @@ struct failure {
 /* When more candidates than this cost the connection, and nothing goes between them, the fault is not theirs. */
 enum { SUSPECTS_MAX = 5 };
 
+/* A place that the walk has passed. It is moved to where the walk is after 1, 2, 4, 8... further chunks: a circle of any
+ * length is found before the walk has gone through it three times. */
+struct circle {
+    struct cursor mark;
+    int64_t steps; /* chunks since the mark was set */
+    int64_t reach; /* after so many it is set anew */
+};
+
 struct sweep {
     struct db *db;
     struct effects *effects;
@@ -99,6 +107,7 @@ struct sweep {
     struct statements statements;
     struct work work;
     struct cursor cursor; /* the last candidate that was dealt with */
+    struct circle circle;
     struct cursor high;   /* range: the end of the next chunk, when it is known */
     bool high_known;
     bool exact;      /* range: chunks must be cut between two rows */
@@ -283,6 +292,9 @@ char *key_text(const void *ctx, const struct plan *plan, const char *const *valu
 
 struct chunk *chunk_new(struct sweep *sweep);
 void chunk_free(struct chunk *chunk);
+
+/* After a chunk that has moved the cursor (first: from nowhere). False, with err set: the walk goes in a circle. */
+bool circle_check(struct sweep *sweep, bool first, struct error *err);
 
 /* Puts a committed chunk into the report and the log, and moves the cursor. */
 void chunk_committed(struct sweep *sweep, struct chunk *chunk);

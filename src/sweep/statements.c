@@ -70,11 +70,11 @@ char *statements_keys_sql(const struct sweep *sweep, int first)
 }
 
 /* The condition of one bound; NULL: none. */
-static char *bound_sql(const struct sweep *sweep, const char *comparison, enum bound_by by, struct numbering *n)
+static char *bound_sql(const struct sweep *sweep, bool after, enum bound_by by, struct numbering *n)
 {
     const struct plan *plan = sweep->plan;
     size_t columns = by == BY_NOTHING ? 0 : by == BY_AGE ? 1 : plan->cursor_count;
-    const char *what = comparison[0] == '>' ? "last candidate of the chunk before" : "last candidate of the chunk";
+    const char *what = after ? "last candidate of the chunk before" : "last candidate of the chunk";
     PQExpBuffer names = createPQExpBuffer();
     PQExpBuffer sql = createPQExpBuffer();
     for (size_t i = 0; i < columns; i++)
@@ -83,7 +83,7 @@ static char *bound_sql(const struct sweep *sweep, const char *comparison, enum b
     destroyPQExpBuffer(names);
     int first = number(n, sweep->report, columns, words);
     if (columns > 0)
-        plan_append_bound(sql, plan, comparison, first, columns);
+        plan_append_bound(sql, plan, after, first, columns);
     char *text = taken(sweep->report, sql);
     return columns > 0 ? text : NULL;
 }
@@ -106,7 +106,7 @@ static struct db_statement build_bound(struct sweep *sweep, enum bound_by from)
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
-    char *after = bound_sql(sweep, ">", from, &n);
+    char *after = bound_sql(sweep, true, from, &n);
     char *rows = mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
     return filled(sweep, "bound", from_names[from], &n,
                   TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"root", sweep->plan->nodes[0]->table.ident},
@@ -121,12 +121,12 @@ static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by fr
     const struct plan_column *age = sweep->plan->cursor[0];
     struct numbering n = {.next = 1};
     number(&n, ctx, 1, "cutoff");
-    char *after = bound_sql(sweep, ">", from, &n);
+    char *after = bound_sql(sweep, true, from, &n);
     char *rows = mem_printf(ctx, "$%d", number(&n, ctx, 1, "rows of the chunk"));
     return filled(sweep, "bound_age", from_names[from], &n,
                   TEMPLATE_SLOTS({"cursor", mem_printf(ctx, "t.%s::pg_catalog.text", age->ident)},
                                  {"root", sweep->plan->nodes[0]->table.ident},
-                                 {"old", mem_printf(ctx, "t.%s < $1::%s", age->ident, age->type)},
+                                 {"old", mem_printf(ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type)},
                                  {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));
 }
 
@@ -135,8 +135,8 @@ static struct db_statement build_range(struct sweep *sweep, enum bound_by from, 
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
-    char *after = bound_sql(sweep, ">", from, &n);
-    char *up_to = bound_sql(sweep, "<=", to, &n);
+    char *after = bound_sql(sweep, true, from, &n);
+    char *up_to = bound_sql(sweep, false, to, &n);
     return filled(sweep, "range", mem_printf(sweep->report, "%s%s", from_names[from], to_names[to]), &n,
                   TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
                                  {"after", after}, {"up_to", up_to}));
@@ -150,8 +150,8 @@ static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_
     bool verbose = sweep->budget->verbose;
     struct numbering n = {.next = 1};
     number(&n, ctx, 1, "cutoff");
-    char *after = bound_sql(sweep, ">", from, &n);
-    char *up_to = bound_sql(sweep, "<=", to, &n);
+    char *after = bound_sql(sweep, true, from, &n);
+    char *up_to = bound_sql(sweep, false, to, &n);
     int record = number(&n, ctx, 1, "run id");
     number(&n, ctx, 1, "table");
     number(&n, ctx, 1, "rows that a transaction may delete");
@@ -167,7 +167,7 @@ static struct db_statement build_next(struct sweep *sweep, const char *name, enu
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
-    char *after = bound_sql(sweep, ">", from, &n);
+    char *after = bound_sql(sweep, true, from, &n);
     char *rows = mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
     return filled(sweep, name, from_names[from], &n,
                   TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"key", key_sql(sweep)},

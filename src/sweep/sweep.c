@@ -6,7 +6,6 @@
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
-#include "pgsweep/template.h"
 
 /* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long as some go, and after
  * this many passes in which none did, or so many in all, no more. */
@@ -197,13 +196,15 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
     int64_t before = clock_now_ms();
+    bool first = sweep->cursor.columns == 0;
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err);
+        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err) &&
+             (chunk->last || chunk->end.columns == 0 || circle_check(sweep, first, err));
         *end = chunk->last;
     } else {
         *end = true;
@@ -239,10 +240,10 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 
 static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
 {
-    int64_t *remaining = arg;
+    const struct report *report = sweep->report;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan, sweep->report->failed + REPORT_LEFT_MAX,
-                                                        remaining, err);
+    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan, report->failed > 0 ? report->run_id : NULL,
+                                                        REPORT_LEFT_MAX, arg, err);
     stop_cancel_early(false);
     return ok || stop_requested();
 }
@@ -250,13 +251,10 @@ static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
 /* Candidates that are still there, apart from those that failed. */
 static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
 {
-    int64_t remaining = 0;
-    bool ok = sweep_insist(sweep, count_remaining, &remaining, err);
+    *left = 0;
+    bool ok = sweep_insist(sweep, count_remaining, left, err);
     if (stop_requested())
         sweep->report->signal = stop_signal();
-    /* Parked ones are no candidates any more. */
-    int64_t failed = sweep->report->failed - sweep->parked;
-    *left = remaining > failed ? remaining - failed : 0;
     return ok;
 }
 
@@ -313,25 +311,11 @@ static bool settle(struct sweep *sweep, void *arg, struct error *err)
 }
 
 /* Round trips are cheap when the server is on this machine or next to it. */
-static bool measure_distance(struct sweep *sweep, struct error *err)
+static bool is_near(const struct db *db)
 {
-    enum { NEAR_MICROSECONDS = 700, TRIES = 3 };
-    int64_t best = INT64_MAX;
+    enum { NEAR_MICROSECONDS = 700 };
     const char *pretend = getenv("PGSWEEP_TEST_DISTANCE"); /* for the tests: "near" or "far" */
-    if (pretend) {
-        sweep->near = strcmp(pretend, "near") == 0;
-        return true;
-    }
-    char *sql = template_fill(sweep->report, "sql/session.sql", "round_trip", NULL);
-    for (int i = 0; i < TRIES; i++) {
-        int64_t before = clock_now_us();
-        if (!db_query(sweep->db, sweep->report, sql, 0, NULL, NULL, err))
-            return false;
-        int64_t took = clock_now_us() - before;
-        best = took < best ? took : best;
-    }
-    sweep->near = best < NEAR_MICROSECONDS;
-    return true;
+    return pretend ? strcmp(pretend, "near") == 0 : db_round_trip_us(db) < NEAR_MICROSECONDS;
 }
 
 bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
@@ -349,7 +333,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                             .settled_ms = clock_now_ms()};
     /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and cannot be
      * undone does. */
-    if (!measure_distance(sweep, err) || !db_set_async(db, budget->pause_ms == 0, err) ||
+    sweep->near = is_near(db);
+    if (!db_set_async(db, budget->pause_ms == 0, err) ||
         !sweep_take_plan(sweep, plan, err))
         return false;
     pace_start(sweep);

@@ -7,7 +7,8 @@
 
 static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
 static const char *const check_words[] = {"tables of the plan", "its fingerprint"};
-static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories", "store",
+static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories",
+                                         "what stays in directories", "store",
                                          "bucket of a value that names none"};
 
 struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
@@ -113,8 +114,10 @@ static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBu
     step->extra[2] = source;
     step->extra[3] = root ? "directory" : "object";
     step->extra[4] = root;
-    if (!root)
-        queue_binding(sweep->report, &step->extra[5], &step->extra[6]);
+    if (root)
+        step->extra[5] = file_rules_write(sweep->report, &sweep->report->policy->files);
+    else
+        queue_binding(sweep->report, &step->extra[6], &step->extra[7]);
     step->extra_count = QUEUE_PARAMS;
     step->extra_words = queue_words;
 }

@@ -228,10 +228,10 @@ def test_M2_round_trips_of_the_start(mocs, proxy, pgsweep_env):
     """A plan of nine tables, and a run that finds nothing to do: hardly more than one for each thing it asks."""
     mocs.add(1, deleted=None)
     run(mocs.pgsweep, "mocs", "--dry-run", env=pgsweep_env)
-    assert proxy.round_trips <= 27
+    assert proxy.round_trips <= 18
     proxy.clear()
     run(mocs.pgsweep, "mocs", env=pgsweep_env)
-    assert proxy.round_trips <= 52
+    assert proxy.round_trips <= 36
 
 
 CATALOG = {"tables": r"^SELECT u\.name AS asked", "columns": r"^SELECT a\.attrelid",
@@ -253,6 +253,32 @@ def test_O5_the_catalog_is_read_ahead_and_something_fails(mocs, proxy, pgsweep_e
     else:
         assert result.code == 3 and mocs.left() == [1], result
     mocs.check_whole()
+
+
+@pytest.mark.parametrize("place", CATALOG)
+@pytest.mark.parametrize("sqlstate", ["40P01", "55P03", "57014"])
+def test_O5_others_are_in_the_way_while_the_catalog_is_read(mocs, proxy, pgsweep_env, place, sqlstate):
+    mocs.add(1)
+    rule = proxy.rule(CATALOG[place], "error", sqlstate=sqlstate)
+    report = run(mocs.pgsweep, "mocs", env=pgsweep_env)
+    assert rule.fired == 1 and report["deleted"] == 1 and mocs.left() == []
+    mocs.check_whole()
+
+
+@pytest.mark.parametrize("table", ["upload_sessions", "moc_files"])
+def test_O5_a_table_is_dropped_while_the_catalog_is_read(mocs, proxy, pgsweep_env, table):
+    """It is as if the run had started after that: without an optional table, and refused without another."""
+    mocs.add(1)
+    rule = proxy.rule(CATALOG["columns"], "hold")
+    running = start(mocs, env=pgsweep_env)
+    rule.wait()
+    mocs.db.sql(f"DROP TABLE {table}")
+    rule.release()
+    result = running.wait()
+    if table == "upload_sessions":
+        assert result.code == keys_wait(result.json()) and mocs.left() == [], result
+    else:
+        assert result.code == 2 and f"there is no table {table}" in result.err + result.out and mocs.left() == [1], result
 
 
 def test_O5_writers_meanwhile(mocs, db):

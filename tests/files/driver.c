@@ -96,10 +96,14 @@ static struct timespec seconds(const char *text)
     return t;
 }
 
-static enum files_age_by age_by(const char *word)
+/* "mtime,ctime": told apart by their first letters. */
+static unsigned age_by(const char *words)
 {
-    return word[0] == 'a' ? FILES_AGE_ATIME : word[0] == 'c' ? FILES_AGE_CTIME
-         : word[0] == 'b' ? FILES_AGE_BTIME : FILES_AGE_MTIME;
+    unsigned mask = 0;
+    for (const char *word = words; word; word = strchr(word, ',') ? strchr(word, ',') + 1 : NULL)
+        mask |= FILES_AGE_BIT(word[0] == 'a' ? FILES_AGE_ATIME : word[0] == 'c' ? FILES_AGE_CTIME
+                              : word[0] == 'b' ? FILES_AGE_BTIME : FILES_AGE_MTIME);
+    return mask;
 }
 
 static bool parse_flag(struct driver *d, const char *word)
@@ -108,6 +112,7 @@ static bool parse_flag(struct driver *d, const char *word)
     bool *flag = strcmp(word, "--dry-run") == 0 ? &o->dry_run
                : strcmp(word, "--in-use") == 0 ? &o->in_use
                : strcmp(word, "--no-default-protect") == 0 ? &o->no_default_protect
+               : strcmp(word, "--young-stay") == 0 ? &o->young_stay
                : strcmp(word, "--no-openat2") == 0 ? &o->no_openat2
                : strcmp(word, "--verbose") == 0 ? &d->verbose : NULL;
     if (flag)

@@ -9,7 +9,7 @@
 WITH RECURSIVE going_0_pairs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no"
       FROM "public"."pairs" AS t
-     WHERE t."at" < $1::date
+     WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.date
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no"
        FROM "public"."pairs" AS t
@@ -39,7 +39,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."pairs" AS t
- WHERE t."at" < $1::date;
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.date;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -51,7 +51,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
        t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
- WHERE t."at" < $1::date
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.date
  ORDER BY t."at", t."tenant", t."no"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -66,9 +66,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
        t."tenant"::pg_catalog.text, t."no"::pg_catalog.text
   FROM "public"."pairs" AS t
- WHERE t."at" < $1::date
-   AND (t."at", t."tenant", t."no") > ($2::date, $3::integer, $4::integer)
-   AND t."at" >= $2::date
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.date
+   AND (t."at", t."tenant", t."no") OPERATOR(pg_catalog.>) ($2::pg_catalog.date, $3::pg_catalog.int4, $4::pg_catalog.int4)
+   AND t."at" OPERATOR(pg_catalog.>=) $2::pg_catalog.date
  ORDER BY t."at", t."tenant", t."no"
  LIMIT $5::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -77,21 +77,21 @@ SELECT t."at"::pg_catalog.text, t."tenant"::pg_catalog.text, t."no"::pg_catalog.
 -- public.lines: Deletes or changes dependent rows.
 -- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
 DELETE FROM "public"."lines" AS d
- WHERE (d."tenant", d."pair") IN (
+ WHERE (d."tenant", d."pair") OPERATOR(pg_catalog.=) ANY (
        SELECT *
          FROM ROWS FROM (
-              pg_catalog.unnest($1::integer[]),
-              pg_catalog.unnest($2::integer[])) AS k);
+              pg_catalog.unnest($1::pg_catalog.int4[]),
+              pg_catalog.unnest($2::pg_catalog.int4[])) AS k);
 
 -- work_1_delete_root (each chunk)
 -- public.pairs: Deletes the candidates.
 -- $1 keys of the candidates (tenant), $2 keys of the candidates (no)
 DELETE FROM "public"."pairs" AS t
- WHERE (t."tenant", t."no") IN (
+ WHERE (t."tenant", t."no") OPERATOR(pg_catalog.=) ANY (
        SELECT *
          FROM ROWS FROM (
-              pg_catalog.unnest($1::integer[]),
-              pg_catalog.unnest($2::integer[])) AS k);
+              pg_catalog.unnest($1::pg_catalog.int4[]),
+              pg_catalog.unnest($2::pg_catalog.int4[])) AS k);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -114,32 +114,32 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -148,7 +148,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)

@@ -19,7 +19,7 @@ WITH RECURSIVE old_0_items AS MATERIALIZED (
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
        FROM "public"."items" AS t
@@ -54,43 +54,35 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted.
+-- kind 0: spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where
+-- it would expect as many groups as rows, and sort them.
 -- $1 cutoff
-WITH RECURSIVE old_0_items AS MATERIALIZED (
-    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
-           pgsweep_g.pgsweep_guard,
-           NULL::pg_catalog.text AS pgsweep_label
-      FROM "public"."items" AS t
-     CROSS JOIN LATERAL (
-           SELECT CASE
-                      WHEN (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE THEN 1
-                      ELSE 0
-                  END AS pgsweep_guard
-           OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
-    UNION ALL
-    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id", 0, NULL::pg_catalog.text
-       FROM "public"."items" AS t
-      WHERE (SELECT false)
-      LIMIT 3000)
-),
-going_0_items AS MATERIALIZED (
-    SELECT b.*
-      FROM old_0_items AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
-)
-SELECT c.kind, c.number, c.use, c.label, c.rows
+SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
+       c.number,
+       0 AS use,
+       c.label,
+       c.rows
   FROM (
-       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
-         FROM old_0_items AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
-        GROUP BY 2, 4
-       UNION ALL
-       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
-         FROM going_0_items AS b
+       SELECT g.pgsweep_guard AS number,
+              NULL::pg_catalog.text AS label,
+              g.rows
+         FROM (
+              SELECT s.pgsweep_guard,
+                     pg_catalog.count(*) AS rows
+                FROM (
+                     SELECT CASE
+                                WHEN (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE THEN 1
+                                ELSE 0
+                            END AS pgsweep_guard
+                       FROM "public"."items" AS t
+                      WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+                     OFFSET 0
+                     ) AS s
+               GROUP BY 1
+              ) AS g
        ) AS c
- ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+ ORDER BY c.number, c.rows DESC, c.label;
 
 -- record_spared (before the first chunk)
 -- Writes down the keys of those rows before the first chunk, so that a lost connection or a crash of the server
@@ -99,7 +91,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 INSERT INTO pgsweep.spared (run_id, digest)
 SELECT 'RUN-ID', pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND ((EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS NOT FALSE)
 ON CONFLICT DO NOTHING;
 
@@ -113,7 +105,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
    AND (SELECT true
           FROM pgsweep.spared AS s
@@ -134,15 +126,15 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
    AND (SELECT true
           FROM pgsweep.spared AS s
          WHERE s.run_id OPERATOR(pg_catalog.=) 'RUN-ID'
            AND s.digest OPERATOR(pg_catalog.=)
                pg_catalog.sha256(pg_catalog.convert_to(ARRAY[t."id"::pg_catalog.text]::pg_catalog.text, pg_catalog.getdatabaseencoding()))) IS NULL
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -153,7 +145,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."parts" AS d
-         WHERE d."item_id" = ANY ($1::bigint[])
+         WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- verify (each chunk)
@@ -161,8 +153,8 @@ SELECT pg_catalog.count(*)
 -- $1 cutoff, $2 keys of the candidates (id)
 SELECT t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."id" = ANY ($2::bigint[])
-   AND t."created_at" < $1::timestamp with time zone
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.int8[])
+   AND t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND (EXISTS (SELECT FROM items o WHERE o.up = t.id)) IS FALSE
    AND (SELECT true
           FROM pgsweep.spared AS s
@@ -174,13 +166,13 @@ SELECT t."id"::pg_catalog.text
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."parts" AS d
- WHERE d."item_id" = ANY ($1::bigint[]);
+ WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_1_delete_root (each chunk)
 -- public.items: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."items" AS t
- WHERE t."id" = ANY ($1::bigint[]);
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -203,32 +195,32 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -237,7 +229,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)

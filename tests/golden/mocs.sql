@@ -9,7 +9,7 @@
 WITH RECURSIVE going_0_moc_instructions AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
       FROM "public"."moc_instructions" AS t
-     WHERE t."deleted_at" < $1::timestamp with time zone
+     WHERE t."deleted_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
        FROM "public"."moc_instructions" AS t
@@ -128,7 +128,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone;
+ WHERE t."deleted_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- list_first (first chunk)
 -- Lists the next candidates; each is locked in a transaction of its own.
@@ -136,7 +136,7 @@ SELECT pg_catalog.count(*)
 SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone
+ WHERE t."deleted_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
  ORDER BY t."deleted_at", t."id"
  LIMIT $2::pg_catalog.int8;
 
@@ -146,9 +146,9 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."moc_instructions" AS t
- WHERE t."deleted_at" < $1::timestamp with time zone
-   AND (t."deleted_at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."deleted_at" >= $2::timestamp with time zone
+ WHERE t."deleted_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t."deleted_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."deleted_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."deleted_at", t."id"
  LIMIT $4::pg_catalog.int8;
 
@@ -161,22 +161,22 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- is the plainest way to fail in SQL.)
 -- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
-            ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
+            ELSE pg_catalog.concat('locked ', pg_catalog.count(*))::pg_catalog.int4
        END
   FROM (SELECT
           FROM "public"."moc_instructions" AS t
-         WHERE t."id" = ANY ($1::bigint[])
+         WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF t SKIP LOCKED) AS locked;
 
 -- verify_row (each candidate)
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
 -- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
-            ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
+            ELSE pg_catalog.concat('candidates ', pg_catalog.count(*))::pg_catalog.int4
        END
   FROM "public"."moc_instructions" AS t
- WHERE t."id" = ANY ($2::bigint[])
-   AND t."deleted_at" < $1::timestamp with time zone;
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.int8[])
+   AND t."deleted_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- work_0_lock_rows (each candidate)
 -- public.moc_parts_lists: Locks dependent rows before anything reads them: nothing can refer to them or change them
@@ -185,7 +185,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."moc_parts_lists" AS d
-         WHERE d."moc_id" = ANY ($1::bigint[])
+         WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- work_1_lock_rows (each candidate)
@@ -195,7 +195,7 @@ SELECT pg_catalog.count(*)
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."moc_gallery_images" AS d
-         WHERE d."moc_id" = ANY ($1::bigint[])
+         WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- work_2_lock_rows (each candidate)
@@ -205,7 +205,7 @@ SELECT pg_catalog.count(*)
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."moc_files" AS d
-         WHERE d."moc_id" = ANY ($1::bigint[])
+         WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- work_3_collect (each candidate)
@@ -218,15 +218,15 @@ SELECT pg_catalog.count(*),
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                SELECT l3."gallery_image_id"
                  FROM public.moc_gallery_images AS l3
-                WHERE l3."moc_id" = ANY ($1::bigint[])))
+                WHERE l3."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])))
          ORDER BY s."id"
            FOR UPDATE OF s) AS shared;
 
 -- work_4_queue (each candidate)
 -- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -234,19 +234,20 @@ SELECT $2::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text,
        v.value
   FROM (
       SELECT t."thumbnail_url"::pg_catalog.text AS value
         FROM "public"."moc_instructions" AS t
        WHERE t."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND t."id" = ANY ($1::bigint[])
+         AND t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
   ) AS v;
 
 -- work_5_queue (each candidate)
 -- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -254,12 +255,13 @@ SELECT $2::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text,
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value
         FROM "public"."moc_files" AS d
        WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."moc_id" = ANY ($1::bigint[])
+         AND d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
   ) AS v;
 
 -- work_6_change (each candidate)
@@ -272,12 +274,12 @@ WITH gone AS (
      WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
            SELECT p4."id"
              FROM "public"."moc_parts_lists" AS p4
-            WHERE p4."moc_id" = ANY ($1::bigint[])))
+            WHERE p4."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])))
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n6',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n6', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n6', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -287,12 +289,12 @@ SELECT pg_catalog.count(*),
 WITH gone AS (
     UPDATE "public"."upload_sessions" AS d
        SET "moc_instruction_id" = NULL
-     WHERE d."moc_instruction_id" = ANY ($1::bigint[])
+     WHERE d."moc_instruction_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n5',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n5', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n5', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -301,12 +303,12 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."moc_files" AS d
-     WHERE d."moc_id" = ANY ($1::bigint[])
+     WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n1', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -315,12 +317,12 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."moc_gallery_albums" AS d
-     WHERE d."moc_id" = ANY ($1::bigint[])
+     WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n2',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n2', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n2', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -329,12 +331,12 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."moc_gallery_images" AS d
-     WHERE d."moc_id" = ANY ($1::bigint[])
+     WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n3',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n3', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n3', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -343,12 +345,12 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."moc_parts_lists" AS d
-     WHERE d."moc_id" = ANY ($1::bigint[])
+     WHERE d."moc_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n4',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n4', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n4', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -357,12 +359,12 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."moc_instructions" AS t
-     WHERE t."id" = ANY ($1::bigint[])
+     WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n0',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n0', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -372,17 +374,20 @@ SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."gallery_images" AS s
-         WHERE s."id" = ANY ((
-               SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY ((
+               SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o7_0', true) OPERATOR(pg_catalog.<>) ''
+                           THEN pg_catalog.current_setting('pgsweep.o7_0', true)
+                           ELSE '{}'
+                      END::pg_catalog.int8[])::pg_catalog.int8[])
            AND NOT EXISTS (
                SELECT FROM public.moc_gallery_images AS u7
                 WHERE s."id" OPERATOR(pg_catalog.=) u7."gallery_image_id")) AS shared;
 
 -- work_14_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
+-- store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -390,20 +395,24 @@ SELECT $1::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT d."image_url"::pg_catalog.text AS value
         FROM "public"."gallery_images" AS d
        WHERE d."image_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."id" = ANY ((
-             SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+         AND d."id" OPERATOR(pg_catalog.=) ANY ((
+             SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o7_0', true) OPERATOR(pg_catalog.<>) ''
+                         THEN pg_catalog.current_setting('pgsweep.o7_0', true)
+                         ELSE '{}'
+                    END::pg_catalog.int8[])::pg_catalog.int8[])
   ) AS v;
 
 -- work_15_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
+-- store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -411,26 +420,33 @@ SELECT $1::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT d."thumbnail_url"::pg_catalog.text AS value
         FROM "public"."gallery_images" AS d
        WHERE d."thumbnail_url"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."id" = ANY ((
-             SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+         AND d."id" OPERATOR(pg_catalog.=) ANY ((
+             SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o7_0', true) OPERATOR(pg_catalog.<>) ''
+                         THEN pg_catalog.current_setting('pgsweep.o7_0', true)
+                         ELSE '{}'
+                    END::pg_catalog.int8[])::pg_catalog.int8[])
   ) AS v;
 
 -- work_16_delete_orphans (each candidate)
 -- public.gallery_images: Deletes the shared rows that nothing refers to any more.
 WITH gone AS (
     DELETE FROM "public"."gallery_images" AS d
-     WHERE d."id" = ANY ((
-           SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o7_0', true), ''), '{}')::bigint[])::bigint[])
+     WHERE d."id" OPERATOR(pg_catalog.=) ANY ((
+           SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o7_0', true) OPERATOR(pg_catalog.<>) ''
+                       THEN pg_catalog.current_setting('pgsweep.o7_0', true)
+                       ELSE '{}'
+                  END::pg_catalog.int8[])::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n7',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n7', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n7', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -438,8 +454,8 @@ SELECT pg_catalog.count(*),
 -- public.moc_instructions: Fails unless all candidates of the transaction were deleted: a trigger or rule may have
 -- kept one.
 -- $1 how many candidates
-SELECT CASE WHEN coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
-            ELSE ('only ' || coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 || ' rows')::pg_catalog.int4
+SELECT CASE WHEN pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n0', true))::pg_catalog.int8 OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
+            ELSE pg_catalog.concat('only ', pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n0', true))::pg_catalog.int8, ' rows')::pg_catalog.int4
        END;
 
 -- work_18_record (each candidate)
@@ -453,7 +469,8 @@ UPDATE pgsweep.runs AS r
                       n.label,
                       coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
                       OPERATOR(pg_catalog.+)
-                      coalesce(nullif(pg_catalog.current_setting('pgsweep.n' || n.node, true), ''), '0')::pg_catalog.int8)
+                      pg_catalog.concat('0', pg_catalog.current_setting(pg_catalog.concat('pgsweep.n', n.node),
+                                                                        true))::pg_catalog.int8)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
@@ -462,32 +479,32 @@ UPDATE pgsweep.runs AS r
 -- Fails if the tables of the plan are not what they were when it was made.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -496,7 +513,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each candidate)

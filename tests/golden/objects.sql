@@ -10,7 +10,7 @@
 WITH RECURSIVE going_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
       FROM "public"."items" AS t
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
        FROM "public"."items" AS t
@@ -39,7 +39,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone;
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -51,7 +51,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -66,9 +66,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."created_at" >= $2::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -80,14 +80,14 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."parts" AS d
-         WHERE d."item_id" = ANY ($1::bigint[])
+         WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- work_1_queue (each chunk)
 -- public.items: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -95,19 +95,20 @@ SELECT $2::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text,
        v.value
   FROM (
       SELECT t."s3_key"::pg_catalog.text AS value
         FROM "public"."items" AS t
        WHERE t."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND t."id" = ANY ($1::bigint[])
+         AND t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
   ) AS v;
 
 -- work_2_queue (each chunk)
 -- public.parts: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -115,25 +116,26 @@ SELECT $2::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text,
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value
         FROM "public"."parts" AS d
        WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."item_id" = ANY ($1::bigint[])
+         AND d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
   ) AS v;
 
 -- work_3_change (each chunk)
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."parts" AS d
- WHERE d."item_id" = ANY ($1::bigint[]);
+ WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_4_delete_root (each chunk)
 -- public.items: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."items" AS t
- WHERE t."id" = ANY ($1::bigint[]);
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -156,32 +158,32 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -190,7 +192,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)

@@ -10,7 +10,7 @@
 WITH RECURSIVE going_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
       FROM "public"."items" AS t
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
        FROM "public"."items" AS t
@@ -89,7 +89,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone;
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -101,7 +101,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -116,9 +116,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."created_at" >= $2::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -130,7 +130,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."shown" AS d
-         WHERE d."item_id" = ANY ($1::bigint[])
+         WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- work_1_collect (each chunk)
@@ -143,7 +143,7 @@ SELECT pg_catalog.count(*),
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                SELECT l2."image_id"
                  FROM public.shown AS l2
-                WHERE l2."item_id" = ANY ($1::bigint[])))
+                WHERE l2."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])))
          ORDER BY s."id"
            FOR UPDATE OF s) AS shared;
 
@@ -151,19 +151,19 @@ SELECT pg_catalog.count(*),
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."parts" AS d
- WHERE d."item_id" = ANY ($1::bigint[]);
+ WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_3_change (each chunk)
 -- public.shown: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."shown" AS d
- WHERE d."item_id" = ANY ($1::bigint[]);
+ WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_4_delete_root (each chunk)
 -- public.items: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."items" AS t
- WHERE t."id" = ANY ($1::bigint[]);
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_5_narrow (each chunk)
 -- public.images: Keeps of the remembered shared rows those that nothing refers to any more.
@@ -171,17 +171,20 @@ SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."images" AS s
-         WHERE s."id" = ANY ((
-               SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[])
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY ((
+               SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o3_0', true) OPERATOR(pg_catalog.<>) ''
+                           THEN pg_catalog.current_setting('pgsweep.o3_0', true)
+                           ELSE '{}'
+                      END::pg_catalog.int8[])::pg_catalog.int8[])
            AND NOT EXISTS (
                SELECT FROM public.shown AS u3
                 WHERE s."id" OPERATOR(pg_catalog.=) u3."image_id")) AS shared;
 
 -- work_6_queue (each chunk)
 -- public.images: Puts the names of stored objects into the queue, before their rows are deleted.
--- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 store, $7 bucket of a value
--- that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, endpoint, bucket, value)
+-- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
+-- store, $8 bucket of a value that names none
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -189,20 +192,27 @@ SELECT $1::pg_catalog.text,
        $5::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
+       $8::pg_catalog.text,
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value
         FROM "public"."images" AS d
        WHERE d."s3_key"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
-         AND d."id" = ANY ((
-             SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[])
+         AND d."id" OPERATOR(pg_catalog.=) ANY ((
+             SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o3_0', true) OPERATOR(pg_catalog.<>) ''
+                         THEN pg_catalog.current_setting('pgsweep.o3_0', true)
+                         ELSE '{}'
+                    END::pg_catalog.int8[])::pg_catalog.int8[])
   ) AS v;
 
 -- work_7_delete_orphans (each chunk)
 -- public.images: Deletes the shared rows that nothing refers to any more.
 DELETE FROM "public"."images" AS d
- WHERE d."id" = ANY ((
-       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o3_0', true), ''), '{}')::bigint[])::bigint[]);
+ WHERE d."id" OPERATOR(pg_catalog.=) ANY ((
+       SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o3_0', true) OPERATOR(pg_catalog.<>) ''
+                   THEN pg_catalog.current_setting('pgsweep.o3_0', true)
+                   ELSE '{}'
+              END::pg_catalog.int8[])::pg_catalog.int8[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -225,32 +235,32 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -259,7 +269,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)

@@ -9,7 +9,7 @@
 WITH RECURSIVE going_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
       FROM "public"."items" AS t
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
        FROM "public"."items" AS t
@@ -38,7 +38,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone;
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- list_first (first chunk)
 -- Lists the next candidates; each is locked in a transaction of its own.
@@ -46,7 +46,7 @@ SELECT pg_catalog.count(*)
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $2::pg_catalog.int8;
 
@@ -56,9 +56,9 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."items" AS t
- WHERE t."created_at" < $1::timestamp with time zone
-   AND (t."created_at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."created_at" >= $2::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8;
 
@@ -71,34 +71,34 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- is the plainest way to fail in SQL.)
 -- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
-            ELSE ('locked ' || pg_catalog.count(*))::pg_catalog.int4
+            ELSE pg_catalog.concat('locked ', pg_catalog.count(*))::pg_catalog.int4
        END
   FROM (SELECT
           FROM "public"."items" AS t
-         WHERE t."id" = ANY ($1::bigint[])
+         WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF t SKIP LOCKED) AS locked;
 
 -- verify_row (each candidate)
 -- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
 -- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
-            ELSE ('candidates ' || pg_catalog.count(*))::pg_catalog.int4
+            ELSE pg_catalog.concat('candidates ', pg_catalog.count(*))::pg_catalog.int4
        END
   FROM "public"."items" AS t
- WHERE t."id" = ANY ($2::bigint[])
-   AND t."created_at" < $1::timestamp with time zone;
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.int8[])
+   AND t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- work_0_change (each candidate)
 -- public.parts: Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."parts" AS d
-     WHERE d."item_id" = ANY ($1::bigint[])
+     WHERE d."item_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n1', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -107,20 +107,20 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 WITH gone AS (
     DELETE FROM "public"."items" AS t
-     WHERE t."id" = ANY ($1::bigint[])
+     WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
     RETURNING 1
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n0',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n0', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
 -- work_2_assert (each candidate)
 -- public.items: Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one.
 -- $1 how many candidates
-SELECT CASE WHEN coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
-            ELSE ('only ' || coalesce(nullif(pg_catalog.current_setting('pgsweep.n0', true), ''), '0')::pg_catalog.int8 || ' rows')::pg_catalog.int4
+SELECT CASE WHEN pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n0', true))::pg_catalog.int8 OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
+            ELSE pg_catalog.concat('only ', pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n0', true))::pg_catalog.int8, ' rows')::pg_catalog.int4
        END;
 
 -- work_3_record (each candidate)
@@ -134,7 +134,8 @@ UPDATE pgsweep.runs AS r
                       n.label,
                       coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
                       OPERATOR(pg_catalog.+)
-                      coalesce(nullif(pg_catalog.current_setting('pgsweep.n' || n.node, true), ''), '0')::pg_catalog.int8)
+                      pg_catalog.concat('0', pg_catalog.current_setting(pg_catalog.concat('pgsweep.n', n.node),
+                                                                        true))::pg_catalog.int8)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
@@ -143,32 +144,32 @@ UPDATE pgsweep.runs AS r
 -- Fails if the tables of the plan are not what they were when it was made.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -177,7 +178,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each candidate)

@@ -9,7 +9,7 @@
 WITH RECURSIVE going_0_posts AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
       FROM "public"."posts" AS t
-     WHERE t."at" < $1::timestamp with time zone
+     WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
        FROM "public"."posts" AS t
@@ -74,7 +74,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."posts" AS t
- WHERE t."at" < $1::timestamp with time zone;
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -86,7 +86,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."posts" AS t
- WHERE t."at" < $1::timestamp with time zone
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
  ORDER BY t."at", t."id"
  LIMIT $2::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -101,9 +101,9 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
        t."id"::pg_catalog.text
   FROM "public"."posts" AS t
- WHERE t."at" < $1::timestamp with time zone
-   AND (t."at", t."id") > ($2::timestamp with time zone, $3::bigint)
-   AND t."at" >= $2::timestamp with time zone
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t."at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."at", t."id"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -115,7 +115,7 @@ SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."replies" AS d
-         WHERE d."post" = ANY ($1::bigint[])
+         WHERE d."post" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
            FOR UPDATE OF d) AS locked;
 
 -- work_1_lock_rows (each chunk)
@@ -125,14 +125,14 @@ SELECT pg_catalog.count(*)
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM "public"."replies" AS d
-         WHERE d."id" = ANY (ARRAY(
+         WHERE d."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                WITH RECURSIVE r3 AS (
                    SELECT c3."id"
                      FROM "public"."replies" AS c3
                     WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(
                           SELECT p2."id"
                             FROM "public"."replies" AS p2
-                           WHERE p2."post" = ANY ($1::bigint[])))
+                           WHERE p2."post" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])))
                    UNION
                    SELECT c3.*
                      FROM r3 AS a
@@ -153,22 +153,22 @@ SELECT pg_catalog.count(*)
 WITH gone AS (
     SELECT
       FROM "public"."posts" AS d
-     WHERE d."parent" = ANY ($2::bigint[])
+     WHERE d."parent" OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.int8[])
        AND (EXISTS (
                 SELECT FROM "public"."posts" AS t
                  WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
-                   AND NOT (t."id" = ANY ($2::bigint[]))
-                   AND t."at" < $1::timestamp with time zone
+                   AND NOT (t."id" OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.int8[]))
+                   AND t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
                 OFFSET 0)) IS NOT TRUE
        AND (EXISTS (
                 SELECT FROM "public"."posts" AS t
-                 WHERE t."id" = d."id"
-                   AND t."at" < $1::timestamp with time zone
+                 WHERE t."id" OPERATOR(pg_catalog.=) d."id"
+                   AND t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
                 OFFSET 0)) IS NOT TRUE
 )
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.n1',
-                             (coalesce(nullif(pg_catalog.current_setting('pgsweep.n1', true), ''), '0')::pg_catalog.int8
+                             (pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n1', true))::pg_catalog.int8
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone;
 
@@ -177,20 +177,20 @@ SELECT pg_catalog.count(*),
 -- $1 keys of the candidates (id)
 UPDATE "public"."posts" AS d
    SET "parent" = NULL
- WHERE d."parent" = ANY ($1::bigint[]);
+ WHERE d."parent" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_4_change (each chunk)
 -- public.replies (replies_up_fkey): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."replies" AS d
- WHERE d."id" = ANY (ARRAY(
+ WHERE d."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
        WITH RECURSIVE r3 AS (
            SELECT c3."id"
              FROM "public"."replies" AS c3
             WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(
                   SELECT p2."id"
                     FROM "public"."replies" AS p2
-                   WHERE p2."post" = ANY ($1::bigint[])))
+                   WHERE p2."post" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])))
            UNION
            SELECT c3.*
              FROM r3 AS a
@@ -207,13 +207,13 @@ DELETE FROM "public"."replies" AS d
 -- public.replies (replies_post_fkey): Deletes or changes dependent rows.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."replies" AS d
- WHERE d."post" = ANY ($1::bigint[]);
+ WHERE d."post" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_6_delete_root (each chunk)
 -- public.posts: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."posts" AS t
- WHERE t."id" = ANY ($1::bigint[]);
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -236,32 +236,32 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -270,7 +270,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)

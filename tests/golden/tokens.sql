@@ -18,7 +18,7 @@ WITH RECURSIVE old_0_tokens AS MATERIALIZED (
                       ELSE 0
                   END AS pgsweep_guard
            OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
+     WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
     UNION ALL
     (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id", 0, NULL::pg_catalog.text
        FROM "public"."tokens" AS t
@@ -37,12 +37,12 @@ going_1_relationships AS MATERIALIZED (
            SELECT FROM going_0_tokens AS p
             WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id"
               AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
-              AND d."entity_id"::pg_catalog.text <> '')
+              AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
        AND NOT EXISTS (
            SELECT FROM "public"."tokens" AS p
             WHERE p."product_id" OPERATOR(pg_catalog.=) d."product_id"
               AND p."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
-              AND d."entity_id"::pg_catalog.text <> ''
+              AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
               AND NOT EXISTS (
                   SELECT FROM going_0_tokens AS g
                    WHERE g.pgsweep_row OPERATOR(pg_catalog.=) p.ctid
@@ -54,14 +54,14 @@ linked_2_entities AS MATERIALIZED (
      WHERE EXISTS (
            SELECT FROM going_0_tokens AS l
             WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id"
-              AND l."entity_id"::pg_catalog.text <> '')
+              AND l."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
     UNION
     SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id"
       FROM "public"."entities" AS b
      WHERE EXISTS (
            SELECT FROM going_1_relationships AS l
             WHERE b."id" OPERATOR(pg_catalog.=) l."entity_id"
-              AND l."entity_id"::pg_catalog.text <> '')
+              AND l."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
 ),
 kept_by_1_2_entities AS MATERIALIZED (
     SELECT b.*
@@ -69,7 +69,7 @@ kept_by_1_2_entities AS MATERIALIZED (
      WHERE EXISTS (
            SELECT FROM public.tokens AS u
             WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id"
-              AND u."entity_id"::pg_catalog.text <> ''
+              AND u."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
               AND NOT EXISTS (
                   SELECT FROM going_0_tokens AS g
                    WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
@@ -82,7 +82,7 @@ kept_by_2_2_entities AS MATERIALIZED (
      WHERE EXISTS (
            SELECT FROM public.relationships AS u
             WHERE b."id" OPERATOR(pg_catalog.=) u."entity_id"
-              AND u."entity_id"::pg_catalog.text <> ''
+              AND u."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
               AND NOT EXISTS (
                   SELECT FROM going_1_relationships AS g
                    WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
@@ -133,43 +133,35 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted.
+-- kind 0: spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where
+-- it would expect as many groups as rows, and sort them.
 -- $1 cutoff
-WITH RECURSIVE old_0_tokens AS MATERIALIZED (
-    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id",
-           pgsweep_g.pgsweep_guard,
-           NULL::pg_catalog.text AS pgsweep_label
-      FROM "public"."tokens" AS t
-     CROSS JOIN LATERAL (
-           SELECT CASE
-                      WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
-                      ELSE 0
-                  END AS pgsweep_guard
-           OFFSET 0) AS pgsweep_g
-     WHERE t."created_at" < $1::timestamp with time zone
-    UNION ALL
-    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id", 0, NULL::pg_catalog.text
-       FROM "public"."tokens" AS t
-      WHERE (SELECT false)
-      LIMIT 3000)
-),
-going_0_tokens AS MATERIALIZED (
-    SELECT b.*
-      FROM old_0_tokens AS b
-     WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
-)
-SELECT c.kind, c.number, c.use, c.label, c.rows
+SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
+       c.number,
+       0 AS use,
+       c.label,
+       c.rows
   FROM (
-       SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label, pg_catalog.count(*) AS rows
-         FROM old_0_tokens AS b
-        WHERE b.pgsweep_guard OPERATOR(pg_catalog.>) 0
-        GROUP BY 2, 4
-       UNION ALL
-       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
-         FROM going_0_tokens AS b
+       SELECT g.pgsweep_guard AS number,
+              NULL::pg_catalog.text AS label,
+              g.rows
+         FROM (
+              SELECT s.pgsweep_guard,
+                     pg_catalog.count(*) AS rows
+                FROM (
+                     SELECT CASE
+                                WHEN (t.submitted_at IS NOT NULL) IS NOT FALSE THEN 1
+                                ELSE 0
+                            END AS pgsweep_guard
+                       FROM "public"."tokens" AS t
+                      WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+                     OFFSET 0
+                     ) AS s
+               GROUP BY 1
+              ) AS g
        ) AS c
- ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+ ORDER BY c.number, c.rows DESC, c.label;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -181,7 +173,7 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND NOT (t.submitted_at IS NOT NULL)
  ORDER BY t."created_at", t."token"
  LIMIT $2::pg_catalog.int8
@@ -197,10 +189,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 SELECT t."created_at"::pg_catalog.text, t."token"::pg_catalog.text,
        t."token"::pg_catalog.text
   FROM "public"."tokens" AS t
- WHERE t."created_at" < $1::timestamp with time zone
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
    AND NOT (t.submitted_at IS NOT NULL)
-   AND (t."created_at", t."token") > ($2::timestamp with time zone, $3::text)
-   AND t."created_at" >= $2::timestamp with time zone
+   AND (t."created_at", t."token") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.text)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
  ORDER BY t."created_at", t."token"
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
@@ -215,22 +207,22 @@ SELECT pg_catalog.count(*)
          WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                SELECT t."product_id"
                  FROM "public"."tokens" AS t
-                WHERE t."token" = ANY ($1::text[])))
+                WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
            AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                SELECT t."entity_id"
                  FROM "public"."tokens" AS t
-                WHERE t."token" = ANY ($1::text[])))
-           AND (d."product_id", d."entity_id") IN (
+                WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
+           AND (d."product_id", d."entity_id") OPERATOR(pg_catalog.=) ANY (
                SELECT t."product_id", t."entity_id"
                  FROM "public"."tokens" AS t
-                WHERE t."token" = ANY ($1::text[]))
-           AND d."entity_id"::pg_catalog.text <> ''
+                WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]))
+           AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
            AND NOT EXISTS (
                SELECT FROM "public"."tokens" AS t
                 WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
                   AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
-                  AND d."entity_id"::pg_catalog.text <> ''
-                  AND (t."token" = ANY ($1::text[])) IS NOT TRUE)
+                  AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+                  AND (t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])) IS NOT TRUE)
            FOR UPDATE OF d) AS locked;
 
 -- work_1_collect (each chunk)
@@ -243,31 +235,31 @@ SELECT pg_catalog.count(*),
          WHERE (s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                     SELECT t."entity_id"
                       FROM public.tokens AS t
-                     WHERE t."token" = ANY ($1::text[])
-                       AND t."entity_id"::pg_catalog.text <> ''))
+                     WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])
+                       AND t."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''))
                 OR s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                     SELECT l1."entity_id"
                       FROM public.relationships AS l1
                      WHERE l1."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                            SELECT t."product_id"
                              FROM "public"."tokens" AS t
-                            WHERE t."token" = ANY ($1::text[])))
+                            WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
                        AND l1."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
                            SELECT t."entity_id"
                              FROM "public"."tokens" AS t
-                            WHERE t."token" = ANY ($1::text[])))
-                       AND (l1."product_id", l1."entity_id") IN (
+                            WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
+                       AND (l1."product_id", l1."entity_id") OPERATOR(pg_catalog.=) ANY (
                            SELECT t."product_id", t."entity_id"
                              FROM "public"."tokens" AS t
-                            WHERE t."token" = ANY ($1::text[]))
-                       AND l1."entity_id"::pg_catalog.text <> ''
+                            WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]))
+                       AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
                        AND NOT EXISTS (
                            SELECT FROM "public"."tokens" AS t
                             WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id"
                               AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id"
-                              AND l1."entity_id"::pg_catalog.text <> ''
-                              AND (t."token" = ANY ($1::text[])) IS NOT TRUE)
-                       AND l1."entity_id"::pg_catalog.text <> '')))
+                              AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+                              AND (t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])) IS NOT TRUE)
+                       AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')))
          ORDER BY s."id"
            FOR UPDATE OF s) AS shared;
 
@@ -282,22 +274,22 @@ SELECT pg_catalog.set_config('pgsweep.r0',
  WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
        SELECT t."product_id"
          FROM "public"."tokens" AS t
-        WHERE t."token" = ANY ($1::text[])))
+        WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
    AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
        SELECT t."entity_id"
          FROM "public"."tokens" AS t
-        WHERE t."token" = ANY ($1::text[])))
-   AND (d."product_id", d."entity_id") IN (
+        WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
+   AND (d."product_id", d."entity_id") OPERATOR(pg_catalog.=) ANY (
        SELECT t."product_id", t."entity_id"
          FROM "public"."tokens" AS t
-        WHERE t."token" = ANY ($1::text[]))
-   AND d."entity_id"::pg_catalog.text <> ''
+        WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]))
+   AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
    AND NOT EXISTS (
        SELECT FROM "public"."tokens" AS t
         WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
           AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
-          AND d."entity_id"::pg_catalog.text <> ''
-          AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+          AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+          AND (t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])) IS NOT TRUE);
 
 -- work_3_change (each chunk)
 -- public.relationships: Deletes or changes dependent rows.
@@ -306,28 +298,28 @@ DELETE FROM "public"."relationships" AS d
  WHERE d."product_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
        SELECT t."product_id"
          FROM "public"."tokens" AS t
-        WHERE t."token" = ANY ($1::text[])))
+        WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
    AND d."entity_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
        SELECT t."entity_id"
          FROM "public"."tokens" AS t
-        WHERE t."token" = ANY ($1::text[])))
-   AND (d."product_id", d."entity_id") IN (
+        WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])))
+   AND (d."product_id", d."entity_id") OPERATOR(pg_catalog.=) ANY (
        SELECT t."product_id", t."entity_id"
          FROM "public"."tokens" AS t
-        WHERE t."token" = ANY ($1::text[]))
-   AND d."entity_id"::pg_catalog.text <> ''
+        WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]))
+   AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
    AND NOT EXISTS (
        SELECT FROM "public"."tokens" AS t
         WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
           AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
-          AND d."entity_id"::pg_catalog.text <> ''
-          AND (t."token" = ANY ($1::text[])) IS NOT TRUE);
+          AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+          AND (t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])) IS NOT TRUE);
 
 -- work_4_delete_root (each chunk)
 -- public.tokens: Deletes the candidates.
 -- $1 keys of the candidates (token)
 DELETE FROM "public"."tokens" AS t
- WHERE t."token" = ANY ($1::text[]);
+ WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]);
 
 -- work_5_narrow (each chunk)
 -- public.entities: Keeps of the remembered shared rows those that nothing refers to any more.
@@ -335,16 +327,19 @@ SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."entities" AS s
-         WHERE s."id" = ANY ((
-               SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[])
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY ((
+               SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                           THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                           ELSE '{}'
+                      END::pg_catalog.text[])::pg_catalog.text[])
            AND NOT EXISTS (
                SELECT FROM public.tokens AS u2
                 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id"
-                  AND u2."entity_id"::pg_catalog.text <> '')
+                  AND u2."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
            AND NOT EXISTS (
                SELECT FROM public.relationships AS u2
                 WHERE s."id" OPERATOR(pg_catalog.=) u2."entity_id"
-                  AND u2."entity_id"::pg_catalog.text <> '')) AS shared;
+                  AND u2."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')) AS shared;
 
 -- work_6_remember (each chunk)
 -- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
@@ -353,8 +348,11 @@ SELECT pg_catalog.set_config('pgsweep.r1',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
   FROM "public"."entities" AS d
- WHERE d."id" = ANY ((
-       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+ WHERE d."id" OPERATOR(pg_catalog.=) ANY ((
+       SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                   THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                   ELSE '{}'
+              END::pg_catalog.text[])::pg_catalog.text[]);
 
 -- work_7_remember (each chunk)
 -- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
@@ -363,14 +361,20 @@ SELECT pg_catalog.set_config('pgsweep.r2',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
   FROM "public"."entities" AS d
- WHERE d."id" = ANY ((
-       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+ WHERE d."id" OPERATOR(pg_catalog.=) ANY ((
+       SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                   THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                   ELSE '{}'
+              END::pg_catalog.text[])::pg_catalog.text[]);
 
 -- work_8_delete_orphans (each chunk)
 -- public.entities: Deletes the shared rows that nothing refers to any more.
 DELETE FROM "public"."entities" AS d
- WHERE d."id" = ANY ((
-       SELECT coalesce(nullif(pg_catalog.current_setting('pgsweep.o2_0', true), ''), '{}')::text[])::text[]);
+ WHERE d."id" OPERATOR(pg_catalog.=) ANY ((
+       SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                   THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                   ELSE '{}'
+              END::pg_catalog.text[])::pg_catalog.text[]);
 
 -- work_9_look_added (each chunk)
 -- public.tokens: Fails if another session has added a row that refers to what is deleted here, or that still needs it.
@@ -379,10 +383,10 @@ SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r0')::pg_catalog.jsonb) AS r(v)
               JOIN "public"."tokens" AS a
-                ON a."product_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 0)::integer
-               AND a."entity_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 1)::text
+                ON a."product_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 0)::pg_catalog.int4
+               AND a."entity_id" OPERATOR(pg_catalog.=) (r.v OPERATOR(pg_catalog.->>) 1)::pg_catalog.text
                AND (r.v OPERATOR(pg_catalog.->>) 1) OPERATOR(pg_catalog.<>) '') THEN 0
-            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('added ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- work_10_look_added (each chunk)
@@ -392,9 +396,9 @@ SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r1')::pg_catalog.jsonb) AS r(v)
               JOIN public.tokens AS a
-                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id"
-               AND a."entity_id"::pg_catalog.text <> '') THEN 0
-            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+                ON (r.v OPERATOR(pg_catalog.->>) 0)::pg_catalog.text OPERATOR(pg_catalog.=) a."entity_id"
+               AND a."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '') THEN 0
+            ELSE pg_catalog.concat('added ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- work_11_look_added (each chunk)
@@ -404,9 +408,9 @@ SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r2')::pg_catalog.jsonb) AS r(v)
               JOIN public.relationships AS a
-                ON (r.v OPERATOR(pg_catalog.->>) 0)::text OPERATOR(pg_catalog.=) a."entity_id"
-               AND a."entity_id"::pg_catalog.text <> '') THEN 0
-            ELSE ('added ' || pg_catalog.now())::pg_catalog.int4
+                ON (r.v OPERATOR(pg_catalog.->>) 0)::pg_catalog.text OPERATOR(pg_catalog.=) a."entity_id"
+               AND a."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '') THEN 0
+            ELSE pg_catalog.concat('added ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- record_counted (each chunk)
@@ -430,32 +434,32 @@ UPDATE pgsweep.runs AS r
 -- locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(g.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(r.oid::pg_catalog.int8)
-                                                 || ',' || pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(i.inhrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      ),
-                     (SELECT pg_catalog.count(*) || ',' || pg_catalog.sum(x.indexrelid::pg_catalog.int8)
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT
@@ -464,7 +468,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                     AND l.kind OPERATOR(pg_catalog.=) 'row'
                     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
             THEN 0
-            ELSE ('changed ' || pg_catalog.now())::pg_catalog.int4
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END;
 
 -- commit (each chunk)

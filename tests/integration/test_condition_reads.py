@@ -124,10 +124,16 @@ PARTIAL = [("s IS NULL", [{"name": "g", "unless": "t.s IS NOT NULL"}], None, Tru
            ("at < '2021-01-01'", [], None, False)]
 
 
+PARTITIONS = ";".join(f"CREATE TABLE t{i} PARTITION OF t FOR VALUES FROM ({7000 * i}) TO ({7000 * (i + 1)})" for i in range(3))
+
+
+@pytest.mark.parametrize("partitions", ["", PARTITIONS])
 @pytest.mark.parametrize("predicate, guards, where, used", PARTIAL)
-def test_O6_partial_index_that_holds_every_candidate_is_walked(db, pgsweep, policy_file, server_log, predicate, guards, where, used):
+def test_O6_partial_index_that_holds_every_candidate_is_walked(
+        db, pgsweep, policy_file, server_log, predicate, guards, where, used, partitions):
     init(pgsweep)
-    db.sql("CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n int, s text);"
+    db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n int, s text) {'PARTITION BY RANGE (id)' if partitions else ''};"
+           f"{partitions};"
            "INSERT INTO t SELECT n, '2020-01-01'::timestamptz + n * interval '1 min', n % 10, CASE WHEN n % 20 > 0 THEN 'x' END"
            " FROM generate_series(1, 20000) n;"
            f"CREATE INDEX partly ON t (at) WHERE {predicate}; ANALYZE t")

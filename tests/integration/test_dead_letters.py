@@ -360,3 +360,24 @@ def test_M5_discard_while_the_run_is_on_is_obeyed_by_every_chunk_after_it(
     running.signal(signal.SIGCONT)
     report = running.wait().json()
     assert db.column("SELECT n FROM t ORDER BY n") == [20, 30] and report["deleted"] == 28
+
+
+def test_M5_discard_of_a_row_that_failed_in_this_run_leaves_the_number_left_right(db, pgsweep, start_pgsweep, policy_file):
+    """1 fails, and its letter is discarded; 9 is locked for a while, and 10 until the end."""
+    assert pgsweep("init", "--quiet").code == 0
+    db.sql("CREATE TABLE t (n int PRIMARY KEY, at timestamptz); CREATE INDEX ON t (at);"
+           "INSERT INTO t SELECT n, '2020-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 10) n;"
+           "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$;"
+           "CREATE TRIGGER refuse BEFORE DELETE ON t FOR EACH ROW WHEN (old.n = 1) EXECUTE FUNCTION refuse()")
+    nine, ten = db.connect(autocommit=False), db.connect(autocommit=False)
+    nine.cursor().execute("SELECT FROM t WHERE n = 9 FOR UPDATE")
+    ten.cursor().execute("SELECT FROM t WHERE n = 10 FOR UPDATE")
+    running = start_pgsweep("test", "--policy-dir", policy_file(policy()), "--chunk", "2", "--pause", "300 ms", "--format=json")
+    letter = wait_until(lambda: db.value("SELECT id FROM pgsweep.dead_letters"), what="the letter")
+    running.signal(signal.SIGSTOP)
+    assert pgsweep("dlq", "discard", str(letter)).code == 0
+    nine.rollback()
+    running.signal(signal.SIGCONT)
+    report = running.wait().json()
+    assert db.column("SELECT n FROM t ORDER BY n") == [1, 10] and report["failed"] == 1
+    assert report["left_locked"] == 1, report

@@ -64,7 +64,7 @@ def test_J3_summary_for_people(jobs, pgsweep, box):
     add(jobs, 2)
     directory(box, 1, "a", "result.mp4")
     result = pgsweep("jobs", env={"TEMP_DIR": box.root})
-    assert "\n  working directories: 2 queued, 1 removed, 1 kept for protected files; 8.0 KiB freed\n" in result.out
+    assert "\n  working directories: 2 queued, 1 removed, 1 kept for files that are protected or too young; 8.0 KiB freed\n" in result.out
     result = pgsweep("jobs", env={"TEMP_DIR": box.root})
     assert "working directories" not in result.out
 

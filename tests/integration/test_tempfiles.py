@@ -220,7 +220,16 @@ def test_T2_protected_by_patterns_and_directories(tempfiles, box):
     ("--protect-dir", "", 'the protected directory "" is not an absolute path'),
     ("--protect", "", 'the pattern "" matches nothing'), ("--protect", "/", 'the pattern "/" matches nothing'),
     ("--protect", "{root}/pinned", 'begins with the root, and would match nothing'),
-    ("--protect", "{root}", 'begins with the root, and would match nothing')])
+    ("--protect", "{root}", 'begins with the root, and would match nothing'),
+    ("--protect", "/{root}//pinned", 'begins with the root, and would match nothing'),
+    ("--protect", "{root}/./pinned", 'begins with the root, and would match nothing'),
+    ("--protect", "/tmp/elsewhere/pinned", 'looks like a full path that leads out of the root'),
+    ("--protect", "./pinned", 'has a "." between slashes'), ("--protect", ".", "matches nothing"),
+    ("--protect", "a//pinned", "has two slashes in a row"), ("--protect", "../pinned", 'has a ".." between slashes'),
+    ("--protect", "pinned\\", "ends with a backslash"), ("--protect", "[pinned", 'has a "[" without its "]"'),
+    ("--protect", "{a,b}", "has braces, which are not expanded"), ("--protect", "!pinned", 'begins with "!"'),
+    ("--protect", "~/pinned", 'begins with "~"'), ("--protect-dir", "~/pinned", "is not an absolute path"),
+    ("--protect-dir", "/tmp/*/pinned", "is a pattern")])
 def test_T2_a_protection_that_would_protect_nothing_is_refused(tempfiles, box, policy_file, option, value, message):
     """Else the files that it was meant for would go, and nobody would have been told."""
     box.file("pinned/f")
@@ -231,6 +240,9 @@ def test_T2_a_protection_that_would_protect_nothing_is_refused(tempfiles, box, p
     policies = policy_file(f"kind: files\nretain: 1 day\n{key}:\n  - '{value}'\n", "mine")
     result = tempfiles("--root", box.root, "--policy-dir", policies, policy="mine", code=2)
     assert "mine.yaml:4: " in result.err and message in result.err, result
+    variable = f"PGSWEEP_TEMPFILES_{key.upper()}"
+    result = tempfiles("--root", box.root, env={variable: value.replace(",", r"\,")}, code=2)
+    assert f"environment variable {variable}: " in result.err and message in result.err, result
     assert box.names() == ["pinned", "pinned/f"]
 
 
@@ -247,7 +259,7 @@ def test_O2_what_a_killed_run_left_in_the_trash_counts_the_same_in_both_runs(tem
     box.killed_tree("7")
     box.file("old")
     live = preview_and_run(tempfiles, box)
-    assert (live["files_deleted"], live["directories_deleted"], live["kept"]["fresh"]) == (3, 0, 1)
+    assert (live["files_deleted"], live["directories_deleted"], live["kept"]["fresh"]) == (2, 0, 1)
     assert [name for name in box.names() if name.endswith("/c")] and not (box.root / "old").exists()
 
 
@@ -319,6 +331,22 @@ def test_T3_O1_one_root_of_several_is_held_the_others_are_swept(tempfiles, box, 
     assert "rows" not in quiet.err
     shutil.rmtree(box.root / "b")  # a root that does not exist is not one that was swept
     assert told[:-len(": left to it")] in tempfiles("--policy-dir", policies, policy="mine", code=75).err
+
+
+def test_T3_O1_a_root_that_is_refused_late_does_not_hide_what_was_done_in_the_others(tempfiles, box, policy_file):
+    for name in "abc":
+        for i in range(3):
+            box.file(f"{name}/old{i}")
+    policies = policy_file(f"kind: files\nretain: 1 day\nroots: [{box.root}/a, {box.root}/b, {box.root}/c]\n", "mine")
+    run = tempfiles.start("mine", "--policy-dir", str(policies), "--pause", "300 ms", "--chunk", "1")
+    harness.wait_until(lambda: len(os.listdir(box.root / "a")) < 3, what="first removal")
+    (box.root / "b").rename(box.outside / "b")
+    (box.root / "b").symlink_to(box.outside / "b")
+    result = run.wait(20)
+    assert result.code == 2 and f"the root \"{box.root}/b\" is" in result.err, result
+    assert re.search(r"^  deleted +6 ", result.out, re.M) and "note: not swept: the root" in result.out
+    assert "othing was deleted" not in result.out + result.err
+    assert len(os.listdir(box.outside / "b")) == 3 and not os.listdir(box.root / "c")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -407,6 +435,11 @@ def test_T1_policies_that_make_no_sense_are_refused(tempfiles, policy_file, text
 def test_T1_options_go_with_their_kind(tempfiles):
     for option in (("--allow-missing-index",), ("--retries", "3")):
         assert f"option {option[0]} is for rows" in tempfiles("--dry-run", *option, code=2).err
-    for option in (("--root", "/x"), ("--protect", "x"), ("--protect-dir", "/x"), ("--age-by", "mtime")):
+    result = tempfiles("--root", "/x", "--dry-run", policy="jobs", code=2)
+    assert "option --root is for files; policy jobs is about rows" in result.err
+    for option in (("--special", "delete"), ("--owner", "root")):
         result = tempfiles(*option, "--dry-run", policy="jobs", code=2)
-        assert "are for files; policy jobs is about rows" in result.err
+        assert f"option {option[0]}: a policy of kind rows has no " in result.err
+    for option in (("--protect", "x"), ("--protect-dir", "/x"), ("--age-by", "mtime"), ("--protect-case", "match")):
+        result = tempfiles(*option, "--dry-run", policy="tokens", code=2)
+        assert f"option {option[0]}: policy tokens removes no files" in result.err

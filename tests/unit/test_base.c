@@ -459,6 +459,70 @@ START_TEST(template_without_the_slot_ends_the_process)
 }
 END_TEST
 
+static const struct {
+    struct clock_facts facts;
+    const char *why; /* NULL: nothing is wrong */
+} host_clocks[] = {
+    {{.now = 1000000, .built = 900000, .kernel = 1000000}, NULL},
+    {{.now = 1000000, .built = 1000000 + CLOCK_SLACK_S, .kernel = -1}, NULL},
+    {{.now = 1000000, .built = 1000001 + CLOCK_SLACK_S, .kernel = -1}, "made later"},
+    {{.now = 1000000, .built = 0, .kernel = 1000000 - CLOCK_SLACK_S}, NULL},
+    {{.now = 1000000, .built = 0, .kernel = 999999 - CLOCK_SLACK_S}, "boot time"},
+    {{.now = 1000000, .built = 0, .kernel = 9000000}, NULL}, /* earlier than the kernel says: less would go */
+    {{.now = INT64_C(4102444800), .built = 0, .kernel = 1000000}, "it says 2100-01-01 00:00:00 UTC"},
+};
+
+START_TEST(host_clocks_that_cannot_be_right_are_refused)
+{
+    struct error err = ERROR_INIT;
+    bool ok = clock_judge_host(&host_clocks[_i].facts, &err);
+    ck_assert_int_eq(ok, !host_clocks[_i].why);
+    if (!ok) {
+        ck_assert_int_eq(err.code, SWEEP_REFUSED);
+        ck_assert_msg(strstr(err.message, host_clocks[_i].why) != NULL, "%s", err.message);
+        ck_assert(strstr(err.hint, "--trust-clock") != NULL);
+    }
+    error_clear(&err);
+}
+END_TEST
+
+START_TEST(database_clocks_may_differ_by_five_minutes_and_the_time_of_the_answer)
+{
+    static const struct {
+        int64_t before, database, after;
+        bool ok;
+    } cases[] = {{0, 300000, 0, true}, {0, 300001, 0, false}, {0, -300000, 0, true}, {0, -300001, 0, false},
+                 {0, 360000, 60000, true}, {0, 360001, 60000, false}, {0, -300001, 60000, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = ERROR_INIT;
+        ck_assert_int_eq(clock_judge_database(cases[i].before, cases[i].database, cases[i].after, &err), cases[i].ok);
+        ck_assert_int_eq(err.code, cases[i].ok ? SWEEP_OK : SWEEP_REFUSED);
+        error_clear(&err);
+    }
+}
+END_TEST
+
+START_TEST(an_idle_root_is_older_than_a_year_and_than_the_cutoff)
+{
+    int64_t now = INT64_C(10) * CLOCK_IDLE_S;
+    ck_assert(!clock_looks_idle(now, now - CLOCK_IDLE_S, now));
+    ck_assert(clock_looks_idle(now, now - CLOCK_IDLE_S - 1, now));
+    ck_assert(!clock_looks_idle(now, now - 2 * CLOCK_IDLE_S, now - 2 * CLOCK_IDLE_S));
+    ck_assert(!clock_looks_idle(now, now + 1, now));
+}
+END_TEST
+
+START_TEST(the_clock_of_this_host_is_right)
+{
+    struct clock_facts facts;
+    struct error err = ERROR_INIT;
+    clock_read_facts(&facts);
+    ck_assert_int_gt(facts.built, INT64_C(1767225600)); /* 2026 */
+    ck_assert_int_lt(facts.now - facts.kernel < 0 ? facts.kernel - facts.now : facts.now - facts.kernel, 5);
+    ck_assert(clock_judge_host(&facts, &err));
+}
+END_TEST
+
 static Suite *base_suite(void)
 {
     Suite *suite = suite_create("base");
@@ -487,6 +551,10 @@ static Suite *base_suite(void)
     tcase_add_loop_test(tests, instants_are_read_whole_or_not_at_all, 0, (int)(sizeof instants / sizeof *instants));
     tcase_add_test(tests, instants_have_an_order);
     tcase_add_test(tests, arrays_grow_zeroed_and_owned);
+    tcase_add_loop_test(tests, host_clocks_that_cannot_be_right_are_refused, 0, (int)(sizeof host_clocks / sizeof *host_clocks));
+    tcase_add_test(tests, database_clocks_may_differ_by_five_minutes_and_the_time_of_the_answer);
+    tcase_add_test(tests, an_idle_root_is_older_than_a_year_and_than_the_cutoff);
+    tcase_add_test(tests, the_clock_of_this_host_is_right);
     tcase_add_test(tests, embedded_files_are_found_by_path);
     tcase_add_test(tests, templates_fill_their_slots);
     tcase_add_test(tests, templates_align_conditions);

@@ -218,6 +218,31 @@ START_TEST(help_of_a_command_tells_its_options_only)
 }
 END_TEST
 
+static const struct {
+    const char *word;
+    bool secret;
+} passwords[] = {
+    {"app", false}, {"host=h dbname=app", false}, {"postgresql://u@h/app", false}, {"postgresql://h:5432/app", false},
+    {"password", false}, {"host=h password=x", true}, {"host=h PASSWORD = 'x y'", true}, {"sslpassword=x", true},
+    {"postgresql://u:p@h/app", true}, {"postgres://u:p@q@h/app", true}, {"postgresql://u:p@h:1,g:2/app", true},
+    {"postgresql://h/app?password=x", true}, {"postgresql://h/app?p%61ssword=x", true}, {"--dbnam=postgres://u:p@h/", true},
+};
+
+START_TEST(passwords_are_recognised_and_leave_argv)
+{
+    char *argv[] = {mem_strdup(ctx, "pgsweep"), mem_strdup(ctx, "jobs"), mem_strdup(ctx, "-d"), mem_strdup(ctx, passwords[_i].word)};
+    ck_assert_int_eq(cli_holds_password(passwords[_i].word), passwords[_i].secret);
+    const char *given = argv[3];
+    if (*given == '-')
+        return;
+    ck_assert(cli_parse(4, argv, &options, &err)); /* which may change the order of the words */
+    cli_hide_password(ctx, &options);
+    ck_assert_str_eq(options.dbname, passwords[_i].word);
+    ck_assert_int_eq(strlen(given), strlen(passwords[_i].word));
+    ck_assert_int_eq(strspn(given, "x") == strlen(given), passwords[_i].secret);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli");
@@ -229,6 +254,7 @@ int main(void)
     tcase_add_loop_test(tests, refuses_with_a_reason, 0, COUNT(wrong));
     tcase_add_test(tests, a_value_may_begin_with_a_dash_where_it_is_meant);
     tcase_add_test(tests, a_flag_repeated_often_hides_nothing);
+    tcase_add_loop_test(tests, passwords_are_recognised_and_leave_argv, 0, COUNT(passwords));
     tcase_add_test(tests, help_tells_everything);
     tcase_add_loop_test(tests, help_of_a_command_tells_its_options_only, 0, 4);
     suite_add_tcase(suite, tests);

@@ -69,7 +69,7 @@ START_TEST(test_T2_patterns)
         {"", "a", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        ck_assert_msg(files_match_pattern(cases[i].pattern, cases[i].path) == cases[i].match,
+        ck_assert_msg(files_match_pattern(cases[i].pattern, cases[i].path, false) == cases[i].match,
                       "%s on %s", cases[i].pattern, cases[i].path);
     ck_assert_str_eq(files_default_protect[0], "result*");
     ck_assert_str_eq(files_default_protect[1], "output*");

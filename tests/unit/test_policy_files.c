@@ -15,12 +15,12 @@ START_TEST(reads_every_key)
     ck_assert_str_eq(policy->roots[1].value, "/b c");
     ck_assert_str_eq(policy->roots[1].origin, "p.yaml:3");
     ck_assert_str_eq(policy->retain.value, "3 days");
-    ck_assert_str_eq(policy_age_by_names[policy->age_by], "btime");
-    ck_assert_int_eq(policy->in_use, IN_USE_DELETE);
-    ck_assert_uint_eq(policy->protect_count, 2);
-    ck_assert_str_eq(policy->protect[1].value, "keep/*");
-    ck_assert_uint_eq(policy->protect_dir_count, 1);
-    ck_assert_str_eq(policy->protect_dirs[0].origin, "p.yaml:9");
+    ck_assert_str_eq(policy_age_by_text(policy, policy->files.age_by), "btime");
+    ck_assert_int_eq(policy->files.in_use, IN_USE_DELETE);
+    ck_assert_uint_eq(policy->files.protect_count, 2);
+    ck_assert_str_eq(policy->files.protect[1].value, "keep/*");
+    ck_assert_uint_eq(policy->files.protect_dir_count, 1);
+    ck_assert_str_eq(policy->files.protect_dirs[0].origin, "p.yaml:9");
     ck_assert_str_eq(policy->active.value, "jobs");
     ck_assert_str_eq(policy->max_rows.value, "10");
     ck_assert_str_eq(policy->alert_failed_share.value, "5%");
@@ -31,8 +31,8 @@ START_TEST(fills_in_the_careful_defaults)
 {
     ck_parses(BASE "roots:\nprotect: ~\nlimits:\n");
     ck_assert_uint_eq(policy->root_count, 0);
-    ck_assert_str_eq(policy_age_by_names[policy->age_by], "mtime");
-    ck_assert_int_eq(policy->in_use, IN_USE_KEEP);
+    ck_assert_str_eq(policy_age_by_text(policy, policy->files.age_by), "mtime");
+    ck_assert_int_eq(policy->files.in_use, IN_USE_KEEP);
     ck_assert_ptr_null(policy->active.value);
     ck_assert_str_eq(policy->chunk.value, "auto");
     ck_assert_ptr_null(policy->max_rows.value);

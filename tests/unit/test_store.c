@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../src/store/config.h"
@@ -147,6 +148,16 @@ START_TEST(test_M3_half_configured_is_an_error)
                 .buckets = "media", .path_style = "off", .endpoint = "http://[::1]:1"}, "IP address");
     setenv("AWS_CA_BUNDLE", "/nonexistent/ca", 1);
     refused(&(struct store_options){.buckets = "media"}, "AWS_CA_BUNDLE");
+    char bundle[] = "/tmp/test_store_XXXXXX";
+    int bundle_fd = mkstemp(bundle);
+    ck_assert_int_eq(fchmod(bundle_fd, 0666), 0); /* whoever may write it says whom TLS trusts */
+    setenv("AWS_CA_BUNDLE", bundle, 1);
+    struct store_config *none = NULL;
+    ck_assert_int_eq(store_config_load(ctx, &(struct store_options){.buckets = "media"}, &none, &err), STORE_MISCONFIGURED);
+    ck_assert_int_eq(err.code, SWEEP_REFUSED);
+    ck_assert(strstr(err.message, "may be written by other users") != NULL);
+    close(bundle_fd);
+    unlink(bundle);
 }
 END_TEST
 
