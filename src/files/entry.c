@@ -176,12 +176,8 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
     struct verdict v = {.kept = FILES_NOT_KEPT};
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_CHECKED, top(w)->fd, name);
-    /* Through another name another thread would find it open, by us. */
-    bool several = stx->stx_nlink > 1;
-    if (several)
-        walk_lock_links(w);
     if (o->in_use && S_ISREG(stx->stx_mode))
-        v = inuse_test(w, name, stx, &held);
+        v = w->dry_run ? inuse_predict(w, name, stx) : inuse_test(w, name, stx, &held);
     else if (!w->wipe && !S_ISREG(stx->stx_mode) && !S_ISLNK(stx->stx_mode))
         v = special_test(w, name, stx);
     if (v.kept == FILES_NOT_KEPT && !v.error && w->dry_run)
@@ -189,9 +185,7 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
     else if (v.kept == FILES_NOT_KEPT && !v.error)
         v = slot_remove(w, name, stx, &held);
     if (held.fd >= 0)
-        let_go(w, &held, several, !w->dry_run && v.kept == FILES_NOT_KEPT && !v.error);
-    if (several)
-        walk_unlock_links(w);
+        let_go(w, &held, stx->stx_nlink > 1, v.kept == FILES_NOT_KEPT && !v.error);
     return v;
 }
 

@@ -34,7 +34,7 @@ static enum files_kept judge_moved(struct walk *w, const struct statx *seen, con
     struct statx now = *moved;
     if (!fsys_same(fsys_id(seen), fsys_id(moved)))
         return FILES_KEPT_CHANGED;
-    if (!inuse_is_still_free(held))
+    if (!inuse_is_still_free(w, held, fsys_id(moved)))
         return FILES_KEPT_OPEN;
     bool written = seen->stx_mtime.tv_sec != moved->stx_mtime.tv_sec ||
                    seen->stx_mtime.tv_nsec != moved->stx_mtime.tv_nsec || seen->stx_size != moved->stx_size;

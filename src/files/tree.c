@@ -42,6 +42,8 @@ static bool would_go(const struct files_options *o, const struct files_root *roo
 {
     struct files_report report = {0};
     struct files_options quiet = quiet_look(o);
+    if (o->shared->users)
+        users_refresh(o->shared->users, false);
     wipe(&quiet, root, root->fd, root->path, name, &report);
     return report.failed == 0 && files_kept(&report) == 0 && !report.stopped &&
            !report.limit_reached;

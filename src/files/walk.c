@@ -73,9 +73,11 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
     w->wipe = only_name != NULL;
     w->dry_run = options->dry_run;
     w->has_fowner = fsys_has_fowner();
+    w->has_lease = fsys_has_lease();
     w->euid = geteuid();
     w->checked_ms = clock_now_ms();
     clock_gettime(CLOCK_REALTIME, &w->now);
+    inuse_prepare(w);
     w->path = mem_strdup(w, "");
     w->path_room = 1;
     w->links = mem_new(w, struct links);
@@ -246,6 +248,7 @@ static struct verdict remove_directory(struct walk *w)
     struct frame *parent = f - 1;
     struct statx stx;
     struct verdict v = {.kept = FILES_NOT_KEPT};
+    enum in_use use = IN_USE_NOT;
     const char *name = w->path + f->name_at;
     w->path[f->path_length] = '\0';
     if (!place_is_kept(w)) {
@@ -259,6 +262,8 @@ static struct verdict remove_directory(struct walk *w)
         v.kept = FILES_KEPT_MOVED;
     } else if ((v.kept = judge_again(w, f, &stx)) != FILES_NOT_KEPT) {
         ; /* someone made and removed something in it meanwhile */
+    } else if (w->options->in_use && (use = inuse_look(w, f->id)) == IN_USE) {
+        v.kept = FILES_KEPT_OPEN; /* or the working directory of a process */
     } else if (!entry_within_limit(w)) {
         v.kept = FILES_KEPT_UNFINISHED;
     } else if (w->dry_run) {
@@ -270,6 +275,8 @@ static struct verdict remove_directory(struct walk *w)
             f->touched = false; /* then its new time is not of our making alone, and stays */
         }
     }
+    if (use == IN_USE_UNKNOWN && v.kept == FILES_NOT_KEPT && !v.error)
+        w->report->untested++; /* what is lost with an empty directory is little: it need not stay */
     return v;
 }
 

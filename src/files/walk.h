@@ -74,6 +74,7 @@ struct links {
 /* What the calls of a run have in common. */
 struct files_shared {
     struct trash trash;
+    struct users *users; /* NULL: not read yet */
 };
 
 struct walk {
@@ -89,6 +90,8 @@ struct walk {
     bool dry_run;
     bool ended;            /* limit, deadline or signal */
     bool has_fowner;
+    bool maps_by_inode; /* see users_look */
+    bool has_lease; /* may have leases of other people's files */
     uint32_t euid;
     struct timespec now;
     struct pattern *patterns;
@@ -186,12 +189,28 @@ void entry_count_removal(struct walk *w, struct frame *f);
 struct hold {
     int fd;      /* -1: none */
     bool leased; /* nobody else has it open, and whoever opens it waits */
+    bool looked_up; /* no lease is to be had: /proc told */
 };
+
+/* users.c: what processes have open, run, map, or are in, by device and inode. */
+struct users *users_read(const void *ctx);
+/* Reads again what is old; now: in any case. */
+void users_refresh(struct users *u, bool now);
+enum in_use { IN_USE, IN_USE_NOT, IN_USE_UNKNOWN /* not every process of the host can be looked at */ };
+/* by_inode: on this file system the device of a mapping is another one than that of its file. */
+enum in_use users_look(const struct users *u, struct file_id id, bool by_inode);
+
+/* inuse.c: before a walk: what a dry run knows of files in use, which its threads share. */
+void inuse_prepare(struct walk *w);
+/* Decides whether a directory that is to go is in use; in a dry run also files. */
+enum in_use inuse_look(struct walk *w, struct file_id id);
+/* What inuse_test will say, without touching the file. */
+struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx);
 
 /* inuse.c: decides whether a regular file is in use. */
 struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, struct hold *held);
 /* Has nobody begun to open it since? */
-bool inuse_is_still_free(const struct hold *held);
+bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id);
 /* From here on nobody waits for us. */
 void inuse_let_go(struct hold *held);
 
