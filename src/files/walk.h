@@ -91,6 +91,7 @@ struct walk {
     bool has_fowner;
     uint32_t euid;
     struct timespec now;
+    struct timespec judged; /* the time that the file in hand was judged by */
     struct pattern *patterns;
     size_t pattern_count;
 
