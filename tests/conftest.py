@@ -32,14 +32,14 @@ def pytest_addoption(parser):
 @pytest.fixture
 def db(server, request):
     """harness.Database: of this test's own, and empty but for the overloads of hostile.sql where these are wanted."""
-    own = request.node.get_closest_marker("own_overloads")
-    hostile = request.config.getoption("--hostile") or request.node.get_closest_marker("hostile")
+    hostile = request.node.get_closest_marker("hostile") or (
+        request.config.getoption("--hostile") and not request.node.get_closest_marker("not_hostile"))
     template = harness.hostile_template(server) if hostile else "template0"
     database = harness.Database(server, f"t{next(numbers)}_{os.getpid()}", template)
     log = harness.ServerLog(server, database)
     yield database
     database.drop()
-    used = log.overloads() if hostile and not own else []
+    used = log.overloads() if hostile else []
     if used:
         pytest.fail(f"{len(used)} uses of hostile overloads, the first: {used[0]}", pytrace=False)
 

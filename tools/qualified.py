@@ -28,8 +28,8 @@ TOKEN = re.compile(r"""
 
 # Words that a bracket may follow although they are no functions, and what the grammar itself makes of such a call.
 NO_FUNCTION = set("""all and any array as between by check coalesce conflict count_as distinct exists extract filter from
-    greatest grouping in inner into is join key lateral least limit materialized not null offset on only operator or order
-    over partition primary recursive returning row rows select set some then union unique unnest_as using values when where
+    greatest grouping in inner insert into is join key lateral least limit materialized not null offset on only operator or order
+    over partition primary recursive returning row rows select set some then union unique unnest_as update using values when where
     with within else case""".split())
 # Without bigint, boolean, integer and the like: these are words of the grammar, and mean PostgreSQL's own.
 TYPES = set("bool bytea date int2 int4 int8 interval jsonb name oid regclass text timestamptz uuid xid".split())
@@ -149,7 +149,7 @@ class Checker:
 
     def check_table(self, i):
         word, before, name = self.at(i), self.at(i - 1), self.at(i + 1)
-        if (word == "update" and before in ("for", "do", ",")) or self.at(i - 2) == "extract":
+        if (word == "update" and before in ("for", "do", ",", "before")) or self.at(i - 2) == "extract":
             return None
         if self.kind(i + 1) != "word" or self.at(i + 2) == "." or name in self.queries:
             return None

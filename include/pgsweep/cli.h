@@ -37,7 +37,7 @@ struct cli_options {
     bool trust_clock;
     bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, print_sql, sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file, *log_file;
-    const char *root, *age_by, *protect_case, *special, *owner; /* about files */
+    const char *root, *age_by, *protect_case, *special, *owner, *min_free; /* about files */
     bool allow_system_root;
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;

@@ -79,6 +79,19 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
 /* Inserts the run's record. Sets report->started and recorded. */
 bool run_begin(struct effects *effects, struct report *report, struct error *err);
 
+/* A live run that was refused before it began. */
+struct run_refusal {
+    const char *run_id;
+    const char *name; /* of the policy */
+    const struct policy *policy; /* NULL: it could not be read */
+    const char *cutoff; /* NULL: it did not come to one */
+    const struct error *why;
+};
+
+/* Records it, where the state schema is there and this role may. Nothing is said where that fails: what matters is the
+ * refusal itself. */
+void run_record_refused(struct db *db, const struct run_refusal *refusal);
+
 /* How statements of one transaction pass numbers on to its last one, the run's record, without a round
  * trip: in settings that end with the transaction. Wraps rows (a SELECT, or a DELETE or UPDATE with RETURNING) so
  * that it returns one row with their number, and adds that to the node's. Owned by ctx, as all that follows. */

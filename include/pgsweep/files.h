@@ -45,6 +45,7 @@ enum files_case {
 /* X(name, word for reports, what it means to a person) */
 #define FILES_KEPT_REASONS(X)                                                                      \
     X(FRESH, "fresh", "not older than the cutoff")                                                 \
+    X(ENOUGH, "enough_free", "expired, but enough is free without it")                             \
     X(FUTURE, "future", "its time lies in the future")                                             \
     X(NO_TIME, "no_time", "the file system does not record the time asked for")                    \
     X(OPEN, "open", "a process has it open, mapped, or runs it (by any of its links)")             \
@@ -83,6 +84,7 @@ struct files_event {
     char type;           /* 'f' file, 'l' symbolic link, 'd' directory, 's' special, '?' unknown */
     const char *path;    /* absolute, escaped for a terminal; valid during the call */
     int64_t bytes;       /* DELETED: as in bytes_freed */
+    struct timespec time; /* DELETED, of what is no directory: the time that it was judged by */
     int error;           /* ERROR: errno */
     const char *action;  /* ERROR: what failed: "remove", "open", "read", ... */
 };
@@ -103,6 +105,8 @@ struct files_options {
     const char *const *protect; /* patterns beside the default ones, see files_match_pattern */
     enum files_case protect_case;
     size_t protect_count;
+    bool spare;                 /* what is expired stays too, unless it is older than ... */
+    struct timespec spare_from; /* ... this */
     bool young_stay;            /* files_remove_tree: what is not expired stays there too */
     bool allow_system_root;     /* see files_check_root */
     bool delete_special;        /* expired sockets and fifos that no process has go too; devices never do */
@@ -199,6 +203,24 @@ bool files_youngest(const struct files_options *options, int64_t enough, int64_t
 bool files_sweep(const struct files_options *options, struct files_report *report,
                  struct error *err);
 
+/* How much is to be free on the file system of a root. */
+struct files_room {
+    double share;  /* of what the file system has for this user, as df(1) tells it: 0 to 1; negative: bytes count */
+    int64_t bytes;
+    size_t remembered; /* tests: how many files are remembered at a time; 0: 500,000 */
+    /* Filled in: */
+    bool found;    /* the root exists, and the others are known */
+    int64_t wanted;
+    int64_t before, after; /* free; in a dry run after is what would be */
+    bool reached;
+};
+
+/* files_sweep, but the oldest first, by the youngest of the times that count, and no more than it takes until so much is
+ * free. The tree is read once to find out which, and then swept; again if that did not free enough. Files of the same
+ * age go together. Memory is bounded. When enough is free at once, nothing is read. Failure as in files_sweep. */
+bool files_sweep_for_room(const struct files_options *options, struct files_room *room, struct files_report *report,
+                          struct error *err);
+
 /* Who holds the lock of a root that files_sweep found locked: "pgsweep, process 4711", owned by ctx. NULL:
  * it cannot be told (any more). */
 char *files_lock_holder(const void *ctx, const char *root);
@@ -238,6 +260,8 @@ bool files_finish_trash(const struct files_options *options, struct files_report
 
 /* FRESH, FUTURE or FILES_NOT_KEPT (expired: t < cutoff). now is the clock of the machine. */
 enum files_kept files_judge_age(struct timespec t, struct timespec cutoff, struct timespec now);
+
+bool files_is_before(struct timespec a, struct timespec b);
 
 /* Does the pattern match? One without a slash is matched against the last component of path, at any depth. One
  * with a slash is matched against the whole path below the root, component by component (fnmatch(3): "*", "?",

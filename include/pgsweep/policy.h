@@ -223,6 +223,31 @@ bool policy_override_list(struct policy *policy, const char *key, const char *co
 /* The keys that policy_override takes, each of which has an environment variable. */
 extern const char *const policy_override_keys[]; /* ends with NULL */
 
+/* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". Owned by ctx. */
+char *policy_variable(const void *ctx, const char *policy, const char *key);
+
+/* What is known when the environment is looked at. */
+struct policy_variables {
+    const char *policy;          /* the one that the command is about; NULL: none */
+    const char *const *policies; /* the names of all that there are */
+    size_t policy_count;
+    const char *const *fixed;    /* variables that are of no policy; ends with NULL */
+    bool others_possible;        /* there may be policies that the command cannot know of */
+};
+
+enum policy_variable_fate {
+    VARIABLE_NOT_OURS,   /* another program's */
+    VARIABLE_KNOWN,
+    VARIABLE_OF_ANOTHER, /* about another policy than the one in hand, and not understood: a warning */
+    VARIABLE_UNKNOWN     /* ours, or near to one of ours, and not understood: stops the program */
+};
+enum policy_variable_fate policy_judge_variable(const struct policy_variables *known, const char *variable);
+
+/* Judges every variable ("NAME=value", ends with NULL). False, with SWEEP_USAGE and the nearest known name, for the first
+ * that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by ctx. Values are never shown. */
+bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
+                              char **warnings, struct error *err);
+
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
 bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,
                   struct error *err);

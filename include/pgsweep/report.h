@@ -13,6 +13,7 @@
 #include "pgsweep/plan.h"
 
 struct files_report;
+struct files_room;
 struct output;
 
 /* A candidate that could not go. */
@@ -101,6 +102,7 @@ struct report {
     struct report_directories directories;
     bool undrained;       /* objects or directories wait, and could not be dealt with at all */
     const struct files_report *files; /* of a policy of kind files; NULL: of rows */
+    const struct files_room *rooms; /* with min_free: of each root of the policy; else NULL */
     const char *file_roots;           /* where, and older than what: for the heading */
     const char *file_cutoff;
     int64_t letter_depth; /* dead letters of the policy that wait or are parked; -1: not known */

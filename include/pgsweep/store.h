@@ -27,6 +27,9 @@ struct store_options {
     int backoff_ms;         /* the first wait before a request is repeated: 200; doubled after that */
 };
 
+/* The i-th of the PGSWEEP_ variables that are read; NULL behind the last. */
+const char *store_variable(size_t i);
+
 enum store_setup {
     STORE_READY,
     STORE_NOT_CONFIGURED, /* nothing says where objects live: not an error; leave the keys queued */

@@ -23,6 +23,10 @@ char *text_bytes(const void *ctx, int64_t bytes);
  * safe to print on a terminal, and reversible. len bytes are read. Owned by ctx. */
 char *text_escape(const void *ctx, const char *text, size_t len);
 
+/* How many letters must be inserted, left out or replaced to make one word of the other (Levenshtein), whatever their case;
+ * SIZE_MAX for words of more than 64 bytes. */
+size_t text_distance(const char *a, const char *b);
+
 /* What text_escape made the text of. Owned by ctx. */
 char *text_unescape(const void *ctx, const char *text);
 

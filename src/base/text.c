@@ -150,6 +150,11 @@ static size_t edit_distance(const char *a, const char *b)
     return row[lb];
 }
 
+size_t text_distance(const char *a, const char *b)
+{
+    return strlen(a) > WORD_MAX || strlen(b) > WORD_MAX ? SIZE_MAX : edit_distance(a, b);
+}
+
 const char *text_nearest(const char *word, const char *const *candidates, size_t count)
 {
     const char *best = NULL;

@@ -58,13 +58,14 @@ static bool refuse(const struct way *way, const char *which, const char *why)
 static bool refuse_owner(const struct way *way, const char *which, uid_t uid)
 {
     const struct passwd *user = getpwuid(uid);
-    refuse(way, which, mem_printf(way->ctx, "belongs to user %s (%u)", user ? user->pw_name : "?", (unsigned)uid));
+    refuse(way, which, user ? mem_printf(way->ctx, "belongs to user %s (%u)", user->pw_name, (unsigned)uid)
+                            : mem_printf(way->ctx, "belongs to user %u", (unsigned)uid));
     return error_hint(way->err, "It must belong to root or to the user that runs pgsweep (%u).", (unsigned)geteuid());
 }
 
 static bool refuse_mode(const struct way *way, const char *which, const char *place, mode_t mode)
 {
-    refuse(way, which, mem_printf(way->ctx, "may be written by other users (mode %04o)", (unsigned)(mode & 07777)));
+    refuse(way, which, mem_printf(way->ctx, "is writable by other users (mode %04o)", (unsigned)(mode & 07777)));
     return error_hint(way->err, "Take the right from group and others: chmod go-w '%s'", shown(way, place));
 }
 
@@ -187,7 +188,7 @@ static bool open_file(struct way *way, const char *name, enum trust_place place,
 {
     struct stat st;
     if (way->shared && place == TRUST_OWN_DIRECTORY) {
-        refuse(way, mem_printf(way->ctx, "the directory %s", shown(way, way->here)), "may be written by other users");
+        refuse(way, mem_printf(way->ctx, "the directory %s", shown(way, way->here)), "is writable by other users");
         return error_hint(way->err, "Move the file into a directory that only root or the user that runs pgsweep may write to.");
     }
     *fd = openat(way->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -1,9 +1,13 @@
 /* From argv to struct cli_options, by the tables. */
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 #include "tables.h"
+
+#define UNIT_OPTIONS "PGSWEEP_OPTIONS"
 
 enum { OPTIONS_MAX = 64, FIRST_LONG = 256, HELP = 1000, VERSION = 1001 };
 
@@ -210,6 +214,24 @@ static bool check(const struct parser *parser, struct cli_options *options, stru
     return true;
 }
 
+/* The systemd unit puts PGSWEEP_OPTIONS on the command line. Nobody else does: a "--dry-run" there would be taken for
+ * nothing. Words with quotes are left to systemd, which takes these off. */
+static bool check_unit_options(int argc, char **argv, struct error *err)
+{
+    const char *given = getenv(UNIT_OPTIONS);
+    bool ok = true;
+    char *copy = given ? mem_strdup(NULL, given) : NULL, *save = NULL;
+    for (char *word = copy ? strtok_r(copy, " \t\r\n", &save) : NULL; ok && word; word = strtok_r(NULL, " \t\r\n", &save)) {
+        bool there = strpbrk(word, "'\"\\") != NULL;
+        for (int i = 1; i < argc && !there; i++)
+            there = strcmp(argv[i], word) == 0;
+        ok = there || error_set(err, SWEEP_USAGE, "environment variable %s has \"%s\", and the command line does not",
+                                UNIT_OPTIONS, cli_holds_password(word) ? "..." : word);
+    }
+    talloc_free(copy);
+    return ok || error_hint(err, "Only the systemd units put that variable on the command line. Give the options themselves, or unset it.");
+}
+
 bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err)
 {
     struct parser parser = {.given_count = 0};
@@ -241,5 +263,6 @@ bool cli_parse(int argc, char **argv, struct cli_options *options, struct error 
             return unknown_option(argv[at < optind ? optind - 1 : at], err);
         }
     }
-    return take_operands(argc, argv, options, err) && check(&parser, options, err);
+    return take_operands(argc, argv, options, err) && check(&parser, options, err) &&
+           (options->command != COMMAND_SWEEP || check_unit_options(argc, argv, err));
 }

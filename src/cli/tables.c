@@ -15,6 +15,7 @@ const struct cli_option cli_options_table[] = {
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep", "Files (policies of kind files)", 0},
     {"special", 0, "WORD", COMMAND_SWEEP | COMMAND_SHOW, OPTION(special), "keep (default) or delete old sockets and fifos that no process has", "Files (policies of kind files)", 0},
     {"owner", 0, "USERS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(owner), "delete what belongs to these users only (names or numbers, with commas)", "Files (policies of kind files)", 0},
+    {"min-free", 0, "ROOM", COMMAND_SWEEP | COMMAND_SHOW, OPTION(min_free), "delete the oldest expired files until so much is free, such as 20% or \"50 GiB\"", "Files (policies of kind files)", 0},
     {"age-by", 0, "TIMES", COMMAND_SWEEP | COMMAND_SHOW, OPTION(age_by), "mtime (default), atime, ctime, btime; of several, with commas, the youngest counts", "Files (and the working directories of rows)", 0},
     {"protect", 0, "PATTERN", COMMAND_SWEEP | COMMAND_SHOW, OPTION(protect), "keep what matches, beside result* and output*; repeatable", "Files (and the working directories of rows)", OPTION(protect_count)},
     {"protect-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_SHOW, OPTION(protect_dirs), "keep this directory with all in it; repeatable", "Files (and the working directories of rows)", OPTION(protect_dir_count)},

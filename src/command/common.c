@@ -40,6 +40,7 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"system_root", options->allow_system_root ? "allow" : NULL, "option --allow-system-root"},
         {"special", options->special, "option --special"},
         {"owner", options->owner, "option --owner"},
+        {"min_free", options->min_free, "option --min-free"},
     };
     if (!policy_load(ctx, options->policy, options->policy_dir, policy, err))
         return false;

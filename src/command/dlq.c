@@ -208,7 +208,8 @@ static int run(const struct subject *subject, const struct cli_options *options,
     char *application = mem_printf(ctx, "pgsweep/%s", subject->command);
     const struct verb *verb = find_verb(subject, options, err);
     stop_install();
-    bool ok = verb && read_operands(ctx, subject, verb, options, &param, err) &&
+    bool ok = verb && (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
+              read_operands(ctx, subject, verb, options, &param, err) &&
               command_connect(ctx, options, application, NULL, &db, err) && state_check(db, err);
     if (ok)
         ok = verb->sql ? run_verb(ctx, db, subject, verb, options, param, err)

@@ -27,6 +27,7 @@ struct file_run {
     struct files_report sums;
     const char **active; /* sorted */
     size_t active_count;
+    struct files_room *rooms; /* one for each root; NULL: all that is expired goes */
     size_t roots_found; /* roots that exist */
     const char *locked; /* those that another sweep holds; NULL: none */
 };
@@ -147,7 +148,7 @@ static bool read_active(struct file_run *run, struct error *err)
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
     jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = jobs_options.count_timeout = NULL;
     jobs_options.age_by = jobs_options.protect_case = jobs_options.special = NULL;
-    jobs_options.owner = NULL;
+    jobs_options.owner = jobs_options.min_free = NULL;
     jobs_options.protect_count = jobs_options.protect_dir_count = 0;
     jobs_options.allow_system_root = false;
     char *name = mem_printf(run->report, "pgsweep/%s/%s", run->policy->name, run->report->run_id);
@@ -214,6 +215,17 @@ static bool find_owners(struct file_run *run, struct error *err)
     return true;
 }
 
+static void want_room(struct file_run *run)
+{
+    const struct setting *min_free = &run->policy->files.min_free;
+    if (!min_free->value)
+        return;
+    run->rooms = mem_array(run->report, struct files_room, run->policy->root_count);
+    for (size_t i = 0; i < run->policy->root_count; i++)
+        policy_min_free(min_free, &run->rooms[i].share, &run->rooms[i].bytes);
+    run->report->rooms = run->rooms;
+}
+
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
@@ -224,6 +236,7 @@ static bool prepare(struct file_run *run, struct error *err)
     run->how.delete_special = policy->files.special == SPECIAL_DELETE;
     if (!find_owners(run, err))
         return false;
+    want_room(run);
     run->how.dry_run = run->options->dry_run;
     run->how.on_event = on_event;
     run->how.on_event_arg = run;
@@ -283,7 +296,8 @@ static bool sweep(struct file_run *run, struct error *err)
         struct error why = ERROR_INIT;
         int64_t locked = run->sums.roots_locked;
         run->how.root = run->policy->roots[i].value;
-        if (!files_sweep(&run->how, &run->sums, &why)) {
+        if (!(run->rooms ? files_sweep_for_room(&run->how, &run->rooms[i], &run->sums, &why)
+                         : files_sweep(&run->how, &run->sums, &why))) {
             report_remark(run->report, "not swept: %s", why.message);
             if (ok)
                 error_move(err, &why);

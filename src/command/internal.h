@@ -14,6 +14,15 @@
 bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
                          struct error *err);
 
+/* Refuses variables of the environment that look like settings of pgsweep and are none (SWEEP_USAGE); those that can only
+ * be about another policy than this one (NULL: about none) give a warning on standard error. */
+bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy, struct error *err);
+
+/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else nothing is done), where there
+ * is a state schema. policy NULL: its file is broken. report, db: NULL where it did not come to one. Says nothing. */
+void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,
+                            struct db *db, const struct error *err);
+
 /* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
                      const struct db_limits *limits, struct db **db, struct error *err);

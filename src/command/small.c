@@ -54,7 +54,8 @@ static const char **describe_policies(const void *ctx, const char *policy_dir, s
 int command_list(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
-    const char **pairs = describe_policies(ctx, options->policy_dir, err);
+    const char **pairs = command_check_environment(ctx, options, NULL, err)
+                             ? describe_policies(ctx, options->policy_dir, err) : NULL;
     for (size_t i = 0; pairs && pairs[i]; i += 2) {
         struct policy *policy;
         if (policy_load(ctx, pairs[i], options->policy_dir, &policy, err) && policy)
@@ -74,13 +75,14 @@ int command_show(const struct cli_options *options, struct error *err)
         error_set(err, SWEEP_USAGE, "pgsweep show takes options of a connection or of a run only with --sql");
         return done(ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
     }
+    bool ok = command_load_policy(ctx, options, &policy, err) && command_check_environment(ctx, options, policy->name, err);
     if (options->sql) {
-        int code = command_load_policy(ctx, options, &policy, err) ? command_show_sql(options, policy, err) : (int)err->code;
+        int code = ok ? command_show_sql(options, policy, err) : (int)err->code;
         talloc_free(ctx);
         return code;
     }
     PQExpBuffer text = createPQExpBuffer();
-    bool ok = command_load_policy(ctx, options, &policy, err) && policy_print(policy, text, err);
+    ok = ok && policy_print(policy, text, err);
     if (ok)
         printf("# policy %s, from %s; retain from %s\n%s", policy->name, policy->source,
                policy->retain.origin, text->data);

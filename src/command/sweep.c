@@ -324,39 +324,61 @@ static void explain_refusal(const struct report *report, struct error *err)
                  deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.");
 }
 
+/* Options that do not go with a policy for rows, or not with each other. */
+static bool check_options(const struct run *run, struct error *err)
+{
+    const struct cli_options *options = run->options;
+    if (options->root) {
+        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows", run->policy->name);
+        return error_hint(err, "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE ".");
+    }
+    if (!options->estimate || options->dry_run)
+        return true;
+    error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
+    return error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
+}
+
+static int sweep_files(const struct run *run, struct error *err)
+{
+    if (!run->options->estimate)
+        return command_sweep_files(run->options, run->policy, err);
+    error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files", run->policy->name);
+    return (int)err->code;
+}
+
+static int sweep_rows(struct run *run, void *ctx, struct error *err)
+{
+    const struct cli_options *options = run->options;
+    int64_t started_ms = clock_now_ms();
+    run->report = report_new(ctx, run->policy, options->dry_run);
+    run->report->run_id = run_new_id(run->report);
+    run->spared_run = options->dry_run ? NULL : run->report->run_id;
+    stop_install();
+    bool ok = command_open_outputs(options, run->report, err) && prepare(run, err) &&
+              (options->dry_run ? preview(run, err) : sweep(run, err));
+    if (!ok) {
+        explain_lock(err);
+        explain_refusal(run->report, err);
+        command_record_refusal(options, run->policy, run->report, run->db, err);
+    }
+    run->report->duration_ms = clock_now_ms() - started_ms;
+    return command_tell(options, run->report, ok, err);
+}
+
 int command_sweep(const struct cli_options *options, struct error *err)
 {
     struct run run = {.options = options};
     void *ctx = talloc_new(NULL);
-    int64_t started_ms = clock_now_ms();
     int code;
-    if (!command_load_policy(ctx, options, &run.policy, err)) {
-        code = (int)err->code;
-    } else if (run.policy->kind == KIND_FILES) {
-        if (options->estimate)
-            error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files", run.policy->name);
-        code = options->estimate ? (int)err->code : command_sweep_files(options, run.policy, err);
-    } else if (options->root) {
-        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows", run.policy->name);
-        error_hint(err, "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE ".");
-        code = (int)err->code;
-    } else if (options->estimate && !options->dry_run) {
-        error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
-        error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
-        code = (int)err->code;
+    bool ok = command_load_policy(ctx, options, &run.policy, err) &&
+              command_check_environment(ctx, options, run.policy->name, err);
+    if (ok && run.policy->kind == KIND_FILES) {
+        code = sweep_files(&run, err);
+    } else if (ok && check_options(&run, err)) {
+        code = sweep_rows(&run, ctx, err);
     } else {
-        run.report = report_new(ctx, run.policy, options->dry_run);
-        run.report->run_id = run_new_id(run.report);
-        run.spared_run = options->dry_run ? NULL : run.report->run_id;
-        stop_install();
-        bool ok = command_open_outputs(options, run.report, err) && prepare(&run, err) &&
-                  (options->dry_run ? preview(&run, err) : sweep(&run, err));
-        if (!ok) {
-            explain_lock(err);
-            explain_refusal(run.report, err);
-        }
-        run.report->duration_ms = clock_now_ms() - started_ms;
-        code = command_tell(options, run.report, ok, err);
+        command_record_refusal(options, run.policy, NULL, NULL, err);
+        code = (int)err->code;
     }
     talloc_free(ctx);
     return code;

@@ -11,6 +11,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/policy.h"
 #include "pgsweep/template.h"
 
 static const char RUNS[] = "sql/runs.sql";
@@ -78,20 +79,95 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
     return true;
 }
 
+/* The policy as it is used, as YAML; NULL without one, or where it cannot be written. Owned by ctx. */
+static char *policy_text(const void *ctx, const struct policy *policy)
+{
+    struct error ignored = ERROR_INIT;
+    PQExpBuffer text = createPQExpBuffer();
+    bool ok = policy && policy_print(policy, text, &ignored);
+    char *copy = ok ? mem_strdup(ctx, text->data) : NULL;
+    destroyPQExpBuffer(text);
+    error_clear(&ignored);
+    return copy;
+}
+
+/* Who runs this, and where. */
+struct whereabouts {
+    const char *user;
+    char host[256];
+};
+
+static struct whereabouts find_whereabouts(void)
+{
+    struct passwd *user = getpwuid(geteuid());
+    struct whereabouts found = {.user = user ? user->pw_name : NULL, .host = "?"};
+    gethostname(found.host, sizeof found.host - 1);
+    return found;
+}
+
+/* A database of another encoding than UTF-8 may have no room for a character of a text that is only kept: those that
+ * are not ASCII are written as \\xNN then. */
+static char *ascii_only(const void *ctx, const char *text)
+{
+    char *out = text ? mem_array(ctx, char, 4 * strlen(text) + 1) : NULL;
+    char *w = out;
+    for (const char *p = text; p && *p; p++)
+        if ((unsigned char)*p < 0x80)
+            *w++ = *p;
+        else
+            w += sprintf(w, "\\x%02x", (unsigned char)*p);
+    return out;
+}
+
+/* Inserts a record; the parameters from first_text on are texts that are only kept. */
+static bool insert_record(struct effects *effects, const void *ctx, const char *name, const char **params, int count,
+                          int first_text, struct db_rows **rows, struct error *err)
+{
+    static const char UNTRANSLATABLE[] = "22P05";
+    char *sql = template_fill(ctx, RUNS, name, NULL);
+    if (effects_query(effects, ctx, sql, count, params, rows, err))
+        return true;
+    if (strcmp(err->sqlstate, UNTRANSLATABLE) != 0)
+        return false;
+    error_clear(err);
+    for (int i = first_text; i < count; i++)
+        params[i] = ascii_only(ctx, params[i]);
+    return effects_query(effects, ctx, sql, count, params, rows, err);
+}
+
+void run_record_refused(struct db *db, const struct run_refusal *refusal)
+{
+    struct error ignored = ERROR_INIT;
+    const struct error *why = refusal->why;
+    void *scratch = talloc_new(db);
+    struct effects *effects = effects_open(scratch, db, false);
+    struct whereabouts here = find_whereabouts();
+    const struct policy *policy = refusal->policy;
+    const char *params[] = {refusal->run_id, refusal->name, refusal->cutoff, policy ? policy->retain.value : NULL, here.user,
+                            here.host, number(scratch, getpid()), PGSWEEP_VERSION,
+                            mem_printf(scratch, "%s%s%s", why->message, why->detail ? "\n" : "", why->detail ? why->detail : ""),
+                            policy_text(scratch, policy)};
+    if (!db_is_lost(db)) {
+        db_rollback(db);
+        if (state_check(db, &ignored))
+            (void)insert_record(effects, scratch, "refuse_run", params, 10, 8, NULL, &ignored);
+    }
+    error_clear(&ignored);
+    talloc_free(scratch);
+}
+
 bool run_begin(struct effects *effects, struct report *report, struct error *err)
 {
     void *scratch = talloc_new(report);
-    char host[256] = "?";
-    struct passwd *user = getpwuid(geteuid());
-    gethostname(host, sizeof host - 1);
+    struct whereabouts here = find_whereabouts();
     const char *params[] = {
         report->run_id, report->policy->name, report->plan->cutoff, report->policy->retain.value,
-        user ? user->pw_name : NULL, host, number(scratch, getpid()), PGSWEEP_VERSION,
+        here.user, here.host, number(scratch, getpid()), PGSWEEP_VERSION,
         report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
         report->counts.eligible < 0 ? NULL : number(scratch, report->counts.eligible), spared_json(scratch, report),
-        deleted_json(scratch, report)};
+        deleted_json(scratch, report), policy_text(scratch, report->policy)};
     struct db_rows *rows;
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "begin_run", NULL), 12, params, &rows, err);
+    bool ok = insert_record(effects, scratch, "begin_run", params, 13, 12, &rows, err);
     if (ok) {
         report->started = mem_strdup(report, db_rows_get(rows, 0, 0));
         report->recorded = true;

@@ -8,13 +8,21 @@
 
 static const char INIT[] = "sql/init.sql";
 
+static char *grants(const void *ctx, const char *quoted_role)
+{
+    return template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted_role}));
+}
+
 char *state_init_sql(const void *ctx, struct db *db, const char *role)
 {
     PQExpBuffer sql = createPQExpBuffer();
     appendPQExpBufferStr(sql, embedded_text("sql/state.sql"));
     if (role) {
         char *quoted = db_quote_ident(db, ctx, role);
-        appendPQExpBuffer(sql, "\n%s;\n", template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted})));
+        /* Of its owner's own rights nothing is taken: this very script uses them. */
+        if (strcmp(role, db_user(db)) != 0)
+            appendPQExpBuffer(sql, "\n%s;\n", template_fill(ctx, INIT, "revoke", TEMPLATE_SLOTS({"role", quoted})));
+        appendPQExpBuffer(sql, "%s;\n", grants(ctx, quoted));
     }
     return buffer_take(ctx, sql);
 }
@@ -67,11 +75,12 @@ static bool not_granted(struct db *db, struct error *err)
 {
     char *quoted = db_quote_ident(db, db, db_user(db));
     error_set(err, SWEEP_USAGE, "role %s may not use the state schema \"pgsweep\"", quoted);
-    error_hint(err, "GRANT USAGE ON SCHEMA pgsweep TO %s; GRANT SELECT ON pgsweep.state TO %s; "
-                    "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue, "
-                    "pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO %s; "
-                    "or, as its owner: pgsweep init --role %s",
-               quoted, quoted, quoted, db_user(db));
+    char *line = grants(db, quoted);
+    for (char *p = line; *p; p++)
+        if (*p == '\n')
+            *p = ' ';
+    error_hint(err, "%s; or, as its owner: pgsweep init --role %s", line, db_user(db));
+    talloc_free(line);
     talloc_free(quoted);
     return false;
 }

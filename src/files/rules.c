@@ -41,7 +41,7 @@ int64_t files_kept(const struct files_report *report)
     return sum;
 }
 
-static bool is_before(struct timespec a, struct timespec b)
+bool files_is_before(struct timespec a, struct timespec b)
 {
     return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
@@ -49,9 +49,9 @@ static bool is_before(struct timespec a, struct timespec b)
 enum files_kept files_judge_age(struct timespec t, struct timespec cutoff, struct timespec now)
 {
     /* The future first: with a cutoff ahead of the clock it still is no age to act on. */
-    if (is_before(now, t))
+    if (files_is_before(now, t))
         return FILES_KEPT_FUTURE;
-    return is_before(t, cutoff) ? FILES_NOT_KEPT : FILES_KEPT_FRESH;
+    return files_is_before(t, cutoff) ? FILES_NOT_KEPT : FILES_KEPT_FRESH;
 }
 
 const char *files_refuse_name(const char *name)

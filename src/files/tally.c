@@ -30,7 +30,7 @@ void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes)
         return;
     char *path = shown_path(w, name);
     struct files_event event = {
-        .kind = FILES_EVENT_DELETED, .type = type, .path = path, .bytes = bytes};
+        .kind = FILES_EVENT_DELETED, .type = type, .path = path, .bytes = bytes, .time = w->judged};
     w->options->on_event(w->options->on_event_arg, &event);
     talloc_free(path);
 }

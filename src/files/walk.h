@@ -94,6 +94,7 @@ struct walk {
     bool has_lease; /* may have leases of other people's files */
     uint32_t euid;
     struct timespec now;
+    struct timespec judged; /* the time that the file in hand was judged by */
     struct pattern *patterns;
     size_t pattern_count;
 

@@ -112,7 +112,7 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
     bool ok = catalog_open(plan, db, err) && build_root(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               order_relate(plan, db, err) &&
-              privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
+              privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) && levels_check(plan, db, err) &&
               conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err) &&
               fingerprint_obstacles(plan, db, err);
     if (!ok) {

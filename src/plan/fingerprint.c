@@ -8,24 +8,39 @@
 
 static const char FILE_NAME[] = "sql/fingerprint.sql";
 
-/* tables: an array; NULL: of the whole database. */
-static char *fingerprint_sql(const void *ctx, const char *tables)
+/* tables: an array, with partitions, and own: without them; NULL: of the whole database. */
+static char *fingerprint_sql(const void *ctx, const char *tables, const char *own)
 {
-    /* Temporary tables come and go, with their indexes: of the whole database those are left out. */
+    static const char none[] = "'{}'::pg_catalog.oid[]";
+    /* Temporary tables come and go, with their indexes and columns: of the whole database those are left out. */
     return template_fill(ctx, FILE_NAME, "fingerprint",
-                         TEMPLATE_SLOTS({"tables", tables}, {"indexed", tables ? tables : "'{}'::pg_catalog.oid[]"}));
+                         TEMPLATE_SLOTS({"tables", tables}, {"of_plan", tables ? tables : none}, {"own", own ? own : none}));
 }
 
-/* The plan's tables as a parameter. A subquery hides how many there are: PostgreSQL would plan a statement that knows it anew for
- * each chunk. */
-static const char TABLES[] = "ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[]))";
+/* How many tables the plan has, each counted once. */
+static size_t own_tables(const struct plan *plan)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        size_t j = 0;
+        while (j < i && strcmp(plan->nodes[j]->table.oid, plan->nodes[i]->table.oid) != 0)
+            j++;
+        count += j == i;
+    }
+    return count;
+}
+
+/* The plan's tables as a parameter, the own ones first. A subquery hides how many there are: PostgreSQL would plan a statement that
+ * knows it anew for each chunk. */
+#define UNNESTED "SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])"
 
 char *plan_check_sql(const void *ctx, const struct plan *plan)
 {
+    char *own = mem_printf(ctx, "ARRAY(" UNNESTED " LIMIT %zu)", own_tables(plan));
     /* The name of a policy has nothing in it that would have to be quoted (policy_name_valid). */
     return template_fill(ctx, FILE_NAME, "check",
-                         TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, TABLES)}, {"not", plan->obeys_letters ? "" : "NOT "},
-                                        {"policy", plan->policy->name}));
+                         TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, "ARRAY(" UNNESTED ")", own)},
+                                        {"not", plan->obeys_letters ? "" : "NOT "}, {"policy", plan->policy->name}));
 }
 
 char *plan_check_why(const void *ctx)
@@ -37,7 +52,7 @@ bool fingerprint_database(void *ctx, struct db *db, char **fingerprint, struct e
 {
     struct db_rows *rows;
     char *sql = template_fill(ctx, FILE_NAME, "read_database",
-                              TEMPLATE_SLOTS({"of_database", fingerprint_sql(ctx, NULL)}));
+                              TEMPLATE_SLOTS({"of_database", fingerprint_sql(ctx, NULL, NULL)}));
     bool ok = db_query(db, ctx, sql, 0, NULL, &rows, err);
     if (ok)
         *fingerprint = mem_strdup(ctx, db_rows_get(rows, 0, 0));
@@ -58,8 +73,8 @@ bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, stru
     struct db_rows *rows;
     const char *params[] = {table_oids(plan)};
     char *sql = template_fill(plan, FILE_NAME, "read",
-                              TEMPLATE_SLOTS({"of_plan", fingerprint_sql(plan, "ARRAY(SELECT r.oid FROM r)")},
-                                             {"of_database", fingerprint_sql(plan, NULL)}));
+                              TEMPLATE_SLOTS({"of_plan", fingerprint_sql(plan, "ARRAY(SELECT r.oid FROM r)", "$1::pg_catalog.oid[]")},
+                                             {"of_database", fingerprint_sql(plan, NULL, NULL)}));
     if (!db_query(db, plan, sql, 1, params, &rows, err))
         return false;
     plan->relations = mem_strdup(plan, db_rows_get(rows, 0, RELATIONS));

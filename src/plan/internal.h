@@ -129,6 +129,9 @@ bool graph_check(struct graph *g, const struct plan_request *request, struct err
 /* That the rows are there that others are reassigned to. */
 bool graph_check_targets(const struct plan *plan, struct db *db, struct error *err);
 
+/* That references within a table can be followed: PostgreSQL can hash what they compare. SWEEP_USAGE where it cannot. */
+bool levels_check(const struct plan *plan, struct db *db, struct error *err);
+
 /* The policy's rule for a reference, or -1: one for its constraint before one for its table. Rules for
  * shared tables are about no reference. */
 int rule_for(const struct graph *g, const struct reference *ref);

@@ -114,6 +114,49 @@ static void append_down_in_array(PQExpBuffer out, const char *alias, const struc
     talloc_free(ctx);
 }
 
+/* What a reference compares that PostgreSQL cannot hash: "id of type money". */
+static bool cannot_hash(const struct plan_node *node, const char *why, struct error *err)
+{
+    void *ctx = talloc_new(NULL);
+    char *columns = mem_strdup(ctx, "");
+    for (size_t k = 0; k < node->key_count; k++)
+        columns = mem_printf(ctx, "%s%s%s of type %s", columns, k ? ", " : "", node->key[k]->name, node->key[k]->type);
+    error_set(err, SWEEP_USAGE, "%s refers to itself, and its rows cannot be told apart by the columns of its key (%s)",
+              node->table.label, columns);
+    error_detail(err, "The server says: %s.", why);
+    talloc_free(ctx);
+    return error_hint(err, "References within a table are followed by hashing. PostgreSQL does not hash bit, bit varying and money: "
+                      "give the columns another type.");
+}
+
+bool levels_check(const struct plan *plan, struct db *db, struct error *err)
+{
+    for (size_t i = 0; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        if (!node->recursive && node->self_count == 0)
+            continue;
+        void *ctx = talloc_new(NULL);
+        PQExpBuffer columns = createPQExpBuffer();
+        struct error told = ERROR_INIT;
+        if (node->recursive)
+            reach_append_level(columns, "a", node, node->edges, node->edge_count);
+        else
+            reach_append_level(columns, "a", node, node->self, node->self_count);
+        char *sql = template_fill(ctx, file, "can_hash", TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)},
+                                                                        {"table", node->table.ident}));
+        bool ok = db_query(db, ctx, sql, 0, NULL, NULL, &told);
+        talloc_free(ctx);
+        if (!ok && strcmp(told.sqlstate, "0A000") == 0)
+            cannot_hash(node, told.message, err);
+        else if (!ok)
+            error_move(err, &told);
+        error_clear(&told);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
 void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
                        enum leaf leaf)
 {

@@ -111,7 +111,7 @@ static const struct field directory_fields[] = {
 };
 
 #define KIND_FIELD {.key = "kind", .kind = FIELD_WORD, AT(policy, kind), .words = policy_kind_names}
-#define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description)}
+#define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description), .may_be_empty = true}
 #define CLOCK_FIELD {.key = "clock", .kind = FIELD_WORD, AT(policy, clock), .words = policy_clock_names}
 #define RETAIN_FIELD {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true}
 #define CHUNK_FIELD {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)}
@@ -157,6 +157,7 @@ static const struct field file_fields[] = {
     {.key = "special", .kind = FIELD_WORD, AT(policy, files.special), .words = policy_special_names},
     {.key = "owner", .kind = FIELD_NAMES, AT(policy, files.owners),
      .count_offset = offsetof(struct policy, files.owner_count), .short_form = true},
+    {.key = "min_free", .kind = FIELD_ROOM, AT(policy, files.min_free)},
     {.key = "active", .kind = FIELD_TEXT, AT(policy, active)},
     CHUNK_FIELD,
     LIMITS_FIELD(file_limit_fields),
@@ -188,9 +189,10 @@ const struct field *field_find(enum policy_kind kind, const char *key)
 
 static bool is_share(const char *text)
 {
+    size_t digits = strspn(text, "0123456789.");
     char *end;
     double share = strtod(text, &end);
-    return end != text && strcmp(end, "%") == 0 && share >= 0 && share <= 100;
+    return digits > 0 && end == text + digits && strcmp(end, "%") == 0 && share >= 0 && share <= 100;
 }
 
 double policy_share(const struct setting *share)

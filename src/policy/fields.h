@@ -29,6 +29,7 @@ struct field {
     enum field_kind kind;
     size_t offset;             /* in the struct that the table is about */
     bool required;
+    bool may_be_empty;         /* "" says something; else it is an error, for it could only be a slip */
     const char *const *words;  /* FIELD_WORD, FIELD_WORDS: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
     bool short_form;           /* FIELD_LIST: an element may be one word, which stands for its first field; FIELD_NAMES:

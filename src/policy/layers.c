@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "fields.h"
@@ -62,6 +63,27 @@ static bool check_directory(const char *dir, struct error *err)
     return error_set(err, SWEEP_USAGE, "cannot read policy directory %s: %s", dir, strerror(errno));
 }
 
+/* "jobs.yml" and "Jobs.yaml" would be passed over, and another policy "jobs" be taken in their place. */
+static bool check_no_misnamed(const char *name, const char *dir, struct error *err)
+{
+    static const char *const ends[] = {".yaml", ".yml", ".json"};
+    DIR *stream = opendir(dir);
+    size_t length = strlen(name);
+    bool ok = true;
+    for (struct dirent *entry; ok && stream && (entry = readdir(stream));)
+        for (size_t i = 0; ok && i < sizeof ends / sizeof *ends; i++)
+            if (strncasecmp(entry->d_name, name, length) == 0 && strcasecmp(entry->d_name + length, ends[i]) == 0) {
+                bool exact = strcmp(entry->d_name + length, ".yaml") == 0 && strncmp(entry->d_name, name, length) == 0;
+                ok = exact ? error_set(err, SWEEP_USAGE, "%s/%s is a link to nothing", dir, entry->d_name)
+                           : error_set(err, SWEEP_USAGE, "%s/%s is not read: the file of policy %s is called %s.yaml", dir,
+                                       entry->d_name, name, name);
+                error_hint(err, "Rename it, or take it away. Nothing was deleted.");
+            }
+    if (stream)
+        closedir(stream);
+    return ok;
+}
+
 static bool from_directory(const void *ctx, const char *name, const char *dir,
                            struct policy **policy, struct error *err)
 {
@@ -72,6 +94,8 @@ static bool from_directory(const void *ctx, const char *name, const char *dir,
     bool ok = read_file(scratch, path, &text, &length, err);
     if (ok && text)
         ok = policy_parse(ctx, name, path, text, length, policy, err);
+    else if (ok)
+        ok = check_no_misnamed(name, dir, err);
     talloc_free(scratch);
     return ok;
 }
@@ -96,7 +120,7 @@ struct setting policy_temp_dir(void)
 
 const char *const policy_override_keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
                                             "count_timeout", "age_by", "in_use", "protect", "protect_dirs",
-                                            "protect_case", "system_root", "special", "owner", NULL};
+                                            "protect_case", "system_root", "special", "owner", "min_free", NULL};
 
 static bool bad_word(const struct field *field, const char *word, const char *known, const char *origin,
                      struct error *err)
@@ -191,18 +215,14 @@ bool policy_override_list(struct policy *policy, const char *key, const char *co
     return true;
 }
 
-/* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". */
 static bool from_environment(struct policy *policy, struct error *err)
 {
-    const char *const *keys = policy_override_keys;
     bool ok = true;
-    for (size_t i = 0; ok && keys[i]; i++) {
-        char *variable = mem_printf(policy, "PGSWEEP_%s_%s", policy->name, keys[i]);
-        for (char *p = variable; *p; p++)
-            *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    for (size_t i = 0; ok && policy_override_keys[i]; i++) {
+        char *variable = policy_variable(policy, policy->name, policy_override_keys[i]);
         const char *value = getenv(variable);
         if (value)
-            ok = policy_override(policy, keys[i], value,
+            ok = policy_override(policy, policy_override_keys[i], value,
                                  mem_printf(policy, "environment variable %s", variable), err);
     }
     return ok;

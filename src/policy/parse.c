@@ -113,7 +113,7 @@ static bool read_scalar(struct reader *r, const struct yaml_node *node, const st
                              field->key);
         return true;
     }
-    if (field->required && !*node->text)
+    if (!*node->text && !field->may_be_empty)
         return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be empty", r->source, node->line,
                          field->key);
     if (field->kind == FIELD_NAME) {

@@ -79,6 +79,14 @@ static bool convert_list(struct converter *c, yaml_node_t *from, int depth, stru
     return true;
 }
 
+/* A tag asks for a meaning ("!env RETAIN") that nobody here gives. */
+static bool has_tag(const yaml_node_t *from)
+{
+    const char *plain = from->type == YAML_MAPPING_NODE    ? YAML_DEFAULT_MAPPING_TAG
+                        : from->type == YAML_SEQUENCE_NODE ? YAML_DEFAULT_SEQUENCE_TAG : YAML_DEFAULT_SCALAR_TAG;
+    return strcmp((const char *)from->tag, plain) != 0;
+}
+
 static bool convert(struct converter *c, const void *ctx, int index, int depth,
                     struct yaml_node **out)
 {
@@ -88,6 +96,8 @@ static bool convert(struct converter *c, const void *ctx, int index, int depth,
     to->line = (int)from->start_mark.line + 1;
     if (depth >= MAX_DEPTH || ++c->nodes > MAX_NODES)
         return fail(c, to->line, "nested too deeply, or too many values");
+    if (has_tag(from))
+        return error_set(c->err, SWEEP_USAGE, "%s:%d: tags such as \"!env\" are not understood in a policy", c->source, to->line);
     if (from->type == YAML_MAPPING_NODE)
         return convert_map(c, from, depth + 1, to);
     if (from->type == YAML_SEQUENCE_NODE)

@@ -35,6 +35,7 @@ static void print_errors(const struct files_report *files, void *scratch, FILE *
 /* What a person reads; the words of files_kept_word are for machines. */
 static const char *const kept_words[FILES_KEPT_COUNT] = {
     [FILES_KEPT_FRESH] = "fresh",
+    [FILES_KEPT_ENOUGH] = "not needed for min_free",
     [FILES_KEPT_FUTURE] = "from the future",
     [FILES_KEPT_NO_TIME] = "without that time",
     [FILES_KEPT_OPEN] = "open",
@@ -49,6 +50,21 @@ static const char *const kept_words[FILES_KEPT_COUNT] = {
     [FILES_KEPT_MOVED] = "moved away meanwhile",
     [FILES_KEPT_NOT_EMPTY] = "not empty",
     [FILES_KEPT_UNFINISHED] = "not finished"};
+
+static void print_rooms(const struct report *report, void *scratch, FILE *out)
+{
+    const struct policy *policy = report->policy;
+    for (size_t i = 0; i < policy->root_count && report->rooms; i++) {
+        const struct files_room *room = &report->rooms[i];
+        if (room->found)
+            fprintf(out, "  %-10s %12s  before, %s %s; %s wanted (%s): %s%s%s\n", "free", text_bytes(scratch, room->before),
+                    text_bytes(scratch, room->after), report->dry_run ? "then" : "after", text_bytes(scratch, room->wanted),
+                    policy->files.min_free.value, room->reached ? "reached" : "not reached",
+                    policy->root_count > 1 ? ", " : "",
+                    policy->root_count > 1
+                        ? text_escape(scratch, policy->roots[i].value, strlen(policy->roots[i].value)) : "");
+    }
+}
 
 /* With the directories that are not empty: so that scanned is the sum of what follows. */
 static void print_kept(const struct files_report *files, void *scratch, FILE *out)
@@ -83,6 +99,7 @@ void report_print_files(const struct report *report, FILE *out)
     if (files->vanished > 0)
         fprintf(out, "  %-10s %12s  gone by themselves meanwhile\n", "vanished", text_count(scratch, files->vanished));
     print_errors(files, scratch, out);
+    print_rooms(report, scratch, out);
     for (size_t i = 0; i < report->remark_count; i++)
         fprintf(out, "  note: %s\n", report->remarks[i]);
     if (report->limit)

@@ -149,6 +149,20 @@ static json_t *directories(const struct report_directories *from)
                      "waiting", (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
 }
 
+/* How much is free, for each root that exists. */
+static json_t *rooms(const struct report *report)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->policy->root_count && report->rooms; i++) {
+        const struct files_room *room = &report->rooms[i];
+        if (room->found)
+            json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:I, s:b}", "root", text(report->policy->roots[i].value),
+                                                  "wanted", (json_int_t)room->wanted, "before", (json_int_t)room->before,
+                                                  "after", (json_int_t)room->after, "reached", (int)room->reached));
+    }
+    return list;
+}
+
 static void add_files(json_t *doc, const struct report *report)
 {
     const struct files_report *files = report->files;
@@ -168,6 +182,7 @@ static void add_files(json_t *doc, const struct report *report)
     char *age_by = policy_age_by_text(NULL, report->policy->files.age_by);
     json_object_set_new(doc, "age_by", text(age_by));
     talloc_free(age_by);
+    json_object_set_new(doc, "min_free", rooms(report));
     json_object_set_new(doc, "scanned", json_integer(files->scanned));
     json_object_set_new(doc, "files_deleted", json_integer(files->deleted_files));
     json_object_set_new(doc, "links_deleted", json_integer(files->deleted_links));

@@ -8,6 +8,7 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/output.h"
 #include "pgsweep/report.h"
+#include "pgsweep/text.h"
 
 const char *const report_outcome_names[] = {"running", "done", "partial", "limit", "stopped", "error"};
 const char *const report_count_kind_names[] = {"none", "exact", "estimate"};
@@ -136,6 +137,14 @@ void report_check_alerts(struct report *report)
         (double)report->failed * 100 > policy_share(&policy->alert_failed_share) * (double)processed)
         add_alert(report, mem_printf(report, "%lld of %lld items failed, more than %s", (long long)report->failed,
                                      (long long)processed, policy->alert_failed_share.value));
+    for (size_t i = 0; report->rooms && i < policy->root_count; i++) {
+        const struct files_room *room = &report->rooms[i];
+        if (room->found && !room->reached && !report->limit && !report->signal)
+            add_alert(report, mem_printf(report, "min_free: %s free below %s, %s wanted, and nothing expired is left",
+                                         text_bytes(report, room->after),
+                                         text_escape(report, policy->roots[i].value, strlen(policy->roots[i].value)),
+                                         text_bytes(report, room->wanted)));
+    }
     if (letters && report->letter_depth > strtoll(letters, NULL, 10))
         add_alert(report, mem_printf(report, "%lld dead letters, more than %s",
                                      (long long)report->letter_depth, letters));

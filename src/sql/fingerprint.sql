@@ -1,8 +1,9 @@
 -- What a plan rests on in the catalog, in a few numbers: they change when somebody adds, changes or removes a foreign key
--- or another trigger, a rule, a partition, an index or an owner of one of its tables.
+-- or another trigger, a rule, a partition, an index, a column or an owner of one of its tables.
 
 --- fingerprint
--- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger.
+-- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger. The columns of a partition
+-- are those of its parent.
 pg_catalog.concat_ws('/',
     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_class AS c
@@ -29,11 +30,16 @@ pg_catalog.concat_ws('/',
     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
        FROM pg_catalog.pg_index AS x
       WHERE x.indisvalid
-        AND x.indrelid OPERATOR(pg_catalog.=) ANY ({indexed})
+        AND x.indrelid OPERATOR(pg_catalog.=) ANY ({of_plan})
+    ),
+    (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
+       FROM pg_catalog.pg_attribute AS a
+      WHERE a.attnum OPERATOR(pg_catalog.>) 0
+        AND a.attrelid OPERATOR(pg_catalog.=) ANY ({own})
     ))
 
 --- read
--- Reads the plan's tables with their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
+-- Reads the plan's tables with (behind them) their partitions and inheriting tables, whether one is partitioned, the fingerprint of these
 -- tables, and the one of the database at the same moment. $1: the tables.
 WITH RECURSIVE r AS (
     SELECT t.oid
@@ -43,7 +49,8 @@ WITH RECURSIVE r AS (
       FROM r
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
 )
-SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text FROM r) AS relations,
+SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[]), r.oid)::pg_catalog.text
+          FROM r) AS relations,
        EXISTS (SELECT FROM r
                  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.oid
                 WHERE c.relkind OPERATOR(pg_catalog.=) 'p') AS partitioned,
@@ -55,8 +62,8 @@ SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid)::pg_catalog.text FROM 
 SELECT {of_database}
 
 --- check
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was made, or if
--- the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has locked the tables
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan was made, or
+-- if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has locked the tables
 -- by now, so none can be added before it ends.
 SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND {not}EXISTS (

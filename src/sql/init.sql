@@ -7,11 +7,19 @@ SELECT pg_catalog.pg_advisory_xact_lock({lock});
 {script}
 COMMIT;
 
+--- revoke
+-- What an earlier version granted may be more than is needed.
+REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared FROM {role};
+
 --- grant
--- Lets a role use the schema.
+-- Lets a role use the schema: what the program does there, and no more. Records of runs are not deleted, and of one that
+-- is on only what changes may be changed.
 GRANT USAGE ON SCHEMA pgsweep TO {role};
-GRANT SELECT ON pgsweep.state TO {role};
-GRANT SELECT, INSERT, UPDATE, DELETE ON pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
+GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
+GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
+      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error) ON pgsweep.runs TO {role};
+GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
+GRANT INSERT, DELETE ON pgsweep.spared TO {role};
 
 --- version
 -- The version of the schema.
@@ -28,12 +36,14 @@ SELECT pg_catalog.to_regnamespace('pgsweep') IS NOT NULL AS present,
 -- Whether this role may use the tables; no row: some are missing.
 SELECT pg_catalog.has_table_privilege('pgsweep.state', 'SELECT')
    AND pg_catalog.has_table_privilege('pgsweep.runs', 'SELECT')
-   AND pg_catalog.has_table_privilege('pgsweep.runs', 'INSERT')
-   AND pg_catalog.has_table_privilege('pgsweep.runs', 'UPDATE')
+   AND pg_catalog.has_any_column_privilege('pgsweep.runs', 'INSERT')
+   AND pg_catalog.has_any_column_privilege('pgsweep.runs', 'UPDATE')
    AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'INSERT')
+   AND pg_catalog.has_any_column_privilege('pgsweep.object_queue', 'UPDATE')
    AND pg_catalog.has_table_privilege('pgsweep.object_queue', 'DELETE')
    AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')
    AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')
+   AND pg_catalog.has_any_column_privilege('pgsweep.dead_letters', 'UPDATE')
    -- Not there before version 2, which is for the check of the version to say.
    AND coalesce(pg_catalog.has_table_privilege(s.oid, 'INSERT')
                 AND pg_catalog.has_table_privilege(s.oid, 'SELECT')

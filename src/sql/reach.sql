@@ -47,6 +47,19 @@ SELECT {row}.*
        {level}
        OFFSET 0) AS {row}
 
+--- can_hash
+-- Is never run: the server says whether it can tell rows apart by these columns, as references within a table are followed.
+EXPLAIN
+WITH RECURSIVE known AS (
+    SELECT {columns}
+      FROM {table} AS a
+    UNION
+    SELECT {columns}
+      FROM known AS a
+)
+SELECT
+  FROM known
+
 --- down_in_array
 -- The row is one of the first ones, or refers to one of them over other rows of its table.
 {key} {equal} ANY (ARRAY(

@@ -13,14 +13,25 @@ RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.
 --- begin_run
 -- Opens the record of a run.
 -- $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the operating system, $6: host, $7: process,
--- $8: version, $9: rows in the table, $10: candidates, $11: rows spared, by guard, $12: rows deleted, by table.
-INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, role, os_user, host, pid, version,
-                          total, eligible, spared, deleted)
+-- $8: version, $9: rows in the table, $10: candidates, $11: rows spared, by guard, $12: rows deleted, by table,
+-- $13: text of the policy.
+INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
+                          total, eligible, spared, deleted, policy_text)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'running', $3::pg_catalog.timestamptz,
-        $4::pg_catalog.text, session_user, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.int4,
+        $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.int4,
         $8::pg_catalog.text, $9::pg_catalog.int8, $10::pg_catalog.int8, $11::pg_catalog.jsonb,
-        $12::pg_catalog.jsonb)
+        $12::pg_catalog.jsonb, $13::pg_catalog.text)
 RETURNING started
+
+--- refuse_run
+-- The record of a run that was refused before it began.
+-- $1: run id, $2: policy, $3: cutoff, $4: retention (NULL: not known), $5: user of the operating system, $6: host, $7: process,
+-- $8: version, $9: why, $10: text of the policy (NULL: it could not be read).
+INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
+                          finished, error, policy_text)
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'refused', $3::pg_catalog.timestamptz,
+        $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.int4, $8::pg_catalog.text,
+        pg_catalog.now(), $9::pg_catalog.text, $10::pg_catalog.text)
 
 --- counted
 -- Counts the rows of one step, and adds them to the number of its table in this transaction.

@@ -36,9 +36,40 @@ CREATE TABLE IF NOT EXISTS pgsweep.runs (
 );
 -- Since version 2: a count that takes too long is given up, and the run goes on without it.
 ALTER TABLE pgsweep.runs ALTER COLUMN eligible DROP NOT NULL;
+-- Since version 2: the record has the text of the policy, and there are records of runs that were refused before they began.
+CREATE OR REPLACE FUNCTION pgsweep.text_digest(value pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(value, 'UTF8')), 'hex')$$;
+ALTER TABLE pgsweep.runs
+    ALTER COLUMN cutoff DROP NOT NULL,
+    ALTER COLUMN retain DROP NOT NULL,
+    ALTER COLUMN role SET DEFAULT session_user,
+    ADD COLUMN IF NOT EXISTS policy_text   pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS policy_digest pg_catalog.text GENERATED ALWAYS AS (pgsweep.text_digest(policy_text)) STORED;
+COMMENT ON COLUMN pgsweep.runs.policy_text IS 'The policy as it was used, with what options and environment override, as "pgsweep show" prints it. NULL: it could not be read.';
+COMMENT ON COLUMN pgsweep.runs.policy_digest IS 'SHA-256 of policy_text in UTF-8.';
+
+-- A record is open while its run is on. Whoever runs pgsweep cannot change it after that, nor make one up that is closed.
+CREATE OR REPLACE FUNCTION pgsweep.keep_records() RETURNS pg_catalog.trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$BEGIN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = pg_catalog.format('the record of run %s is closed', NEW.run_id),
+            HINT = 'Records of pgsweep.runs are added by the run itself and not changed once it is over.';
+    END$$;
+DROP TRIGGER IF EXISTS keep_records ON pgsweep.runs;
+CREATE TRIGGER keep_records BEFORE UPDATE ON pgsweep.runs FOR EACH ROW
+    WHEN (OLD.outcome OPERATOR(pg_catalog.<>) 'running')
+    EXECUTE FUNCTION pgsweep.keep_records();
+DROP TRIGGER IF EXISTS begin_records ON pgsweep.runs;
+CREATE TRIGGER begin_records BEFORE INSERT ON pgsweep.runs FOR EACH ROW
+    WHEN (NEW.outcome OPERATOR(pg_catalog.<>) ALL (ARRAY['running', 'refused']::pg_catalog.text[]))
+    EXECUTE FUNCTION pgsweep.keep_records();
 COMMENT ON COLUMN pgsweep.runs.eligible IS 'Candidates when the run started; NULL: the count took longer than count_timeout.';
-COMMENT ON TABLE pgsweep.runs IS 'One row for each live run. deleted and chunks are updated in the transaction of each chunk: after a crash they say how far the run came.';
-COMMENT ON COLUMN pgsweep.runs.outcome IS 'running, done, partial, limit, stopped, error, or interrupted: found unfinished by a later run.';
+COMMENT ON TABLE pgsweep.runs IS 'One row for each live run, also for one that was refused. deleted and chunks are updated in the transaction of each chunk: after a crash they say how far the run came.';
+COMMENT ON COLUMN pgsweep.runs.outcome IS 'running, done, partial, limit, stopped, error; interrupted: found unfinished by a later run; refused: did not begin, error says why.';
 COMMENT ON COLUMN pgsweep.runs.deleted IS 'Rows deleted or detached, by table.';
 COMMENT ON COLUMN pgsweep.runs.spared IS 'Candidates spared, by guard and label.';
 
@@ -67,7 +98,9 @@ COMMENT ON TABLE pgsweep.object_queue IS 'Stored objects and directories whose r
 ALTER TABLE pgsweep.object_queue
     ADD COLUMN IF NOT EXISTS rules    pg_catalog.text,
     ADD COLUMN IF NOT EXISTS endpoint pg_catalog.text,
-    ADD COLUMN IF NOT EXISTS bucket   pg_catalog.text;
+    ADD COLUMN IF NOT EXISTS bucket   pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS prefixes pg_catalog.text[];
+COMMENT ON COLUMN pgsweep.object_queue.prefixes IS 'The policy stated, when the entry was queued, that only keys that begin with one of these may be deleted. NULL: it stated nothing.';
 COMMENT ON COLUMN pgsweep.object_queue.rules IS 'Of a directory: which files in it stay, as the run that queued it was told. NULL: the defaults.';
 COMMENT ON COLUMN pgsweep.object_queue.endpoint IS 'The store that was configured when the entry was queued, without credentials. NULL: none was; the next run of the policy that has one decides.';
 COMMENT ON COLUMN pgsweep.object_queue.bucket IS 'The bucket of a value that names none itself.';
@@ -86,14 +119,23 @@ CREATE TABLE IF NOT EXISTS pgsweep.object_sources (
     endpoint     pg_catalog.text,
     bucket       pg_catalog.text
 );
--- Since version 2.
+-- Since version 2. PostgreSQL 12 would give the identity a further sequence where the column is there already.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid OPERATOR(pg_catalog.=) 'pgsweep.object_sources'::pg_catalog.regclass
+                      AND a.attname OPERATOR(pg_catalog.=) 'id') THEN
+        ALTER TABLE pgsweep.object_sources ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY;
+    END IF;
+END
+$$;
 ALTER TABLE pgsweep.object_sources
-    ADD COLUMN IF NOT EXISTS id        bigint GENERATED ALWAYS AS IDENTITY,
     ADD COLUMN IF NOT EXISTS path      pg_catalog.text NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS table_oid pg_catalog.oid,
     ADD COLUMN IF NOT EXISTS attnum    smallint,
     ADD COLUMN IF NOT EXISTS endpoint  pg_catalog.text,
     ADD COLUMN IF NOT EXISTS bucket    pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS prefixes  pg_catalog.text[],
     DROP CONSTRAINT IF EXISTS object_sources_pkey;
 CREATE UNIQUE INDEX IF NOT EXISTS object_sources_id ON pgsweep.object_sources (id);
 CREATE UNIQUE INDEX IF NOT EXISTS object_sources_named
@@ -114,6 +156,7 @@ UPDATE pgsweep.object_sources AS o
        pg_catalog.concat('"', pg_catalog.replace(a.attname::pg_catalog.text, '"', '""'), '"');
 COMMENT ON TABLE pgsweep.object_sources IS 'Columns that name stored objects or directories: looked at again before one is deleted.';
 COMMENT ON COLUMN pgsweep.object_sources.attnum IS 'With table_oid: finds the column again after it or its table was renamed. A table that is not there any more is looked for by its name.';
+COMMENT ON COLUMN pgsweep.object_sources.prefixes IS 'What keys of this column must begin with, as the policy stated in its latest run. NULL: it stated nothing.';
 COMMENT ON COLUMN pgsweep.object_sources.bucket IS 'With endpoint: where a bare key of this column lives.';
 
 CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (

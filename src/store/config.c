@@ -28,6 +28,15 @@ static const char *const TIMEOUT_VARIABLES[] = {"PGSWEEP_S3_TIMEOUT", NULL};
 static const char *const ALIASES_VARIABLES[] = {ALIASES_VARIABLE, NULL};
 static const char *const CA_VARIABLES[] = {"AWS_CA_BUNDLE", NULL};
 
+/* All of the above; the first of a row is ours, unless the row is of AWS alone. */
+static const char *const *const VARIABLES[] = {BUCKET_VARIABLES, ENDPOINT_VARIABLES, REGION_VARIABLES, PATH_STYLE_VARIABLES,
+                                               TIMEOUT_VARIABLES, ALIASES_VARIABLES};
+
+const char *store_variable(size_t i)
+{
+    return i < sizeof VARIABLES / sizeof *VARIABLES ? VARIABLES[i][0] : NULL;
+}
+
 /* A setting and where it came from, so that an error can point there. */
 struct setting {
     const char *value; /* NULL: nowhere */

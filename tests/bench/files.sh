@@ -29,6 +29,7 @@ trap cleanup EXIT
 
 BUILD=${BUILD:-build}
 PGSWEEP_BIN=${PGSWEEP_BIN:-$(cd "$here/../.." && realpath "$BUILD")/pgsweep}
+export -n PGSWEEP_BIN # no setting of pgsweep: it would be refused
 unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGSERVICE TEMP_DIR # no database takes part
 mkdir "$work/policies"
 printf 'kind: files\nretain: 7 days\nin_use: delete\n' >"$work/policies/plain.yaml"

@@ -12,6 +12,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+export -n PGSWEEP_BIN # no setting of pgsweep: it would be refused
 for name in $(compgen -e | grep -E '^(PG[A-RT-Z]|PGS[A-VX-Z]|PGSWEEP_[A-Z0-9]+_)' || true); do
     unset "$name"
 done

@@ -49,7 +49,8 @@ def test_M1_what_was_deleted_before_the_schema_changed_is_reported(make_world, d
 @pytest.mark.parametrize("distance", ["near", "far"])
 @pytest.mark.parametrize("strategy", ["range", "locked", "rows"])
 @pytest.mark.parametrize("change", ["CREATE INDEX ON items (note)", "GRANT SELECT ON items TO public",
-                                    "ALTER TABLE items ADD COLUMN more int"])
+                                    "ALTER TABLE items ADD COLUMN more int", "ALTER TABLE items RENAME COLUMN note TO remark",
+                                    "ALTER TABLE items ALTER COLUMN note SET DEFAULT 'x'"])
 def test_O5_change_that_the_policy_fits_is_followed(make_world, db, proxy, strategy, distance, change):
     world = make_world(strategy, old=20)
     world.through(proxy)

@@ -16,6 +16,7 @@ enum { LIST_MAX = 32 };
 
 struct driver {
     struct files_options options;
+    struct files_room room; /* bytes 0: none is asked for */
     const char *protect[LIST_MAX];
     const char *protect_dirs[LIST_MAX];
     const char *active[LIST_MAX];
@@ -157,6 +158,10 @@ static bool parse_value(struct driver *d, const char *word, const char *value)
         d->on_deleted = value;
     } else if (strcmp(word, "--only") == 0) {
         d->only = value;
+    } else if (strcmp(word, "--room") == 0) {
+        d->room.bytes = atoll(value);
+    } else if (strcmp(word, "--remember") == 0) {
+        d->room.remembered = (size_t)atoll(value);
     } else if (strcmp(word, "--at") == 0) {
         d->at = atoll(value);
     } else {
@@ -221,6 +226,8 @@ static bool run_command(struct driver *d, const char *command, const char *name,
         ok = files_remove_tree(&d->options, name, &outcome, &reason, &report, err);
     else if (strcmp(command, "finish") == 0)
         ok = files_finish_trash(&d->options, &report, err);
+    else if (d->room.bytes > 0)
+        ok = files_sweep_for_room(&d->options, &d->room, &report, err);
     else
         ok = files_sweep(&d->options, &report, err);
     if (ok)
@@ -232,7 +239,7 @@ static bool run_command(struct driver *d, const char *command, const char *name,
 
 int main(int argc, char **argv)
 {
-    struct driver d = {.at = 1};
+    struct driver d = {.at = 1, .room.share = -1};
     struct error err = ERROR_INIT;
     if (argc < 3)
         return SWEEP_USAGE;

@@ -4,7 +4,7 @@
 
 #ifndef FUZZ_LIBFUZZER
 static const char *const fuzz_seeds[] = {
-    "jobs\n--dry-run\n--retain\n30 days", "init\n--role=x\n-e", "show\njobs\n--chunk=5", "list\n--policy-dir\nd", "-nqh\nx\n-p5432\njobs",
+    "jobs\n--dry-run\n--retain\n30 days", "jobs\n-dpassword=x", "jobs\n--dbname=postgres://u:p@h/d", "init\n--role=x\n-e", "show\njobs\n--chunk=5", "list\n--policy-dir\nd", "-nqh\nx\n-p5432\njobs",
     "--help", "jobs\n--\n-x", NULL,
 };
 static const char *const fuzz_pieces[] = {
@@ -39,6 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         HOLDS(!(options.quiet && options.verbose));
         /* Whoever wrote --dry-run does not get a live run. */
         HOLDS(options.command != COMMAND_SWEEP || !previews || options.dry_run);
+        char *dbname = mem_strdup(ctx, options.dbname);
+        cli_hide_password(ctx, &options);
+        HOLDS(!dbname || strcmp(dbname, options.dbname) == 0);
     } else {
         fuzz_error(&err, SWEEP_USAGE);
     }

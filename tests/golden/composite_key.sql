@@ -109,9 +109,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (each chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index or owner since the plan was
--- made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has
--- locked the tables by now, so none can be added before it ends.
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
+-- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
+-- has locked the tables by now, so none can be added before it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
@@ -140,6 +140,11 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_attribute AS a
+                       WHERE a.attnum OPERATOR(pg_catalog.>) 0
+                         AND a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[]) LIMIT 2))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT

@@ -505,6 +505,11 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
                          AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_attribute AS a
+                       WHERE a.attnum OPERATOR(pg_catalog.>) 0
+                         AND a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[]) LIMIT 8))
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT

@@ -26,6 +26,7 @@ CONDITIONS = [
     "t.n <= 5 AND (ARRAY[t.n, 7])[2:2] = ARRAY[7]", "t.s = 'row 1' OR t.n IN (2, 3, 4, 5) -- :cutoff \" ' ("]
 
 
+@pytest.mark.not_hostile
 @pytest.mark.parametrize("unless", [None, "t.n > 5", "EXISTS (SELECT WHERE t.n > 5) -- 'x"])
 def test_condition_means_what_it_says(numbered, pgsweep, policy_file, unless):
     """As where, alone and with the same again as a guard, that is one more pair of brackets."""
@@ -134,6 +135,7 @@ CREATE TABLE public.pg_class (oid oid, relname name); CREATE TYPE public.int8 AS
 """
 
 
+@pytest.mark.not_hostile
 @pytest.mark.parametrize("path", ["public, pg_catalog", "hostile, public, pg_catalog", '"$user", public'])
 def test_no_object_takes_the_place_of_a_built_in(db, pgsweep, path):
     init(pgsweep)

@@ -279,3 +279,50 @@ def test_O2_show_prints_the_rules_and_reads_them_back(tempfiles, policy_file):
         assert line in shown
     again = tempfiles("tempfiles", "--policy-dir", policy_file(shown, "tempfiles"), policy="show").out
     assert again.split("\n", 1)[1] == shown.split("\n", 1)[1]
+
+
+def fill(box):
+    """A small file system with ten expired files of 1 MiB, the oldest first in the alphabet."""
+    need_root()
+    box.mount("-t", "tmpfs", "-o", "size=20m", "none", box.root)
+    for i in range(10):
+        box.file(f"f{i}", age=30 - i, size=1 << 20)
+
+
+@pytest.mark.parametrize("how", ["option", "environment", "policy", "bytes"])
+def test_T1_min_free_takes_the_oldest_first(tempfiles, box, policy_file, how):
+    fill(box)  # half of it is free
+    if how == "option":
+        live = preview_and_run(tempfiles, box, "--min-free", "65%")
+    elif how == "environment":
+        live = report(tempfiles, box, env={"PGSWEEP_TEMPFILES_MIN_FREE": "65 %"})
+    elif how == "bytes":
+        live = report(tempfiles, box, "--min-free", "13MiB")
+    else:
+        policies = policy_file("kind: files\nretain: 7 days\nmin_free: 65%\n", "mine")
+        live = report(tempfiles, box, "--policy-dir", policies, policy="mine")
+    assert box.names() == [f"f{i}" for i in range(3, 10)]
+    (room,) = live["min_free"]
+    assert room["root"] == str(box.root) and room["wanted"] == 13 << 20 and room["reached"]
+    assert room["after"] == room["before"] + (3 << 20) and live["kept"]["enough_free"] == 7
+    text = tempfiles("--root", box.root, "--min-free", "65%").out
+    assert "  free           13.0 MiB  before, 13.0 MiB after; 13.0 MiB wanted (65%): reached\n" in text
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_T1_O3_min_free_that_is_not_reached_is_an_alert(tempfiles, box, dry):
+    fill(box)
+    box.file("fresh", age=1, size=1 << 20)
+    args = ("--dry-run",) if dry else ()
+    found = report(tempfiles, box, "--min-free", "100%", *args, code=6)
+    assert found["files_deleted"] == 10 and not found["min_free"][0]["reached"]
+    assert found["alerts"] == [f"min_free: 19.0 MiB free below {box.root}, 20.0 MiB wanted, and nothing expired is left"]
+    assert len(box.names()) == (11 if dry else 1)
+
+
+@pytest.mark.parametrize("value", ["20", "0%", "101%", "-5%", "5 GX", "", "%", "1e3 MB", "5..5%"])
+def test_T1_min_free_that_is_not_understood_is_refused(tempfiles, box, value):
+    box.file("old")
+    result = tempfiles("--root", box.root, f"--min-free={value}", code=2)
+    assert f'option --min-free: min_free "{value}" is not understood' in result.err
+    assert box.names() == ["old"]

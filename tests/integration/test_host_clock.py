@@ -113,6 +113,21 @@ def test_T2_a_root_is_idle_after_a_year(files, box, shifted, ahead, args, code):
     files(box, "--dry-run", *args, code=code, env=shifted(ahead, ahead))
 
 
+def test_T2_one_young_file_at_any_depth_vouches_for_the_clock(files, box, shifted):
+    box.file("a/b/old", age=10)
+    young = box.file("x/y/z/young")
+    os.utime(young, (time.time() + 366 * DAY - 3600,) * 2)
+    files(box, env=shifted(366 * DAY, 366 * DAY))
+    assert box.names() == ["x", "x/y", "x/y/z", "x/y/z/young"]
+
+
+def test_T2_what_a_link_leads_to_vouches_for_nothing(files, box, shifted):
+    box.file("old", age=10)
+    box.link("link", box.outside)
+    os.utime(box.file("young", base=box.outside), (time.time() + 366 * DAY - 3600,) * 2)
+    files(box, code=4, env=shifted(366 * DAY, 366 * DAY))
+
+
 def test_T2_an_empty_idle_root_is_no_reason(files, box, shifted):
     files(box, env=shifted(to_2100(), to_2100()))
 

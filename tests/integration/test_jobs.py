@@ -126,7 +126,7 @@ def test_J4_without_a_status_column_nothing_is_guessed(jobs, pgsweep, policy_fil
         assert "pgsweep show jobs" in result.err and "--policy-dir" in result.err
     assert jobs.count("jobs") == jobs.count("job_logs") == 1
     assert not server_log.matching(r"\bDELETE FROM")
-    assert jobs.count("pgsweep.runs") == 0
+    assert jobs.count("pgsweep.runs", "outcome <> 'refused'") == 0
     # What the hint says to do is what helps.
     shown = pgsweep("show", "jobs").out
     directory = policy_file(shown.replace("t.status", "t.state"), "jobs")
@@ -166,6 +166,7 @@ def test_J5_run_record_holds_what_when_how_many_how_long_by_whom(jobs, pgsweep):
     assert jobs.value("SELECT cutoff = %s::timestamptz FROM pgsweep.runs", live["cutoff"])
     assert jobs.value("SELECT started - cutoff BETWEEN '7 days' AND '7 days 10 s' FROM pgsweep.runs")
     del record["cutoff"]
+    assert "table: jobs" in record.pop("policy_text") and len(record.pop("policy_digest")) == 64
     assert record == {
         "run_id": live["run_id"], "policy": "jobs", "mode": "live", "outcome": "done",
         "retain": "7 days", "role": jobs.server.user, "os_user": pwd.getpwuid(os.geteuid()).pw_name,
@@ -198,7 +199,8 @@ def test_J6_second_run_completes_what_the_first_left(jobs, pgsweep):
 def test_J6_unfinished_record_of_a_killed_run_is_noted(jobs, pgsweep):
     add(jobs, "completed")
     run(pgsweep, "jobs", "--max-rows", "1")
-    jobs.sql("UPDATE pgsweep.runs SET outcome = 'running', finished = NULL")
+    jobs.sql("ALTER TABLE pgsweep.runs DISABLE TRIGGER USER; UPDATE pgsweep.runs SET outcome = 'running', finished = NULL;"
+             "ALTER TABLE pgsweep.runs ENABLE TRIGGER USER")
     old = jobs.value("SELECT run_id FROM pgsweep.runs")
     live = run(pgsweep, "jobs")
     assert any(old in remark for remark in live["remarks"])

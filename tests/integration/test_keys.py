@@ -1,4 +1,6 @@
 """Keys and ages of every type, walked in every way: who is left is compared exactly."""
+import re
+
 import pytest
 
 from sweeping import init, policy, preview_and_run, rows, run
@@ -106,16 +108,66 @@ def test_composite_key(db, pgsweep, policy_file, name, columns, strategy, index)
     check(db, pgsweep, directory, strategy, index, "--chunk", "3", "--verbose")
 
 
+WORDS = "chr(CASE WHEN n / 4 % 2 = 0 THEN 64 ELSE 96 END + (n * 7) % 26 + 1) || n"
+EXTENSION_KEYS = {
+    "citext": [('{}.citext COLLATE "C"', WORDS)], "domain": [("{}.folded", WORDS)], "ltree": [("{}.ltree", f"({WORDS})::{{}}.ltree")],
+    "behind int": [("int", "n % 3"), ("{}.citext", WORDS)], "before int": [("{}.folded", f"left({WORDS}, 1)"), ("int", "n")],
+}
+
+
+def make_extension_key(db, schema, key, strategy, index, n=30):
+    """The types lie in a schema that the search path leads to ("public") or not; so do their operators."""
+    if db.value("SELECT count(*) FROM pg_available_extensions WHERE name IN ('citext', 'ltree')") < 2:
+        pytest.skip("citext or ltree is not installed")
+    db.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE EXTENSION citext SCHEMA {schema}; CREATE EXTENSION ltree SCHEMA {schema};"
+           f"CREATE DOMAIN {schema}.base AS {schema}.citext; CREATE DOMAIN {schema}.folded AS {schema}.base")
+    return make(db, [(kind.format(schema), value.format(schema)) for kind, value in EXTENSION_KEYS[key]], strategy, index, n)
+
+
 @pytest.mark.parametrize("schema", ["public", "ext"])
-@pytest.mark.parametrize("index", [True, False])
-def test_key_with_a_type_of_an_extension(db, pgsweep, policy_file, schema, index):
-    if not db.value("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'"):
-        pytest.skip("citext is not installed")
-    db.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE EXTENSION citext SCHEMA {schema}")
+@pytest.mark.parametrize("strategy, index", STRATEGIES, ids=lambda value: str(value))
+@pytest.mark.parametrize("key", EXTENSION_KEYS)
+def test_T3_O2_key_with_a_type_of_an_extension(db, pgsweep, policy_file, schema, key, strategy, index):
     init(pgsweep)
-    words = "chr(CASE WHEN n / 4 % 2 = 0 THEN 64 ELSE 96 END + (n * 7) % 26 + 1) || n"
-    directory = policy_file(make(db, [(f'{schema}.citext COLLATE "C"', words)], "range", index))
-    check(db, pgsweep, directory, "range", index, "--chunk", "3")
+    directory = policy_file(make_extension_key(db, schema, key, strategy, index))
+    check(db, pgsweep, directory, strategy, index, "--chunk", "3")
+
+
+def plans(db, pgsweep, directory):
+    """How PostgreSQL takes the statements of a run, by name, without looking at values; as text."""
+    shown = pgsweep("show", "test", "--sql", "--policy-dir", directory)
+    assert shown.code == 0, shown
+    found = {}
+    for block in re.findall(r"^-- (\w+) \([^)]*chunk\)\n(?:--.*\n)*((?:.+\n)+?)(?=\n|\Z)", shown.out, re.M):
+        name, text = block
+        parameters = max([int(n) for n in re.findall(r"\$(\d+)", text)], default=0)
+        if "pgsweep." in text or not re.match("SELECT|DELETE", text) or not parameters:
+            continue
+        db.sql(f"PREPARE {name} AS {text.rstrip().rstrip(';')}")
+        values = ", ".join(["NULL"] * parameters)
+        found[name] = "\n".join(db.column(f"EXPLAIN (COSTS OFF) EXECUTE {name} ({values})"))
+        db.sql(f"DEALLOCATE {name}")
+    return found
+
+
+@pytest.mark.parametrize("schema, key", [("pg_catalog", "varchar"), *(("ext", key) for key in EXTENSION_KEYS)])
+@pytest.mark.parametrize("strategy", ["range", "locked"])
+def test_O2_the_walk_and_the_keys_are_looked_up_by_their_indexes(db, pgsweep, policy_file, schema, key, strategy):
+    if schema == "ext":
+        directory = policy_file(make_extension_key(db, schema, key, strategy, True, n=3000))
+    else:
+        directory = policy_file(make(db, [("varchar(40)", "'k' || n")], strategy, True, n=3000))
+    keys = ", ".join(f"k{i}" for i in range(len(EXTENSION_KEYS.get(key, "1"))))
+    db.sql(f"CREATE INDEX by_key ON t (at, {keys})" + (f"; CREATE INDEX ON d ({keys})" if strategy == "locked" else ""))
+    db.sql("ANALYZE; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+    found = plans(db, pgsweep, directory)
+    assert len(found) >= 3, found
+    for name, plan in found.items():
+        assert "Seq Scan" not in plan and "Index Cond: " in plan, (name, plan)
+    walks = [plan for name, plan in found.items() if name.endswith("_next")]
+    assert walks and all(re.search(r"Index Cond: .*at >= \$2", plan) for plan in walks), found
+    # Rows are compared as such where all columns have operators of one name.
+    assert all(("ROW(at" in plan) == (schema == "pg_catalog") for plan in walks), found
 
 
 @pytest.mark.parametrize("kind, spelling", [
@@ -230,3 +282,25 @@ def test_array_as_a_key_is_refused(db, pgsweep, policy_file, dependents):
            "CREATE TABLE c (t_id int[] REFERENCES t)")
     result = pgsweep("test", "--policy-dir", policy_file(policy(dependents=dependents, unlisted="cascade")))
     assert result.code == 2 and "public.t is an array" in result.err and db.count("t") == 1
+
+
+@pytest.mark.parametrize("kind, value", [("bit(6)", "n::bit(6)"), ("varbit", "n::bit(6)::varbit"), ("money", "n::money")])
+@pytest.mark.parametrize("where", ["root", "dependent", "shared"])
+def test_a_key_that_cannot_be_hashed_is_refused_where_its_table_refers_to_itself(db, pgsweep, policy_file, where, kind, value):
+    init(pgsweep)
+    up = f", up {kind} REFERENCES t" if where == "root" else ""
+    db.sql(f"""CREATE TABLE t (id {kind} PRIMARY KEY, at timestamptz, n int{up});
+        INSERT INTO t SELECT {value}, now() - interval '1 year', n FROM generate_series(1, 9) n""")
+    dependents = [{"table": "t", "action": "delete"}]
+    if where != "root":
+        to = "" if where == "shared" else f", t {kind} REFERENCES t"
+        db.sql(f"CREATE TABLE d (id {kind} PRIMARY KEY, up {kind} REFERENCES d{to})")
+        dependents = [{"table": "d", "action": "delete"}]
+    if where == "shared":
+        db.sql(f"CREATE TABLE l (t {kind} REFERENCES t, d {kind} REFERENCES d, PRIMARY KEY (t, d))")
+        dependents = [{"table": "l", "action": "delete"}, {"table": "d", "via": "l", "action": "delete_orphans"}]
+    for mode in (["--dry-run"], []):
+        result = pgsweep("test", "--policy-dir", policy_file(policy(dependents=dependents)), *mode)
+        table = "public.t" if where == "root" else "public.d"
+        assert result.code == 2 and f"{table} refers to itself" in result.err and "(id of type " in result.err, result
+        assert db.count("t") == 9

@@ -107,7 +107,7 @@ def test_O3_T1_unit_of_tempfiles_reaches_the_files_and_little_else(tmp_path, hom
                  "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_LEASE"):
         assert f"\n{line}\n" in text
     assert "DynamicUser" not in text
-    command = re.search(r"^ExecStart=(.*)$", text, re.M).group(1)
+    command = re.search(r"^ExecStart=(.*) \$PGSWEEP_OPTIONS$", text, re.M).group(1)
     old = tmp_path / "root" / "old"
     old.parent.mkdir()
     old.touch()

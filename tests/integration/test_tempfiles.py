@@ -437,7 +437,7 @@ def test_T1_options_go_with_their_kind(tempfiles):
         assert f"option {option[0]} is for rows" in tempfiles("--dry-run", *option, code=2).err
     result = tempfiles("--root", "/x", "--dry-run", policy="jobs", code=2)
     assert "option --root is for files; policy jobs is about rows" in result.err
-    for option in (("--special", "delete"), ("--owner", "root")):
+    for option in (("--special", "delete"), ("--owner", "root"), ("--min-free", "5%")):
         result = tempfiles(*option, "--dry-run", policy="jobs", code=2)
         assert f"option {option[0]}: a policy of kind rows has no " in result.err
     for option in (("--protect", "x"), ("--protect-dir", "/x"), ("--age-by", "mtime"), ("--protect-case", "match")):

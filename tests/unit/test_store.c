@@ -155,7 +155,7 @@ START_TEST(test_M3_half_configured_is_an_error)
     struct store_config *none = NULL;
     ck_assert_int_eq(store_config_load(ctx, &(struct store_options){.buckets = "media"}, &none, &err), STORE_MISCONFIGURED);
     ck_assert_int_eq(err.code, SWEEP_REFUSED);
-    ck_assert(strstr(err.message, "may be written by other users") != NULL);
+    ck_assert(strstr(err.message, "is writable by other users") != NULL);
     close(bundle_fd);
     unlink(bundle);
 }

@@ -1,0 +1,55 @@
+/* The record of a live run that a mistake or a safeguard kept from beginning: it is part of the audit trail too. */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/effects.h"
+#include "pgsweep/mem.h"
+
+/* Whether the command line named a policy that there is; its file may be broken. */
+static bool is_a_policy(const void *ctx, const struct cli_options *options)
+{
+    const char **names;
+    size_t count;
+    struct error ignored = ERROR_INIT;
+    bool found = false;
+    if (!policy_names(ctx, options->policy_dir, &names, &count, &ignored))
+        count = 0;
+    for (size_t i = 0; i < count; i++)
+        found = found || strcmp(names[i], options->policy) == 0;
+    error_clear(&ignored);
+    return found;
+}
+
+/* A connection for the record alone; NULL where there is none, or where it would take a password from a person. */
+static struct db *connect_quietly(const void *ctx, const struct cli_options *options, const char *run_id)
+{
+    const struct db_options where = {.dbname = options->dbname, .host = options->host};
+    struct cli_options quiet = *options;
+    struct error ignored = ERROR_INIT;
+    struct db *db = NULL;
+    quiet.no_password = true;
+    quiet.echo = false;
+    if (options->password || !db_is_configured(&where) ||
+        !command_connect(ctx, &quiet, run_application_name(ctx, options->policy, run_id), NULL, &db, &ignored))
+        db = NULL;
+    error_clear(&ignored);
+    return db;
+}
+
+void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,
+                            struct db *db, const struct error *err)
+{
+    bool refused = err->code == SWEEP_USAGE || err->code == SWEEP_REFUSED;
+    bool rows = !policy || policy->kind == KIND_ROWS;
+    void *ctx = talloc_new(NULL);
+    if (refused && rows && !options->dry_run && !(report && report->recorded) && (policy || is_a_policy(ctx, options))) {
+        const char *id = report ? report->run_id : run_new_id(ctx);
+        /* A run with a report has asked for its connection already. */
+        struct db *to = db || report ? db : connect_quietly(ctx, options, id);
+        if (to)
+            run_record_refused(to, &(struct run_refusal){.run_id = id, .name = options->policy, .policy = policy,
+                                                         .cutoff = report && report->plan ? report->plan->cutoff : NULL,
+                                                         .why = err});
+    }
+    talloc_free(ctx);
+}
