@@ -277,9 +277,6 @@ static void tell_doubts(const struct file_run *run)
     if (sums->kept[FILES_KEPT_UNTESTED] > 0)
         report_remark(report, "%s kept because it cannot be found out whether a process has them open: run as their owner, or "
                       "with CAP_LEASE, or state in_use: delete", text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
-    if (sums->untested > 0)
-        report_remark(report, "%s %s although it cannot be found out whether a process uses them: not all of /proc can be "
-                      "read", text_count(report, sums->untested), run->options->dry_run ? "counted" : "deleted");
     if (sums->unguarded > 0)
         report_remark(report, "%s deleted by name: they could not be moved to a private directory in the root first, so a file "
                       "renamed over one at that instant would have gone instead", text_count(report, sums->unguarded));

@@ -2,6 +2,7 @@
 import fcntl
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -62,15 +63,155 @@ def test_T2_without_the_test_a_file_in_use_goes(box):
         assert box.sweep().files == 1
 
 
-def test_T2_a_foreign_file_is_tested_by_its_locks(box):
-    """No lease on what belongs to someone else: there a lock is what protects."""
+def sees_every_process():
+    """Can everything be known that any process of the host has open? In a container, or beside a process that even root
+    may not look at, it cannot, and what is not known to be free stays."""
+    if os.readlink("/proc/self/ns/pid") != "pid:[4026531836]":
+        return False
+    for process in os.listdir("/proc"):
+        if process.isdigit():
+            try:
+                for name in os.listdir(f"/proc/{process}/fd"):
+                    os.stat(f"/proc/{process}/fd/{name}")
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+            except OSError:
+                return False
+    return True
+
+
+@pytest.mark.parametrize("how", [how for how in HOLDS if how != "other-link"])
+def test_T2_without_leases_what_proc_shows_is_kept(box, how):
+    """Root without CAP_LEASE, as in a container; the files are someone else's."""
+    need_root()
+    path = box.file("f", size=4096)
+    free = box.file("free")
+    for each in (path, free):
+        os.chown(each, NOBODY, NOBODY)
+    process = box.holder(HOLDS[how].format(path=str(path)))
+    box.age(path, 10)
+    for more in (["--dry-run"], []):
+        r = box.sweep("--in-use", *more, without=["lease"])
+        if sees_every_process():
+            assert r.kept == {"open": 1} and r.files == 1 and path.exists()
+        else:
+            assert sum(r.kept.values()) == 2 and path.exists() and r.files == 0
+    process.kill()
+    process.wait()
+    if sees_every_process():
+        assert box.sweep("--in-use", without=["lease"]).files == 1 and box.names() == []
+
+
+def test_T2_without_leases_a_program_that_runs_is_kept(box):
+    need_root()
+    path = box.file("sleep")
+    path.write_bytes(pathlib.Path("/bin/sleep").read_bytes())
+    path.chmod(0o755)
+    os.chown(path, NOBODY, NOBODY)
+    box.age(path, 10)
+    box.spawn(str(path), "600")
+    assert sum(box.sweep("--in-use", without=["lease"]).kept.values()) == 1 and path.exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_T2_what_cannot_be_tested_is_kept_and_counted(box, more):
+    """Neither leases nor all of /proc: the holder is a process of another user."""
+    need_root()
+    path = box.file("held")
+    for each in (path, box.file("free")):
+        os.chown(each, NOBODY, NOBODY)
+    box.spawn("setpriv", f"--reuid={NOBODY}", "--clear-groups", "sleep", "600")
+    box.holder(f"import os; os.setuid({NOBODY}); f = open({str(path)!r})")
+    r = box.sweep("--in-use", *more, without=["lease", "sys_ptrace"])
+    assert r.kept == {"untested": 2} and path.exists() and r.files == 0
+    assert box.sweep("--in-use", *more).kept == {"open": 1}  # with both: the same files
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_T2_a_user_s_own_files_are_tested_without_any_privilege(box, more):
+    need_root()
+    os.chown(box.root, NOBODY, NOBODY)
+    for name in ("open", "free"):
+        os.chown(box.file(name), NOBODY, NOBODY)
+    box.holder(f"f = open({str(box.root / 'open')!r})")  # root's, which that user cannot look at
+    r = box.sweep("--in-use", *more, user=NOBODY)
+    if more:
+        assert r.files + r.kept.get("open", 0) == 2 and r.files == r.untested  # no lease is taken to find out, and the report says so
+    else:
+        assert r.kept == {"open": 1} and r.files == 1 and r.untested == 0
+
+
+def test_T2_a_foreign_file_is_tested_by_its_locks_and_stays(box):
+    """No lease on what belongs to someone else, and no look at other users' processes."""
     need_root()
     box.root.chmod(0o777)
     locked = box.file("locked")
     box.file("free")
     box.holder(f"import fcntl; f = open({str(locked)!r}); fcntl.flock(f, fcntl.LOCK_SH)")
     r = box.sweep("--in-use", user=NOBODY)
-    assert r.kept == {"locked": 1} and r.files == 1
+    assert r.kept == {"locked": 1, "untested": 1} and r.files == 0
+
+
+@pytest.mark.parametrize("how", ["import os; os.chdir({path!r})", "import os; f = os.open({path!r}, os.O_RDONLY)",
+                                 "import os; f = os.open({path!r}, os.O_PATH)"], ids=["cwd", "open", "path"])
+def test_T2_an_empty_directory_that_a_process_is_in_stays(box, how):
+    need_root()
+    box.dir("used")
+    box.dir("free")
+    process = box.holder(how.format(path=str(box.root / "used")))
+    for more in (["--dry-run"], []):
+        r = box.sweep("--in-use", *more)
+        assert r.kept == {"open": 1} and r.dirs == 1 and r.untested == (0 if sees_every_process() else 1)
+    assert box.names() == ["used"]
+    process.kill()
+    process.wait()
+    assert box.sweep("--in-use").dirs == 1
+
+
+def test_T2_a_thread_with_a_directory_of_its_own_counts(box):
+    need_root()
+    path = box.dir("used")
+    box.holder(f"""
+import ctypes, os, threading
+started = threading.Event()
+def stay():
+    ctypes.CDLL(None).unshare(0x200)
+    os.chdir({str(path)!r})
+    started.set()
+    threading.Event().wait()
+threading.Thread(target=stay, daemon=True).start()
+started.wait()""")
+    assert box.sweep("--in-use").kept == {"open": 1}
+
+
+def test_T2_directories_go_where_not_all_of_proc_can_be_read_and_are_counted(box):
+    need_root()
+    os.chown(box.root, NOBODY, NOBODY)
+    os.chown(box.dir("d"), NOBODY, NOBODY)
+    r = box.sweep("--in-use", user=NOBODY)
+    assert r.dirs == 1 and r.untested == 1
+
+
+def test_T2_a_dry_run_takes_no_lease(box):
+    """Somebody who opens a file meanwhile would wait for it: what is traced is what reaches the kernel."""
+    if not shutil.which("strace"):
+        pytest.skip("no strace here")
+    for i in range(20):
+        box.file(f"f{i}")
+    trace = box.path / "trace"
+    for more, leases in ((["--dry-run"], False), ([], True)):
+        subprocess.run(["strace", "-f", "-e", "trace=fcntl", "-o", trace, driver(), "sweep", box.root, "--older", "604800",
+                        "--in-use", *more], check=True, stdout=subprocess.DEVNULL)
+        assert ("F_SETLEASE" in trace.read_text()) == leases
+
+
+def test_T2_no_lease_is_held_while_the_sweep_waits(box):
+    """A file that was opened just before its removal: its reader gets it, and does not wait for the end of the pause."""
+    for i in range(700):
+        box.file(f"f{i}")
+    r = box.sweep("--in-use", "--pause-every", 650, "--pause-ms", 1, "--at", 649, "--on-deleted",
+                  "cat /proc/locks | grep -c LEASE >&2; true")
+    assert r.files == 700 and r.stderr.split()[-1] == "0"
 
 
 def test_T2_the_test_leaves_no_lease_and_no_lock_behind(box):

@@ -105,8 +105,13 @@ class Box:
 
     # sweeping
 
-    def run(self, command, *args, root=None, user=None, nofile=None, env=None, timeout=PATIENCE, killed=False):
+    def run(self, command, *args, root=None, user=None, nofile=None, env=None, timeout=PATIENCE, killed=False,
+            without=None):
+        """without: capabilities that it does not have."""
         argv = [driver(), command, str(root or self.root), *map(str, args)]
+        if without:
+            dropped = ",".join(f"-{name}" for name in without)
+            argv = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", *argv]
         if nofile:
             argv = ["sh", "-c", f"ulimit -n {nofile}; exec \"$@\"", "sh", *argv]
         extra = {"user": user, "group": user, "extra_groups": []} if user else {}
