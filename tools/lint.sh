@@ -153,7 +153,15 @@ check_cppcheck() {
 }
 
 "$root/tools/deps.sh" build lint
+# Texts for people go through text_tell, report_log or error_print, which escape what a terminal obeys.
+check_terminal() {
+    grep -rnE 'fprintf\(stderr' --include='*.c' src |
+        grep -vE '^src/(base/(error|mem|template|text)|db/query|report/progress)\.c:' |
+        sed 's/:[^:]*$/: names may be in it: use text_tell, report_log or error_print/' || true
+}
+
 check_includes | report
+check_terminal | report
 check_sizes | report
 check_words | report
 check_growth | report

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pgsweep/mem.h"
+#include "pgsweep/text.h"
 
 __attribute__((format(printf, 1, 0))) static char *format_text(const char *format, va_list args)
 {
@@ -111,13 +112,15 @@ static void print_part(const char *label, const char *text)
 {
     if (!text || !*text)
         return;
+    char *shown = text_lines(NULL, text);
     fprintf(stderr, "pgsweep: %s: ", label);
-    for (const char *p = text; *p; p++) {
+    for (const char *p = shown; *p; p++) {
         fputc(*p, stderr);
         if (*p == '\n')
             fputs("    ", stderr);
     }
     fputc('\n', stderr);
+    talloc_free(shown);
 }
 
 void error_print(const struct error *err)

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -74,32 +75,124 @@ static size_t utf8_length(const unsigned char *s, size_t left)
     return n;
 }
 
-char *text_escape(const void *ctx, const char *text, size_t len)
+/* Code points that show nothing, or change how what is around them is shown: format characters (Unicode's category Cf),
+ * separators of lines and paragraphs (Zl, Zp), the C1 controls, and what else the property Default_Ignorable_Code_Point
+ * has (DerivedCoreProperties.txt); the ends of a range belong to it. */
+static const struct {
+    uint32_t first, last;
+} hidden[] = {{0x80, 0x9f},     {0xad, 0xad},     {0x34f, 0x34f},   {0x600, 0x605},   {0x61c, 0x61c},
+              {0x6dd, 0x6dd},   {0x70f, 0x70f},   {0x890, 0x891},   {0x8e2, 0x8e2},   {0x115f, 0x1160},
+              {0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+              {0x3164, 0x3164}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb},
+              {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+              {0xe0000, 0xe0fff}};
+
+/* The code point of a well-formed sequence of length bytes. */
+static uint32_t decode(const unsigned char *s, size_t length)
+{
+    static const unsigned char masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t c = s[0] & masks[length];
+    for (size_t i = 1; i < length; i++)
+        c = c << 6 | (s[i] & 0x3f);
+    return c;
+}
+
+/* The length of the character at s if it can be shown as it is, else 0. */
+static size_t shown_length(const unsigned char *s, size_t left)
+{
+    size_t length = utf8_length(s, left);
+    uint32_t c = length ? decode(s, length) : 0;
+    if (c < 0x20 || c == 0x7f)
+        return 0;
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        if (c >= hidden[i].first && c <= hidden[i].last)
+            return 0;
+    return length;
+}
+
+bool text_is_utf8(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t length = utf8_length(s, left);
+        if (length == 0)
+            return false;
+        s += length;
+        left -= length;
+    }
+    return true;
+}
+
+/* as_is: characters that stay although they would be escaped. */
+static char *escape(const void *ctx, const char *text, size_t len, const char *as_is)
 {
     const unsigned char *s = (const unsigned char *)text;
     char *out = mem_array(ctx, char, len * 4 + 1);
     char *w = out;
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length(s + i, len - i);
-        bool control = s[i] < 0x20 || s[i] == 0x7f || (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0);
-        if (s[i] == '\\') {
-            w += sprintf(w, "\\\\");
-        } else if (s[i] == '\n') {
-            w += sprintf(w, "\\n");
-        } else if (s[i] == '\t') {
-            w += sprintf(w, "\\t");
-        } else if (n > 0 && !control) {
+        size_t n = s[i] && strchr(as_is, s[i]) ? 1 : s[i] == '\\' ? 0 : shown_length(s + i, len - i);
+        if (n > 0) {
             memcpy(w, s + i, n);
             w += n;
             i += n;
             continue;
-        } else {
-            w += sprintf(w, "\\x%02x", s[i]);
         }
-        i++;
+        /* All bytes of a character, so that the rest of it is not taken for another one. */
+        for (n = utf8_length(s + i, len - i), n = n ? n : 1; n > 0; n--, i++) {
+            if (s[i] == '\\')
+                w += sprintf(w, "\\\\");
+            else if (s[i] == '\n')
+                w += sprintf(w, "\\n");
+            else if (s[i] == '\t')
+                w += sprintf(w, "\\t");
+            else
+                w += sprintf(w, "\\x%02x", s[i]);
+        }
     }
     *w = '\0';
     return out;
+}
+
+char *text_escape(const void *ctx, const char *text, size_t len)
+{
+    return escape(ctx, text, len, "");
+}
+
+char *text_line(const void *ctx, const char *text)
+{
+    return escape(ctx, text, strlen(text), "\\");
+}
+
+char *text_lines(const void *ctx, const char *text)
+{
+    return escape(ctx, text, strlen(text), "\\\n\t");
+}
+
+char *text_base64(const void *ctx, const char *bytes, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *s = (const unsigned char *)bytes;
+    char *out = mem_array(ctx, char, (len + 2) / 3 * 4 + 1);
+    char *w = out;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        uint32_t group = (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) | (n > 2 ? s[i + 2] : 0);
+        for (size_t k = 0; k < 4; k++)
+            *w++ = k <= n ? digits[group >> (18 - 6 * k) & 0x3f] : '=';
+    }
+    *w = '\0';
+    return out;
+}
+
+void text_tell(const char *label, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = mem_check(talloc_vasprintf(NULL, format, args));
+    va_end(args);
+    fprintf(stderr, "pgsweep: %s: %s\n", label, text_line(text, text));
+    talloc_free(text);
 }
 
 static int hex_digit(char c)

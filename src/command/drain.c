@@ -6,6 +6,8 @@
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
+#include "pgsweep/report_json.h"
+#include "pgsweep/text.h"
 
 /* A number of a report: for machines, for people. */
 struct count {
@@ -48,7 +50,7 @@ static void print_drains(const struct report *report, bool json)
     if (json) {
         json_t *doc = drained_json(object_counts, object_count);
         json_object_set_new(doc, "directories", drained_json(directories, directory_count));
-        json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        json_dumpf(doc, stdout, REPORT_JSON_FLAGS);
         putchar('\n');
         json_decref(doc);
         return;
@@ -70,7 +72,7 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
     if (options->json || !options->quiet)
         print_drains(report, options->json);
     for (size_t i = 0; i < report->remark_count; i++)
-        fprintf(stderr, "pgsweep: warning: %s\n", report->remarks[i]);
+        text_tell("warning", "%s", report->remarks[i]);
     if (report->undrained || report_objects_failed(report) > 0)
         return error_set(err, SWEEP_SOME_FAILED, "some objects could not be deleted");
     if (report_directories_failed(report) > 0)

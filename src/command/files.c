@@ -177,7 +177,7 @@ static void on_event(void *arg, const struct files_event *event)
 {
     const struct file_run *run = arg;
     if (event->kind == FILES_EVENT_ERROR)
-        fprintf(stderr, "pgsweep: warning: cannot %s %s: %s\n", event->action, event->path,
+        text_tell("warning", "cannot %s %s: %s", event->action, event->path,
                 strerror(event->error));
     else if (event->kind == FILES_EVENT_ASIDE)
         fprintf(stderr, "pgsweep: warning: a file was replaced twice while it was looked at: the first one is kept as %s\n",

@@ -6,16 +6,15 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/report_json.h"
 #include "pgsweep/text.h"
 
-static json_t *json_value(const char *name, const char *value)
+static void set_value(json_t *entry, const char *name, const char *value)
 {
-    if (!value)
-        return json_null();
-    if (strcmp(name, "id") == 0 || strcmp(name, "attempts") == 0)
-        return json_integer(strtoll(value, NULL, 10));
-    json_t *text = json_string(value);
-    return text ? text : json_string("(not valid UTF-8)");
+    if (value && (strcmp(name, "id") == 0 || strcmp(name, "attempts") == 0))
+        json_object_set_new(entry, name, json_integer(strtoll(value, NULL, 10)));
+    else
+        report_json_name(entry, name, value);
 }
 
 void rows_print_ids(const struct db_rows *rows)
@@ -34,10 +33,10 @@ static void print_json(const struct db_rows *rows, const char *const *names, int
     for (int r = 0; r < db_rows_count(rows); r++) {
         json_t *entry = json_object();
         for (int c = 0; c < columns; c++)
-            json_object_set_new(entry, names[c], json_value(names[c], db_rows_get(rows, r, c)));
+            set_value(entry, names[c], db_rows_get(rows, r, c));
         json_array_append_new(list, entry);
     }
-    json_dumpf(list, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_dumpf(list, stdout, REPORT_JSON_FLAGS);
     putchar('\n');
     json_decref(list);
 }

@@ -5,6 +5,7 @@
 #include "internal.h"
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/text.h"
 
 /* Ends a command: frees its memory and gives its exit code. */
 static int done(void *ctx, bool ok, const struct error *err)
@@ -46,7 +47,7 @@ static const char **describe_policies(const void *ctx, const char *policy_dir, s
         if (!policy_load(ctx, names[i], policy_dir, &policy, err))
             return NULL;
         pairs[2 * i] = names[i];
-        pairs[2 * i + 1] = policy && policy->description.value ? policy->description.value : "";
+        pairs[2 * i + 1] = policy && policy->description.value ? text_line(ctx, policy->description.value) : "";
     }
     return pairs;
 }
@@ -60,7 +61,7 @@ int command_list(const struct cli_options *options, struct error *err)
         struct policy *policy;
         if (policy_load(ctx, pairs[i], options->policy_dir, &policy, err) && policy)
             printf("%-12s %-10s %s\n             from %s\n", pairs[i], policy->retain.value, pairs[i + 1],
-                   policy->source);
+                   text_line(ctx, policy->source));
     }
     return done(ctx, pairs != NULL, err);
 }
@@ -84,8 +85,8 @@ int command_show(const struct cli_options *options, struct error *err)
     PQExpBuffer text = createPQExpBuffer();
     ok = ok && policy_print(policy, text, err);
     if (ok)
-        printf("# policy %s, from %s; retain from %s\n%s", policy->name, policy->source,
-               policy->retain.origin, text->data);
+        printf("# policy %s, from %s; retain from %s\n%s", policy->name, text_line(ctx, policy->source),
+               text_line(ctx, policy->retain.origin), text->data);
     destroyPQExpBuffer(text);
     return done(ctx, ok, err);
 }

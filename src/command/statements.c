@@ -7,12 +7,15 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/sweep.h"
+#include "pgsweep/text.h"
 
 enum { WIDTH = 116 };
 
 /* Text as SQL comments, broken between words. */
-static void print_comment(const char *text, FILE *out)
+static void print_comment(const char *given, FILE *out)
 {
+    char *line = text_line(NULL, given); /* what follows a line break would be no comment any more */
+    const char *text = line;
     while (*text) {
         size_t length = strlen(text);
         if (length > WIDTH) {
@@ -26,6 +29,7 @@ static void print_comment(const char *text, FILE *out)
         text += length;
         text += strspn(text, " ");
     }
+    talloc_free(line);
 }
 
 static void print_statement(const struct sweep_statement *s, FILE *out)
@@ -35,7 +39,9 @@ static void print_statement(const struct sweep_statement *s, FILE *out)
         print_comment(s->why, out);
     if (s->parameters)
         print_comment(s->parameters, out);
-    fprintf(out, "%s;\n", s->sql);
+    char *shown = text_lines(NULL, s->sql);
+    fprintf(out, "%s;\n", shown);
+    talloc_free(shown);
 }
 
 static void print_heading(const void *ctx, const struct plan *plan, FILE *out)

@@ -34,7 +34,7 @@ static void write_metrics(struct report *report)
 
 static void warn(const struct report *report, const char *text)
 {
-    fprintf(stderr, "pgsweep: warning: policy %s, run %s: %s\n", report->policy->name, report->run_id, text);
+    text_tell("warning", "policy %s, run %s: %s", report->policy->name, report->run_id, text);
 }
 
 /* Without the report on standard output, what a person should know is told on standard error: cron mails it. */
@@ -74,7 +74,7 @@ static void close_log(const struct cli_options *options, struct report *report)
 {
     if (report_close_log(report))
         return;
-    fprintf(stderr, "pgsweep: error: the log could not be written to %s\n", options->log_file);
+    text_tell("error", "the log could not be written to %s", options->log_file);
     if (report->exit_code == SWEEP_OK)
         report->exit_code = SWEEP_SOME_FAILED;
 }
@@ -96,7 +96,7 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
     if (report->metrics && !options->dry_run)
         write_metrics(report);
     for (size_t i = 0; i < report->alert_count; i++)
-        fprintf(stderr, "pgsweep: alert: policy %s, run %s: %s\n", report->policy->name, report->run_id,
+        text_tell("alert", "policy %s, run %s: %s", report->policy->name, report->run_id,
                 report->alerts[i]);
     if (options->quiet && !options->json)
         warn_of_all(report);

@@ -84,7 +84,9 @@ void db_echo(const struct db *db, const char *sql, int nparams, const char *cons
 {
     if (!db->options.echo)
         return;
-    fprintf(stderr, "%s;", sql);
+    char *shown = text_lines(NULL, sql);
+    fprintf(stderr, "%s;", shown);
+    talloc_free(shown);
     for (int i = 0; i < nparams; i++) {
         fprintf(stderr, "%s$%d = ", i ? ", " : "  -- ", i + 1); /* no SQL */
         echo_value(params[i]);

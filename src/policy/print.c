@@ -3,6 +3,7 @@
 #include <yaml.h>
 
 #include "fields.h"
+#include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
 struct writer {
@@ -222,14 +223,15 @@ static void write_fields(struct writer *w, const struct field *fields, const cha
         write_field(w, field, base);
 }
 
-bool policy_print(const struct policy *policy, PQExpBuffer out, struct error *err)
+/* as_is: what is not ASCII is written as it is, and not escaped. */
+static bool write_policy(const struct policy *policy, bool as_is, PQExpBuffer out, struct error *err)
 {
     struct writer w = {.ok = true};
     yaml_event_t event;
     if (!yaml_emitter_initialize(&w.emitter))
         return error_set(err, SWEEP_INTERNAL, "out of memory");
     yaml_emitter_set_output(&w.emitter, write_text, out);
-    yaml_emitter_set_unicode(&w.emitter, 1);
+    yaml_emitter_set_unicode(&w.emitter, as_is);
     yaml_emitter_set_width(&w.emitter, -1);
     yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING);
     emit(&w, &event);
@@ -244,4 +246,19 @@ bool policy_print(const struct policy *policy, PQExpBuffer out, struct error *er
     emit(&w, &event);
     yaml_emitter_delete(&w.emitter);
     return w.ok || error_set(err, SWEEP_INTERNAL, "the policy cannot be written as YAML");
+}
+
+bool policy_print(const struct policy *policy, PQExpBuffer out, struct error *err)
+{
+    size_t start = out->len;
+    if (!write_policy(policy, true, out, err))
+        return false;
+    char *shown = text_lines(NULL, out->data + start);
+    bool visible = strcmp(shown, out->data + start) == 0;
+    talloc_free(shown);
+    if (visible)
+        return true;
+    out->len = start;
+    out->data[start] = '\0';
+    return write_policy(policy, false, out, err);
 }

@@ -5,14 +5,53 @@
 #include "pgsweep/files.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
+#include "pgsweep/report_json.h"
+#include "pgsweep/text.h"
 
-/* Text that is not UTF-8 (a server error in another encoding, say) must not cost the whole report. */
+/* Text for people; what is not UTF-8 in it is escaped. */
 static json_t *text(const char *value)
 {
     if (!value)
         return json_null();
     json_t *json = json_string(value);
-    return json ? json : json_string("(not valid UTF-8)");
+    if (json)
+        return json;
+    char *escaped = text_escape(NULL, value, strlen(value));
+    json = json_string(escaped);
+    talloc_free(escaped);
+    return json;
+}
+
+void report_json_name(json_t *object, const char *key, const char *value)
+{
+    json_object_set_new(object, key, text(value));
+    if (!value || text_is_utf8(value))
+        return;
+    char *encoded = text_base64(NULL, value, strlen(value));
+    char *other = mem_printf(encoded, "%s_base64", key);
+    json_object_set_new(object, other, json_string(encoded));
+    talloc_free(encoded);
+}
+
+/* A list of names, and beside it, where one of them is not UTF-8, one of their bytes (null for the others). */
+static void set_roots(json_t *object, const struct setting *names, size_t count)
+{
+    json_t *list = json_array();
+    json_t *encoded = json_array();
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = names[i].value;
+        bool plain = text_is_utf8(name);
+        char *base64 = plain ? NULL : text_base64(NULL, name, strlen(name));
+        json_array_append_new(list, text(name));
+        json_array_append_new(encoded, text(base64));
+        talloc_free(base64);
+        any = any || !plain;
+    }
+    json_object_set_new(object, "roots", list);
+    if (any)
+        json_object_set(object, "roots_base64", encoded);
+    json_decref(encoded);
 }
 
 /* A number, or null where nobody counted. */
@@ -29,8 +68,8 @@ static json_t *kept_by(const struct plan_counts *counts, int node)
         if (counts->kept[i].node != node)
             continue;
         json_t *entry = json_object();
-        json_object_set_new(entry, "table", text(counts->kept[i].by));
-        json_object_set_new(entry, "constraint", text(counts->kept[i].constraint));
+        report_json_name(entry, "table", counts->kept[i].by);
+        report_json_name(entry, "constraint", counts->kept[i].constraint);
         json_object_set_new(entry, "rows", json_integer(counts->kept[i].rows));
         json_array_append_new(list, entry);
     }
@@ -44,7 +83,7 @@ static json_t *tables(const struct report *report)
     for (size_t i = 0; i < report->plan->node_count; i++) {
         const struct plan_node *node = report->plan->nodes[i];
         json_t *entry = json_object();
-        json_object_set_new(entry, "table", text(node->label));
+        report_json_name(entry, "table", node->label);
         json_object_set_new(entry, "action", text(policy_action_names[node->action]));
         json_object_set_new(entry, "rows", counted(!plan_acts(node) ? 0 : counts[i]));
         if (report->dry_run && node->action == ACTION_DELETE_ORPHANS && report->counts.kept_by_node) {
@@ -63,7 +102,7 @@ static json_t *spared(const struct report *report)
         const struct plan_spared *from = &report->counts.spared[i];
         json_t *entry = json_object();
         json_object_set_new(entry, "guard", text(from->guard));
-        json_object_set_new(entry, "label", text(from->label));
+        report_json_name(entry, "label", from->label);
         json_object_set_new(entry, "rows", json_integer(from->rows));
         json_array_append_new(list, entry);
     }
@@ -75,7 +114,7 @@ static json_t *failures(const struct report *report)
     json_t *list = json_array();
     for (size_t i = 0; i < report->failure_count; i++) {
         json_t *entry = json_object();
-        json_object_set_new(entry, "key", text(report->failures[i].key));
+        report_json_name(entry, "key", report->failures[i].key);
         json_object_set_new(entry, "sqlstate", text(report->failures[i].sqlstate));
         json_object_set_new(entry, "error", text(report->failures[i].message));
         json_array_append_new(list, entry);
@@ -94,8 +133,8 @@ static json_t *lines(const char *const *from, size_t count)
 static void add_plan(json_t *doc, const struct report *report)
 {
     const struct plan *plan = report->plan;
-    json_object_set_new(doc, "table", text(plan->nodes[0]->table.label));
-    json_object_set_new(doc, "age", text(plan->age->name));
+    report_json_name(doc, "table", plan->nodes[0]->table.label);
+    report_json_name(doc, "age", plan->age->name);
     json_object_set_new(doc, "cutoff", text(plan->cutoff));
     json_object_set_new(doc, "strategy",
                         text(plan->strategy == STRATEGY_RANGE ? "range" : "locked"));
@@ -106,7 +145,7 @@ static void add_plan(json_t *doc, const struct report *report)
     json_object_set_new(doc, "eligible", counted(report->counts.eligible));
     if (report->counted == COUNTED_ROUGHLY)
         json_object_set_new(doc, "old_enough", counted(report->counts.old_enough));
-    json_object_set_new(doc, "directory_root", plan->directory ? text(plan->directory_root) : json_null());
+    report_json_name(doc, "directory_root", plan->directory ? plan->directory_root : NULL);
     json_object_set_new(doc, "tables", tables(report));
     json_object_set_new(doc, "spared", report->counted == COUNTED_EXACTLY ? spared(report) : json_null());
     json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
@@ -155,10 +194,15 @@ static json_t *rooms(const struct report *report)
     json_t *list = json_array();
     for (size_t i = 0; i < report->policy->root_count && report->rooms; i++) {
         const struct files_room *room = &report->rooms[i];
-        if (room->found)
-            json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:I, s:b}", "root", text(report->policy->roots[i].value),
-                                                  "wanted", (json_int_t)room->wanted, "before", (json_int_t)room->before,
-                                                  "after", (json_int_t)room->after, "reached", (int)room->reached));
+        if (!room->found)
+            continue;
+        json_t *entry = json_object();
+        report_json_name(entry, "root", report->policy->roots[i].value);
+        json_object_set_new(entry, "wanted", json_integer(room->wanted));
+        json_object_set_new(entry, "before", json_integer(room->before));
+        json_object_set_new(entry, "after", json_integer(room->after));
+        json_object_set_new(entry, "reached", json_boolean(room->reached));
+        json_array_append_new(list, entry);
     }
     return list;
 }
@@ -166,18 +210,15 @@ static json_t *rooms(const struct report *report)
 static void add_files(json_t *doc, const struct report *report)
 {
     const struct files_report *files = report->files;
-    json_t *roots = json_array();
     json_t *kept = json_object();
     json_t *errors = json_array();
-    for (size_t i = 0; i < report->policy->root_count; i++)
-        json_array_append_new(roots, text(report->policy->roots[i].value));
     for (int i = 0; i < FILES_KEPT_COUNT; i++)
         json_object_set_new(kept, files_kept_word((enum files_kept)i), json_integer(files->kept[i]));
     for (size_t i = 0; i < files->error_count; i++)
         json_array_append_new(errors, json_pack("{s:i, s:s, s:I}", "errno", files->errors[i].code, "error",
                                                 files->errors[i].code ? strerror(files->errors[i].code) : "others",
                                                 "count", (json_int_t)files->errors[i].count));
-    json_object_set_new(doc, "roots", roots);
+    set_roots(doc, report->policy->roots, report->policy->root_count);
     json_object_set_new(doc, "cutoff", text(report->file_cutoff));
     char *age_by = policy_age_by_text(NULL, report->policy->files.age_by);
     json_object_set_new(doc, "age_by", text(age_by));
@@ -239,7 +280,7 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "signal", report->signal ? json_integer(report->signal) : json_null());
     json_object_set_new(doc, "remarks", lines(report->remarks, report->remark_count));
     json_object_set_new(doc, "error", report->error.message ? error(&report->error) : json_null());
-    json_dumpf(doc, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_dumpf(doc, out, REPORT_JSON_FLAGS);
     fputc('\n', out);
     json_decref(doc);
 }

@@ -1,4 +1,5 @@
 /* Filling and closing a report. How it is told is in the other files of this room. */
+#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,9 @@ void report_add_failure(struct report *report, const char *key, const struct err
 
 __attribute__((format(printf, 2, 0))) static void remark(struct report *report, const char *format, va_list args)
 {
-    char *text = mem_check(talloc_vasprintf(report, format, args));
+    char *given = mem_check(talloc_vasprintf(report, format, args));
+    char *text = text_line(report, given);
+    talloc_free(given);
     for (size_t i = 0; i < report->remark_count; i++)
         if (strcmp(report->remarks[i], text) == 0) {
             talloc_free(text);
@@ -215,19 +218,36 @@ void report_log(const struct report *report, const char *format, ...)
     fprintf(out, "%s %s %s: ", clock_timestamp(now), report->run_id ? report->run_id : "-",
             report->policy->name);
     va_start(args, format);
-    vfprintf(out, format, args);
+    char *text = mem_check(talloc_vasprintf(NULL, format, args));
     va_end(args);
-    fputc('\n', out);
+    fprintf(out, "%s\n", text_line(text, text));
+    talloc_free(text);
 }
 
-void report_print(const struct report *report, enum report_format format, FILE *out)
+static void print_text(const struct report *report, FILE *out)
 {
-    if (format == REPORT_JSON)
-        report_print_json(report, out);
-    else if (report->files)
+    if (report->files)
         report_print_files(report, out);
     else if (report->dry_run && report->plan)
         report_print_tree(report, out);
     else if (report->plan)
         report_print_summary(report, out);
+}
+
+void report_print(const struct report *report, enum report_format format, FILE *out)
+{
+    char *text = NULL;
+    size_t size = 0;
+    if (format == REPORT_JSON) {
+        report_print_json(report, out);
+        return;
+    }
+    FILE *memory = mem_check(open_memstream(&text, &size));
+    print_text(report, memory);
+    if (fclose(memory) == 0) {
+        char *shown = text_lines(NULL, text);
+        fputs(shown, out);
+        talloc_free(shown);
+    }
+    free(text);
 }

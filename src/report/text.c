@@ -23,7 +23,7 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
                     labels, "%s%s %s", *labels ? ", " : "", text_count(scratch, spared->rows),
                     text_escape(scratch, spared->label, strlen(spared->label)));
         }
-        fprintf(out, "  spared by \"%s\": %s%s%s%s\n", guard, text_count(scratch, sum),
+        fprintf(out, "  spared by \"%s\": %s%s%s%s\n", text_line(scratch, guard), text_count(scratch, sum),
                 *labels ? " (" : "", labels, *labels ? ")" : "");
         i = end;
     }
@@ -76,7 +76,7 @@ static const char *action_text(const struct report *report, void *scratch, const
         details = append_detail(details, "because: ", rule->reason.value);
     if (has_kept(report, node))
         details = append_detail(details, "kept ", kept_text(report, scratch, node));
-    return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], details);
+    return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], text_line(scratch, details));
 }
 
 /* A number of rows; "~" marks an estimate. */
@@ -88,11 +88,17 @@ static const char *rows_text(const struct report *report, void *scratch, int64_t
                       text_count(scratch, n));
 }
 
+/* A name with a line break would make a line of its own. */
+static const char *shown_name(void *scratch, const struct plan_node *node)
+{
+    return text_line(scratch, node->table.name);
+}
+
 static void print_row(const struct report *report, void *scratch, const struct plan_node *node,
                       const char *branch, int width, FILE *out)
 {
     const int64_t *counts = report->dry_run ? report->counts.by_node : report->deleted;
-    char *name = mem_printf(scratch, "%s%s%s", branch, node->table.name,
+    char *name = mem_printf(scratch, "%s%s%s", branch, shown_name(scratch, node),
                             node->label == node->table.label ? "" : " *");
     fprintf(out, "  %-*s %12s  %s\n", width, name,
             counts && plan_acts(node) ? rows_text(report, scratch, counts[node->index]) : "-",
@@ -120,11 +126,11 @@ static void print_children(const struct report *report, void *scratch, const str
     }
 }
 
-static int tree_width(const struct plan *plan)
+static int tree_width(void *scratch, const struct plan *plan)
 {
     int width = 24;
     for (size_t i = 0; i < plan->node_count; i++) {
-        int need = (int)strlen(plan->nodes[i]->table.name);
+        int need = (int)strlen(shown_name(scratch, plan->nodes[i]));
         for (const struct plan_node *n = plan->nodes[i]->parent; n; n = n->parent)
             need += 3;
         if (need > width)
@@ -135,16 +141,16 @@ static int tree_width(const struct plan *plan)
 
 static void print_tables(const struct report *report, void *scratch, FILE *out)
 {
-    int width = tree_width(report->plan);
+    int width = tree_width(scratch, report->plan);
     print_row(report, scratch, report->plan->nodes[0], "", width, out);
     print_children(report, scratch, report->plan->nodes[0], "", width, out);
 }
 
-static void print_heading(const struct report *report, FILE *out)
+static void print_heading(const struct report *report, void *scratch, FILE *out)
 {
     const struct plan *plan = report->plan;
-    fprintf(out, "%s: %s, %s < %s (%s)\n", report->policy->name, plan->nodes[0]->table.label,
-            plan->age->name, plan->cutoff, report->policy->retain.value);
+    fprintf(out, "%s: %s, %s < %s (%s)\n", report->policy->name, text_line(scratch, plan->nodes[0]->table.label),
+            text_line(scratch, plan->age->name), plan->cutoff, report->policy->retain.value);
 }
 
 static void print_remarks(const struct report *report, FILE *out)
@@ -166,8 +172,8 @@ static void print_kept(const struct report *report, void *scratch, FILE *out)
                 by = mem_check(talloc_asprintf_append(by, "%sby %s (%s) %s", *by ? ", " : "; ", counts->kept[k].by,
                                                       counts->kept[k].constraint,
                                                       text_count(scratch, counts->kept[k].rows)));
-        fprintf(out, "  kept %s: %s%s\n", report->plan->nodes[i]->table.label,
-                text_count(scratch, counts->kept_by_node[i]), by);
+        fprintf(out, "  kept %s: %s%s\n", text_line(scratch, report->plan->nodes[i]->table.label),
+                text_count(scratch, counts->kept_by_node[i]), text_line(scratch, by));
     }
 }
 
@@ -175,7 +181,7 @@ void report_print_tree(const struct report *report, FILE *out)
 {
     const struct plan *plan = report->plan;
     void *scratch = talloc_new(NULL);
-    print_heading(report, out);
+    print_heading(report, scratch, out);
     print_tables(report, scratch, out);
     if (report->counts.total >= 0)
         fprintf(out, "  of %s in all\n", rows_text(report, scratch, report->counts.total));
@@ -189,12 +195,13 @@ void report_print_tree(const struct report *report, FILE *out)
     print_spared(report, scratch, out);
     print_kept(report, scratch, out);
     if (plan->directory)
-        fprintf(out, "  working directories: %s/<%s>\n", plan->directory_root, plan->directory->name);
+        fprintf(out, "  working directories: %s/<%s>\n", text_line(scratch, plan->directory_root),
+                text_line(scratch, plan->directory->name));
     fprintf(out, "  strategy: %s (%s), along %s (%s)\n",
             plan->strategy == STRATEGY_RANGE ? "range" : "locked", plan->strategy_reason,
             plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason);
     for (size_t i = 0; i < plan->note_count; i++)
-        fprintf(out, "  note: %s\n", plan->notes[i]);
+        fprintf(out, "  note: %s\n", text_line(scratch, plan->notes[i]));
     print_remarks(report, out);
     if (report->counted == COUNTED_ROUGHLY)
         fputs("  the numbers with ~ are estimates from the statistics of the tables: good for ages, often poor for\n"
@@ -287,7 +294,7 @@ static void print_directories(const struct report *report, void *scratch, FILE *
 void report_print_summary(const struct report *report, FILE *out)
 {
     void *scratch = talloc_new(NULL);
-    print_heading(report, out);
+    print_heading(report, scratch, out);
     print_tables(report, scratch, out);
     print_spared(report, scratch, out);
     if (report->spared_late > 0)

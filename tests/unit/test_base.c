@@ -175,6 +175,64 @@ START_TEST(text_escape_shows_what_a_terminal_would_obey)
 }
 END_TEST
 
+static const char *const hidden_characters[] = {
+    "\xc2\x85" /* C1 */, "\xc2\x9b", "\xc2\xad" /* soft hyphen */, "\xd8\x9c" /* U+061C */, "\xe2\x80\x8b" /* U+200B */,
+    "\xe2\x80\x8d", "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8" /* U+2028 */, "\xe2\x80\xa9", "\xe2\x80\xaa",
+    "\xe2\x80\xae" /* U+202E */, "\xe2\x81\xa0", "\xe2\x81\xa6" /* U+2066 */, "\xe2\x81\xa9", "\xef\xbb\xbf" /* U+FEFF */,
+    "\xef\xbf\xb9", "\xef\xb8\x8f" /* U+FE0F */, "\xe3\x85\xa4" /* U+3164 */, "\xf3\xa0\x81\x81" /* U+E0041 */,
+    "\xf0\x9d\x85\xb3" /* U+1D173 */, "\x1b", "\x7f", "\r", "\xff", "\xe2\x80", "\xed\xa0\x80" /* a surrogate */};
+
+START_TEST(text_shows_what_is_hidden)
+{
+    const char *in = hidden_characters[_i];
+    char *text = talloc_asprintf(ctx, "a\\b%sc", in);
+    char *escaped = text_escape(ctx, text, strlen(text));
+    char *expected = talloc_strdup(ctx, "");
+    for (const char *p = in; *p; p++)
+        expected = talloc_asprintf_append(expected, "\\x%02x", (unsigned char)*p);
+    ck_assert_str_eq(escaped, talloc_asprintf(ctx, "a\\\\b%sc", expected));
+    ck_assert_str_eq(text_unescape(ctx, escaped), text);
+    ck_assert_str_eq(text_line(ctx, text), talloc_asprintf(ctx, "a\\b%sc", expected));
+    ck_assert_str_eq(text_lines(ctx, text), text_line(ctx, text));
+}
+END_TEST
+
+START_TEST(text_leaves_what_is_seen)
+{
+    static const char seen[] = "Gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xe4\xbd\xa0 \xf0\x9f\x98\x80 \xd7\x90\xd8\xa7 e\xcc\x81";
+    ck_assert_str_eq(text_escape(ctx, seen, strlen(seen)), seen);
+    ck_assert_str_eq(text_lines(ctx, "a\n\tb\\"), "a\n\tb\\");
+    ck_assert_str_eq(text_line(ctx, "a\n\tb\\"), "a\\n\\tb\\");
+}
+END_TEST
+
+START_TEST(different_names_are_shown_differently)
+{
+    srand(7);
+    for (int i = 0; i < 100000; i++) {
+        char name[12];
+        size_t length = (size_t)rand() % sizeof name;
+        for (size_t k = 0; k < length; k++)
+            name[k] = "ab\\nx0\n\xe2\x80\xae\xff"[rand() % 11];
+        char *text = talloc_strndup(ctx, name, length);
+        char *escaped = text_escape(ctx, text, strlen(text));
+        ck_assert(text_is_utf8(escaped));
+        ck_assert_str_eq(text_unescape(ctx, escaped), text);
+        talloc_free(escaped);
+        talloc_free(text);
+    }
+}
+END_TEST
+
+START_TEST(text_base64_as_in_rfc_4648)
+{
+    static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfd", "//79"}};
+    for (int i = 0; i < (int)(sizeof pairs / sizeof *pairs); i++)
+        ck_assert_str_eq(text_base64(ctx, pairs[i][0], strlen(pairs[i][0])), pairs[i][1]);
+}
+END_TEST
+
 START_TEST(text_escape_reads_no_further_than_told)
 {
     ck_assert_str_eq(text_escape(ctx, "a\0b", 3), "a\\x00b");
@@ -538,6 +596,10 @@ static Suite *base_suite(void)
     tcase_add_loop_test(tests, text_escape_shows_what_a_terminal_would_obey, 0,
                         sizeof escapes / sizeof *escapes);
     tcase_add_test(tests, text_escape_reads_no_further_than_told);
+    tcase_add_loop_test(tests, text_shows_what_is_hidden, 0, sizeof hidden_characters / sizeof *hidden_characters);
+    tcase_add_test(tests, text_leaves_what_is_seen);
+    tcase_add_test(tests, different_names_are_shown_differently);
+    tcase_add_test(tests, text_base64_as_in_rfc_4648);
     tcase_add_test(tests, text_nearest_finds_slips_only);
     tcase_add_loop_test(tests, text_to_count_takes_whole_positive_numbers, 0,
                         sizeof counts / sizeof *counts);
