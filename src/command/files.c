@@ -180,8 +180,7 @@ static void on_event(void *arg, const struct files_event *event)
         text_tell("warning", "cannot %s %s: %s", event->action, event->path,
                 strerror(event->error));
     else if (event->kind == FILES_EVENT_ASIDE)
-        fprintf(stderr, "pgsweep: warning: a file was replaced twice while it was looked at: the first one is kept as %s\n",
-                event->path);
+        text_tell("warning", "a file was replaced twice while it was looked at: the first one is kept as %s", event->path);
     else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
