@@ -274,6 +274,10 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
         *reason = first.text;
         return FAILED;
     }
+    if (report.kept[FILES_KEPT_UNTESTED] > 0) {
+        *reason = "it cannot be found out whether a process has its files open";
+        return FAILED;
+    }
     if (report.stopped)
         return STAYS_QUEUED; /* the next run goes on with it */
     switch (outcome) {
