@@ -97,6 +97,14 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal);
  * that it returns one row with their number, and adds that to the node's. Owned by ctx, as all that follows. */
 char *run_counted_sql(const void *ctx, int node, const char *rows);
 
+/* Rows that a foreign key deletes along with the candidates have no command tag: they are what the session's own counter of
+ * rows deleted from their table grows by. The first statement notes the counters (parameters: oids of the tables, their
+ * nodes; node 0 is the candidates'); the second, after the candidates are deleted, returns the growth for node and makes it
+ * the node's number (parameters: oid of its table, oid of the candidates' table, how many candidates). It fails unless the
+ * counter of the candidates' table has grown by exactly these: then the session does not count. */
+char *run_note_counters_sql(const void *ctx);
+char *run_count_cascaded_sql(const void *ctx, int node);
+
 /* A statement that fails unless the number of the node equals parameter $1: a last look before COMMIT. */
 char *run_assertion_sql(const void *ctx, int node);
 

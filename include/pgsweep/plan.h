@@ -108,6 +108,8 @@ struct plan_node {
     struct plan_object *objects;
     size_t object_count;
     const char *obstacle; /* a trigger or rule that can keep rows from going without an error ("trigger x"), or NULL */
+    bool cascades; /* its rows are deleted by the foreign key of its one edge, when the candidates are: no statement deletes
+                    * them, and the session's own counter says how many they were */
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
@@ -197,6 +199,7 @@ struct plan_request {
     bool live;                /* the plan is going to be carried out: privileges are checked for that */
     const char *cutoff;       /* --cutoff, or NULL */
     bool allow_missing_index; /* run although a large referring table has no index on its reference */
+    bool by_statement;        /* no dependent is left to its foreign key: the session does not count what that deletes */
     const char *run_id;       /* of a live run; NULL: no row is spared because a run wrote it down */
 };
 
@@ -247,6 +250,9 @@ void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* Why that is sent, owned by ctx. */
 char *plan_below_why(const void *ctx);
+
+/* Some rows go by foreign keys, when the candidates are deleted (see plan_node.cascades). */
+bool plan_has_cascades(const struct plan *plan);
 
 /* How many statements act on the rows of node: one for each edge, or one for all that a recursive node reaches.
  * plan_step_edge: the edge of statement number i, NULL for that one. */

@@ -192,6 +192,19 @@ char *run_counted_sql(const void *ctx, int node, const char *rows)
     return sql;
 }
 
+char *run_note_counters_sql(const void *ctx)
+{
+    return template_fill(ctx, RUNS, "note_counters", NULL);
+}
+
+char *run_count_cascaded_sql(const void *ctx, int node)
+{
+    char *number = mem_printf(NULL, "%d", node);
+    char *sql = template_fill(ctx, RUNS, "count_cascaded", TEMPLATE_SLOTS({"node", number}));
+    talloc_free(number);
+    return sql;
+}
+
 char *run_assertion_sql(const void *ctx, int node)
 {
     char *so_far = node_number(NULL, node);

@@ -115,11 +115,12 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
               privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) && levels_check(plan, db, err) &&
               conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err) &&
               fingerprint_obstacles(plan, db, err);
-    if (!ok) {
+    if (ok)
+        build_strategy(plan);
+    if (!ok || !cascade_build(plan, db, request, err)) {
         talloc_free(plan);
         return false;
     }
-    build_strategy(plan);
     *out = plan;
     return true;
 }

@@ -348,6 +348,15 @@ bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, stru
 /* Finds what can keep rows of the nodes from going without an error. */
 bool fingerprint_obstacles(struct plan *plan, struct db *db, struct error *err);
 
+/* As far as policy and plan go, the rows of node may be left to its foreign key: it is ON DELETE CASCADE and leads to the root,
+ * nothing is read from these rows under lock, and nothing else in the plan is about them. Decides only. */
+bool cascade_suffices(const struct plan *plan, const struct plan_node *node);
+
+/* Sets cascades of the nodes that may be left to it where the catalog agrees: only that key leads from the table to the root,
+ * it acts at once, no trigger, rule, policy of row security or inheritance changes what it does, and the session counts
+ * the rows. What that rests on is part of the fingerprint, but for the counting, which each transaction checks. */
+bool cascade_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err);
+
 /* Adds a line of advice. */
 void plan_note(struct plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

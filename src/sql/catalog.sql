@@ -26,6 +26,53 @@ SELECT u.name AS asked,
 -- operators of its operator class (below, at_most, equal, at_least, above), which may be of any schema; where these are not
 -- PostgreSQL's own, their operands are cast to the type that they are declared for, so that no other operator fits better.
 -- $1: the tables.
+WITH RECURSIVE domains AS (
+    SELECT t.oid AS type, t.typbasetype AS base
+      FROM pg_catalog.pg_type AS t
+     WHERE t.typtype OPERATOR(pg_catalog.=) 'd'
+     UNION ALL
+    SELECT d.type, t.typbasetype
+      FROM domains AS d
+      JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) d.base
+     WHERE t.typtype OPERATOR(pg_catalog.=) 'd'
+), compared AS (
+    SELECT c.oid AS class,
+           pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 1) AS below,
+           pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 2) AS at_most,
+           pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 3) AS equal,
+           pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 4) AS at_least,
+           pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 5) AS above,
+           c.opcintype AS operand,
+           pg_catalog.min(w.type) FILTER (WHERE s.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'
+                                            AND t.typtype OPERATOR(pg_catalog.<>) 'p') AS operand_cast
+      FROM pg_catalog.pg_opclass AS c
+      JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) c.opcintype
+      JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+      JOIN pg_catalog.pg_amop AS m ON m.amopfamily OPERATOR(pg_catalog.=) c.opcfamily
+                                  AND m.amoplefttype OPERATOR(pg_catalog.=) c.opcintype
+                                  AND m.amoprighttype OPERATOR(pg_catalog.=) c.opcintype
+      JOIN pg_catalog.pg_operator AS o ON o.oid OPERATOR(pg_catalog.=) m.amopopr
+      JOIN pg_catalog.pg_namespace AS s ON s.oid OPERATOR(pg_catalog.=) o.oprnamespace
+     CROSS JOIN LATERAL (
+           SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, o.oprname),
+                  pg_catalog.format('::%I.%I', n.nspname, t.typname)) AS w(operator, type)
+     WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
+           SELECT pg_catalog.unnest(i.indclass::pg_catalog.oid[])
+             FROM pg_catalog.pg_index AS i
+            WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+              AND i.indisprimary))
+     GROUP BY c.oid
+), keys AS (
+    SELECT i.indrelid,
+           k.attnum,
+           k.position,
+           i.indclass[k.position OPERATOR(pg_catalog.-) 1] AS class
+      FROM pg_catalog.pg_index AS i
+     CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k(attnum, position)
+     WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+       AND i.indisprimary
+       AND k.position OPERATOR(pg_catalog.<=) i.indnkeyatts
+)
 SELECT a.attrelid,
        a.attname,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
@@ -41,54 +88,26 @@ SELECT a.attrelid,
                    WHERE e.oid OPERATOR(pg_catalog.=) b.typelem) THEN 'list'
        END AS object_shape,
        pg_catalog.format('%I.%I', n.nspname, b.typname) AS value_type,
-       o.below,
-       o.at_most,
-       o.equal,
-       o.at_least,
-       o.above,
-       o.operand
+       c.below,
+       c.at_most,
+       c.equal,
+       c.at_least,
+       c.above,
+       CASE WHEN c.operand OPERATOR(pg_catalog.<>) t.oid THEN c.operand_cast END AS operand
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
- CROSS JOIN LATERAL (
-       WITH RECURSIVE domains AS (
-           SELECT t.oid, t.typtype, t.typbasetype
-            UNION ALL
-           SELECT y.oid, y.typtype, y.typbasetype
-             FROM domains AS d
-             JOIN pg_catalog.pg_type AS y ON y.oid OPERATOR(pg_catalog.=) d.typbasetype
-            WHERE d.typtype OPERATOR(pg_catalog.=) 'd')
-       SELECT y.oid, y.typname, y.typnamespace, y.typelem
-         FROM domains AS d
-         JOIN pg_catalog.pg_type AS y ON y.oid OPERATOR(pg_catalog.=) d.oid
-        WHERE d.typtype OPERATOR(pg_catalog.<>) 'd') AS b
+  JOIN pg_catalog.pg_type AS b
+    ON b.oid OPERATOR(pg_catalog.=)
+       CASE WHEN t.typtype OPERATOR(pg_catalog.<>) 'd' THEN t.oid
+            ELSE (SELECT d.base
+                    FROM domains AS d
+                    JOIN pg_catalog.pg_type AS y ON y.oid OPERATOR(pg_catalog.=) d.base
+                   WHERE d.type OPERATOR(pg_catalog.=) t.oid
+                     AND y.typtype OPERATOR(pg_catalog.<>) 'd') END
   JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) b.typnamespace
-  LEFT JOIN LATERAL (
-       SELECT i.indclass,
-              pg_catalog.array_position(c.conkey, a.attnum) AS position
-         FROM pg_catalog.pg_constraint AS c
-         JOIN pg_catalog.pg_index AS i ON i.indexrelid OPERATOR(pg_catalog.=) c.conindid
-        WHERE c.conrelid OPERATOR(pg_catalog.=) a.attrelid
-          AND c.contype OPERATOR(pg_catalog.=) 'p') AS k ON true
-  LEFT JOIN LATERAL (
-       SELECT pg_catalog.min(w.written) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 1) AS below,
-              pg_catalog.min(w.written) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 2) AS at_most,
-              pg_catalog.min(w.written) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 3) AS equal,
-              pg_catalog.min(w.written) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 4) AS at_least,
-              pg_catalog.min(w.written) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 5) AS above,
-              pg_catalog.min(pg_catalog.format('::%I.%I', yn.nspname, y.typname))
-              FILTER (WHERE s.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'
-                        AND y.typtype OPERATOR(pg_catalog.<>) 'p'
-                        AND y.oid OPERATOR(pg_catalog.<>) t.oid) AS operand
-         FROM pg_catalog.pg_opclass AS oc
-         JOIN pg_catalog.pg_type AS y ON y.oid OPERATOR(pg_catalog.=) oc.opcintype
-         JOIN pg_catalog.pg_namespace AS yn ON yn.oid OPERATOR(pg_catalog.=) y.typnamespace
-         JOIN pg_catalog.pg_amop AS m ON m.amopfamily OPERATOR(pg_catalog.=) oc.opcfamily
-                                     AND m.amoplefttype OPERATOR(pg_catalog.=) oc.opcintype
-                                     AND m.amoprighttype OPERATOR(pg_catalog.=) oc.opcintype
-         JOIN pg_catalog.pg_operator AS p ON p.oid OPERATOR(pg_catalog.=) m.amopopr
-         JOIN pg_catalog.pg_namespace AS s ON s.oid OPERATOR(pg_catalog.=) p.oprnamespace
-        CROSS JOIN LATERAL (SELECT pg_catalog.format('OPERATOR(%I.%s)', s.nspname, p.oprname)) AS w(written)
-        WHERE oc.oid OPERATOR(pg_catalog.=) k.indclass[k.position OPERATOR(pg_catalog.-) 1]) AS o ON true
+  LEFT JOIN keys AS k ON k.indrelid OPERATOR(pg_catalog.=) a.attrelid
+                     AND k.attnum OPERATOR(pg_catalog.=) a.attnum
+  LEFT JOIN compared AS c ON c.class OPERATOR(pg_catalog.=) k.class
  WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
    AND a.attnum OPERATOR(pg_catalog.>) 0
    AND NOT a.attisdropped

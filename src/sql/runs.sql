@@ -44,6 +44,26 @@ SELECT pg_catalog.count(*),
                               OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)
   FROM gone
 
+--- note_counters
+-- Notes how many rows of these tables the session has deleted so far. $1: the tables, $2: their numbers in the plan.
+SELECT pg_catalog.set_config('pgsweep.b' OPERATOR(pg_catalog.||) t.node::pg_catalog.text,
+                             pg_catalog.pg_stat_get_xact_tuples_deleted(t.oid)::pg_catalog.text, true)
+  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]),
+                  pg_catalog.unnest($2::pg_catalog.int4[])) AS t(oid, node)
+
+--- count_cascaded
+-- Counts the rows of a table that the session has deleted since then. Fails unless it has counted all candidates, too: then
+-- it does not count. $1: the table, $2: the candidates' table, $3: how many candidates.
+SELECT c.rows,
+       pg_catalog.set_config('pgsweep.n{node}', c.rows::pg_catalog.text, true)
+  FROM (SELECT CASE WHEN pg_catalog.pg_stat_get_xact_tuples_deleted($2::pg_catalog.oid)
+                         OPERATOR(pg_catalog.-) pg_catalog.current_setting('pgsweep.b0')::pg_catalog.int8
+                         OPERATOR(pg_catalog.=) $3::pg_catalog.int8
+                    THEN pg_catalog.pg_stat_get_xact_tuples_deleted($1::pg_catalog.oid)
+                         OPERATOR(pg_catalog.-) pg_catalog.current_setting('pgsweep.b{node}')::pg_catalog.int8
+                    ELSE ('uncounted ' OPERATOR(pg_catalog.||) pg_catalog.now()::pg_catalog.text)::pg_catalog.int4
+               END AS rows) AS c
+
 --- assert_counted
 -- Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one. (The cast of
 -- a text that is no number is the plainest way to fail in SQL.)

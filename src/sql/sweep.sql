@@ -163,6 +163,16 @@ SELECT CASE WHEN NOT EXISTS (
 -- Deletes the shared rows that nothing refers to any more.
 {statement}
 
+--- note_counters
+-- Notes how many rows the session has deleted so far from the tables whose rows ON DELETE CASCADE deletes with the
+-- candidates: no statement of pgsweep deletes these rows.
+{statement}
+
+--- count_cascaded
+-- Counts the rows that the foreign key has deleted with the candidates (ON DELETE CASCADE), as the session's own counter says.
+-- Fails if the session has not counted the candidates.
+{statement}
+
 --- delete_root
 -- Deletes the candidates.
 DELETE FROM {root} AS t

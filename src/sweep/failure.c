@@ -230,9 +230,35 @@ static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *er
     return ok;
 }
 
+/* What was left to a foreign key refuses the candidates: is that key another one by now? The plan is looked at at the end of a
+ * transaction, which this one did not reach. */
+static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
+{
+    if (!plan_has_cascades(sweep->plan) || strncmp(chunk->error.sqlstate, "23", 2) != 0)
+        return false;
+    struct error err = ERROR_INIT;
+    struct db_step check = work_check_step(sweep, chunk->ctx);
+    db_rollback(sweep->db);
+    bool changed = !effects_batch(sweep->effects, chunk->ctx, &check, 1, NULL, &err) &&
+                   strcmp(err.sqlstate, WORK_UNEXPECTED) == 0;
+    error_clear(&err);
+    return changed;
+}
+
+/* The session does not count what it deletes (somebody has switched track_counts off): from here on each dependent's rows
+ * are deleted by a statement, whose command tag tells their number. */
+static bool count_otherwise(struct sweep *sweep, struct error *err)
+{
+    db_rollback(sweep->db);
+    sweep->by_statement = true;
+    return sweep_recompile(sweep, err);
+}
+
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    if (chunk->plan_changed || may_be_cured(sweep, &chunk->error))
+    if (chunk->uncounted)
+        return count_otherwise(sweep, err);
+    if (chunk->plan_changed || may_be_cured(sweep, &chunk->error) || key_has_changed(sweep, chunk))
         return recompile(sweep, chunk, err);
     if (chunk->too_many)
         return bound_again(sweep);

@@ -45,6 +45,7 @@ enum work_expects {
     EXPECTS_NONE_LEFT,  /* no row is left that a trigger or rule may have kept */
     EXPECTS_LOCKED,     /* no row was deleted that had not been locked before */
     EXPECTS_NONE_ADDED, /* nobody added a row that a stated reference is about */
+    EXPECTS_COUNTERS,   /* the session counts what it deletes; how many candidates is its parameter */
     EXPECTS_PLAN,       /* the tables are what they were when the plan was made */
 };
 
@@ -138,6 +139,7 @@ struct sweep {
     size_t suspect_count;
     int64_t parked;       /* candidates that failed for the last time */
     int lost_rows;        /* candidates that were set aside because they cost it */
+    bool by_statement; /* the session did not count what it deleted: no dependent is left to its foreign key any more */
     int recompiled;    /* how often the plan was made again since something was committed */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
@@ -166,6 +168,7 @@ struct chunk {
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
     bool plan_changed;   /* the tables are not what they were when the plan was made */
+    bool uncounted;      /* the session does not count what it deletes */
     bool too_many;       /* a range held more rows than a transaction may delete */
     int64_t candidates;  /* what it counts against max_rows */
     const char ***keys;  /* key values of single candidates, for the log and for failures */
@@ -201,6 +204,9 @@ bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error 
 /* Makes what was committed durable, so that something irreversible may follow. False: the connection or
  * the server failed, and nothing may follow now. */
 bool sweep_settle(struct sweep *sweep, struct error *err);
+
+/* The last parameter of the step is how many candidates there are. */
+bool work_takes_number(const struct work_step *step);
 
 /* Fills steps (room for work.count + 1) with the work on the rows of the key arrays and the COMMIT;
  * returns how many. */

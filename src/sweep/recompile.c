@@ -44,7 +44,7 @@ static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err
 {
     const struct plan_request request = {.live = true, .cutoff = sweep->plan->cutoff,
                                          .allow_missing_index = sweep->budget->allow_missing_index,
-                                         .run_id = sweep->report->run_id};
+                                         .by_statement = sweep->by_statement, .run_id = sweep->report->run_id};
     if (!sweep_settle(sweep, err) || !db_forget_statements(sweep->db, err) ||
         !plan_build(sweep->report, sweep->db, sweep->plan->policy, &request, plan, err))
         return false;
@@ -93,7 +93,11 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     if (!ok || !plan)
         return stop_requested() && !err->message;
     carry_over(report, old, plan);
-    report_remark(report, "the tables of the policy changed during the run: the plan was made again");
+    if (sweep->by_statement && plan_has_cascades(old) && strcmp(old->fingerprint, plan->fingerprint) == 0)
+        report_remark(report, "PostgreSQL does not count the rows that foreign keys delete (see track_counts): the run deletes "
+                      "dependents by statements of its own");
+    else
+        report_remark(report, "the tables of the policy changed during the run: the plan was made again");
     if (plan->key_count != old->key_count)
         sweep->failed_count = 0;
     cursor_reset(&sweep->cursor);

@@ -6,6 +6,8 @@
 #include "pgsweep/mem.h"
 
 static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
+static const char *const counters_words[] = {"tables", "their numbers in the plan"};
+static const char *const cascaded_words[] = {"its table", "table of the candidates"};
 static const char *const check_words[] = {"tables of the plan", "its fingerprint"};
 static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories",
                                          "what stays in directories", "store",
@@ -220,6 +222,49 @@ static void add_dependent_locks(struct sweep *sweep, const struct plan_node *con
         add_locks(sweep, nodes[i - 1]);
 }
 
+/* Parameters that stay the same, which the caller fills in. */
+static const char **add_extra(struct sweep *sweep, struct work_step *step, int count, const char *const *words)
+{
+    step->extra = mem_array(sweep->report, const char *, (size_t)count);
+    step->extra_count = count;
+    step->extra_words = words;
+    return step->extra;
+}
+
+/* Before the candidates are deleted: how many rows the session has deleted, of them and of what goes by foreign keys. */
+static void add_note_counters(struct sweep *sweep)
+{
+    const struct plan *plan = sweep->plan;
+    const char **oids = mem_array(sweep->report, const char *, plan->node_count);
+    const char **numbers = mem_array(sweep->report, const char *, plan->node_count);
+    size_t count = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (i == 0 || plan->nodes[i]->cascades) {
+            oids[count] = plan->nodes[i]->table.oid;
+            numbers[count++] = mem_printf(sweep->report, "%zu", i);
+        }
+    const char **extra = add_extra(sweep, work_step(sweep, "note_counters", NULL, run_note_counters_sql(sweep->report)), 2,
+                                   counters_words);
+    extra[0] = db_array(sweep->report, oids, count);
+    extra[1] = db_array(sweep->report, numbers, count);
+}
+
+/* After they are deleted: what went with them. */
+static void add_count_cascaded(struct sweep *sweep)
+{
+    for (size_t i = 1; i < sweep->plan->node_count; i++) {
+        const struct plan_node *node = sweep->plan->nodes[i];
+        if (!node->cascades)
+            continue;
+        struct work_step *step = work_step(sweep, "count_cascaded", node, run_count_cascaded_sql(sweep->report, node->index));
+        const char **extra = add_extra(sweep, step, 2, cascaded_words);
+        step->node = node;
+        step->expects = EXPECTS_COUNTERS;
+        extra[0] = node->table.oid;
+        extra[1] = sweep->plan->nodes[0]->table.oid;
+    }
+}
+
 static void add_root(struct sweep *sweep)
 {
     PQExpBuffer change = createPQExpBuffer();
@@ -227,7 +272,10 @@ static void add_root(struct sweep *sweep)
     char *sql = template_fill(sweep->report, SWEEP_SQL, "delete_root",
                               TEMPLATE_SLOTS({"root", root->table.ident}, {"keys", statements_keys_sql(sweep, 1)}));
     appendPQExpBufferStr(change, sql);
+    if (plan_has_cascades(sweep->plan))
+        add_note_counters(sweep);
     add_counted(sweep, "delete_root", root, change)->takes_keys = true;
+    add_count_cascaded(sweep);
 }
 
 /* Remembers the shared rows that those in hand refer to: of the root and what hangs on it (NULL), or of a shared
@@ -258,7 +306,8 @@ static void add_root_group(struct sweep *sweep)
         add_objects(sweep, nodes[i]);
     }
     for (size_t i = 0; i < count; i++)
-        add_acts(sweep, nodes[i]);
+        if (!nodes[i]->cascades)
+            add_acts(sweep, nodes[i]);
     add_root(sweep);
 }
 
@@ -320,8 +369,8 @@ static void explain(struct sweep *sweep, struct work_step *step)
     for (int k = 0; k < step->extra_count; k++, n++)
         words = mem_printf(sweep->report, "%s%s$%d %s", words, n > 1 ? ", " : "", n,
                            step->extra_words ? step->extra_words[k] : "value that the policy sets");
-    if (step->expects == EXPECTS_ROOT)
-        words = mem_printf(sweep->report, "$%d how many candidates", n);
+    if (work_takes_number(step))
+        words = mem_printf(sweep->report, "%s%s$%d how many candidates", words, n > 1 ? ", " : "", n);
     step->statement.parameters = *words ? words : NULL;
 }
 

@@ -9,6 +9,11 @@ int work_locked_number(const struct sweep *sweep, const struct plan_node *node)
     return (int)sweep->plan->node_count + node->index;
 }
 
+bool work_takes_number(const struct work_step *step)
+{
+    return step->expects == EXPECTS_ROOT || step->expects == EXPECTS_COUNTERS;
+}
+
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps)
 {
@@ -25,7 +30,7 @@ int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int6
                 params[n++] = keys[k];
         for (int k = 0; k < from->extra_count; k++)
             params[n++] = from->extra[k];
-        if (from->expects == EXPECTS_ROOT)
+        if (work_takes_number(from))
             params[n++] = number;
         steps[i] = (struct db_step){.statement = &from->statement, .nparams = n, .params = params};
     }
@@ -116,6 +121,9 @@ void work_explain(const struct sweep *sweep, const struct work_step *step, int64
     case EXPECTS_LOCKED:
     case EXPECTS_NONE_ADDED:
         explain_added(about, "a table", err);
+        break;
+    case EXPECTS_COUNTERS:
+        chunk->uncounted = true;
         break;
     case EXPECTS_PLAN:
         chunk->plan_changed = true;

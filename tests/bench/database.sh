@@ -183,7 +183,7 @@ row 'pgsweep, range, an old snapshot held' range_snapshot mono
 ratio_row 'range: last tenth against first' tenths 1.2
 ratio_row 'range: the same, an old snapshot held' tenths_snapshot 1.2
 row 'one monolithic DELETE that cascades' cascade cascade
-row 'pgsweep, locked, one dependent table' locked cascade 1.6
+row 'pgsweep, locked, one dependent table' locked cascade 1.5
 ratio_row 'locked: last tenth against first' tenths_locked 1.2
 if [[ -s $place/memory ]]; then
     peak=$(sort -n "$place/memory" | tail -n 1)

@@ -1,13 +1,13 @@
 """A table of old and new items, with or without parts that hang on them, and what must hold of it.
 
 The strategy is the planner's: without parts it sweeps ranges, with parts it locks first; "rows" is the latter with
-a transaction for each item.
+a transaction for each item, "cascade" leaves the parts to their foreign key.
 """
 import re
 
 from harness import wait_until
 
-STRATEGIES = ("range", "locked")
+STRATEGIES = ("range", "locked", "cascade")
 DELETES_ITEMS = '^WITH gone AS .DELETE FROM "public"."items"'
 ITEMS = """
     CREATE TABLE items (id bigint PRIMARY KEY, created_at timestamptz NOT NULL, note text);
@@ -15,6 +15,8 @@ ITEMS = """
 PARTS = """
     CREATE TABLE parts (id bigint PRIMARY KEY, item_id bigint NOT NULL REFERENCES items);
     CREATE INDEX parts_item_id ON parts (item_id)"""
+# The foreign key deletes the parts, no statement does.
+CASCADING = "dependents:\n  - { table: parts, action: delete }\n"
 POLICY = "table: items\nage: created_at\nretain: 7 days\n"
 # The guard looks beyond the row, so that the second look under lock takes place.
 DEPENDENTS = "guards:\n  - { name: held, unless: EXISTS (SELECT FROM parts p WHERE p.item_id = t.id AND p.id < 0) }\n" \
@@ -29,11 +31,11 @@ class World:
         self.locked = strategy != "range"
         extra += "transaction: row\n" if strategy == "rows" else ""
         self.old, self.fresh = old, fresh
-        self.directory = policy_file(POLICY + extra + (DEPENDENTS if self.locked else ""), strategy)
+        self.directory = policy_file(POLICY + extra + ({"range": "", "cascade": CASCADING}.get(strategy, DEPENDENTS)), strategy)
         self.env = {"PGSWEEP_TEST_DISTANCE": "far"}  # as through a network: the fewest round trips
         db.sql(ITEMS)
         if self.locked:
-            db.sql(PARTS)
+            db.sql(PARTS.replace("REFERENCES items", "REFERENCES items ON DELETE CASCADE") if strategy == "cascade" else PARTS)
         self.fill(range(1, old + 1), "30 days")
         self.fill(range(1001, 1001 + fresh), "1 day")
         assert pgsweep("init").code == 0

@@ -135,8 +135,10 @@ class Box:
     # looking
 
     def names(self, base=None):
+        """All names below. A directory may go while it is looked at: that is no error here."""
         base = base or self.root
-        return sorted(str(p.relative_to(base)) for p in base.rglob("*"))
+        return sorted(os.path.relpath(os.path.join(path, name), base)
+                      for path, directories, files in os.walk(base) for name in directories + files)
 
     def snapshot(self):
         """All that a dry run might change, access times included. Taken without changing any."""

@@ -128,17 +128,34 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
  LIMIT $4::pg_catalog.int8
    FOR UPDATE OF t SKIP LOCKED;
 
--- work_0_change (each chunk)
--- public.job_logs: Deletes or changes dependent rows.
--- $1 keys of the candidates (id)
-DELETE FROM "public"."job_logs" AS d
- WHERE d."job_id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+-- work_0_note_counters (each chunk)
+-- Notes how many rows the session has deleted so far from the tables whose rows ON DELETE CASCADE deletes with the
+-- candidates: no statement of pgsweep deletes these rows.
+-- $1 tables, $2 their numbers in the plan
+SELECT pg_catalog.set_config('pgsweep.b' OPERATOR(pg_catalog.||) t.node::pg_catalog.text,
+                             pg_catalog.pg_stat_get_xact_tuples_deleted(t.oid)::pg_catalog.text, true)
+  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]),
+                  pg_catalog.unnest($2::pg_catalog.int4[])) AS t(oid, node);
 
 -- work_1_delete_root (each chunk)
 -- public.jobs: Deletes the candidates.
 -- $1 keys of the candidates (id)
 DELETE FROM "public"."jobs" AS t
  WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
+-- work_2_count_cascaded (each chunk)
+-- public.job_logs: Counts the rows that the foreign key has deleted with the candidates (ON DELETE CASCADE), as the
+-- session's own counter says. Fails if the session has not counted the candidates.
+-- $1 its table, $2 table of the candidates, $3 how many candidates
+SELECT c.rows,
+       pg_catalog.set_config('pgsweep.n1', c.rows::pg_catalog.text, true)
+  FROM (SELECT CASE WHEN pg_catalog.pg_stat_get_xact_tuples_deleted($2::pg_catalog.oid)
+                         OPERATOR(pg_catalog.-) pg_catalog.current_setting('pgsweep.b0')::pg_catalog.int8
+                         OPERATOR(pg_catalog.=) $3::pg_catalog.int8
+                    THEN pg_catalog.pg_stat_get_xact_tuples_deleted($1::pg_catalog.oid)
+                         OPERATOR(pg_catalog.-) pg_catalog.current_setting('pgsweep.b1')::pg_catalog.int8
+                    ELSE ('uncounted ' OPERATOR(pg_catalog.||) pg_catalog.now()::pg_catalog.text)::pg_catalog.int4
+               END AS rows) AS c;
 
 -- record_counted (each chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.

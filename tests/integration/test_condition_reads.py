@@ -30,6 +30,7 @@ DOMAIN = ("CREATE FUNCTION fits(int) RETURNS boolean LANGUAGE plpgsql STABLE"
           " AS $$ BEGIN RETURN NOT public.held($1) OR true; END $$; CREATE DOMAIN number AS int CHECK (fits(VALUE))")
 
 
+@pytest.mark.not_hostile
 @pytest.mark.parametrize("unless, before", [
     ("t.is_held", None), ("is_held(t)", None), ("(t).is_held", None), ("t.id #? 'x'", None),
     ("t.id OPERATOR(public.#?) 'x'", None), ("t.n::numeric::money::boolean", CAST),
@@ -109,6 +110,7 @@ def test_F4_cutoff_in_arithmetic_is_fine_where_zones_agree(tokyo, pgsweep, polic
 
 # ---- labels, and indexes
 
+@pytest.mark.not_hostile
 @pytest.mark.parametrize("by", ["t.tableoid::regclass::text", "t.n::text", "(SELECT 'x' || t.id / 10)", "t.xmin::text IS NOT NULL"])
 def test_D3_label_that_passes_its_check_can_be_counted(held, pgsweep, policy_file, by):
     text = policy(guards=[{"name": "g", "unless": "t.n <= 3", "by": by}])
