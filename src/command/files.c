@@ -142,7 +142,12 @@ static bool read_active(struct file_run *run, struct error *err)
     struct db *db;
     const char *now;
     bool standby;
-    if (!run->policy->active.value || !db_is_configured(&where))
+    if (!run->policy->active.value)
+        return true;
+    if (!command_is_policy(run->report, options, run->policy->active.value))
+        return error_set(err, SWEEP_USAGE, "%s: active names \"%s\", and there is no such policy", run->policy->active.origin,
+                         run->policy->active.value);
+    if (!db_is_configured(&where))
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;

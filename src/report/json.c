@@ -153,9 +153,9 @@ static void add_plan(json_t *doc, const struct report *report)
 
 static json_t *objects(const struct report_objects *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
                      (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
-                     (json_int_t)from->foreign, "elsewhere", (json_int_t)from->elsewhere, "held",
+                     (json_int_t)from->foreign, "outside", (json_int_t)from->outside, "elsewhere", (json_int_t)from->elsewhere, "held",
                      (json_int_t)from->held, "failed", (json_int_t)from->failed, "dead",
                      (json_int_t)from->dead, "waiting",
                      from->waiting < 0 ? json_null() : json_integer(from->waiting));
