@@ -172,8 +172,7 @@ static bool read_rules(struct removal *r, struct place *place, struct error *err
                          text_escape(r->outer, place->rules, strlen(place->rules)));
     if (*place->rules)
         file_rules_add(r->outer, &rules, now);
-    place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true,
-                                        .keep_trash = true};
+    place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true};
     file_rules_apply(r->outer, &rules, &place->how);
     clock_gettime(CLOCK_REALTIME, &clock);
     place->how.young_stay = rules.retain.value && strcmp(rules.retain.value, POLICY_RETAIN_NONE) != 0;
@@ -197,6 +196,7 @@ static const struct place *find_place(struct removal *r, const struct entry *ent
         error_clear(&why);
         return place;
     }
+    place->how.shared = files_shared_new(r->outer);
     struct files_options options = place->how;
     options.on_event_arg = &first;
     place->missing = access(place->root, F_OK) != 0 && errno == ENOENT;
@@ -272,6 +272,10 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     }
     if (report.failed > 0) {
         *reason = first.text;
+        return FAILED;
+    }
+    if (report.kept[FILES_KEPT_UNTESTED] > 0) {
+        *reason = "it cannot be found out whether a process has its files open";
         return FAILED;
     }
     if (report.stopped)

@@ -232,6 +232,9 @@ static void add_files(json_t *doc, const struct report *report)
     json_object_set_new(doc, "bytes_freed", json_integer(files->bytes_freed));
     json_object_set_new(doc, "kept", kept);
     json_object_set_new(doc, "vanished", json_integer(files->vanished));
+    json_object_set_new(doc, "untested", json_integer(files->untested));
+    json_object_set_new(doc, "unguarded", json_integer(files->unguarded));
+    json_object_set_new(doc, "set_aside", json_integer(files->set_aside));
     json_object_set_new(doc, "errors", errors);
 }
 

@@ -100,8 +100,10 @@ def shape(request, db, policy_file):
     return name, ()
 
 
-def test_O2_golden_files_are_what_is_printed(shape, pgsweep):
+def test_O2_golden_files_are_what_is_printed(shape, db, pgsweep):
     name, args = shape
+    if db.connect().server_version < 140000 and name in ("anonymous", "locked"):
+        pytest.skip("before PostgreSQL 14 EXPLAIN does not show that the guard reads no other rows: one statement more")
     init(pgsweep)
     text = show(pgsweep, name, *args)
     path = GOLDEN / f"{name}.sql"
