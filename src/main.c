@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "pgsweep/command.h"
+#include "pgsweep/mem.h"
 
 static int run(const struct cli_options *options, struct error *err)
 {
@@ -50,10 +51,11 @@ int main(int argc, char **argv)
 {
     hold_standard_streams();
     struct cli_options options;
+    void *ctx = mem_check(talloc_new(NULL));
     struct error err = ERROR_INIT;
     int code;
     if (cli_parse(argc, argv, &options, &err)) {
-        cli_hide_password(NULL, &options);
+        cli_hide_password(ctx, &options);
         code = run(&options, &err);
     } else {
         code = (int)err.code;
@@ -61,6 +63,7 @@ int main(int argc, char **argv)
     if (err.message)
         error_print(&err);
     error_clear(&err);
+    talloc_free(ctx);
     /* A report that could not be written (a full disk, a closed pipe) must not look like success. */
     bool sweeps = options.command == COMMAND_SWEEP;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == SWEEP_OK && (sweeps || !reader_left())) {

@@ -61,7 +61,8 @@ class Mocs:
         self.db.sql(f"""
             CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                 $$BEGIN RAISE EXCEPTION USING MESSAGE = '{message}', ERRCODE = 'P0042'; END$$;
-            CREATE OR REPLACE TRIGGER refuse BEFORE DELETE ON moc_instructions FOR EACH ROW
+            DROP TRIGGER IF EXISTS refuse ON moc_instructions;
+            CREATE TRIGGER refuse BEFORE DELETE ON moc_instructions FOR EACH ROW
                 WHEN (OLD.id = ANY ('{{{",".join(map(str, mocs))}}}')) EXECUTE FUNCTION refuse()""")
 
     def allow(self):

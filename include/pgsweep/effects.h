@@ -139,8 +139,9 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
 
 /* INSERT INTO the object queue of what select (a SELECT of one text column called value) finds.
  * Parameters from number first on: run id, policy, source, kind ("object", "directory"), root (of
- * directories, else NULL), rules (file_rules_write of directories, else NULL), endpoint and bucket (queue_binding). */
-enum { QUEUE_PARAMS = 8 };
+ * directories, else NULL), rules (file_rules_write of directories, else NULL), endpoint and bucket (queue_binding),
+ * prefixes of keys (an array; NULL: none stated). */
+enum { QUEUE_PARAMS = 9 };
 void queue_append_insert(PQExpBuffer out, const char *select, int first);
 
 /* The store and bucket that the environment names: objects that are queued now belong to them. NULL where it names
@@ -157,11 +158,29 @@ char *queue_letter_key(const void *ctx);
 /* Writes down which columns name objects and directories, for the look before an object is deleted. */
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err);
 
+/* What keys of a column must begin with. */
+struct queue_bound {
+    const char *policy;
+    const char *column;    /* without quotes: public.t.c, or as the policy has it, t.c */
+    const char **prefixes; /* none: not stated */
+    size_t prefix_count;
+};
+
+struct queue_bounds {
+    struct queue_bound *all;
+    size_t count;
+};
+
+/* Adds what the policy states about its columns. Owned by ctx. */
+void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct policy *policy);
+
 /* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
  * report's objects. What the store refuses stays queued, with a remark: that is no error, but
- * report_objects_failed tells. Objects that were queued for another store or bucket stay as they are. Must not be called
+ * report_objects_failed tells. So does a key outside of what the entry, the column as the latest run noted it, or stated (NULL:
+ * nothing more) allow. Objects that were queued for another store or bucket stay as they are. Must not be called
  * inside a transaction. False: the database failed. */
-bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err);
+bool queue_drain(struct effects *effects, struct report *report, const char *policy, const struct queue_bounds *stated,
+                 struct error *err);
 
 /* The same for the working directories that are queued, below the roots of this host. What is in use or
  * protected stays; a name that could lead out of its root is refused and reported. */

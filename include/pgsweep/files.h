@@ -5,9 +5,10 @@
  * What is promised
  *  - Nothing outside the root is touched: every name is used relative to an open directory, symbolic
  *    links are removed as links and never followed, other file systems are never entered.
- *  - The check of a file and its removal are adjacent. Linux has no "unlink this inode", so a file
- *    renamed over an expired name within the last microsecond before unlinkat() is removed; with
- *    in_use the name is looked at again, after the test and right before the removal.
+ *  - What is removed is what was looked at. Linux has no "unlink this inode": so a file is moved to a private place
+ *    first, looked at again there, and given back (never over anything) when another one had taken its name, or when it
+ *    was written to. Where that cannot be done (no room for a directory in the root, a file system that cannot rename
+ *    without replacing) the look and the removal are adjacent, and the report counts it (unguarded).
  *  - A directory that is moved away while it is swept is left alone from the next place check on:
  *    at the latest after 64 removals, 10 ms of removals, or a pause. The check resolves the path
  *    from "/" without symbolic links; for paths beyond PATH_MAX and kernels without openat2 it looks
@@ -54,6 +55,7 @@ enum files_case {
     X(SPECIAL, "special", "a fifo, socket or device")                                              \
     X(OTHER_FS, "other_fs", "on another file system, or mounted over")                             \
     X(ACTIVE_JOB, "active_job", "belongs to a job that is still active")                           \
+    X(UNTESTED, "untested", "whether a process has it open could not be found out")                \
     X(CHANGED, "changed", "was replaced by something else while it was looked at")                 \
     X(MOVED, "moved", "a directory that was moved away during its sweep")                          \
     X(NOT_EMPTY, "not_empty", "a directory in which something stays")                              \
@@ -73,7 +75,8 @@ const char *files_kept_meaning(enum files_kept reason);
 
 enum files_event_kind {
     FILES_EVENT_DELETED, /* an item was removed (dry run: would be) */
-    FILES_EVENT_ERROR    /* an errno occurred for the first time in this report */
+    FILES_EVENT_ERROR,   /* an errno occurred for the first time in this report */
+    FILES_EVENT_ASIDE    /* a file could not get its name back, which was taken meanwhile: path is its new one */
 };
 
 struct files_event {
@@ -90,7 +93,8 @@ struct files_event {
 enum files_step {
     FILES_STEP_LISTED, /* a block of names of the directory was read; name is NULL */
     FILES_STEP_CHECKED, /* name was found to be expired; the in-use test or the removal is next */
-    FILES_STEP_HELD /* name passed the in-use test; the last look at it and the removal are next */
+    FILES_STEP_HELD, /* name passed the in-use test; the removal is next */
+    FILES_STEP_MOVED /* name was moved to the private place; the look at it there is next */
 };
 
 /* Zero-initialise; the zero of every field is the careful choice. Strings are borrowed. */
@@ -123,9 +127,7 @@ struct files_options {
                             * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
                             * O_NOATIME, and reading it may set that directory's access time. With delete_special the question whether
                             * a process has a datagram socket may set the socket's. */
-    bool keep_trash;       /* files_remove_tree leaves the empty trash directory to the next call: to make
-                            * and remove one takes longer than to remove a few files. In the end the
-                            * caller calls files_finish_trash. */
+    struct files_shared *shared; /* NULL, or what the calls of a run for one root have in common */
     int64_t max_deletions; /* 0: no limit; compared with the report, so it spans several calls */
     int64_t deadline_ms;   /* 0: none; an instant of clock_now_ms() */
     int64_t pause_every;   /* after so many removals ... (0: never; not in a dry run) */
@@ -159,7 +161,12 @@ struct files_report {
     } errors[FILES_ERRORS_MAX];  /* in order of first occurrence */
     size_t error_count;
     int64_t duration_ms;
-    int64_t roots_locked;        /* roots left alone because someone holds a flock on them */
+    int64_t roots_locked;        /* roots left alone because another sweep of this user holds them */
+    int64_t unlocked;            /* roots swept without a lock, because there is no place for one */
+    int64_t untested;            /* deleted ones of which it could not be found out whether a process has them open:
+                                  * directories, and in a dry run files too */
+    int64_t unguarded;           /* deleted ones that did not go through the private place */
+    int64_t set_aside;           /* kept ones whose name was taken meanwhile: they have a new one */
     bool limit_reached;          /* max_deletions or deadline_ms ended it with work left */
     bool stopped;                /* a signal ended it */
 };
@@ -225,8 +232,12 @@ enum files_tree_outcome {
     FILES_TREE_REFUSED  /* not a name to act on; reason says why */
 };
 
-/* The name of the trash directory in a root. */
-#define FILES_TRASH_NAME ".pgsweep-trash"
+/* What the names of pgsweep's own files in a root begin with. */
+#define FILES_OWN_PREFIX ".pgsweep-"
+
+/* What the calls of a run for one root have in common: its trash, which takes longer to make and remove than a few
+ * files, and what is known of open files. Owned by ctx; freed after files_finish_trash. */
+struct files_shared *files_shared_new(const void *ctx);
 
 /* Removes the directory name directly below the root whatever its age (but see young_stay), special files
  * included. Protected files stay where they are, with their directories. When nothing in
@@ -234,8 +245,7 @@ enum files_tree_outcome {
  * system), so that it disappears at once and a killed run leaves only trash; otherwise, or when
  * there is no room for a trash directory, it is emptied in place. A protected file that appears
  * between check and rename brings the tree back. Returns false when the root is refused
- * (SWEEP_USAGE) or the trash directory is not ours alone (SWEEP_REFUSED). *reason (may be NULL) is a
- * constant. */
+ * (SWEEP_USAGE). *reason (may be NULL) is a constant. */
 bool files_remove_tree(const struct files_options *options, const char *name,
                        enum files_tree_outcome *outcome, const char **reason,
                        struct files_report *report, struct error *err);

@@ -91,6 +91,8 @@ struct plan_object {
     const char *name;
     const char *path;  /* of OBJECT_JSON; else "" */
     enum plan_object_shape shape;
+    const char **prefixes; /* a key that begins with none of these is never deleted */
+    size_t prefix_count;   /* 0: the policy states nothing */
 };
 
 /* A table that the policy touches: the root, or a dependent. */

@@ -97,6 +97,8 @@ struct policy_guard {
 struct policy_object {
     struct setting column;
     struct setting path; /* of json and jsonb: an SQL/JSON path to the texts; NULL: the value itself */
+    struct setting *prefixes; /* a key that begins with none of these is never deleted; "": any may be; none: not stated */
+    size_t prefix_count;
 };
 
 /* column = value, for rows that are detached; value NULL is SQL's NULL. */
@@ -157,6 +159,8 @@ struct policy {
     size_t reference_count;
     struct policy_object *objects; /* columns of the table itself that name stored objects */
     size_t object_count;
+    struct setting *object_prefixes; /* of columns that state none of their own */
+    size_t object_prefix_count;
     struct policy_dependent *dependents;
     size_t dependent_count;
     enum policy_unlisted unlisted;
@@ -247,6 +251,10 @@ enum policy_variable_fate policy_judge_variable(const struct policy_variables *k
  * that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by ctx. Values are never shown. */
 bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
                               char **warnings, struct error *err);
+
+/* A warning about the columns whose keys have no bounds, because the policy states no prefix for them; NULL: there are none.
+ * Owned by ctx. */
+char *policy_unbounded(const void *ctx, const struct policy *policy);
 
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
 bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,

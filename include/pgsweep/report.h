@@ -29,6 +29,7 @@ struct report_objects {
     int64_t deleted;
     int64_t in_use;  /* not deleted: a row that stays names the object */
     int64_t foreign; /* not deleted: not in a configured bucket; those of earlier runs too */
+    int64_t outside; /* not deleted: the key is outside the prefixes that the policy states; those of earlier runs too */
     int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one, or for none */
     int64_t held;    /* not deleted: nobody can tell whether a row names the object */
     int64_t failed;  /* will be tried again */

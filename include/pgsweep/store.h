@@ -97,6 +97,10 @@ struct store_location store_resolve(const void *ctx, const struct store_config *
 struct store_location store_resolve_in(const void *ctx, const struct store_config *config, const char *default_bucket,
                                        const char *value);
 
+/* Whether the key, as it would be sent to the store, begins with one of these prefixes (at least one). A key with a segment
+ * "." or ".." (escaped or not) is below none but "": what it names depends on who reads it. */
+bool store_key_is_below(const char *key, const char *const *prefixes, size_t count);
+
 /* The other way round: a value that names the object (STORE_OBJECT), or may name it (path), is the first of these texts as
  * it stands or behind "s3://BUCKET/", or it is a URL whose decoded path ends with one of them, at a slash. So a database can
  * look for the rows that may name an object, and store_resolve says which do. Returns how many; owned by ctx. */

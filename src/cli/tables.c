@@ -9,7 +9,7 @@ const struct cli_option cli_options_table[] = {
     {"estimate", 0, NULL, COMMAND_SWEEP, OPTION(estimate), "with --dry-run: estimate from statistics, at once, instead of counting", "What is deleted", 0},
     {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep what is younger than this, such as \"30 days\"", "What is deleted", 0},
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP | COMMAND_SHOW, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
-    {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
+    {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW | COMMAND_OBJECTS, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
     {"allow-missing-index", 0, NULL, COMMAND_SWEEP | COMMAND_SHOW, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
     {"trust-clock", 0, NULL, COMMAND_SWEEP, OPTION(trust_clock), "run although the clock of the host or of the database looks wrong", "What is deleted", 0},
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep", "Files (policies of kind files)", 0},

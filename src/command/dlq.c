@@ -200,6 +200,14 @@ static bool run_verb(void *ctx, struct db *db, const struct subject *subject, co
     return true;
 }
 
+static bool check_options(const struct verb *verb, const struct cli_options *options, struct error *err)
+{
+    if (!options->policy_dir || !verb->sql)
+        return true;
+    error_set(err, SWEEP_USAGE, "option --policy-dir does not go with this command");
+    return error_hint(err, "It goes with \"pgsweep objects drain\".");
+}
+
 static int run(const struct subject *subject, const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
@@ -208,7 +216,7 @@ static int run(const struct subject *subject, const struct cli_options *options,
     char *application = mem_printf(ctx, "pgsweep/%s", subject->command);
     const struct verb *verb = find_verb(subject, options, err);
     stop_install();
-    bool ok = verb && (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
+    bool ok = verb && check_options(verb, options, err) && (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
               read_operands(ctx, subject, verb, options, &param, err) &&
               command_connect(ctx, options, application, NULL, &db, err) && state_check(db, err);
     if (ok)

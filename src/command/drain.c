@@ -7,6 +7,7 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 #include "pgsweep/report_json.h"
+#include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
 /* A number of a report: for machines, for people. */
@@ -39,6 +40,7 @@ static void print_drains(const struct report *report, bool json)
     const struct report_directories *d = &report->directories;
     const struct count object_counts[] = {
         {"deleted", "deleted", o->deleted}, {"in_use", "still in use", o->in_use}, {"foreign", "foreign", o->foreign},
+        {"outside", "outside the stated prefixes", o->outside},
         {"elsewhere", "of another store or bucket", o->elsewhere}, {"held", "perhaps in use", o->held},
         {"failed", "failed", o->failed}, {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
     const struct count directories[] = {
@@ -61,13 +63,33 @@ static void print_drains(const struct report *report, bool json)
         puts("What waits has its time (\"pgsweep objects list\"); \"pgsweep objects retry\" makes it now.");
 }
 
+/* What the policies of the queued objects state now: a prefix counts from when it is stated, not from the next run. A policy
+ * that is not found states nothing; what its latest run noted counts all the same. */
+static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options, const char *name, struct queue_bounds *bounds,
+                        struct error *err)
+{
+    struct db_rows *rows;
+    if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name, &rows, err))
+        return false;
+    for (int i = 0; i < db_rows_count(rows); i++) {
+        struct policy *policy;
+        if (!policy_load(ctx, db_rows_get(rows, i, 0), options->policy_dir, &policy, err))
+            return error_prefix(err, "what policy %s states about keys of objects", db_rows_get(rows, i, 0));
+        if (policy && policy->kind == KIND_ROWS)
+            queue_bounds_add(ctx, bounds, policy);
+    }
+    return true;
+}
+
 bool command_drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,
                    struct error *err)
 {
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
     struct effects *effects = effects_open(ctx, db, false);
-    if (!queue_check_settings(err) || !queue_drain(effects, report, name, err) || !queue_drain_directories(effects, report, name, err))
+    struct queue_bounds bounds = {0};
+    if (!queue_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
+        !queue_drain(effects, report, name, &bounds, err) || !queue_drain_directories(effects, report, name, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);

@@ -142,7 +142,12 @@ static bool read_active(struct file_run *run, struct error *err)
     struct db *db;
     const char *now;
     bool standby;
-    if (!run->policy->active.value || !db_is_configured(&where))
+    if (!run->policy->active.value)
+        return true;
+    if (!command_is_policy(run->report, options, run->policy->active.value))
+        return error_set(err, SWEEP_USAGE, "%s: active names \"%s\", and there is no such policy", run->policy->active.origin,
+                         run->policy->active.value);
+    if (!db_is_configured(&where))
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
@@ -179,6 +184,8 @@ static void on_event(void *arg, const struct files_event *event)
     if (event->kind == FILES_EVENT_ERROR)
         text_tell("warning", "cannot %s %s: %s", event->action, event->path,
                 strerror(event->error));
+    else if (event->kind == FILES_EVENT_ASIDE)
+        text_tell("warning", "a file was replaced twice while it was looked at: the first one is kept as %s", event->path);
     else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
@@ -266,19 +273,43 @@ static bool tell_locked(const struct file_run *run, struct error *err)
     return error_hint(err, "Wait for it to finish; the next run takes what is left.");
 }
 
+/* What was done otherwise than promised. */
+static void tell_doubts(const struct file_run *run)
+{
+    const struct files_report *sums = &run->sums;
+    struct report *report = run->report;
+    if (sums->kept[FILES_KEPT_UNTESTED] > 0)
+        report_remark(report, "%s kept because it cannot be found out whether a process has them open: run as their owner, or "
+                      "with CAP_LEASE, or state in_use: delete", text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
+    if (sums->unguarded > 0)
+        report_remark(report, "%s deleted by name: they could not be moved to a private directory in the root first, so a file "
+                      "renamed over one at that instant would have gone instead", text_count(report, sums->unguarded));
+    if (sums->unlocked > 0)
+        report_remark(report, "swept without a lock: there is no place for one (%s)",
+                      "/run/pgsweep, $XDG_RUNTIME_DIR, the root");
+}
+
+/* A root that is refused is no reason to leave the others as they are, nor to say nothing about them. */
 static bool sweep(struct file_run *run, struct error *err)
 {
+    bool ok = true;
     for (size_t i = 0; i < run->policy->root_count; i++) {
+        struct error why = ERROR_INIT;
         int64_t locked = run->sums.roots_locked;
         run->how.root = run->policy->roots[i].value;
-        if (!files_finish_trash(&run->how, &run->sums, err) ||
-            !(run->rooms ? files_sweep_for_room(&run->how, &run->rooms[i], &run->sums, err)
-                         : files_sweep(&run->how, &run->sums, err)))
-            return false;
+        if (!(run->rooms ? files_sweep_for_room(&run->how, &run->rooms[i], &run->sums, &why)
+                         : files_sweep(&run->how, &run->sums, &why))) {
+            report_remark(run->report, "not swept: %s", why.message);
+            if (ok)
+                error_move(err, &why);
+            ok = false;
+        }
+        error_clear(&why);
         if (run->sums.roots_locked > locked)
             note_locked(run, run->how.root);
     }
-    return tell_locked(run, err);
+    tell_doubts(run);
+    return ok && tell_locked(run, err);
 }
 
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err)

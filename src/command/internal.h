@@ -18,6 +18,9 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
  * be about another policy than this one (NULL: about none) give a warning on standard error. */
 bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy, struct error *err);
 
+/* Whether there is a policy of that name; its file may be broken. */
+bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name);
+
 /* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else nothing is done), where there
  * is a state schema. policy NULL: its file is broken. report, db: NULL where it did not come to one. Says nothing. */
 void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,

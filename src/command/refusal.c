@@ -5,8 +5,7 @@
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 
-/* Whether the command line named a policy that there is; its file may be broken. */
-static bool is_a_policy(const void *ctx, const struct cli_options *options)
+bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name)
 {
     const char **names;
     size_t count;
@@ -15,7 +14,7 @@ static bool is_a_policy(const void *ctx, const struct cli_options *options)
     if (!policy_names(ctx, options->policy_dir, &names, &count, &ignored))
         count = 0;
     for (size_t i = 0; i < count; i++)
-        found = found || strcmp(names[i], options->policy) == 0;
+        found = found || strcmp(names[i], name) == 0;
     error_clear(&ignored);
     return found;
 }
@@ -42,7 +41,7 @@ void command_record_refusal(const struct cli_options *options, const struct poli
     bool refused = err->code == SWEEP_USAGE || err->code == SWEEP_REFUSED;
     bool rows = !policy || policy->kind == KIND_ROWS;
     void *ctx = talloc_new(NULL);
-    if (refused && rows && !options->dry_run && !(report && report->recorded) && (policy || is_a_policy(ctx, options))) {
+    if (refused && rows && !options->dry_run && !(report && report->recorded) && (policy || command_is_policy(ctx, options, options->policy))) {
         const char *id = report ? report->run_id : run_new_id(ctx);
         /* A run with a report has asked for its connection already. */
         struct db *to = db || report ? db : connect_quietly(ctx, options, id);

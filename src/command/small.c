@@ -84,6 +84,9 @@ int command_show(const struct cli_options *options, struct error *err)
     }
     PQExpBuffer text = createPQExpBuffer();
     ok = ok && policy_print(policy, text, err);
+    const char *unbounded = ok ? policy_unbounded(ctx, policy) : NULL;
+    if (unbounded)
+        text_tell("warning", "%s", unbounded);
     if (ok)
         printf("# policy %s, from %s; retain from %s\n%s", policy->name, text_line(ctx, policy->source),
                text_line(ctx, policy->retain.origin), text->data);

@@ -193,6 +193,9 @@ static bool echo_statements(struct run *run, struct error *err)
 static bool preview(struct run *run, struct error *err)
 {
     struct report *report = run->report;
+    const char *unbounded = policy_unbounded(report, run->policy);
+    if (unbounded)
+        report_remark(report, "%s", unbounded);
     if (run->options->estimate) {
         report->counted = COUNTED_ROUGHLY;
         return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&

@@ -79,6 +79,12 @@ static void close_log(const struct cli_options *options, struct report *report)
         report->exit_code = SWEEP_SOME_FAILED;
 }
 
+/* A run that failed tells what it did all the same. Of files: more than finding that others hold the roots. */
+static bool did_something(const struct report *report)
+{
+    return report->files ? report->files->scanned > report->left_locked : report->chunks > 0;
+}
+
 int command_tell(const struct cli_options *options, struct report *report, bool ok,
                  struct error *err)
 {
@@ -96,7 +102,7 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
         warn_of_all(report);
     if (options->json)
         report_print(report, REPORT_JSON, stdout);
-    else if (!options->quiet && (ok || report->chunks > 0))
+    else if (!options->quiet && (ok || did_something(report)))
         report_print(report, REPORT_TEXT, stdout);
     return report->exit_code;
 }

@@ -173,7 +173,7 @@ static bool read_rules(struct removal *r, struct place *place, struct error *err
     if (*place->rules)
         file_rules_add(r->outer, &rules, now);
     place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true,
-                                        .keep_trash = true, .young_stay = rules.retain.value != NULL};
+                                        .young_stay = rules.retain.value != NULL};
     file_rules_apply(r->outer, &rules, &place->how);
     clock_gettime(CLOCK_REALTIME, &clock);
     return !rules.retain.value || interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
@@ -196,6 +196,7 @@ static const struct place *find_place(struct removal *r, const struct entry *ent
         error_clear(&why);
         return place;
     }
+    place->how.shared = files_shared_new(r->outer);
     struct files_options options = place->how;
     options.on_event_arg = &first;
     place->missing = access(place->root, F_OK) != 0 && errno == ENOENT;
@@ -271,6 +272,10 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     }
     if (report.failed > 0) {
         *reason = first.text;
+        return FAILED;
+    }
+    if (report.kept[FILES_KEPT_UNTESTED] > 0) {
+        *reason = "it cannot be found out whether a process has its files open";
         return FAILED;
     }
     if (report.stopped)

@@ -21,6 +21,8 @@ struct drain {
     struct store *store;
     const char *policy;  /* NULL: of all policies */
     const char *buckets; /* an array */
+    const struct queue_bounds *stated; /* NULL: nothing beside what is noted */
+    struct queue_bounds recorded;
     const char *after;   /* the last id of the batches before: none is looked at twice */
     void *ctx;           /* of the batch in hand */
     struct queue_item *items;
@@ -64,6 +66,13 @@ static bool fetch(struct drain *d, struct error *err)
                                     .policy = db_rows_get(rows, (int)i, 2), .state = db_rows_get(rows, (int)i, 4),
                                     .last_error = db_rows_get(rows, (int)i, 5)};
         item->where = store_resolve_in(d->ctx, d->config, db_rows_get(rows, (int)i, 3), item->value);
+        item->source = db_rows_get(rows, (int)i, 6);
+        item->prefixes = bounds_parse(d->ctx, db_rows_get(rows, (int)i, 7), &item->prefix_count);
+        char *breach = bounds_breach(d->ctx, item, &d->recorded, d->stated);
+        if (breach) {
+            item->outside = true;
+            item->where = (struct store_location){.kind = STORE_FOREIGN, .reason = breach};
+        }
     }
     return true;
 }
@@ -149,7 +158,9 @@ static bool settle_others(struct drain *d, struct queue_item **items, size_t cou
             entries_add(&done, item, NULL, NULL);
             sums->in_use += object;
         } else {
-            tell_stays(d, object ? &sums->held : &sums->foreign, item, why);
+            tell_stays(d, object ? &sums->held : item->outside ? &sums->outside : &sums->foreign, item, why);
+            if (item->outside && !known && d->report->log)
+                report_log(d->report, "kept object %s: %s", queue_shown(d->ctx, item->value), why);
             if (!known || strcmp(item->state, object ? "queued" : "foreign") != 0)
                 entries_add(object ? &held : &foreign, item, why, NULL);
         }
@@ -197,11 +208,24 @@ static bool drain_batch(struct drain *d, bool *go_on, struct error *err)
     return ok;
 }
 
+/* What was noted about the columns of all policies. */
+static bool read_bounds(struct drain *d, const void *ctx, struct error *err)
+{
+    struct source *sources;
+    size_t count;
+    if (!sources_read(d->effects->db, ctx, "object", &sources, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        bounds_add(ctx, &d->recorded, sources[i].policy, sources[i].noted, sources[i].prefixes, sources[i].prefix_count);
+    return true;
+}
+
 static bool drain_all(struct drain *d, struct error *err)
 {
     bool ok = true, go_on = true, more = true;
     void *outer = talloc_new(d->report);
     d->after = "0";
+    ok = read_bounds(d, outer, err);
     /* A wave of which nothing went: the store is in trouble, and later runs try again. */
     while (ok && go_on && more && !stop_requested()) {
         d->ctx = talloc_new(d->report);
@@ -268,14 +292,14 @@ static void tell_unusable(struct report *report, const struct error *why)
 static bool drain_locked(struct effects *effects, struct report *report, const char *policy,
                          struct error *err)
 {
-    struct drain d = {.effects = effects, .report = report, .policy = policy};
+    struct drain d = {.effects = effects, .report = report, .policy = policy, .stated = effects->stated};
     struct store_config *config = NULL;
     struct error why = ERROR_INIT;
     bool ok = true;
     enum store_setup setup = store_config_load(report, NULL, &config, &why);
     d.config = config;
     /* These tell what the queue holds, so the last drain of a run has the numbers. */
-    report->objects.foreign = report->objects.elsewhere = report->objects.held = 0;
+    report->objects.foreign = report->objects.outside = report->objects.elsewhere = report->objects.held = 0;
     if (setup == STORE_NOT_CONFIGURED) {
         report_note_undrained(report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
     } else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d.store, &why)) {
@@ -292,7 +316,9 @@ static bool drain_locked(struct effects *effects, struct report *report, const c
     return ok;
 }
 
-bool queue_drain(struct effects *effects, struct report *report, const char *policy, struct error *err)
+bool queue_drain(struct effects *effects, struct report *report, const char *policy, const struct queue_bounds *stated,
+                 struct error *err)
 {
+    effects->stated = stated;
     return queue_drain_alone(effects, report, "object", policy, drain_locked, &report->objects.waiting, err);
 }

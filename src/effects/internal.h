@@ -9,6 +9,7 @@
 struct effects {
     struct db *db;
     bool dry_run;
+    const struct queue_bounds *stated; /* for queue_drain; NULL: nothing beside what is noted */
     struct db_statement commit_waits; /* see run_make_durable */
     struct db_statement touch;
     struct db_statement letter_waits; /* see letter_note */
@@ -44,7 +45,11 @@ struct queue_item {
     const char *policy;
     const char *state;
     const char *last_error; /* may be NULL */
+    const char *source; /* the column that it is from */
+    const char **prefixes; /* what its key must begin with, as stated when it was queued */
+    size_t prefix_count;   /* 0: nothing was */
     struct store_location where;
+    bool outside; /* where: foreign, because its key is outside of the prefixes */
     enum verdict verdict;
     const char *why; /* VERDICT_HELD */
 };
@@ -62,6 +67,8 @@ struct source {
     const char *noted;  /* "public"."t"."c", as it was called when a run used it last */
     const char *table, *column, *type; /* as they are now; NULL where it is lost */
     struct plan_object object;
+    const char **prefixes; /* what its keys must begin with */
+    size_t prefix_count;   /* 0: nothing was stated */
     const char *endpoint, *bucket; /* where a bare key lives; NULL: nobody has said so yet */
     bool is_heap; /* all of the table is: its rows have an xmin */
 };
@@ -73,6 +80,18 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
 
 /* Why nothing can be said about this column, and what to do about it; owned by ctx. */
 char *source_trouble(const void *ctx, const struct source *source);
+
+/* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no key has. Owned by ctx. */
+const char **bounds_parse(const void *ctx, const char *json, size_t *count);
+
+/* Adds a column; prefixes must outlive the bounds. */
+void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column, const char **prefixes,
+                size_t count);
+
+/* Why the key of the item must not be deleted: it is outside of what was stated when it was queued, or is now. NULL: it may
+ * be. Owned by ctx. */
+char *bounds_breach(const void *ctx, const struct queue_item *item, const struct queue_bounds *recorded,
+                    const struct queue_bounds *stated);
 
 /* Sets the verdict of items that name objects. since: a snapshot (survivors_snapshot): only rows that became visible
  * after it are looked at, and verdicts other than VERDICT_FREE stay; NULL: all rows. */

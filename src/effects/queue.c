@@ -16,7 +16,7 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first)
     appendPQExpBufferStr(out, template_fill(scratch, QUEUE, "insert",
                                             TEMPLATE_SLOTS({"run", number[0]}, {"policy", number[1]}, {"source", number[2]},
                                                            {"kind", number[3]}, {"root", number[4]}, {"rules", number[5]},
-                                                           {"endpoint", number[6]}, {"bucket", number[7]},
+                                                           {"endpoint", number[6]}, {"bucket", number[7]}, {"prefixes", number[8]},
                                                            {"select", select})));
     talloc_free(scratch);
 }

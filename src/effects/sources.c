@@ -5,13 +5,35 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
+/* What the keys of a column must begin with, as an array; NULL: nothing is stated. Rules for several foreign keys of one table
+ * may name a column twice: then any of them allows a key. */
+static const char *prefixes_of_column(const void *ctx, const struct plan *plan, const char *oid, const struct plan_object *column)
+{
+    const char **all = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < plan->node_count; i++)
+        for (size_t k = 0; k < plan->nodes[i]->object_count; k++) {
+            const struct plan_object *o = &plan->nodes[i]->objects[k];
+            if (strcmp(plan->nodes[i]->table.oid, oid) != 0 || strcmp(o->ident, column->ident) != 0 ||
+                strcmp(o->path, column->path) != 0)
+                continue;
+            if (o->prefix_count == 0)
+                return NULL;
+            for (size_t p = 0; p < o->prefix_count; p++) {
+                size_t at = mem_grow(ctx, &all, &n);
+                all[at] = o->prefixes[p];
+            }
+        }
+    return db_array(ctx, all, n);
+}
+
 bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err)
 {
     const struct plan *plan = report->plan;
     size_t most = 1, n = 0;
     for (size_t i = 0; i < plan->node_count; i++)
         most += plan->nodes[i]->object_count;
-    enum { KIND, OID, TABLE, COLUMN, PATH, ARRAYS };
+    enum { KIND, OID, TABLE, COLUMN, PATH, PREFIXES, ARRAYS };
     const char **lists[ARRAYS];
     for (int a = 0; a < ARRAYS; a++)
         lists[a] = mem_array(report, const char *, most);
@@ -22,6 +44,7 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
             lists[TABLE][n] = plan->nodes[i]->table.ident;
             lists[COLUMN][n] = plan->nodes[i]->objects[k].ident;
             lists[PATH][n] = plan->nodes[i]->objects[k].path;
+            lists[PREFIXES][n] = prefixes_of_column(report, plan, lists[OID][n], &plan->nodes[i]->objects[k]);
         }
     if (plan->directory) {
         lists[KIND][n] = "directory";
@@ -38,7 +61,7 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
                                    NULL, err);
 }
 
-enum column { ID, POLICY, TABLE_NOTED, COLUMN_NOTED, PATH_NOTED, ENDPOINT, BUCKET, TABLE_NOW, COLUMN_NOW, SHAPE, TYPE, STATE, HEAP };
+enum column { ID, POLICY, TABLE_NOTED, COLUMN_NOTED, PATH_NOTED, ENDPOINT, BUCKET, TABLE_NOW, COLUMN_NOW, SHAPE, TYPE, STATE, HEAP, PREFIXES_NOTED };
 
 /* False where it is gone: it cannot name anything. */
 static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool objects, struct source *source)
@@ -51,6 +74,7 @@ static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool
         .type = db_rows_get(rows, i, TYPE), .endpoint = db_rows_get(rows, i, ENDPOINT),
         .bucket = db_rows_get(rows, i, BUCKET), .is_heap = db_rows_bool(rows, i, HEAP),
         .state = strcmp(state, "there") == 0 ? SOURCE_THERE : strcmp(state, "denied") == 0 ? SOURCE_DENIED : SOURCE_LOST};
+    source->prefixes = bounds_parse(ctx, db_rows_get(rows, i, PREFIXES_NOTED), &source->prefix_count);
     source->object = (struct plan_object){.ident = source->column, .name = source->column, .path = db_rows_get(rows, i, PATH_NOTED)};
     if (objects && source->state == SOURCE_THERE &&
         !plan_object_read_shape(db_rows_get(rows, i, SHAPE), source->object.path, &source->object.shape))

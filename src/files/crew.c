@@ -115,6 +115,7 @@ static void join_crew(struct crew *crew, struct member *m, const struct walk *ba
     m->options.on_event = keep_finding;
     m->options.on_event_arg = m;
     m->options.errors_only = true;
+    m->options.shared = base->shared;
     m->walk = walk_new(NULL, &m->options, base->root, &m->report, base->frames[0].fd,
                        base->base_path, NULL);
     m->report.directories = 0; /* the base is counted */

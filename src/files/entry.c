@@ -149,6 +149,8 @@ void entry_count_removal(struct walk *w, struct frame *f)
     const struct files_options *o = w->options;
     if (w->dry_run || o->pause_every <= 0 || files_deleted(w->report) % o->pause_every != 0)
         return;
+    trash_empty_slot(&w->shared->trash);
+    closer_drain(w); /* nobody waits for us while we wait */
     clock_sleep_ms(o->pause_ms);
     w->since_check = PLACE_CHECK_NOW; /* much may have happened meanwhile */
     w->ticks = CLOCK_EVERY - 1;       /* and the deadline may be over */
@@ -159,49 +161,35 @@ static char type_letter(unsigned mode)
     return S_ISREG(mode) ? 'f' : S_ISLNK(mode) ? 'l' : 's';
 }
 
-static int unlink_entry(struct walk *w, const char *name, const struct statx *stx)
-{
-    struct frame *f = top(w);
-    if (w->dry_run)
-        return entry_predict(w, f, stx);
-    return unlinkat(f->fd, name, 0) == 0 ? 0 : errno;
-}
-
 /* Of a removed file the closing can wait, unless it has another name, under which the sweep would find
  * it open. */
-static void let_go(struct walk *w, int held, bool several, bool removed)
+static void let_go(struct walk *w, struct hold *held, bool several, bool removed)
 {
+    inuse_let_go(held);
     if (removed && !several)
-        closer_close(w, held);
+        closer_close(w, held->fd);
     else
-        close(held);
+        close(held->fd);
 }
 
-/* Everything from here to unlink_entry stays short: it is the window in which others can act. */
+/* Between the look and what follows others can act: see slot.c. */
 static struct verdict remove_entry(struct walk *w, const char *name, const struct statx *stx)
 {
-    int held = -1;
+    struct hold held = {.fd = -1};
     const struct files_options *o = w->options;
     struct verdict v = {.kept = FILES_NOT_KEPT};
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_CHECKED, top(w)->fd, name);
-    /* Through another name another thread would find it open, by us. */
-    bool several = stx->stx_nlink > 1;
-    if (several)
-        walk_lock_links(w);
     if (o->in_use && S_ISREG(stx->stx_mode))
-        v = inuse_test(w, name, stx, &held);
+        v = w->dry_run ? inuse_predict(w, name, stx) : inuse_test(w, name, stx, &held);
     else if (!w->wipe && !S_ISREG(stx->stx_mode) && !S_ISLNK(stx->stx_mode))
         v = special_test(w, name, stx);
-    if (v.kept == FILES_NOT_KEPT && !v.error)
-        v.error = unlink_entry(w, name, stx);
-    if (held >= 0)
-        let_go(w, held, several, !w->dry_run && v.kept == FILES_NOT_KEPT && !v.error);
-    if (several)
-        walk_unlock_links(w);
-    /* Where a directory took the name, unlinkat says EISDIR. */
-    if (v.error == EISDIR)
-        v = (struct verdict){.kept = FILES_KEPT_CHANGED};
+    if (v.kept == FILES_NOT_KEPT && !v.error && w->dry_run)
+        v.error = entry_predict(w, top(w), stx);
+    else if (v.kept == FILES_NOT_KEPT && !v.error)
+        v = slot_remove(w, name, stx, &held);
+    if (held.fd >= 0)
+        let_go(w, &held, stx->stx_nlink > 1, v.kept == FILES_NOT_KEPT && !v.error);
     return v;
 }
 
@@ -212,10 +200,10 @@ static void settle(struct walk *w, const char *name, const struct statx *stx, st
     if (v.kept != FILES_NOT_KEPT) {
         tally_kept(w, v.kept);
         f->stays = true;
-    } else if (v.error == ENOENT) {
+    } else if (v.error == ENOENT && !v.action) {
         w->report->vanished++;
     } else if (v.error) {
-        tally_failed(w, name, type, v.error, "remove");
+        tally_failed(w, name, type, v.error, v.action ? v.action : "remove");
         f->stays = true;
     } else {
         tally_deleted(w, name, type, tally_bytes(w, stx));
@@ -244,6 +232,8 @@ bool entry_examine(struct walk *w, const char *name)
         top(w)->stays = true;
         return false;
     }
+    if (w->in_left && w->depth == 1 && strcmp(name, TRASH_RECORD) == 0)
+        return false;
     if (!fsys_stat(top(w)->fd, name, &stx)) {
         w->report->scanned++;
         if (errno == ENOENT) {
@@ -256,6 +246,8 @@ bool entry_examine(struct walk *w, const char *name)
     }
     if (S_ISDIR(stx.stx_mode))
         return true;
+    if (w->lock_id.ino != 0 && fsys_same(fsys_id(&stx), w->lock_id))
+        return false;
     w->report->scanned++;
     struct verdict v = {.kept = judge(w, name, &stx)};
     if (v.kept == FILES_NOT_KEPT)

@@ -169,13 +169,23 @@ ssize_t fsys_list(int fd, void *buffer, size_t size)
     return syscall(SYS_getdents64, fd, buffer, size);
 }
 
-bool fsys_has_fowner(void)
+static bool has_capability(unsigned capability)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     if (syscall(SYS_capget, &header, data) != 0)
         return geteuid() == 0;
-    return data[CAP_FOWNER / 32].effective & (1U << (CAP_FOWNER % 32));
+    return data[capability / 32].effective & (1U << (capability % 32));
+}
+
+bool fsys_has_fowner(void)
+{
+    return has_capability(CAP_FOWNER);
+}
+
+bool fsys_has_lease(void)
+{
+    return has_capability(CAP_LEASE);
 }
 
 int fsys_processors(void)

@@ -1,8 +1,11 @@
-/* Is a file in use by another process? Leases, and locks where leases are not to be had. */
+/* Is a file in use by another process? A lease tells for certain. Where none is to be had (other people's files without
+ * CAP_LEASE, some file systems) /proc does, if all of it can be read; what cannot be tested stays. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "walk.h"
@@ -44,41 +47,94 @@ static struct verdict open_refused(int error)
 
 /* A write lease is granted only when no other open file description exists, whichever the link it
  * came by (fcntl(2), "Leases"). Held until after the removal, it keeps new ones from slipping in. */
-static struct verdict take_hold(int fd)
+static struct verdict take_hold(struct walk *w, struct hold *held, struct file_id id)
 {
-    if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+    if (fcntl(held->fd, F_SETLEASE, F_WRLCK) == 0) {
+        held->leased = true;
         return kept(FILES_NOT_KEPT);
+    }
     if (errno == EAGAIN)
         return kept(FILES_KEPT_OPEN);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return kept(FILES_NOT_KEPT);
-    return errno == EWOULDBLOCK ? kept(FILES_KEPT_LOCKED) : failed(errno);
+    enum in_use found = inuse_look(w, id);
+    if (found == IN_USE)
+        return kept(FILES_KEPT_OPEN);
+    if (flock(held->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return kept(FILES_KEPT_LOCKED);
+    held->looked_up = found == IN_USE_NOT;
+    return kept(held->looked_up ? FILES_NOT_KEPT : FILES_KEPT_UNTESTED);
 }
 
-struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, int *held)
+static void read_users(struct walk *w)
+{
+    struct files_shared *shared = w->shared;
+    if (!shared->users)
+        shared->users = users_read(shared);
+    else
+        users_refresh(shared->users, false);
+}
+
+void inuse_prepare(struct walk *w)
+{
+    struct statfs fs;
+    w->maps_by_inode = fstatfs(w->root->fd, &fs) != 0 || fs.f_type == OVERLAYFS_SUPER_MAGIC ||
+                       fs.f_type == BTRFS_SUPER_MAGIC;
+    if (w->options->in_use && w->dry_run && !w->shared->users)
+        read_users(w);
+}
+
+enum in_use inuse_look(struct walk *w, struct file_id id)
+{
+    if (!w->dry_run)
+        read_users(w);
+    return users_look(w->shared->users, id, w->maps_by_inode);
+}
+
+/* A dry run opens nothing: whoever opens the file meanwhile would wait for the lease. */
+struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx)
+{
+    int dirfd = w->frames[w->depth - 1].fd;
+    bool leases = w->has_lease || stx->stx_uid == w->euid;
+    enum in_use found = inuse_look(w, fsys_id(stx));
+    if (w->euid != 0 && faccessat(dirfd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) != 0 &&
+        faccessat(dirfd, name, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) != 0)
+        return failed(errno);
+    if (found == IN_USE)
+        return kept(FILES_KEPT_OPEN);
+    if (found == IN_USE_UNKNOWN && !leases)
+        return kept(FILES_KEPT_UNTESTED);
+    w->report->untested += found == IN_USE_UNKNOWN;
+    return kept(FILES_NOT_KEPT);
+}
+
+struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, struct hold *held)
 {
     const struct files_options *o = w->options;
     int dirfd = w->frames[w->depth - 1].fd;
     struct stat opened;
-    struct statx again;
-    *held = open_file(dirfd, name);
-    if (*held < 0)
+    held->fd = open_file(dirfd, name);
+    if (held->fd < 0)
         return open_refused(errno);
-    struct verdict v = kept(FILES_KEPT_CHANGED);
-    if (fstat(*held, &opened) != 0)
+    if (fstat(held->fd, &opened) != 0)
         return failed(errno);
     if (opened.st_ino != stx->stx_ino || !S_ISREG(opened.st_mode))
-        return v;
-    v = take_hold(*held);
-    if (v.kept != FILES_NOT_KEPT || v.error)
-        return v;
-    if (o->on_step)
-        o->on_step(o->on_step_arg, FILES_STEP_HELD, dirfd, name);
-    /* The test took a few microseconds in which another file may have been renamed over the name, or
-     * the file itself written to. Now, with the lease, its contents can no longer change. */
-    if (!fsys_stat(dirfd, name, &again))
-        return failed(errno);
-    if (!fsys_same(fsys_id(&again), fsys_id(stx)))
         return kept(FILES_KEPT_CHANGED);
-    return kept(entry_judge_age(w, &again));
+    struct verdict v = take_hold(w, held, fsys_id(stx));
+    if (v.kept == FILES_NOT_KEPT && !v.error && o->on_step)
+        o->on_step(o->on_step_arg, FILES_STEP_HELD, dirfd, name);
+    return v;
+}
+
+/* When someone opens the file, the kernel tells by another answer: the lease that ours is to become. */
+bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id)
+{
+    if (held->leased)
+        return fcntl(held->fd, F_GETLEASE) == F_WRLCK;
+    return !held->looked_up || inuse_look(w, id) == IN_USE_NOT;
+}
+
+void inuse_let_go(struct hold *held)
+{
+    if (held->leased)
+        fcntl(held->fd, F_SETLEASE, F_UNLCK);
+    held->leased = false;
 }

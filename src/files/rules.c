@@ -62,8 +62,8 @@ const char *files_refuse_name(const char *name)
         return "the name is not a directory of its own";
     if (strlen(name) > NAME_MAX)
         return "the name is longer than 255 bytes";
-    if (strcmp(name, FILES_TRASH_NAME) == 0)
-        return "the name is that of the trash directory";
+    if (strncmp(name, FILES_OWN_PREFIX, strlen(FILES_OWN_PREFIX)) == 0)
+        return "the name is one of pgsweep's own";
     for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
         if (*p == '/')
             return "the name contains a slash";

@@ -35,6 +35,17 @@ void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes)
     talloc_free(path);
 }
 
+void tally_aside(struct walk *w, const char *new_name)
+{
+    w->report->set_aside++;
+    if (!w->options->on_event)
+        return;
+    char *path = shown_path(w, new_name);
+    struct files_event event = {.kind = FILES_EVENT_ASIDE, .type = '?', .path = path};
+    w->options->on_event(w->options->on_event_arg, &event);
+    talloc_free(path);
+}
+
 void tally_kept(struct walk *w, enum files_kept reason)
 {
     w->report->kept[reason]++;
@@ -72,6 +83,9 @@ void tally_add(struct files_report *sum, const struct files_report *part)
         sum->kept[i] += part->kept[i];
     sum->vanished += part->vanished;
     sum->failed += part->failed;
+    sum->untested += part->untested;
+    sum->unguarded += part->unguarded;
+    sum->set_aside += part->set_aside;
     sum->limit_reached = sum->limit_reached || part->limit_reached;
     sum->stopped = sum->stopped || part->stopped;
 }

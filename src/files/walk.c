@@ -65,6 +65,7 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
     struct walk *w = mem_new(ctx, struct walk);
     struct statx stx;
     w->options = options;
+    w->shared = options->shared ? options->shared : files_shared_new(w);
     w->root = root;
     w->report = report;
     w->sys.no_openat2 = options->no_openat2;
@@ -72,9 +73,11 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
     w->wipe = only_name != NULL;
     w->dry_run = options->dry_run;
     w->has_fowner = fsys_has_fowner();
+    w->has_lease = fsys_has_lease();
     w->euid = geteuid();
     w->checked_ms = clock_now_ms();
     clock_gettime(CLOCK_REALTIME, &w->now);
+    inuse_prepare(w);
     w->path = mem_strdup(w, "");
     w->path_room = 1;
     w->links = mem_new(w, struct links);
@@ -162,7 +165,7 @@ static struct verdict open_refused(int error)
 
 static bool is_below_root(const struct walk *w)
 {
-    return w->depth == 1 && w->base_path == w->root->path;
+    return w->depth == 1 && (w->base_path == w->root->path || w->in_left);
 }
 
 /* What the name alone decides, before anything is opened. */
@@ -201,8 +204,8 @@ static struct verdict open_child(struct walk *w, const char *name, struct frame 
 void walk_enter(struct walk *w, const char *name)
 {
     struct frame child = {.fd = -1};
-    if (is_below_root(w) && strcmp(name, FILES_TRASH_NAME) == 0)
-        return; /* of our own making; files_finish_trash counts what is in it */
+    if (is_below_root(w) && trash_has_name(name) && left_sweep(w, name))
+        return;
     w->report->scanned++;
     struct verdict v = {.kept = judge_name(w, name)};
     if (v.kept == FILES_NOT_KEPT)
@@ -245,6 +248,7 @@ static struct verdict remove_directory(struct walk *w)
     struct frame *parent = f - 1;
     struct statx stx;
     struct verdict v = {.kept = FILES_NOT_KEPT};
+    enum in_use use = IN_USE_NOT;
     const char *name = w->path + f->name_at;
     w->path[f->path_length] = '\0';
     if (!place_is_kept(w)) {
@@ -258,6 +262,8 @@ static struct verdict remove_directory(struct walk *w)
         v.kept = FILES_KEPT_MOVED;
     } else if ((v.kept = judge_again(w, f, &stx)) != FILES_NOT_KEPT) {
         ; /* someone made and removed something in it meanwhile */
+    } else if (w->options->in_use && (use = inuse_look(w, f->id)) == IN_USE) {
+        v.kept = FILES_KEPT_OPEN; /* or the working directory of a process */
     } else if (!entry_within_limit(w)) {
         v.kept = FILES_KEPT_UNFINISHED;
     } else if (w->dry_run) {
@@ -269,6 +275,8 @@ static struct verdict remove_directory(struct walk *w)
             f->touched = false; /* then its new time is not of our making alone, and stays */
         }
     }
+    if (use == IN_USE_UNKNOWN && v.kept == FILES_NOT_KEPT && !v.error)
+        w->report->untested++; /* what is lost with an empty directory is little: it need not stay */
     return v;
 }
 
@@ -371,23 +379,43 @@ void walk_run(struct walk *w)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sigaction before;
     int64_t start = clock_now_ms();
-    struct frame *base = top(w);
     if (w->options->in_use)
         sigaction(SIGIO, &ignore, &before);
-    if (!w->wipe && flock(base->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        tally_kept(w, FILES_KEPT_LOCKED);
-        w->report->scanned++; /* the root counts only when it is in the way */
-        w->report->roots_locked++;
-        base->lost = FILES_KEPT_LOCKED;
-    } else if (w->dry_run) {
-        flock(base->fd, LOCK_UN);
-    }
     while (w->depth > 0)
         walk_step(w);
     closer_end(w);
     if (w->options->in_use)
         sigaction(SIGIO, &before, NULL);
     w->report->duration_ms += clock_now_ms() - start;
+}
+
+/* Another sweep of this user is at it. The root counts only when it is in the way. */
+static void leave_root(struct files_report *report)
+{
+    report->scanned++;
+    report->kept[FILES_KEPT_LOCKED]++;
+    report->roots_locked++;
+}
+
+static void sweep_root(const void *ctx, const struct files_options *options, const struct files_root *root,
+                       struct files_report *report)
+{
+    struct root_lock lock;
+    enum lock_state state = lock_take(&lock, root, options->dry_run);
+    if (state == LOCK_HELD) {
+        leave_root(report);
+        return;
+    }
+    report->unlocked += state == LOCK_NOWHERE && !options->dry_run;
+    /* For other programs that clean up, and keep off what is locked; that one of them or anybody else holds it is no
+     * reason to do nothing. */
+    if (!options->dry_run)
+        flock(root->fd, LOCK_EX | LOCK_NB);
+    struct walk *w = walk_new(ctx, options, root, report, root->fd, root->path, NULL);
+    w->lock_id = lock.id;
+    walk_run(w);
+    talloc_free(w);
+    lock_release(&lock);
 }
 
 bool files_sweep(const struct files_options *options, struct files_report *report,
@@ -397,7 +425,7 @@ bool files_sweep(const struct files_options *options, struct files_report *repor
     struct files_root root;
     bool ok = root_open(ctx, options, &root, err) && root_check_system(options, &root, err);
     if (ok && root.fd >= 0)
-        walk_run(walk_new(ctx, options, &root, report, root.fd, root.path, NULL));
+        sweep_root(ctx, options, &root, report);
     root_close(&root);
     talloc_free(ctx);
     return ok;

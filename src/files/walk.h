@@ -4,6 +4,7 @@
 
 #include "fsys.h"
 #include "pgsweep/files.h"
+#include "trash.h"
 
 /* An opened and checked root (fd -1: it does not exist). Owned by the talloc context it was made on,
  * except for fd, which root_close closes. */
@@ -70,16 +71,27 @@ struct links {
     size_t room;
 };
 
+/* What the calls of a run have in common. */
+struct files_shared {
+    struct trash trash;
+    struct users *users; /* NULL: not read yet */
+};
+
 struct walk {
     const struct files_options *options;
+    struct files_shared *shared;
     const struct files_root *root;
     struct files_report *report;
     struct fsys sys;
     const char *base_path; /* of frame 0, absolute */
     bool wipe;             /* whatever the age, special files too */
+    struct file_id lock_id; /* of the lock's file, if it is in the root */
+    bool in_left;          /* the base is the trash of a killed run: names count as in the root */
     bool dry_run;
     bool ended;            /* limit, deadline or signal */
     bool has_fowner;
+    bool maps_by_inode; /* see users_look */
+    bool has_lease; /* may have leases of other people's files */
     uint32_t euid;
     struct timespec now;
     struct timespec judged; /* the time that the file in hand was judged by */
@@ -110,7 +122,7 @@ struct walk {
 };
 
 /* Makes a walk whose frame 0 is the directory fd (borrowed; path base_path). With only_name, frame
- * 0 is not read, and that one sub-directory is walked. Owned by ctx. */
+ * 0 is not read, and that one sub-directory is wiped. Owned by ctx. */
 struct walk *walk_new(const void *ctx, const struct files_options *options,
                       const struct files_root *root, struct files_report *report, int fd,
                       const char *base_path, const char *only_name);
@@ -152,6 +164,7 @@ void block_sort_out(struct walk *w, const char *names, struct entry *e);
 struct verdict {
     enum files_kept kept; /* FILES_NOT_KEPT: it may go */
     int error;            /* or errno; ENOENT: it is gone */
+    const char *action;   /* of which that is the errno; NULL: remove */
 };
 
 /* Did a signal or the deadline end the walk? */
@@ -173,9 +186,67 @@ int entry_predict(const struct walk *w, struct frame *f, const struct statx *stx
 /* After each removal: the pause, and the distance to the next place check. */
 void entry_count_removal(struct walk *w, struct frame *f);
 
-/* inuse.c: decides whether a regular file is in use, and that it still is what stx says. *held is a
- * descriptor to close after the removal, or -1. */
-struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, int *held);
+/* A file that was tested, held open until after its removal. */
+struct hold {
+    int fd;      /* -1: none */
+    bool leased; /* nobody else has it open, and whoever opens it waits */
+    bool looked_up; /* no lease is to be had: /proc told */
+};
+
+/* users.c: what processes have open, run, map, or are in, by device and inode. */
+struct users *users_read(const void *ctx);
+/* Reads again what is old; now: in any case. */
+void users_refresh(struct users *u, bool now);
+enum in_use { IN_USE, IN_USE_NOT, IN_USE_UNKNOWN /* not every process of the host can be looked at */ };
+/* by_inode: on this file system the device of a mapping is another one than that of its file. */
+enum in_use users_look(const struct users *u, struct file_id id, bool by_inode);
+
+/* inuse.c: before a walk: what a dry run knows of files in use, which its threads share. */
+void inuse_prepare(struct walk *w);
+/* Decides whether a directory that is to go is in use; in a dry run also files. */
+enum in_use inuse_look(struct walk *w, struct file_id id);
+/* What inuse_test will say, without touching the file. */
+struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx);
+
+/* inuse.c: decides whether a regular file is in use. */
+struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, struct hold *held);
+/* Has nobody begun to open it since? */
+bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id);
+/* From here on nobody waits for us. */
+void inuse_let_go(struct hold *held);
+
+/* slot.c: removes name, which is no directory, if it still is what stx says. */
+struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx, const struct hold *held);
+/* Moves the file in the slot back to its name, or to one beside it when that is taken. False and errno: it stays. */
+bool slot_give_back(struct walk *w, struct trash *t, int dirfd, const char *name);
+
+/* lock.c: of the sweeps of a user at most one is at work in a root. The lock is a file that other users cannot open:
+ * in /run/pgsweep, in $XDG_RUNTIME_DIR, or else in the root. */
+struct root_lock {
+    int fd;     /* -1: none */
+    int dir_fd; /* of its directory */
+    char name[80];
+    struct file_id id;
+};
+
+enum lock_state { LOCK_TAKEN, LOCK_HELD /* by another sweep */, LOCK_NOWHERE /* there is no place for one */ };
+
+/* look_only: takes nothing, and makes nothing. */
+enum lock_state lock_take(struct root_lock *lock, const struct files_root *root, bool look_only);
+void lock_release(struct root_lock *lock);
+
+/* left.c: what a killed run left in its trash. Sweeps it if name, in the root, is one, by the rules that hold for
+ * everything else; false: it is a directory as any other. */
+bool left_sweep(struct walk *w, const char *name);
+/* Opens it as trash_open_left; a file in the slot that no run had found to be the one to remove goes back. */
+enum trash_kind left_open(struct walk *w, struct trash *t, const char *name);
+/* The names of the directories in a trash, or of the root. They are taken down first, because wiping changes what is
+ * being listed. */
+char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), size_t *count);
+
+/* tree.c: moves the trees in the trash that hold something protected back to the root. */
+void tree_bring_back(const struct files_options *o, const struct files_root *root, const struct trash *t,
+                     struct files_report *report);
 
 /* special.c: has a process this socket or fifo? SPECIAL: that cannot be found out. */
 struct verdict special_test(const struct walk *w, const char *name, const struct statx *stx);
@@ -189,6 +260,7 @@ void closer_end(struct walk *w);
 /* tally.c: the report, the events. name NULL: the directory of the top frame. */
 void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes);
 void tally_kept(struct walk *w, enum files_kept reason);
+void tally_aside(struct walk *w, const char *new_name);
 void tally_failed(struct walk *w, const char *name, char type, int error, const char *action);
 void tally_error(const struct files_options *options, struct files_report *report,
                  const char *path, char type, int error, const char *action);

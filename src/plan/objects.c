@@ -88,6 +88,12 @@ bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, c
         return refuse(node, object, column->object_shape, column->type, err);
     if (!check_path(db, object, err))
         return false;
+    const struct policy *policy = plan->policy;
+    const struct setting *stated = object->prefix_count > 0 ? object->prefixes : policy->object_prefixes;
+    found.prefix_count = object->prefix_count > 0 ? object->prefix_count : policy->object_prefix_count;
+    found.prefixes = mem_array(plan, const char *, found.prefix_count + 1);
+    for (size_t p = 0; p < found.prefix_count; p++)
+        found.prefixes[p] = stated[p].value;
     size_t i = mem_grow(plan, &node->objects, &node->object_count);
     node->objects[i] = found;
     plan->has_objects = true;

@@ -111,8 +111,8 @@ static bool add_assignment(struct plan_node *node, struct plan *plan, struct db 
     const struct plan_column *column = catalog_column(&node->table, name);
     if (!column) {
         error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", origin, node->table.label, name);
-        return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.",
-                          node->table.ident, name);
+        return error_hint(err, "ALTER TABLE %s ADD COLUMN %s text; or set another column.", node->table.ident,
+                          *name == '"' ? name : db_quote_ident(db, plan, name));
     }
     if (!check_value(db, node, column, value, origin, err))
         return false;

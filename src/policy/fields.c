@@ -40,6 +40,8 @@ static const struct field reference_fields[] = {
 static const struct field object_fields[] = {
     {.key = "column", .kind = FIELD_TEXT, AT(policy_object, column), .required = true},
     {.key = "path", .kind = FIELD_TEXT, AT(policy_object, path)},
+    {.key = "prefix", .kind = FIELD_NAMES, AT(policy_object, prefixes), .short_form = true,
+     .count_offset = offsetof(struct policy_object, prefix_count)},
     {.key = NULL},
 };
 
@@ -134,6 +136,8 @@ static const struct field row_fields[] = {
      .count_offset = offsetof(struct policy, reference_count),
      .size = sizeof(struct policy_reference)},
     OBJECTS_FIELD(policy),
+    {.key = "object_prefixes", .kind = FIELD_NAMES, AT(policy, object_prefixes), .short_form = true,
+     .count_offset = offsetof(struct policy, object_prefix_count)},
     {.key = "dependents", .kind = FIELD_LIST, AT(policy, dependents), .fields = dependent_fields,
      .count_offset = offsetof(struct policy, dependent_count),
      .size = sizeof(struct policy_dependent)},

@@ -52,6 +52,9 @@ bool field_read_word(const void *ctx, const struct field *field, const char *tex
 /* The elements of "a, b": without blanks around them, "\," in them stands for a comma. Owned by ctx. */
 char **field_split(const void *ctx, const char *text, size_t *count);
 
+/* False, with SWEEP_USAGE, for a prefix of keys that could not be right. */
+bool field_check_prefixes(const struct setting *prefixes, size_t count, struct error *err);
+
 /* The field of that kind of policy, or of its groups, that is called key; NULL when there is none. */
 const struct field *field_find(enum policy_kind kind, const char *key);
 

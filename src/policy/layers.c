@@ -120,7 +120,8 @@ struct setting policy_temp_dir(void)
 
 const char *const policy_override_keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
                                             "count_timeout", "age_by", "in_use", "protect", "protect_dirs",
-                                            "protect_case", "system_root", "special", "owner", "min_free", NULL};
+                                            "protect_case", "system_root", "special", "owner", "min_free", "object_prefixes",
+                                            NULL};
 
 static bool bad_word(const struct field *field, const char *word, const char *known, const char *origin,
                      struct error *err)
@@ -173,6 +174,16 @@ static bool check_directories(const struct policy *policy, const struct field *f
     return error_hint(err, "In a policy about rows this goes with the key \"files\": the working directories of deleted rows.");
 }
 
+/* The same about stored objects. */
+static bool check_has_objects(const struct policy *policy, const struct field *field, const char *origin, struct error *err)
+{
+    size_t columns = policy->object_count;
+    for (size_t i = 0; i < policy->dependent_count; i++)
+        columns += policy->dependents[i].object_count;
+    return columns > 0 || field->offset != offsetof(struct policy, object_prefixes) || policy->kind != KIND_ROWS ||
+           error_set(err, SWEEP_USAGE, "%s: no column of policy %s names objects: it has no %s", origin, policy->name, field->key);
+}
+
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err)
 {
@@ -183,7 +194,7 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
                          policy_kind_names[policy->kind], key);
     if (!field)
         return error_set(err, SWEEP_INTERNAL, "no policy key \"%s\"", key);
-    if (!check_directories(policy, field, origin, err))
+    if (!check_directories(policy, field, origin, err) || !check_has_objects(policy, field, origin, err))
         return false;
     void *at = (char *)policy + field->offset;
     if (field->kind == FIELD_WORD)
@@ -193,8 +204,12 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
     if (field->kind == FIELD_NAMES) {
         size_t count;
         char **values = field_split(policy, value, &count);
+        if (!*value) {
+            error_set(err, SWEEP_USAGE, "%s: %s must not be empty", origin, field->key);
+            return error_hint(err, "Give a value, or unset it.");
+        }
         override_names(policy, field, values, count, origin);
-        return true;
+        return field_check_prefixes(policy->object_prefixes, policy->object_prefix_count, err);
     }
     struct setting setting = {mem_strdup(policy, value), mem_strdup(policy, origin)};
     if (!field_check(policy, field, &setting, err))

@@ -278,6 +278,28 @@ static bool check_dependent(struct reader *r, const struct policy_dependent *d)
     return true;
 }
 
+static bool check_objects(struct reader *r, const struct policy_object *objects, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!field_check_prefixes(objects[i].prefixes, objects[i].prefix_count, r->err))
+            return false;
+    return true;
+}
+
+static bool check_prefixes(struct reader *r, const struct policy *policy)
+{
+    size_t columns = policy->object_count;
+    bool ok = check_objects(r, policy->objects, policy->object_count);
+    for (size_t i = 0; ok && i < policy->dependent_count; i++) {
+        columns += policy->dependents[i].object_count;
+        ok = check_objects(r, policy->dependents[i].objects, policy->dependents[i].object_count);
+    }
+    if (ok && policy->object_prefix_count > 0 && columns == 0)
+        ok = error_set(r->err, SWEEP_USAGE, "%s: object_prefixes: no column of the policy names objects",
+                       policy->object_prefixes[0].origin);
+    return ok && field_check_prefixes(policy->object_prefixes, policy->object_prefix_count, r->err);
+}
+
 /* What one field cannot see. */
 static bool check_whole(struct reader *r, const struct policy *policy)
 {
@@ -298,7 +320,7 @@ static bool check_whole(struct reader *r, const struct policy *policy)
     for (size_t i = 0; i < policy->dependent_count; i++)
         if (!check_dependent(r, &policy->dependents[i]))
             return false;
-    return true;
+    return check_prefixes(r, policy);
 }
 
 /* What kind of policy it is decides which other keys there are. */

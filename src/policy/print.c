@@ -156,7 +156,7 @@ static const char *short_form(const struct field *list, const char *element)
     if (!list->short_form)
         return NULL;
     for (field++; field->key; field++)
-        if (((const struct setting *)(const void *)(element + field->offset))->value)
+        if (!is_default(field, element))
             return NULL;
     return ((const struct setting *)(const void *)(element + list->fields->offset))->value;
 }

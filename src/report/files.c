@@ -45,6 +45,7 @@ static const char *const kept_words[FILES_KEPT_COUNT] = {
     [FILES_KEPT_SPECIAL] = "special (FIFO, socket, device)",
     [FILES_KEPT_OTHER_FS] = "on other file systems",
     [FILES_KEPT_ACTIVE_JOB] = "of active jobs",
+    [FILES_KEPT_UNTESTED] = "not testable for use",
     [FILES_KEPT_CHANGED] = "replaced meanwhile",
     [FILES_KEPT_MOVED] = "moved away meanwhile",
     [FILES_KEPT_NOT_EMPTY] = "not empty",

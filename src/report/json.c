@@ -153,9 +153,9 @@ static void add_plan(json_t *doc, const struct report *report)
 
 static json_t *objects(const struct report_objects *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
                      (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
-                     (json_int_t)from->foreign, "elsewhere", (json_int_t)from->elsewhere, "held",
+                     (json_int_t)from->foreign, "outside", (json_int_t)from->outside, "elsewhere", (json_int_t)from->elsewhere, "held",
                      (json_int_t)from->held, "failed", (json_int_t)from->failed, "dead",
                      (json_int_t)from->dead, "waiting",
                      from->waiting < 0 ? json_null() : json_integer(from->waiting));
@@ -232,6 +232,9 @@ static void add_files(json_t *doc, const struct report *report)
     json_object_set_new(doc, "bytes_freed", json_integer(files->bytes_freed));
     json_object_set_new(doc, "kept", kept);
     json_object_set_new(doc, "vanished", json_integer(files->vanished));
+    json_object_set_new(doc, "untested", json_integer(files->untested));
+    json_object_set_new(doc, "unguarded", json_integer(files->unguarded));
+    json_object_set_new(doc, "set_aside", json_integer(files->set_aside));
     json_object_set_new(doc, "errors", errors);
 }
 

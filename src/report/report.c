@@ -162,7 +162,7 @@ int64_t report_directories_failed(const struct report *report)
 int64_t report_objects_failed(const struct report *report)
 {
     const struct report_objects *o = &report->objects;
-    return o->failed + o->dead + o->foreign + o->elsewhere + o->held;
+    return o->failed + o->dead + o->foreign + o->outside + o->elsewhere + o->held;
 }
 
 void report_close(struct report *report)

@@ -257,7 +257,7 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
     const struct {
         const char *text;
         int64_t n;
-    } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign},
+    } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign}, {"outside the stated prefixes", o->outside},
                  {"of another store or bucket", o->elsewhere}, {"perhaps in use", o->held},
                  {"failed, to be tried again", o->failed}, {"given up (dead letters)", o->dead},
                  {"waiting in the queue", o->waiting}};

@@ -127,10 +127,11 @@ SELECT i, true
  LIMIT 1
 
 --- objects_rebind
--- The objects belong to the store that is configured now. $1: ids, $2: endpoint, $3: bucket.
+-- The objects belong to the store that is configured now, and their keys are bounded by what the policy states now. $1: ids, $2: endpoint, $3: bucket.
 UPDATE pgsweep.object_queue AS q
    SET endpoint = $2::pg_catalog.text,
        bucket = $3::pg_catalog.text,
+       prefixes = NULL,
        state = 'queued',
        attempts = 0,
        next_attempt = pg_catalog.now()

@@ -20,6 +20,7 @@ GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid,
       UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error) ON pgsweep.runs TO {role};
 GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
 GRANT INSERT, DELETE ON pgsweep.spared TO {role};
+GRANT EXECUTE ON FUNCTION pgsweep.key_digest(pg_catalog.text[]), pgsweep.text_digest(pg_catalog.text) TO {role};
 
 --- version
 -- The version of the schema.

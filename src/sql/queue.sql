@@ -2,7 +2,7 @@
 
 --- insert
 -- Queues the stored objects or directories that the rows in hand name, in the transaction that deletes these rows.
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT ${run}::pg_catalog.text,
        ${policy}::pg_catalog.text,
        ${source}::pg_catalog.text,
@@ -11,6 +11,7 @@ SELECT ${run}::pg_catalog.text,
        ${rules}::pg_catalog.text,
        ${endpoint}::pg_catalog.text,
        ${bucket}::pg_catalog.text,
+       ${prefixes}::pg_catalog.text[],
        v.value
   FROM (
       {select}
@@ -19,14 +20,16 @@ SELECT ${run}::pg_catalog.text,
 --- note_sources
 -- Writes down which columns name objects or directories: by attribute, so that a renamed one is found again, and by name, so
 -- that one is found again in a database that was restored from a dump.
--- $1: policy, $2: endpoint, $3: bucket (NULL: not known now), then arrays: $4: kinds, $5: oids of tables, $6: tables, $7: columns, $8: paths.
+-- $1: policy, $2: endpoint, $3: bucket (NULL: not known now), then arrays: $4: kinds, $5: oids of tables, $6: tables, $7: columns, $8: paths,
+-- $9: prefixes of keys, each an array of its own (NULL: none stated).
 WITH now_used AS (
-    SELECT DISTINCT s.kind, s.table_oid, s.table_ident, s.column_ident, s.path, a.attnum
+    SELECT DISTINCT s.kind, s.table_oid, s.table_ident, s.column_ident, s.path, s.prefixes::pg_catalog.text[] AS prefixes, a.attnum
       FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
                       pg_catalog.unnest($5::pg_catalog.oid[]),
                       pg_catalog.unnest($6::pg_catalog.text[]),
                       pg_catalog.unnest($7::pg_catalog.text[]),
-                      pg_catalog.unnest($8::pg_catalog.text[])) AS s(kind, table_oid, table_ident, column_ident, path)
+                      pg_catalog.unnest($8::pg_catalog.text[]),
+                      pg_catalog.unnest($9::pg_catalog.text[])) AS s(kind, table_oid, table_ident, column_ident, path, prefixes)
       JOIN pg_catalog.pg_attribute AS a
         ON a.attrelid OPERATOR(pg_catalog.=) s.table_oid
        AND NOT a.attisdropped
@@ -42,18 +45,20 @@ WITH now_used AS (
        AND o.path OPERATOR(pg_catalog.=) n.path
        AND (o.table_ident OPERATOR(pg_catalog.<>) n.table_ident OR o.column_ident OPERATOR(pg_catalog.<>) n.column_ident)
 )
-INSERT INTO pgsweep.object_sources AS o (policy, kind, table_ident, column_ident, path, table_oid, attnum, endpoint, bucket)
-SELECT $1, n.kind, n.table_ident, n.column_ident, n.path, n.table_oid, n.attnum,
+INSERT INTO pgsweep.object_sources AS o (policy, kind, table_ident, column_ident, path, table_oid, attnum, prefixes, endpoint, bucket)
+SELECT $1, n.kind, n.table_ident, n.column_ident, n.path, n.table_oid, n.attnum, n.prefixes,
        CASE WHEN n.kind OPERATOR(pg_catalog.=) 'object' THEN $2 END,
        CASE WHEN n.kind OPERATOR(pg_catalog.=) 'object' THEN $3 END
   FROM now_used AS n
     ON CONFLICT (policy, kind, table_ident, column_ident, path) DO UPDATE
    SET table_oid = excluded.table_oid,
        attnum = excluded.attnum,
+       prefixes = excluded.prefixes,
        endpoint = CASE WHEN excluded.endpoint IS NULL THEN o.endpoint ELSE excluded.endpoint END,
        bucket = CASE WHEN excluded.endpoint IS NULL THEN o.bucket ELSE excluded.bucket END
  WHERE (o.table_oid OPERATOR(pg_catalog.=) excluded.table_oid
         AND o.attnum OPERATOR(pg_catalog.=) excluded.attnum
+        AND (o.prefixes OPERATOR(pg_catalog.=) excluded.prefixes OR (o.prefixes IS NULL AND excluded.prefixes IS NULL))
         AND (excluded.endpoint IS NULL OR o.endpoint OPERATOR(pg_catalog.=) excluded.endpoint)
         AND (excluded.bucket IS NULL OR o.bucket OPERATOR(pg_catalog.=) excluded.bucket)) IS NOT TRUE
 
@@ -75,7 +80,7 @@ WITH named AS (
      WHERE a.attnum OPERATOR(pg_catalog.>) 0
        AND NOT a.attisdropped
 ), seen AS (
-    SELECT o.id, o.policy, o.table_ident, o.column_ident, o.path, o.endpoint, o.bucket, o.table_oid, o.attnum,
+    SELECT o.id, o.policy, o.table_ident, o.column_ident, o.path, o.endpoint, o.bucket, o.prefixes, o.table_oid, o.attnum,
            by_oid.ident AS now_ident, by_name.oid AS named_oid
       FROM pgsweep.object_sources AS o
       LEFT JOIN named AS by_oid ON by_oid.oid OPERATOR(pg_catalog.=) o.table_oid
@@ -109,7 +114,8 @@ SELECT s.id, s.policy, s.table_ident, s.column_ident, s.path, s.endpoint, s.buck
              JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) tree.oid
              LEFT JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) c.relam
             WHERE c.relkind OPERATOR(pg_catalog.<>) 'p'
-              AND (c.relkind OPERATOR(pg_catalog.<>) 'r' OR m.amname OPERATOR(pg_catalog.<>) 'heap')) AS is_heap
+              AND (c.relkind OPERATOR(pg_catalog.<>) 'r' OR m.amname OPERATOR(pg_catalog.<>) 'heap')) AS is_heap,
+       pg_catalog.array_to_json(s.prefixes)::pg_catalog.text AS prefixes
   FROM seen AS s
   LEFT JOIN found AS f ON f.id OPERATOR(pg_catalog.=) s.id
   LEFT JOIN named AS t ON t.oid OPERATOR(pg_catalog.=) f.attrelid
@@ -138,7 +144,8 @@ UPDATE pgsweep.object_sources
 -- The next objects that are due and belong to this store: the bucket of a value that names none must be configured. What is
 -- of no configured bucket is looked at again, for the configuration may have changed.
 -- $1: policy or NULL, $2: endpoint, $3: an array of buckets, $4: the last id seen, $5: how many.
-SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error
+SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error, q.source,
+       pg_catalog.array_to_json(q.prefixes)::pg_catalog.text AS prefixes
   FROM pgsweep.object_queue AS q
  WHERE q.kind OPERATOR(pg_catalog.=) 'object'
    AND q.next_attempt OPERATOR(pg_catalog.<=) pg_catalog.now()
@@ -150,6 +157,13 @@ SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error
    AND q.id OPERATOR(pg_catalog.>) $4::pg_catalog.int8
  ORDER BY q.id
  LIMIT $5::pg_catalog.int8
+
+--- queue_policies
+-- The policies that have objects in the queue. $1: policy or NULL.
+SELECT DISTINCT q.policy
+  FROM pgsweep.object_queue AS q
+ WHERE q.kind OPERATOR(pg_catalog.=) 'object'
+   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
 
 --- elsewhere
 -- Objects that are due and belong to another store or bucket than the configured ones, or to one that nobody knows.

@@ -140,6 +140,14 @@ static bool has_dot_segment(const char *path)
     return false;
 }
 
+bool store_key_is_below(const char *key, const char *const *prefixes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!*prefixes[i] || (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0 && !has_dot_segment(key)))
+            return true;
+    return false;
+}
+
 /* The parts of a URL that say which object it names. */
 struct url_parts {
     char *host; /* lower case */

@@ -100,7 +100,7 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     const char *policy = report->policy->name;
     (void)arg;
     return sweep_settle(sweep, err) &&
-           (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, err)) &&
+           (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
            (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
 }
 

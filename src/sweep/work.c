@@ -11,7 +11,7 @@ static const char *const cascaded_words[] = {"its table", "table of the candidat
 static const char *const check_words[] = {"tables of the plan", "its fingerprint"};
 static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories",
                                          "what stays in directories", "store",
-                                         "bucket of a value that names none"};
+                                         "bucket of a value that names none", "what its key must begin with"};
 
 struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
 {
@@ -100,7 +100,7 @@ static void add_acts(struct sweep *sweep, const struct plan_node *node)
 
 /* The values that select finds enter the queue. */
 static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBuffer select, bool takes_keys,
-                      const char *source, const char *root)
+                      const char *source, const char *root, const struct plan_object *object)
 {
     PQExpBuffer sql = createPQExpBuffer();
     char *text = buffer_take(sweep->report, select);
@@ -120,6 +120,8 @@ static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBu
         step->extra[5] = file_rules_write(sweep->report, &sweep->report->policy->files);
     else
         queue_binding(sweep->report, &step->extra[6], &step->extra[7]);
+    if (object && object->prefix_count > 0)
+        step->extra[8] = db_array(sweep->report, object->prefixes, object->prefix_count);
     step->extra_count = QUEUE_PARAMS;
     step->extra_words = queue_words;
 }
@@ -130,7 +132,7 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
         PQExpBuffer select = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
         add_queue(sweep, node, select, plan_takes_keys(node),
-                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL);
+                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL, &node->objects[i]);
     }
 }
 
@@ -143,7 +145,7 @@ static void add_directories(struct sweep *sweep)
     plan_append_directories(select, plan);
     add_queue(sweep, plan->nodes[0], select, true,
               mem_printf(sweep->report, "%s.%s", plan->nodes[0]->label, plan->directory->name),
-              plan->directory_root);
+              plan->directory_root, NULL);
 }
 
 static bool is_parent(const struct plan *plan, const struct plan_node *node)

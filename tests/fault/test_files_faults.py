@@ -2,6 +2,7 @@
 import fcntl
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -62,15 +63,155 @@ def test_T2_without_the_test_a_file_in_use_goes(box):
         assert box.sweep().files == 1
 
 
-def test_T2_a_foreign_file_is_tested_by_its_locks(box):
-    """No lease on what belongs to someone else: there a lock is what protects."""
+def sees_every_process():
+    """Can everything be known that any process of the host has open? In a container, or beside a process that even root
+    may not look at, it cannot, and what is not known to be free stays."""
+    if os.readlink("/proc/self/ns/pid") != "pid:[4026531836]":
+        return False
+    for process in os.listdir("/proc"):
+        if process.isdigit():
+            try:
+                for name in os.listdir(f"/proc/{process}/fd"):
+                    os.stat(f"/proc/{process}/fd/{name}")
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+            except OSError:
+                return False
+    return True
+
+
+@pytest.mark.parametrize("how", [how for how in HOLDS if how != "other-link"])
+def test_T2_without_leases_what_proc_shows_is_kept(box, how):
+    """Root without CAP_LEASE, as in a container; the files are someone else's."""
+    need_root()
+    path = box.file("f", size=4096)
+    free = box.file("free")
+    for each in (path, free):
+        os.chown(each, NOBODY, NOBODY)
+    process = box.holder(HOLDS[how].format(path=str(path)))
+    box.age(path, 10)
+    for more in (["--dry-run"], []):
+        r = box.sweep("--in-use", *more, without=["lease"])
+        if sees_every_process():
+            assert r.kept == {"open": 1} and r.files == 1 and path.exists()
+        else:
+            assert sum(r.kept.values()) == 2 and path.exists() and r.files == 0
+    process.kill()
+    process.wait()
+    if sees_every_process():
+        assert box.sweep("--in-use", without=["lease"]).files == 1 and box.names() == []
+
+
+def test_T2_without_leases_a_program_that_runs_is_kept(box):
+    need_root()
+    path = box.file("sleep")
+    path.write_bytes(pathlib.Path("/bin/sleep").read_bytes())
+    path.chmod(0o755)
+    os.chown(path, NOBODY, NOBODY)
+    box.age(path, 10)
+    box.spawn(str(path), "600")
+    assert sum(box.sweep("--in-use", without=["lease"]).kept.values()) == 1 and path.exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_T2_what_cannot_be_tested_is_kept_and_counted(box, more):
+    """Neither leases nor all of /proc: the holder is a process of another user."""
+    need_root()
+    path = box.file("held")
+    for each in (path, box.file("free")):
+        os.chown(each, NOBODY, NOBODY)
+    box.spawn("setpriv", f"--reuid={NOBODY}", "--clear-groups", "sleep", "600")
+    box.holder(f"import os; os.setuid({NOBODY}); f = open({str(path)!r})")
+    r = box.sweep("--in-use", *more, without=["lease", "sys_ptrace"])
+    assert r.kept == {"untested": 2} and path.exists() and r.files == 0
+    assert box.sweep("--in-use", *more).kept == {"open": 1}  # with both: the same files
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_T2_a_user_s_own_files_are_tested_without_any_privilege(box, more):
+    need_root()
+    os.chown(box.root, NOBODY, NOBODY)
+    for name in ("open", "free"):
+        os.chown(box.file(name), NOBODY, NOBODY)
+    box.holder(f"f = open({str(box.root / 'open')!r})")  # root's, which that user cannot look at
+    r = box.sweep("--in-use", *more, user=NOBODY)
+    if more:
+        assert r.files + r.kept.get("open", 0) == 2 and r.files == r.untested  # no lease is taken to find out, and the report says so
+    else:
+        assert r.kept == {"open": 1} and r.files == 1 and r.untested == 0
+
+
+def test_T2_a_foreign_file_is_tested_by_its_locks_and_stays(box):
+    """No lease on what belongs to someone else, and no look at other users' processes."""
     need_root()
     box.root.chmod(0o777)
     locked = box.file("locked")
     box.file("free")
     box.holder(f"import fcntl; f = open({str(locked)!r}); fcntl.flock(f, fcntl.LOCK_SH)")
     r = box.sweep("--in-use", user=NOBODY)
-    assert r.kept == {"locked": 1} and r.files == 1
+    assert r.kept == {"locked": 1, "untested": 1} and r.files == 0
+
+
+@pytest.mark.parametrize("how", ["import os; os.chdir({path!r})", "import os; f = os.open({path!r}, os.O_RDONLY)",
+                                 "import os; f = os.open({path!r}, os.O_PATH)"], ids=["cwd", "open", "path"])
+def test_T2_an_empty_directory_that_a_process_is_in_stays(box, how):
+    need_root()
+    box.dir("used")
+    box.dir("free")
+    process = box.holder(how.format(path=str(box.root / "used")))
+    for more in (["--dry-run"], []):
+        r = box.sweep("--in-use", *more)
+        assert r.kept == {"open": 1} and r.dirs == 1 and r.untested == (0 if sees_every_process() else 1)
+    assert box.names() == ["used"]
+    process.kill()
+    process.wait()
+    assert box.sweep("--in-use").dirs == 1
+
+
+def test_T2_a_thread_with_a_directory_of_its_own_counts(box):
+    need_root()
+    path = box.dir("used")
+    box.holder(f"""
+import ctypes, os, threading
+started = threading.Event()
+def stay():
+    ctypes.CDLL(None).unshare(0x200)
+    os.chdir({str(path)!r})
+    started.set()
+    threading.Event().wait()
+threading.Thread(target=stay, daemon=True).start()
+started.wait()""")
+    assert box.sweep("--in-use").kept == {"open": 1}
+
+
+def test_T2_directories_go_where_not_all_of_proc_can_be_read_and_are_counted(box):
+    need_root()
+    os.chown(box.root, NOBODY, NOBODY)
+    os.chown(box.dir("d"), NOBODY, NOBODY)
+    r = box.sweep("--in-use", user=NOBODY)
+    assert r.dirs == 1 and r.untested == 1
+
+
+def test_T2_a_dry_run_takes_no_lease(box):
+    """Somebody who opens a file meanwhile would wait for it: what is traced is what reaches the kernel."""
+    if not shutil.which("strace"):
+        pytest.skip("no strace here")
+    for i in range(20):
+        box.file(f"f{i}")
+    trace = box.path / "trace"
+    for more, leases in ((["--dry-run"], False), ([], True)):
+        subprocess.run(["strace", "-f", "-e", "trace=fcntl", "-o", trace, driver(), "sweep", box.root, "--older", "604800",
+                        "--in-use", *more], check=True, stdout=subprocess.DEVNULL)
+        assert ("F_SETLEASE" in trace.read_text()) == leases
+
+
+def test_T2_no_lease_is_held_while_the_sweep_waits(box):
+    """A file that was opened just before its removal: its reader gets it, and does not wait for the end of the pause."""
+    for i in range(700):
+        box.file(f"f{i}")
+    r = box.sweep("--in-use", "--pause-every", 650, "--pause-ms", 1, "--at", 649, "--on-deleted",
+                  "cat /proc/locks | grep -c LEASE >&2; true")
+    assert r.files == 700 and r.stderr.split()[-1] == "0"
 
 
 def test_T2_the_test_leaves_no_lease_and_no_lock_behind(box):
@@ -111,6 +252,137 @@ def test_T2_written_just_before_the_lease_is_kept(box):
     path = box.file("f")
     r = box.sweep("--in-use", "--on-held", "touch -c $DIR/f")
     assert r.kept == {"fresh": 1} and path.exists()
+
+
+KINDS = ["file", "link", "directory", "fifo"]
+
+
+def newcomer(box, kind):
+    path = box.outside / "new"
+    if kind == "file":
+        path.write_text("new")
+        box.age(path, 10)  # its age alone would not save it
+    elif kind == "link":
+        path.symlink_to("/new")
+        box.age(path, 10)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    return path, os.lstat(path).st_ino
+
+
+@pytest.mark.parametrize("more", [[], ["--in-use"]], ids=["plain", "in-use"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("old", ["file", "link"])
+def test_T2_what_takes_the_name_between_look_and_removal_is_kept(box, kind, old, more):
+    """At every kind of thing that can be looked at, and every kind that can take its name."""
+    if old == "link":
+        box.link("f", "/etc/passwd")
+    else:
+        box.file("f")
+    box.file("zzz")
+    new, ino = newcomer(box, kind)
+    step = "held" if more and old == "file" else "checked"
+    r = box.sweep("--only", "f", f"--on-{step}", f"rm $DIR/f; mv -T {new} $DIR/f", *more)
+    assert r.kept == {"changed": 1} and r.failed == 0 and r.aside == 0
+    assert os.lstat(box.root / "f").st_ino == ino and r.files + r.links == 1
+    assert os.listdir(box.root) == ["f"]
+
+
+def test_T2_every_fresh_file_survives_a_name_that_is_taken_again_and_again(box):
+    """The effect over a fixed number of renames: after each look another file is renamed over the name."""
+    count = 200
+    for i in range(count):
+        box.file(f"f{i}")
+        box.file(f"new{i}", base=box.outside, age=0).write_text(f"new {i}")
+    r = box.sweep("--on-checked", f"mv -T {box.outside}/new${{NAME#f}} $DIR/$NAME")
+    assert r.files == 0 and r.failed == 0
+    found = sorted(p.read_text() for p in box.root.iterdir())
+    assert found == sorted(f"new {i}" for i in range(count)), r.report
+
+
+def test_T3_a_name_that_is_taken_while_its_file_is_looked_at_costs_neither(box):
+    """Nobody may lose: the file that was moved gets another name, which is told."""
+    path = box.file("f")
+    one = box.file("one", base=box.outside, age=0)
+    two = box.file("two", base=box.outside, age=0)
+    one.write_text("one")
+    two.write_text("two")
+    r = box.sweep("--on-checked", f"mv {one} $DIR/f", "--on-moved", f"mv {two} $DIR/f")
+    assert r.kept == {"changed": 1} and r.aside == 1 and path.read_text() == "two"
+    other, = [p for p in box.root.iterdir() if p.name != "f"]
+    assert other.name.startswith("f.pgsweep-kept-") and other.read_text() == "one"
+    assert f"aside {other}\n" in r.stderr
+
+
+def test_T3_a_file_whose_directory_is_gone_stays_in_the_trash_and_is_told(box):
+    one = box.file("one", base=box.outside, age=0)
+    one.write_text("one")
+    box.file("d/f")
+    box.age_dirs()
+    r = box.sweep("--on-checked", f"mv {one} $DIR/f", "--on-moved", f"rmdir {box.root}/d")
+    assert r.errors == {"ENOENT": 1} and "error bring back" in r.stderr
+    left = [p for p in box.trash().iterdir() if p.name.startswith("kept-")]
+    assert left[0].read_text() == "one" and len(left) == 1
+    assert box.sweep().kept == {"fresh": 1} and left[0].exists()  # by the same rules
+    box.age(left[0], 10)
+    assert box.sweep().files == 1 and box.names() == []
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_T3_a_run_killed_between_move_and_look_loses_nothing(box, fresh):
+    """A fresh file had taken the name: the next run brings it back there before it looks at anything."""
+    path = box.file("d/e/f")
+    box.age_dirs()
+    new = box.file("new", base=box.outside, age=0)
+    new.write_text("new")
+    take = f"mv {new} $DIR/f" if fresh else "true"
+    box.sweep("--on-checked", take, "--on-moved", "kill -9 $PPID", killed=True)
+    assert not path.exists() and (box.trash() / ".pgsweep-slot").exists()
+    r = box.sweep()
+    if fresh:
+        assert r.kept["fresh"] >= 1 and path.read_text() == "new"
+    box.age_dirs()
+    r = box.sweep()
+    assert path.exists() == fresh and box.trash() is None
+
+
+def test_T3_a_run_killed_after_the_look_leaves_only_what_was_to_go(box):
+    for i in range(3):
+        box.file(f"f{i}")
+    box.sweep("--at", 2, "--on-deleted", "kill -9 $PPID", killed=True)
+    assert (box.trash() / ".pgsweep-slot").exists() and len(list(box.root.glob("f*"))) == 1
+    dry = box.sweep("--dry-run")
+    r = box.sweep()
+    assert dry.counts() == r.counts() and r.files == 2 and box.names() == []
+
+
+def test_T2_names_of_one_file_all_go(box):
+    """A rename from one link of a file to another one does nothing and succeeds."""
+    path = box.file("a")
+    for name in "bcd":
+        os.link(path, box.root / name)
+    assert box.sweep("--in-use").files == 4 and box.names() == []
+
+
+def test_T2_where_nothing_can_be_moved_it_is_removed_by_name_and_counted(box):
+    need_root()
+    place = box.dir("own")
+    os.chown(box.file("own/f"), NOBODY, NOBODY)
+    os.chown(place, NOBODY, NOBODY)
+    r = box.sweep(user=NOBODY)
+    assert r.files == 1 and r.unguarded == 1
+    os.chown(box.file("own/f"), NOBODY, NOBODY)
+    box.age_dirs()
+    assert box.sweep().unguarded == 0 and box.names() == []
+
+
+def test_T2_a_process_that_opens_the_file_during_the_test_keeps_it(box):
+    """It waits for the lease, which is let go before the file is removed for good: the file is given back."""
+    path = box.file("f")
+    r = box.sweep("--in-use", "--on-held", f"exec 3<{path} & sleep 0.3")
+    assert r.kept == {"open": 1} and path.exists()
 
 
 def test_T2_touched_between_listing_and_check_is_kept(box):
@@ -299,12 +571,39 @@ def test_T2_a_locked_directory_is_left_alone_whole(box, kind):
     assert box.names() == ["locked", "locked/sub", "locked/sub/f"]
 
 
-def test_T2_a_locked_root_is_left_alone(box):
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_T2_a_root_that_another_sweep_holds_is_left_alone(box, more):
     box.file("f")
-    box.holder(f"import fcntl, os; fd = os.open({str(box.root)!r}, os.O_RDONLY); "
-               "fcntl.flock(fd, fcntl.LOCK_SH)")
-    assert box.sweep().kept == {"locked": 1}
+    box.hold_lock()
+    assert box.sweep(*more).kept == {"locked": 1}
     assert box.names() == ["f"]
+
+
+@pytest.mark.parametrize("kind", ["LOCK_SH", "LOCK_EX"])
+def test_T2_nobody_else_can_keep_a_sweep_from_its_root(box, kind):
+    """Whoever can read the root can lock it."""
+    need_root()
+    box.file("f")
+    box.holder(f"import fcntl, os; os.setuid({NOBODY}); fd = os.open({str(box.root)!r}, os.O_RDONLY); "
+               f"fcntl.flock(fd, fcntl.{kind})")
+    assert box.sweep("--dry-run").files == 1
+    assert box.sweep().files == 1 and box.names() == []
+
+
+def test_T2_users_without_a_place_for_locks_have_them_in_the_root(box):
+    need_root()
+    os.chown(box.root, NOBODY, NOBODY)
+    os.chown(box.file("f"), NOBODY, NOBODY)
+    lock = f".pgsweep-lock.{NOBODY}"
+    r = box.sweep("--at", 1, "--on-deleted", f"ls -la {box.root} >&2; "
+                  f"{driver()} sweep {box.root} --older 1 | grep -o kept.*vanished >&2", user=NOBODY)
+    assert lock in r.stderr and 'kept":{"locked":1}' in r.stderr and "-rw-------" in r.stderr
+    assert r.files == 1 and box.names() == []
+    (box.root / lock).write_text("")  # of someone else
+    box.age(box.root / lock, 100)
+    os.chown(box.file("f"), NOBODY, NOBODY)
+    r = box.sweep(user=NOBODY)
+    assert r.files == 2 and r.unlocked == 1 and box.names() == []
 
 
 def test_T3_two_sweeps_at_once(box):

@@ -95,15 +95,14 @@ def test_J6_O5_killed_after_removal_the_next_run_forgets_what_is_gone(jobs, pgsw
         cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))
         wait_for_end(jobs)
         cursor.execute("SELECT pg_advisory_unlock(4711)")
-    assert box.names() == [".pgsweep-trash"] and len(queue(jobs)) == 2
+    assert os.listdir(box.root) == [box.trash().name] and len(queue(jobs)) == 2
     found = sweep(pgsweep, box)
     assert found["directories"]["removed"] == 2 and queue(jobs) == [] and box.names() == []
 
 
 def test_J6_trash_of_a_killed_run_is_finished(jobs, pgsweep, box):
-    box.file(".pgsweep-trash/7/a")
-    box.file(".pgsweep-trash/8/b")
-    (box.root / ".pgsweep-trash").chmod(0o700)
+    box.file("7/a", age=0)
+    box.killed_tree("7")
     enqueue(jobs, box, 7)
     found = sweep(pgsweep, box)
     assert box.names() == [] and queue(jobs) == [] and found["directories"]["removed"] == 1
@@ -111,26 +110,25 @@ def test_J6_trash_of_a_killed_run_is_finished(jobs, pgsweep, box):
 
 def test_J6_trash_that_cannot_be_finished_is_not_forgotten(jobs, pgsweep, box):
     need_root()
-    box.file(".pgsweep-trash/7/a")
-    (box.root / ".pgsweep-trash").chmod(0o700)
-    immutable(box, ".pgsweep-trash/7/a")
+    box.file("7/a")
+    trash = box.killed_tree("7")
+    immutable(box, trash / "7/a")
     enqueue(jobs, box, 7)
     found = sweep(pgsweep, box, code=1)
     assert found["directories"]["failed"] == 1 and [row[:3] for row in queue(jobs)] == [("7", "queued", 1)]
-    immutable(box, ".pgsweep-trash/7/a", on=False)
+    immutable(box, trash / "7/a", on=False)
     due(jobs)
     assert sweep(pgsweep, box)["directories"]["removed"] == 1
     assert box.names() == [] and queue(jobs) == []
 
 
-def test_J6_trash_of_someone_else_is_told_and_the_rows_go(jobs, pgsweep, box):
+@pytest.mark.parametrize("name", [".pgsweep-trash", ".pgsweep-trash.0123456789abcdef"])
+def test_J6_trash_of_someone_else_is_stepped_around(jobs, pgsweep, box, name):
     add(jobs, box, 1)
-    (box.root / ".pgsweep-trash").mkdir(mode=0o777)
-    (box.root / ".pgsweep-trash").chmod(0o777)
-    found = sweep(pgsweep, box, code=1)
-    assert found["deleted"] == 1 and found["directories"]["failed"] == 1
-    assert any("trash" in remark and "open to other users" in remark for remark in found["remarks"])
-    assert (box.root / "1/a").exists() and queue(jobs)[0][1] == "queued"
+    (box.root / name).mkdir(mode=0o777)
+    found = sweep(pgsweep, box)
+    assert found["deleted"] == 1 and found["directories"]["removed"] == 1
+    assert box.names() == [name] and queue(jobs) == []
 
 
 def test_J6_T3_what_is_not_permitted_stays_queued_and_goes_later(jobs, pgsweep, box):
@@ -250,7 +248,7 @@ def test_J6_stopped_by_a_signal_the_rest_stays_queued(jobs, pgsweep, box, start_
     harness.wait_until(lambda: len(os.listdir(box.root)) < 1450, what="first removals")
     run.signal()
     result = run.wait(20)
-    left = len([name for name in os.listdir(box.root) if name != ".pgsweep-trash"])
+    left = len([name for name in os.listdir(box.root) if not name.startswith(".pgsweep-")])
     # One may be gone without its entry being so: a later run finds nothing there, and is done with it.
     assert left > 0 and left <= len(queue(jobs)) <= left + 1
     assert result.code == 143 and result.json()["directories"]["waiting"] == len(queue(jobs)), result

@@ -24,8 +24,9 @@ struct driver {
     const char *on_listed;  /* shell commands for the steps; DIRFD and NAME in the environment */
     const char *on_checked;
     const char *on_held;
+    const char *on_moved;
     const char *on_deleted; /* ... at deletion number at */
-    const char *only;       /* on_checked and on_held for this name only */
+    const char *only;       /* these for this name only */
     int64_t at;
     int64_t deletions;
     bool verbose;
@@ -60,6 +61,8 @@ static void on_step(void *arg, enum files_step step, int dirfd, const char *name
         run(d->on_listed, NULL);
     if (step == FILES_STEP_CHECKED && d->on_checked && (!d->only || strcmp(d->only, name) == 0))
         run(d->on_checked, name);
+    if (step == FILES_STEP_MOVED && d->on_moved && (!d->only || strcmp(d->only, name) == 0))
+        run(d->on_moved, name);
     if (step == FILES_STEP_HELD && d->on_held && (!d->only || strcmp(d->only, name) == 0))
         run(d->on_held, name);
 }
@@ -67,6 +70,10 @@ static void on_step(void *arg, enum files_step step, int dirfd, const char *name
 static void on_event(void *arg, const struct files_event *event)
 {
     struct driver *d = arg;
+    if (event->kind == FILES_EVENT_ASIDE) {
+        fprintf(stderr, "aside %s\n", event->path);
+        return;
+    }
     if (event->kind == FILES_EVENT_ERROR) {
         fprintf(stderr, "error %s %s: %s\n", event->action, event->path, strerror(event->error));
         return;
@@ -145,6 +152,8 @@ static bool parse_value(struct driver *d, const char *word, const char *value)
         d->on_checked = value;
     } else if (strcmp(word, "--on-held") == 0) {
         d->on_held = value;
+    } else if (strcmp(word, "--on-moved") == 0) {
+        d->on_moved = value;
     } else if (strcmp(word, "--on-deleted") == 0) {
         d->on_deleted = value;
     } else if (strcmp(word, "--only") == 0) {
@@ -195,7 +204,9 @@ static void print_report(const struct files_report *r, const char *outcome, cons
         const char *name = strerrorname_np(r->errors[i].code);
         printf("%s\"%s\":%" PRId64, i ? "," : "", name ? name : "other", r->errors[i].count);
     }
-    printf("},\"limit\":%s,\"stopped\":%s,\"ms\":%" PRId64 ",\"max_rss_kib\":%ld}\n",
+    printf("},\"untested\":%" PRId64 ",\"unguarded\":%" PRId64 ",\"aside\":%" PRId64 ",\"unlocked\":%" PRId64,
+           r->untested, r->unguarded, r->set_aside, r->unlocked);
+    printf(",\"limit\":%s,\"stopped\":%s,\"ms\":%" PRId64 ",\"max_rss_kib\":%ld}\n",
            r->limit_reached ? "true" : "false", r->stopped ? "true" : "false", r->duration_ms,
            peak_kib());
 }
@@ -252,7 +263,7 @@ int main(int argc, char **argv)
         d.options.on_event = on_event;
     d.options.on_event_arg = &d;
     d.options.errors_only = !d.verbose && !d.on_deleted;
-    if (d.on_listed || d.on_checked || d.on_held)
+    if (d.on_listed || d.on_checked || d.on_held || d.on_moved)
         d.options.on_step = on_step;
     d.options.on_step_arg = &d;
     stop_install();

@@ -105,8 +105,13 @@ class Box:
 
     # sweeping
 
-    def run(self, command, *args, root=None, user=None, nofile=None, env=None, timeout=PATIENCE):
+    def run(self, command, *args, root=None, user=None, nofile=None, env=None, timeout=PATIENCE, killed=False,
+            without=None):
+        """without: capabilities that it does not have."""
         argv = [driver(), command, str(root or self.root), *map(str, args)]
+        if without:
+            dropped = ",".join(f"-{name}" for name in without)
+            argv = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", *argv]
         if nofile:
             argv = ["sh", "-c", f"ulimit -n {nofile}; exec \"$@\"", "sh", *argv]
         extra = {"user": user, "group": user, "extra_groups": []} if user else {}
@@ -114,7 +119,7 @@ class Box:
                                  env={**os.environ, "EVENTS": "1", **(env or {})}, **extra)
         process.stderr = process.stderr.decode("utf-8", "surrogateescape")
         process.stdout = process.stdout.decode()
-        assert process.returncode in (0, 2, 4), process.stderr
+        assert process.returncode in ((-9,) if killed else (0, 2, 4)), process.stderr
         assert "Sanitizer" not in process.stderr and "runtime error" not in process.stderr, \
             process.stderr
         result = Result(process)
@@ -131,6 +136,36 @@ class Box:
 
     def finish(self, *args, **kw):
         return self.run("finish", *args, **kw)
+
+    # what pgsweep makes
+
+    def trash(self):
+        """The trash of a run, which has another name each time; None where there is none."""
+        found = list(self.root.glob(".pgsweep-trash.*"))
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def lock_file(self, root=None):
+        """The file that is the lock of the root, for root."""
+        st = os.stat(root or self.root)
+        place = pathlib.Path("/run/pgsweep")
+        place.mkdir(mode=0o700, exist_ok=True)
+        return place / f"root-{st.st_dev:x}-{st.st_ino}"
+
+    def hold_lock(self, root=None):
+        """A process that holds it, as another sweep would."""
+        need_root()
+        path = str(self.lock_file(root))
+        return self.holder("import fcntl, os; "
+                           f"fcntl.flock(os.open({path!r}, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)")
+
+    def killed_tree(self, name, at="moved"):
+        """Leaves the directory name as a run leaves it that is killed when it begins to empty it in its trash."""
+        if not (self.root / name).exists():
+            self.file(f"{name}/old", age=100)
+        self.run("tree", name, f"--on-{at}", "kill -9 $PPID", killed=True)
+        assert self.trash() and not (self.root / name).exists()
+        return self.trash()
 
     # looking
 

@@ -225,8 +225,8 @@ SELECT pg_catalog.count(*),
 -- work_4_queue (each candidate)
 -- public.moc_instructions: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 what stays in directories, $8 store, $9 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none, $10 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -235,6 +235,7 @@ SELECT $2::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
        $9::pg_catalog.text,
+       $10::pg_catalog.text[],
        v.value
   FROM (
       SELECT t."thumbnail_url"::pg_catalog.text AS value
@@ -246,8 +247,8 @@ SELECT $2::pg_catalog.text,
 -- work_5_queue (each candidate)
 -- public.moc_files: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 what stays in directories, $8 store, $9 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none, $10 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -256,6 +257,7 @@ SELECT $2::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
        $9::pg_catalog.text,
+       $10::pg_catalog.text[],
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value
@@ -386,8 +388,8 @@ SELECT pg_catalog.count(*),
 -- work_14_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
--- store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- store, $8 bucket of a value that names none, $9 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -396,6 +398,7 @@ SELECT $1::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text[],
        v.value
   FROM (
       SELECT d."image_url"::pg_catalog.text AS value
@@ -411,8 +414,8 @@ SELECT $1::pg_catalog.text,
 -- work_15_queue (each candidate)
 -- public.gallery_images: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
--- store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- store, $8 bucket of a value that names none, $9 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -421,6 +424,7 @@ SELECT $1::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text[],
        v.value
   FROM (
       SELECT d."thumbnail_url"::pg_catalog.text AS value

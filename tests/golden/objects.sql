@@ -86,8 +86,8 @@ SELECT pg_catalog.count(*)
 -- work_1_queue (each chunk)
 -- public.items: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 what stays in directories, $8 store, $9 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none, $10 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -96,6 +96,7 @@ SELECT $2::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
        $9::pg_catalog.text,
+       $10::pg_catalog.text[],
        v.value
   FROM (
       SELECT t."s3_key"::pg_catalog.text AS value
@@ -107,8 +108,8 @@ SELECT $2::pg_catalog.text,
 -- work_2_queue (each chunk)
 -- public.parts: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 keys of the candidates (id), $2 run id, $3 policy, $4 where the name was found, $5 kind, $6 root of directories,
--- $7 what stays in directories, $8 store, $9 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- $7 what stays in directories, $8 store, $9 bucket of a value that names none, $10 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $2::pg_catalog.text,
        $3::pg_catalog.text,
        $4::pg_catalog.text,
@@ -117,6 +118,7 @@ SELECT $2::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
        $9::pg_catalog.text,
+       $10::pg_catalog.text[],
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value

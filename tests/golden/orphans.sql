@@ -183,8 +183,8 @@ SELECT pg_catalog.count(*),
 -- work_6_queue (each chunk)
 -- public.images: Puts the names of stored objects into the queue, before their rows are deleted.
 -- $1 run id, $2 policy, $3 where the name was found, $4 kind, $5 root of directories, $6 what stays in directories, $7
--- store, $8 bucket of a value that names none
-INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, value)
+-- store, $8 bucket of a value that names none, $9 what its key must begin with
+INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT $1::pg_catalog.text,
        $2::pg_catalog.text,
        $3::pg_catalog.text,
@@ -193,6 +193,7 @@ SELECT $1::pg_catalog.text,
        $6::pg_catalog.text,
        $7::pg_catalog.text,
        $8::pg_catalog.text,
+       $9::pg_catalog.text[],
        v.value
   FROM (
       SELECT d."s3_key"::pg_catalog.text AS value

@@ -237,3 +237,16 @@ def test_O2_a_thread_goes_whole_with_its_object_keys(world, pgsweep, policy_file
     assert world.column("SELECT id FROM t ORDER BY 1") == [2, 3, 4, 7, 8]
     assert live["tables"][0]["rows"] == dry["tables"][0]["rows"] == 3
     assert world.column("SELECT value FROM pgsweep.object_queue ORDER BY 1") == ["k1", "k5", "k6"]
+
+
+@pytest.mark.parametrize("column", ["status", "Sta tus", '"Quoted"'])
+def test_D2_the_column_that_is_missing_is_added_as_the_hint_says(world, pgsweep, policy_file, column):
+    world.sql("CREATE TABLE c (id serial, t_id int REFERENCES t); INSERT INTO c (t_id) VALUES (1), (3)")
+    text = HEAD + f"dependents:\n  - {{ table: c, action: detach, set: {{ '{column}': gone }} }}\n"
+    args = ("test", "--policy-dir", policy_file(text))
+    refused = pgsweep(*args)
+    assert refused.code == 2, refused
+    world.sql(re.search(r"ALTER TABLE .*? ADD COLUMN .*?;", refused.err).group(0))
+    assert run(pgsweep, *args)["deleted"] == 2
+    name = column if column[0] == '"' else f'"{column}"'
+    assert world.sql(f"SELECT t_id, {name} FROM c ORDER BY id") == [(None, "gone"), (3, None)]

@@ -83,19 +83,18 @@ def test_J6_a_job_without_a_directory_is_fine(jobs, pgsweep, box):
     assert found["directories"]["removed"] == 1 and found["remarks"] == [] and queue(jobs) == []
 
 
-BAD = ["../outside", "/etc", "a/b", "", ".", "..", "new\nline", "\x1b[2J", "x" * 256, ".pgsweep-trash", "../root"]
+BAD = ["../outside", "/etc", "a/b", "", ".", "..", "new\nline", "\x1b[2J", "x" * 256, ".pgsweep-trash.0123456789abcdef", "../root"]
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_J3_a_name_that_leads_elsewhere_is_refused_and_told(text_jobs, pgsweep, box, name):
     box.file("precious", base=box.outside)
     directory(box, "a/b")
-    directory(box, ".pgsweep-trash")
+    directory(box, ".pgsweep-trash.0123456789abcdef")
     directory(box, "good")
     add(text_jobs, name)
     add(text_jobs, "good")
     before = {key: value for key, value in box.snapshot().items() if "/good" not in key and key != str(box.root)}
-    (box.root / ".pgsweep-trash").chmod(0o700)
     found = sweep(pgsweep, box, code=1)
     assert found["deleted"] == 2 and found["outcome"] == "partial"
     assert found["directories"]["refused"] == 1 and found["directories"]["removed"] == 1

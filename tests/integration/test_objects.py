@@ -22,7 +22,7 @@ def test_M3_objects_of_files_thumbnail_and_orphaned_images_go(mocs, s3):
     assert mocs.keys() == ["b/1.pdf", "bystander", "c/1.pdf"]
     assert mocs.queue() == []
     assert mocs.db.count("moc_parts", "status = 'available' AND parts_list_id IS NULL") == 3
-    assert report["objects"] == {"queued": 5, "deleted": 5, "in_use": 0, "foreign": 0, "elsewhere": 0,
+    assert report["objects"] == {"queued": 5, "deleted": 5, "in_use": 0, "foreign": 0, "outside": 0, "elsewhere": 0,
                                  "held": 0, "failed": 0, "dead": 0, "waiting": 0}
     assert report["result"].err == "" and report["remarks"] == []
 

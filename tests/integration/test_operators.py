@@ -58,8 +58,14 @@ def test_M4_shared_rows_lose_their_last_reference_by_the_operator_of_the_constra
     assert citext.column("SELECT name::text FROM tag ORDER BY 1") == ["blue", "green"]
 
 
+def collations_may_differ(db):
+    if db.connect().server_version >= 180000:
+        pytest.skip("PostgreSQL 18 refuses a foreign key whose columns differ in a nondeterministic collation")
+
+
 @pytest.mark.parametrize("action", ["delete", "detach", "keep"])
 def test_O2_a_nondeterministic_collation_of_the_parent_counts(db, pgsweep, policy_file, action):
+    collations_may_differ(db)
     init(pgsweep)
     db.sql("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
            "CREATE TABLE t (id text COLLATE ci PRIMARY KEY, at timestamptz);"
@@ -76,6 +82,7 @@ def test_O2_a_nondeterministic_collation_of_the_parent_counts(db, pgsweep, polic
 
 
 def test_O2_object_keys_of_rows_in_another_collation_are_not_lost(db, pgsweep, policy_file):
+    collations_may_differ(db)
     init(pgsweep)
     db.sql("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
            "CREATE TABLE t (id text COLLATE ci PRIMARY KEY, at timestamptz);"

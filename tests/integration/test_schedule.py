@@ -104,7 +104,7 @@ def test_O3_every_line_of_the_crontab_has_the_hour_of_its_timer():
 def test_O3_T1_unit_of_tempfiles_reaches_the_files_and_little_else(tmp_path, home):
     text = installed(ROOT / "systemd" / "pgsweep@tempfiles.service", "/usr/bin")
     for line in ("PrivateTmp=no", "ReadWritePaths=-/tmp -/var/tmp", "ProtectSystem=strict", "NoNewPrivileges=yes",
-                 "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_LEASE"):
+                 "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_LEASE CAP_SYS_PTRACE"):
         assert f"\n{line}\n" in text
     assert "DynamicUser" not in text
     command = re.search(r"^ExecStart=(.*) \$PGSWEEP_OPTIONS$", text, re.M).group(1)

@@ -87,6 +87,13 @@ def test_T3_options_of_the_unit_must_be_on_the_command_line(jobs, pgsweep):
     assert jobs.count("jobs") == 0
 
 
+def test_T3_active_must_name_a_policy_also_without_a_database(pgsweep, policy_file, tmp_path):
+    (tmp_path / "root").mkdir()
+    where = policy_file(f"kind: files\nretain: 7 days\nroots: [{tmp_path}/root]\nactive: jbos\n", "cache")
+    refused(pgsweep("cache", "--policy-dir", where, env={"PGHOST": None, "PGPORT": None, "PGUSER": None, "PGDATABASE": None}),
+            "cache.yaml:4", '"jbos"')
+
+
 def test_T3_a_misnamed_policy_file_is_refused(jobs, pgsweep, tmp_path):
     """The built-in policy of that name was taken instead."""
     (tmp_path / "jobs.yml").write_text(policy("jobs", "created_at", "90 days"), encoding="utf-8")

@@ -38,6 +38,14 @@ TREE = """
     CREATE TABLE replies (id bigint PRIMARY KEY, post bigint REFERENCES posts, up bigint REFERENCES replies);
     CREATE INDEX replies_post ON replies (post);
     CREATE INDEX replies_up ON replies (up)"""
+# Shared rows refer to each other, and go with the last row that refers to them.
+FOLDERS = """
+    CREATE TABLE files (id bigint PRIMARY KEY, at timestamptz NOT NULL);
+    CREATE INDEX files_at ON files (at);
+    CREATE TABLE folders (id bigint PRIMARY KEY, parent bigint REFERENCES folders);
+    CREATE INDEX folders_parent ON folders (parent);
+    CREATE TABLE shown (file bigint NOT NULL REFERENCES files, folder bigint NOT NULL REFERENCES folders, PRIMARY KEY (file, folder));
+    CREATE INDEX shown_folder ON shown (folder)"""
 PARTS = {"table": "parts", "action": "delete"}
 SHOWN = {"table": "shown", "action": "delete"}
 # Name: schema, policy.
@@ -53,6 +61,9 @@ SHAPES = {
     "self_reference": (TREE, policy("posts", "at", dependents=[
         {"table": "posts", "action": "detach"}, {"table": "replies", "constraint": "replies_post_fkey", "action": "delete"},
         {"table": "replies", "constraint": "replies_up_fkey", "action": "delete"}])),
+    "shared_self_reference": (FOLDERS, policy("files", "at", dependents=[SHOWN, {
+        "table": "folders", "action": "delete_orphans", "via": "shown"}])),
+    "rows_below": (TREE + "; DROP TABLE replies", policy("posts", "at", dependents=[{"table": "posts", "action": "delete"}])),
     "composite_key": (PAIRS, policy("pairs", "at", dependents=[{"table": "lines", "action": "delete"}])),
     "freed": (ITEMS + "; DROP TABLE shown", policy("items", "created_at", dependents=[PARTS], guards=[
         {"name": "another item points here", "unless": "EXISTS (SELECT FROM items o WHERE o.up = t.id)"}])),
@@ -89,8 +100,10 @@ def shape(request, db, policy_file):
     return name, ()
 
 
-def test_O2_golden_files_are_what_is_printed(shape, pgsweep):
+def test_O2_golden_files_are_what_is_printed(shape, db, pgsweep):
     name, args = shape
+    if db.connect().server_version < 140000 and name in ("anonymous", "locked"):
+        pytest.skip("before PostgreSQL 14 EXPLAIN does not show that the guard reads no other rows: one statement more")
     init(pgsweep)
     text = show(pgsweep, name, *args)
     path = GOLDEN / f"{name}.sql"

@@ -130,6 +130,11 @@ def test_O2_guard_about_the_row_and_its_own_dependents_pays_nothing(pairs, pgswe
     pairs.sql("ALTER TABLE b DROP CONSTRAINT b_a2_fkey")
     text = policy("a", "created_at", dependents=[BY_FIRST], guards=[{"name": "g", "unless": unless}])
     preview_and_run(pgsweep, "test", "--policy-dir", policy_file(text), "--chunk", "7")
+    version = pairs.connect().server_version
+    if version < 140000:
+        affected = True  # EXPLAIN shows a scan of all rows of b beside the look-up: then all of them pay
+    elif version >= 180000 and "b AS c" in unless:
+        affected = False  # the planner sees that c is b, and reads it no second time
     assert bool(server_log.matching("INSERT INTO pgsweep.spared")) == affected
 
 

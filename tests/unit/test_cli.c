@@ -36,6 +36,50 @@ static const char *value_for(const struct cli_option *option)
     return strcmp(option->name, "format") == 0 ? "json" : "some/value";
 }
 
+/* A slip in any option, and any option with a value twice, is refused: made from the table. (The beginning of a long option is
+ * understood, as everywhere.) */
+START_TEST(every_slip_in_an_option_is_refused)
+{
+    for (const struct cli_option *o = cli_options_table; o->name; o++) {
+        size_t length = strlen(o->name);
+        for (size_t at = 0; at < length; at++) {
+            char *wrong = mem_strdup(ctx, o->name);
+            wrong[at] = wrong[at] == 'x' ? 'y' : 'x';
+            char *line = mem_printf(ctx, "%s --%s%s", command_for(o), wrong, o->argument ? "=1" : "");
+            ck_assert_msg(!parse(line), "taken: %s", line);
+            ck_says(err.message, "unknown option");
+            wrong = mem_printf(ctx, "%s%s", o->name, "x");
+            line = mem_printf(ctx, "%s --%s%s", command_for(o), wrong, o->argument ? "=1" : "");
+            ck_assert_msg(!parse(line), "taken: %s", line);
+        }
+        if (!o->argument || o->count_offset)
+            continue;
+        ck_assert(!parse(mem_printf(ctx, "%s --%s=%s --%s=%s", command_for(o), o->name, value_for(o), o->name, value_for(o))));
+        ck_says(err.message, "is given twice");
+    }
+}
+END_TEST
+
+START_TEST(options_of_the_unit_must_be_on_the_command_line)
+{
+    setenv("PGSWEEP_OPTIONS", "--dry-run  --verbose", 1);
+    ck_assert(!parse("jobs"));
+    ck_says(err.message, "--dry-run");
+    ck_assert(!parse("jobs --dry-run"));
+    ck_says(err.message, "--verbose");
+    ck_takes("jobs --verbose --dry-run");
+    ck_takes("list");
+    setenv("PGSWEEP_OPTIONS", "", 1);
+    ck_takes("jobs");
+    setenv("PGSWEEP_OPTIONS", "--log-file '/a b'", 1);
+    ck_assert(!parse("jobs"));
+    setenv("PGSWEEP_OPTIONS", "postgres://me:hush@h/d", 1);
+    ck_assert(!parse("jobs"));
+    ck_assert_ptr_null(strstr(err.message, "hush"));
+    unsetenv("PGSWEEP_OPTIONS");
+}
+END_TEST
+
 START_TEST(every_option_is_taken_in_every_form)
 {
     for (const struct cli_option *o = cli_options_table; o->name; o++) {
@@ -248,6 +292,8 @@ int main(void)
     Suite *suite = suite_create("cli");
     TCase *tests = tcase_create("cli");
     tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
+    tcase_add_test(tests, every_slip_in_an_option_is_refused);
+    tcase_add_test(tests, options_of_the_unit_must_be_on_the_command_line);
     tcase_add_test(tests, every_option_is_taken_in_every_form);
     tcase_add_test(tests, an_option_goes_with_its_commands_only);
     tcase_add_test(tests, commands_and_operands);

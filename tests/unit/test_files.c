@@ -84,7 +84,7 @@ START_TEST(test_J3_names_of_working_directories)
     longest[NAME_MAX + 1] = '\0';
     static const char *const refused[] = {
         "",        ".",     "..",  "../x", "/etc", "a/b",  "a/",
-        "/",       "a\nb",  "\x1b[2J", "a\x7f", FILES_TRASH_NAME};
+        "/",       "a\nb",  "\x1b[2J", "a\x7f", ".pgsweep-trash.0123456789abcdef"};
     static const char *const accepted[] = {
         "4711", "0b9d1c1e-3a4f-4a53-a9ad-1d3c6a1b7f10", "...", "..a", ".hidden", "-rf", "*",
         "a b", "Gr\xc3\xbc\xc3\x9f", "%2e%2e"};

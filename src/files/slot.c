@@ -1,0 +1,157 @@
+/* Removing one name for good, and nothing else that may have taken it. Linux cannot unlink "this inode": between a look
+ * at a name and its unlinking another file can be renamed over it. So the name is moved into the slot of the trash,
+ * where nobody else can reach it, and is looked at again there. The next file that is moved there replaces it,
+ * which is when the file system removes it: one system call more than unlinking, not two. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "pgsweep/mem.h"
+#include "walk.h"
+
+enum { ASIDE_TRIES = 16 };
+
+static struct verdict kept(enum files_kept reason)
+{
+    return (struct verdict){.kept = reason};
+}
+
+static struct verdict failed(int error, const char *action)
+{
+    return (struct verdict){.kept = FILES_NOT_KEPT, .error = error, .action = action};
+}
+
+/* Is what lies in the slot what was looked at? The rename changed the ctime, which is why it says nothing. */
+static enum files_kept judge_moved(struct walk *w, const struct statx *seen, const struct statx *moved,
+                                   const struct hold *held)
+{
+    struct statx now = *moved;
+    if (!fsys_same(fsys_id(seen), fsys_id(moved)))
+        return FILES_KEPT_CHANGED;
+    if (!inuse_is_still_free(w, held, fsys_id(moved)))
+        return FILES_KEPT_OPEN;
+    bool written = seen->stx_mtime.tv_sec != moved->stx_mtime.tv_sec ||
+                   seen->stx_mtime.tv_nsec != moved->stx_mtime.tv_nsec || seen->stx_size != moved->stx_size;
+    if (!written || (w->wipe && !w->options->young_stay))
+        return FILES_NOT_KEPT;
+    now.stx_ctime = seen->stx_ctime;
+    enum files_kept age = entry_judge_age(w, &now);
+    return age != FILES_NOT_KEPT ? age : FILES_KEPT_CHANGED;
+}
+
+/* Moves a file of the trash to another name in directory, because its own is taken. */
+static bool set_aside(struct walk *w, int trash_fd, const char *from, int dirfd, const char *name)
+{
+    char new_name[NAME_MAX + 1];
+    uint32_t chance;
+    for (int i = 0; i < ASIDE_TRIES; i++) {
+        if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
+            return false;
+        snprintf(new_name, sizeof new_name, "%.220s.pgsweep-kept-%08" PRIx32, name, chance);
+        if (trash_move(trash_fd, from, dirfd, new_name)) {
+            tally_aside(w, new_name);
+            return true;
+        }
+        if (errno != EEXIST)
+            return false;
+    }
+    return false;
+}
+
+/* Out of the way in the trash, which stays then, and which the next run sweeps by the same rules. */
+static void keep_in_trash(struct trash *t)
+{
+    char name[64];
+    uint64_t chance = 0;
+    if (getrandom(&chance, sizeof chance, 0) == sizeof chance) {
+        snprintf(name, sizeof name, "kept-%016" PRIx64, chance);
+        if (trash_move(t->fd, TRASH_SLOT, t->fd, name))
+            t->slot = (struct file_id){0};
+    }
+}
+
+bool slot_give_back(struct walk *w, struct trash *t, int dirfd, const char *name)
+{
+    bool given = trash_move(t->fd, TRASH_SLOT, dirfd, name) ||
+                 (errno == EEXIST && set_aside(w, t->fd, TRASH_SLOT, dirfd, name));
+    if (given)
+        t->slot = (struct file_id){0};
+    return given;
+}
+
+/* By its name, right after a last look. */
+static struct verdict remove_by_name(struct walk *w, const char *name, const struct statx *stx)
+{
+    int dirfd = w->frames[w->depth - 1].fd;
+    struct statx now;
+    if (!fsys_stat(dirfd, name, &now))
+        return failed(errno, NULL);
+    if (!fsys_same(fsys_id(&now), fsys_id(stx)))
+        return kept(FILES_KEPT_CHANGED);
+    enum files_kept age = entry_judge_age(w, &now);
+    if (age != FILES_NOT_KEPT)
+        return kept(age);
+    if (unlinkat(dirfd, name, 0) != 0)
+        return errno == EISDIR ? kept(FILES_KEPT_CHANGED) : failed(errno, NULL);
+    w->report->unguarded++;
+    return kept(FILES_NOT_KEPT);
+}
+
+/* The file of the slot, if there is one, is gone with it. */
+static bool move_into_slot(struct walk *w, struct trash *t, const char *name)
+{
+    const struct frame *f = &w->frames[w->depth - 1];
+    trash_note(t, f->id, w->path, f->path_length, name);
+    /* Into an empty slot nothing must be replaced: then it is not empty. */
+    return renameat2(f->fd, name, t->fd, TRASH_SLOT, t->slot.ino ? 0 : RENAME_NOREPLACE) == 0;
+}
+
+static struct verdict move_refused(struct walk *w, const char *name, const struct statx *stx, int error)
+{
+    switch (error) {
+    case EXDEV: /* other quota, other keys, or a sandbox */
+        return remove_by_name(w, name, stx);
+    case ENOTDIR: /* a directory took the name */
+    case EISDIR:
+    case ENOTEMPTY:
+        return kept(FILES_KEPT_CHANGED);
+    default:
+        return failed(error, NULL);
+    }
+}
+
+struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx, const struct hold *held)
+{
+    const struct files_options *o = w->options;
+    struct trash *t = &w->shared->trash;
+    int dirfd = w->frames[w->depth - 1].fd;
+    struct statx moved;
+    if (!trash_make(t, w->root) || !t->gives_back)
+        return remove_by_name(w, name, stx);
+    /* A rename from one link of a file to another one does nothing, and says that all is well. */
+    if (fsys_same(t->slot, fsys_id(stx)) && !trash_empty_slot(t))
+        return failed(errno, NULL);
+    if (!move_into_slot(w, t, name))
+        return move_refused(w, name, stx, errno);
+    if (o->on_step)
+        o->on_step(o->on_step_arg, FILES_STEP_MOVED, dirfd, name);
+    if (!fsys_stat(t->fd, TRASH_SLOT, &moved))
+        return failed(errno, NULL);
+    t->slot = fsys_id(&moved);
+    struct verdict v = kept(judge_moved(w, stx, &moved, held));
+    if (v.kept == FILES_NOT_KEPT) {
+        trash_note_gone(t, &moved);
+        if (moved.stx_nlink > 1) /* so that the count of its links is right for the next one */
+            trash_empty_slot(t);
+    } else if (!slot_give_back(w, t, dirfd, name)) {
+        v = failed(errno, "bring back");
+        keep_in_trash(t);
+    }
+    return v;
+}

@@ -1,0 +1,311 @@
+-- policy shared_self_reference: the statements of a run, in their order; none of them was run
+-- table public.files, cutoff 2020-01-01 00:00:00+00
+-- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index files_at)
+
+-- count (dry run)
+-- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
+-- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- $1 cutoff
+WITH RECURSIVE going_0_files AS MATERIALIZED (
+    SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
+      FROM "public"."files" AS t
+     WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+    UNION ALL
+    (SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
+       FROM "public"."files" AS t
+      WHERE (SELECT false)
+      LIMIT 1000)
+),
+going_1_shown AS MATERIALIZED (
+    SELECT d.tableoid AS pgsweep_table, d.ctid AS pgsweep_row, d."folder"
+      FROM "public"."shown" AS d
+     WHERE EXISTS (
+           SELECT FROM going_0_files AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) d."file")
+),
+linked_2_folders AS MATERIALIZED (
+    SELECT b.tableoid AS pgsweep_table, b.ctid AS pgsweep_row, b."id", b."parent"
+      FROM "public"."folders" AS b
+     WHERE EXISTS (
+           SELECT FROM going_1_shown AS l
+            WHERE b."id" OPERATOR(pg_catalog.=) l."folder")
+    UNION
+    SELECT r.*
+      FROM linked_2_folders AS c
+     CROSS JOIN LATERAL (
+           SELECT p.tableoid AS pgsweep_table, p.ctid AS pgsweep_row, p."id", p."parent"
+             FROM "public"."folders" AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) c."parent"
+           OFFSET 0) AS r
+),
+kept_by_1_2_folders AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_2_folders AS b
+     WHERE EXISTS (
+           SELECT FROM public.shown AS u
+            WHERE b."id" OPERATOR(pg_catalog.=) u."folder"
+              AND NOT EXISTS (
+                  SELECT FROM going_1_shown AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+           )
+),
+blocked_2_folders AS MATERIALIZED (
+    SELECT b.* FROM kept_by_1_2_folders AS b
+    UNION
+    SELECT b.*
+      FROM linked_2_folders AS b
+     WHERE EXISTS (
+           SELECT FROM public.folders AS u
+            WHERE b."id" OPERATOR(pg_catalog.=) u."parent"
+              AND NOT EXISTS (
+                  SELECT FROM linked_2_folders AS g
+                   WHERE g.pgsweep_row OPERATOR(pg_catalog.=) u.ctid
+                     AND g.pgsweep_table OPERATOR(pg_catalog.=) u.tableoid)
+           )
+    UNION
+    SELECT r.*
+      FROM blocked_2_folders AS c
+     CROSS JOIN LATERAL (
+           SELECT p.tableoid AS pgsweep_table, p.ctid AS pgsweep_row, p."id", p."parent"
+             FROM "public"."folders" AS p
+            WHERE p."id" OPERATOR(pg_catalog.=) c."parent"
+           OFFSET 0) AS r
+),
+going_2_folders AS MATERIALIZED (
+    SELECT b.*
+      FROM linked_2_folders AS b
+     WHERE NOT EXISTS (
+           SELECT FROM blocked_2_folders AS g
+            WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+              AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+)
+SELECT c.kind, c.number, c.use, c.label, c.rows
+  FROM (
+       SELECT 1 AS kind, 0 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_0_files AS b
+       UNION ALL
+       SELECT 1 AS kind, 1 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_1_shown AS b
+       UNION ALL
+       SELECT 1 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM going_2_folders AS b
+       UNION ALL
+       SELECT 2 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM linked_2_folders AS b
+        WHERE NOT EXISTS (
+              SELECT FROM going_2_folders AS g
+               WHERE g.pgsweep_row OPERATOR(pg_catalog.=) b.pgsweep_row
+                 AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
+       UNION ALL
+       SELECT 3 AS kind, 2 AS number, 0 AS use, NULL AS label, pg_catalog.count(*) AS rows
+         FROM kept_by_1_2_folders AS b
+       ) AS c
+ ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
+
+-- count (before the first chunk)
+-- Counts the candidates where nothing spares any.
+-- $1 cutoff
+SELECT pg_catalog.count(*)
+  FROM "public"."files" AS t
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz;
+
+-- begin (first chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_first (first chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."files" AS t
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+ ORDER BY t."at", t."id"
+ LIMIT $2::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- begin (each later chunk)
+-- Begins a transaction in which every statement sees what is committed when it starts.
+BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_next (each later chunk)
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (at, id), $4 rows of the chunk
+SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
+       t."id"::pg_catalog.text
+  FROM "public"."files" AS t
+ WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t."at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+ ORDER BY t."at", t."id"
+ LIMIT $4::pg_catalog.int8
+   FOR UPDATE OF t SKIP LOCKED;
+
+-- work_0_lock_rows (each chunk)
+-- public.shown: Locks dependent rows before anything reads them: nothing can refer to them or change them before they
+-- are deleted.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*)
+  FROM (SELECT
+          FROM "public"."shown" AS d
+         WHERE d."file" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
+           FOR UPDATE OF d) AS locked;
+
+-- work_1_collect (each chunk)
+-- public.folders: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- $1 keys of the candidates (id)
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."folders" AS s
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY (
+               WITH RECURSIVE linked AS (
+                   SELECT b."id"
+                     FROM "public"."folders" AS b
+                    WHERE b."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                          SELECT l1."folder"
+                            FROM public.shown AS l1
+                           WHERE l1."file" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])))
+                   UNION
+                   SELECT p."id"
+                     FROM linked
+                     JOIN "public"."folders" AS c
+                       ON c."id" OPERATOR(pg_catalog.=) linked."id"
+                     JOIN "public"."folders" AS p
+                       ON p."id" OPERATOR(pg_catalog.=) c."parent"
+               )
+               SELECT *
+                 FROM linked)
+         ORDER BY s."id"
+           FOR UPDATE OF s) AS shared;
+
+-- work_2_change (each chunk)
+-- public.shown: Deletes or changes dependent rows.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."shown" AS d
+ WHERE d."file" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
+-- work_3_delete_root (each chunk)
+-- public.files: Deletes the candidates.
+-- $1 keys of the candidates (id)
+DELETE FROM "public"."files" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
+-- work_4_narrow (each chunk)
+-- public.folders: Keeps of the remembered shared rows those that nothing refers to any more.
+SELECT pg_catalog.count(*),
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+  FROM (SELECT s."id" AS k0
+          FROM "public"."folders" AS s
+         WHERE s."id" OPERATOR(pg_catalog.=) ANY ((
+               SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                           THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                           ELSE '{}'
+                      END::pg_catalog.int8[])::pg_catalog.int8[])
+           AND NOT (s."id" OPERATOR(pg_catalog.=) ANY (
+                        WITH RECURSIVE blocked AS (
+                            SELECT b."id"
+                              FROM "public"."folders" AS b
+                             WHERE b."id" OPERATOR(pg_catalog.=) ANY ((
+                                   SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                                               THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                                               ELSE '{}'
+                                          END::pg_catalog.int8[])::pg_catalog.int8[])
+                               AND NOT (NOT EXISTS (
+                                            SELECT FROM public.shown AS u2
+                                             WHERE b."id" OPERATOR(pg_catalog.=) u2."folder")
+                                        AND NOT EXISTS (
+                                            SELECT FROM "public"."folders" AS c
+                                             WHERE b."id" OPERATOR(pg_catalog.=) c."parent"
+                                               AND NOT (c."id" OPERATOR(pg_catalog.=) ANY ((
+                                                            SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                                                                        THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                                                                        ELSE '{}'
+                                                                   END::pg_catalog.int8[])::pg_catalog.int8[]))))
+                            UNION
+                            SELECT p."id"
+                              FROM blocked
+                              JOIN "public"."folders" AS c
+                                ON c."id" OPERATOR(pg_catalog.=) blocked."id"
+                              JOIN "public"."folders" AS p
+                                ON p."id" OPERATOR(pg_catalog.=) c."parent"
+                        )
+                        SELECT *
+                          FROM blocked))) AS shared;
+
+-- work_5_delete_orphans (each chunk)
+-- public.folders: Deletes the shared rows that nothing refers to any more.
+DELETE FROM "public"."folders" AS d
+ WHERE d."id" OPERATOR(pg_catalog.=) ANY ((
+       SELECT CASE WHEN pg_catalog.current_setting('pgsweep.o2_0', true) OPERATOR(pg_catalog.<>) ''
+                   THEN pg_catalog.current_setting('pgsweep.o2_0', true)
+                   ELSE '{}'
+              END::pg_catalog.int8[])::pg_catalog.int8[]);
+
+-- record_counted (each chunk)
+-- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
+-- $1 run id, $2 tables, $3 rows of each
+UPDATE pgsweep.runs AS r
+   SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
+       last_chunk = pg_catalog.clock_timestamp(),
+       deleted = r.deleted OPERATOR(pg_catalog.||) (
+           SELECT pg_catalog.jsonb_object_agg(
+                      n.label,
+                      coalesce((r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8, 0)
+                      OPERATOR(pg_catalog.+) n.rows)
+             FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
+ WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+
+-- check_plan (each chunk)
+-- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
+-- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
+-- has locked the tables by now, so none can be added before it ends.
+-- $1 tables of the plan, $2 its fingerprint
+SELECT CASE WHEN pg_catalog.concat_ws('/',
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_class AS c
+                       WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_trigger AS g
+                       WHERE g.oid IS NOT NULL
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
+                                                       pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_rewrite AS r
+                       WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
+                        FROM pg_catalog.pg_inherits AS i
+                       WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
+                        FROM pg_catalog.pg_index AS x
+                       WHERE x.indisvalid
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                     ),
+                     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
+                        FROM pg_catalog.pg_attribute AS a
+                       WHERE a.attnum OPERATOR(pg_catalog.>) 0
+                         AND a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[]) LIMIT 3))
+                     )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
+             AND NOT EXISTS (
+                 SELECT
+                   FROM pgsweep.dead_letters AS l
+                  WHERE l.policy OPERATOR(pg_catalog.=) 'shared_self_reference'
+                    AND l.kind OPERATOR(pg_catalog.=) 'row'
+                    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
+            THEN 0
+            ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
+       END;
+
+-- commit (each chunk)
+-- Ends the transaction; pgsweep checks that the server answers COMMIT.
+COMMIT;
