@@ -89,6 +89,12 @@ enum policy_unlisted {
 };
 extern const char *const policy_unlisted_names[];
 
+enum policy_triggers {
+    TRIGGERS_REFUSE, /* triggers and rules of roles other than superusers and the running one stop a live run */
+    TRIGGERS_ALLOW,
+};
+extern const char *const policy_triggers_names[];
+
 struct policy_guard {
     const char *name;
     struct setting unless; /* SQL: the candidate is spared unless this is false */
@@ -167,6 +173,9 @@ struct policy {
     size_t dependent_count;
     enum policy_unlisted unlisted;
     enum policy_transaction transaction;
+    enum policy_triggers triggers;
+    struct setting *search_path; /* the schemas in which names are looked up, after pg_catalog; none: the session's own */
+    size_t search_path_count;
     struct setting directory;      /* the column that names a row's working directory; NULL: none */
     struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
     struct policy_file_rules files; /* of these, or of the roots */

@@ -374,8 +374,11 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
     run->report->run_id = run_new_id(run->report);
     run->spared_run = options->dry_run ? NULL : run->report->run_id;
     stop_install();
-    bool ok = command_open_outputs(options, run->report, err) && prepare(run, err) &&
-              (options->dry_run ? preview(run, err) : sweep(run, err));
+    bool warns = false;
+    bool ok = command_open_outputs(options, run->report, err) && command_warns_superuser(&warns, err) && prepare(run, err);
+    if (ok && warns && run->plan->superuser && !options->quiet)
+        command_warn_superuser(run->plan);
+    ok = ok && (options->dry_run ? preview(run, err) : sweep(run, err));
     if (!ok) {
         explain_lock(err);
         explain_refusal(run->report, err);
