@@ -21,6 +21,8 @@ static int run(const struct cli_options *options, struct error *err)
         return command_dlq(options, err);
     case COMMAND_OBJECTS:
         return command_objects(options, err);
+    case COMMAND_GRANTS:
+        return command_grants(options, err);
     case COMMAND_HELP:
         return command_help(options, err);
     case COMMAND_VERSION:

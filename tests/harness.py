@@ -336,7 +336,7 @@ class Runner:
 
     def environment(self, env=None, user=None):
         result = {name: os.environ[name] for name in KEPT_ENV if name in os.environ}
-        result.update(HOME=str(self.home), LC_ALL="C.UTF-8", TMPDIR=str(self.home))
+        result.update(HOME=str(self.home), LC_ALL="C.UTF-8", TMPDIR=str(self.home), PGSWEEP_SUPERUSER="allow")
         if self.database:
             result.update(self.database.env)
         if user:

@@ -17,8 +17,9 @@ enum cli_command {
     COMMAND_SHOW = 8,
     COMMAND_DLQ = 16,
     COMMAND_OBJECTS = 32,
-    COMMAND_HELP = 64,
-    COMMAND_VERSION = 128,
+    COMMAND_GRANTS = 64,
+    COMMAND_HELP = 128,
+    COMMAND_VERSION = 256,
 };
 
 /* How often an option that may be given several times may be given. */
@@ -27,7 +28,7 @@ enum { CLI_LIST_MAX = 32 };
 /* Everything the command line said. Strings point into argv; NULL or false: not given. */
 struct cli_options {
     enum cli_command command;
-    const char *policy; /* for sweep and show: the policy's name */
+    const char *policy; /* for sweep, show and grants: the policy's name */
     const char *verb;   /* for dlq and objects: what to do */
     char *const *operands; /* for dlq and objects: the words behind the verb */
     int operand_count;
@@ -35,7 +36,7 @@ struct cli_options {
     const char *dbname, *host, *port, *user;
     bool no_password, password;
     bool trust_clock;
-    bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, print_sql, sql;
+    bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, allow_triggers, print_sql, sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file, *log_file;
     const char *root, *age_by, *protect_case, *special, *owner, *min_free; /* about files */
     bool allow_system_root;

@@ -12,6 +12,7 @@ int command_list(const struct cli_options *options, struct error *err);
 int command_show(const struct cli_options *options, struct error *err);
 int command_dlq(const struct cli_options *options, struct error *err);
 int command_objects(const struct cli_options *options, struct error *err);
+int command_grants(const struct cli_options *options, struct error *err);
 int command_help(const struct cli_options *options, struct error *err);
 
 #endif

@@ -54,6 +54,9 @@ bool db_reconnect(struct db *db, struct error *err);
 /* Changes application_name (at most 63 bytes are shown by the server), also for reconnections. */
 bool db_set_application_name(struct db *db, const char *name, struct error *err);
 
+/* Changes search_path, also for reconnections. path: quoted names with commas between them, pg_catalog first, pg_temp last. */
+bool db_set_search_path(struct db *db, const char *path, struct error *err);
+
 /* While async, a COMMIT does not wait for the disk, also on reconnections: after a crash of the server
  * the last of them may be undone (none out of order). Any later commit that waits makes all earlier ones
  * durable. (Manual: "Asynchronous Commit".) */

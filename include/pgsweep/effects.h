@@ -47,6 +47,9 @@ bool state_check(struct db *db, struct error *err);
 /* Creates or upgrades the state schema in one transaction; grants its use to role when not NULL. */
 bool state_init(struct db *db, const char *role, struct error *err);
 
+/* The GRANTs that let the role (its name, not quoted) use the state schema, without the last semicolon; owned by ctx. */
+char *state_grants_sql(const void *ctx, struct db *db, const char *role);
+
 /* The SQL that state_init runs, owned by ctx; role as there. db may be NULL when role is NULL. */
 char *state_init_sql(const void *ctx, struct db *db, const char *role);
 

@@ -26,6 +26,7 @@ struct plan_column {
     unsigned base_type; /* oid; of a domain, that of its base type */
     int key_position;   /* 1-based place in the primary key, or 0 */
     const char *object_shape; /* see plan_object_read_shape */
+    bool may_update;
 };
 
 struct plan_table {
@@ -35,7 +36,7 @@ struct plan_table {
     const char *name;  /* jobs */
     char kind;         /* r: table, p: partitioned */
     int64_t estimated_rows;
-    bool may_use_schema, may_select, may_update, may_delete;
+    bool may_use_schema, may_select, may_update, may_delete; /* may_update: some column, which is enough to lock its rows */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -145,6 +146,19 @@ struct plan_inheritance {
     const char *child, *parent;
 };
 
+/* Code of users that the run makes PostgreSQL execute: a trigger, a rule, or the function of an index, a constraint, a
+ * generated column or a default. */
+struct plan_code {
+    const char *table;    /* its label */
+    const char *kind;     /* "trigger", "rule", "index", "constraint", "column" */
+    const char *name;     /* quoted where needed */
+    const char *when;     /* "before delete for each row", "instead of update"; of the others "update" */
+    const char *function; /* "app.audit()"; NULL: the code stands in the table's own definition (rule) */
+    const char *owner;    /* of the function, quoted where needed; NULL: as function */
+    const char *table_owner;
+    bool trusted;         /* both owners are superusers or the role that runs */
+};
+
 enum plan_strategy { STRATEGY_RANGE, STRATEGY_LOCKED };
 
 /* What the sweep walks along. */
@@ -192,6 +206,10 @@ struct plan {
     bool partitioned;         /* a table of the plan is */
     struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
     size_t uncovered_count;      /* the partition */
+    const char *role;         /* that runs, quoted where needed */
+    bool superuser;           /* it is one */
+    struct plan_code *code;   /* what fires */
+    size_t code_count;
     const char **notes;       /* advice found on the way; one line each */
     size_t note_count;
 };
@@ -210,6 +228,17 @@ struct plan_request {
  * refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
+
+/* "trigger audit of public.jobs (role app), after delete for each row: function app.audit() (role app)"; owned by ctx. */
+char *plan_code_text(const void *ctx, const struct plan_code *code);
+
+/* Appends the GRANTs that the role (its name, not quoted) needs for dry and live runs of the plan, one per line, without those on the state
+ * schema. Leaves nothing in the database, but needs the privilege to make a temporary view. */
+bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role, struct error *err);
+
+/* That nothing in the state schema, if there is one, could run code of a role without trust: SWEEP_REFUSED, with what it is and
+ * what to do. Reads the catalog alone; nothing else is to touch the schema before. plan_build has looked, too. */
+bool trust_check_state(struct db *db, struct error *err);
 
 /* A statement that fails unless the plan's tables are what they were when the plan was made (and unless there are dead letters
  * to obey exactly if there were), and what it is for; owned by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that

@@ -48,8 +48,10 @@ enum policy_system_root { SYSTEM_ROOT_REFUSE, SYSTEM_ROOT_ALLOW };
 extern const char *const policy_system_root_names[];
 
 /* Which files may go: of a policy of kind files, or, as its key "files", of the working directories of rows. */
+#define POLICY_RETAIN_NONE "none"
 struct policy_file_rules {
-    struct setting retain; /* working directories only: younger files stay; NULL: whatever their age */
+    struct setting retain; /* working directories only: younger files stay; POLICY_RETAIN_NONE: they go whatever their
+                            * age; NULL: the policy's own retention */
     unsigned age_by;       /* which times count, the youngest of them: 1 << enum files_age_by each; 0: mtime */
     enum policy_in_use in_use;
     struct setting *protect; /* patterns beside the ones that are always protected */
@@ -86,6 +88,12 @@ enum policy_unlisted {
     UNLISTED_CASCADE, /* it is deleted from, where its constraint says ON DELETE CASCADE */
 };
 extern const char *const policy_unlisted_names[];
+
+enum policy_triggers {
+    TRIGGERS_REFUSE, /* triggers and rules of roles other than superusers and the running one stop a live run */
+    TRIGGERS_ALLOW,
+};
+extern const char *const policy_triggers_names[];
 
 struct policy_guard {
     const char *name;
@@ -165,6 +173,9 @@ struct policy {
     size_t dependent_count;
     enum policy_unlisted unlisted;
     enum policy_transaction transaction;
+    enum policy_triggers triggers;
+    struct setting *search_path; /* the schemas in which names are looked up, after pg_catalog; none: the session's own */
+    size_t search_path_count;
     struct setting directory;      /* the column that names a row's working directory; NULL: none */
     struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
     struct policy_file_rules files; /* of these, or of the roots */

@@ -2,15 +2,16 @@
 #include "tables.h"
 
 #define OPTION(member) offsetof(struct cli_options, member)
-#define DATABASE (COMMAND_SWEEP | COMMAND_SHOW | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS)
+#define DATABASE (COMMAND_SWEEP | COMMAND_SHOW | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS | COMMAND_GRANTS)
 
 const struct cli_option cli_options_table[] = {
     {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts", "What is deleted", 0},
     {"estimate", 0, NULL, COMMAND_SWEEP, OPTION(estimate), "with --dry-run: estimate from statistics, at once, instead of counting", "What is deleted", 0},
     {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain), "keep what is younger than this, such as \"30 days\"", "What is deleted", 0},
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP | COMMAND_SHOW, OPTION(cutoff), "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
-    {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW | COMMAND_OBJECTS, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
+    {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW | COMMAND_OBJECTS | COMMAND_GRANTS, OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
     {"allow-missing-index", 0, NULL, COMMAND_SWEEP | COMMAND_SHOW, OPTION(allow_missing_index), "run although a large dependent table has no index on its reference", "What is deleted", 0},
+    {"allow-triggers", 0, NULL, COMMAND_SWEEP, OPTION(allow_triggers), "run although triggers or rules of other roles fire", "What is deleted", 0},
     {"trust-clock", 0, NULL, COMMAND_SWEEP, OPTION(trust_clock), "run although the clock of the host or of the database looks wrong", "What is deleted", 0},
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep", "Files (policies of kind files)", 0},
     {"special", 0, "WORD", COMMAND_SWEEP | COMMAND_SHOW, OPTION(special), "keep (default) or delete old sockets and fifos that no process has", "Files (policies of kind files)", 0},
@@ -36,7 +37,7 @@ const struct cli_option cli_options_table[] = {
     {"log-file", 0, "FILE", COMMAND_SWEEP, OPTION(log_file), "append that log to this file instead (also with --quiet)", "What is printed", 0},
     {"metrics-file", 0, "FILE", COMMAND_SWEEP, OPTION(metrics_file), "write Prometheus metrics to this file, atomically", "What is printed", 0},
     {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it", "State schema", 0},
-    {"role", 0, "ROLE", COMMAND_INIT, OPTION(role), "grant the use of the state schema to this role", "State schema", 0},
+    {"role", 0, "ROLE", COMMAND_INIT | COMMAND_GRANTS, OPTION(role), "the role that is granted something: with init, the use of the state schema", "State schema", 0},
     {"dbname", 'd', "DBNAME", DATABASE, OPTION(dbname), "database name, connection string or URI", "Connection", 0},
     {"host", 'h', "HOST", DATABASE, OPTION(host), "server host or socket directory", "Connection", 0},
     {"port", 'p', "PORT", DATABASE, OPTION(port), "server port", "Connection", 0},
@@ -60,6 +61,9 @@ const struct cli_command_entry cli_commands_table[] = {
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR.\n"
      "With --sql it connects, compiles the policy as a dry run does, and prints the statements of a run in their order:\n"
      "each with its name, what it is for, and its parameters. None of them is run."},
+    {"grants", COMMAND_GRANTS, "POLICY", "print the rights that a role needs for a policy, as GRANT statements",
+     "Prints the GRANT statements that a role of its own needs to run the policy in this database, and no more than that.\n"
+     "--role names the role (default: pgsweep). Nothing is changed: read them, then give them to psql."},
     {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID|POLICY | discard ID",
      "Rows, objects and directories that could not go. A row that failed is tried again by later runs, three times; then\n"
      "its letter is parked: it takes no part in runs any more until a person decides.\n"
@@ -79,5 +83,5 @@ const struct cli_command_entry cli_commands_table[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
-const char *const cli_command_names[] = {"init", "list", "show", "dlq", "objects", NULL};
+const char *const cli_command_names[] = {"init", "list", "show", "grants", "dlq", "objects", NULL};
 

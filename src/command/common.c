@@ -35,6 +35,7 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"max_failed", options->max_failed, "option --max-failed"},
         {"pause", options->pause, "option --pause"},
         {"count_timeout", options->count_timeout, "option --count-timeout"},
+        {"triggers", options->allow_triggers ? "allow" : NULL, "option --allow-triggers"},
         {"age_by", options->age_by, "option --age-by"},
         {"protect_case", options->protect_case, "option --protect-case"},
         {"system_root", options->allow_system_root ? "allow" : NULL, "option --allow-system-root"},

@@ -5,6 +5,7 @@
 #include "internal.h"
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
 #include "pgsweep/template.h"
@@ -218,7 +219,8 @@ static int run(const struct subject *subject, const struct cli_options *options,
     stop_install();
     bool ok = verb && check_options(verb, options, err) && (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
               read_operands(ctx, subject, verb, options, &param, err) &&
-              command_connect(ctx, options, application, NULL, &db, err) && state_check(db, err);
+              command_connect(ctx, options, application, NULL, &db, err) && trust_check_state(db, err) &&
+              state_check(db, err);
     if (ok)
         ok = verb->sql ? run_verb(ctx, db, subject, verb, options, param, err)
                        : command_drain(ctx, db, options, param, err);

@@ -70,6 +70,12 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
 int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
 
+/* Whether a superuser is to be warned; SWEEP_USAGE when PGSWEEP_SUPERUSER says neither "warn" nor "allow". */
+bool command_warns_superuser(bool *warns, struct error *err);
+
+/* The warning, on standard error. */
+void command_warn_superuser(const struct plan *plan);
+
 /* pgsweep show POLICY --sql. Returns the exit code. */
 int command_show_sql(const struct cli_options *options, struct policy *policy, struct error *err);
 

@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan.h"
 
 bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name)
 {
@@ -45,10 +46,13 @@ void command_record_refusal(const struct cli_options *options, const struct poli
         const char *id = report ? report->run_id : run_new_id(ctx);
         /* A run with a report has asked for its connection already. */
         struct db *to = db || report ? db : connect_quietly(ctx, options, id);
-        if (to)
+        struct error ignored = ERROR_INIT;
+        /* Not into a schema that somebody else may have made, which may be the very reason of the refusal. */
+        if (to && trust_check_state(to, &ignored))
             run_record_refused(to, &(struct run_refusal){.run_id = id, .name = options->policy, .policy = policy,
                                                          .cutoff = report && report->plan ? report->plan->cutoff : NULL,
                                                          .why = err});
+        error_clear(&ignored);
     }
     talloc_free(ctx);
 }

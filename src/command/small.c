@@ -14,18 +14,24 @@ static int done(void *ctx, bool ok, const struct error *err)
     return ok ? SWEEP_OK : (int)err->code;
 }
 
+/* In one transaction: what the script refuses to adopt, its further statements do not touch. */
+static void print_script(const char *script)
+{
+    printf("BEGIN;\n%s\nCOMMIT;\n", script);
+}
+
 int command_init(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
     struct db *db = NULL;
     bool ok = true;
     if (options->print_sql && !options->role) {
-        fputs(state_init_sql(ctx, NULL, NULL), stdout);
+        print_script(state_init_sql(ctx, NULL, NULL));
         return done(ctx, true, err);
     }
     ok = command_connect(ctx, options, "pgsweep/init", NULL, &db, err);
     if (ok && options->print_sql) {
-        fputs(state_init_sql(ctx, db, options->role), stdout);
+        print_script(state_init_sql(ctx, db, options->role));
     } else if (ok) {
         ok = state_init(db, options->role, err);
         if (ok && !options->quiet)

@@ -127,6 +127,13 @@ bool db_set_application_name(struct db *db, const char *name, struct error *err)
     return run_statement(db, "set_application_name", name, err);
 }
 
+bool db_set_search_path(struct db *db, const char *path, struct error *err)
+{
+    talloc_free(db->search_path);
+    db->search_path = mem_strdup(db, path);
+    return run_statement(db, "set_search_path", path, err);
+}
+
 bool db_set_async(struct db *db, bool async, struct error *err)
 {
     db->async = async;

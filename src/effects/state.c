@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan.h"
 #include "pgsweep/template.h"
 
 static const char INIT[] = "sql/init.sql";
@@ -11,6 +12,11 @@ static const char INIT[] = "sql/init.sql";
 static char *grants(const void *ctx, const char *quoted_role)
 {
     return template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted_role}));
+}
+
+char *state_grants_sql(const void *ctx, struct db *db, const char *role)
+{
+    return grants(ctx, db_quote_ident(db, ctx, role));
 }
 
 char *state_init_sql(const void *ctx, struct db *db, const char *role)
@@ -42,11 +48,12 @@ bool state_init(struct db *db, const char *role, struct error *err)
 {
     void *scratch = talloc_new(db);
     char *lock = mem_printf(scratch, "%lld", (long long)run_lock_key("init"));
-    char *sql = template_fill(scratch, INIT, "init",
-                              TEMPLATE_SLOTS({"lock", lock}, {"script", state_init_sql(scratch, db, role)}));
-    bool ok = db_script(db, sql, err);
-    if (!ok) {
+    char *begin = template_fill(scratch, INIT, "begin", TEMPLATE_SLOTS({"lock", lock}));
+    char *script = template_fill(scratch, INIT, "init", TEMPLATE_SLOTS({"script", state_init_sql(scratch, db, role)}));
+    bool ok = db_script(db, begin, err) && trust_check_state(db, err) && db_script(db, script, err);
+    if (!ok)
         db_rollback(db);
+    if (!ok && err->code != SWEEP_REFUSED) {
         error_prefix(err, "the state schema could not be created");
         if (strcmp(err->sqlstate, "42501") == 0) {
             char *quoted = db_quote_ident(db, scratch, db_user(db));

@@ -109,12 +109,13 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
 {
     struct plan *plan = mem_new(ctx, struct plan);
     plan->policy = policy;
-    bool ok = catalog_open(plan, db, err) && build_root(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
+    bool ok = trust_set_path(plan, db, policy, err) && catalog_open(plan, db, err) && build_root(plan, db, err) &&
+              trust_check_path(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
               cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
               order_relate(plan, db, err) &&
               privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) && levels_check(plan, db, err) &&
               conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err) &&
-              fingerprint_obstacles(plan, db, err);
+              code_build(plan, db, request->live, err);
     if (ok)
         build_strategy(plan);
     if (!ok || !cascade_build(plan, db, request, err)) {

@@ -39,6 +39,7 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
         column->object_shape = db_rows_get(range.rows, row, 6);
         column->value_type = db_rows_get(range.rows, row, 7);
         read_comparison(column, range.rows, row);
+        column->may_update = db_rows_bool(range.rows, row, 14);
     }
     return true;
 }

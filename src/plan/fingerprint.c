@@ -1,5 +1,4 @@
-/* What a plan rests on in the catalog: its fingerprint, which each transaction compares, and what could keep rows from
- * being deleted. The plan is made again when something changed while it was made. */
+/* What a plan rests on in the catalog: its fingerprint, which each transaction compares. The plan is made again when something changed while it was made. */
 #include <string.h>
 
 #include "internal.h"
@@ -81,21 +80,5 @@ bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, stru
     plan->partitioned = db_rows_bool(rows, 0, PARTITIONED);
     plan->fingerprint = mem_strdup(plan, db_rows_get(rows, 0, OF_PLAN));
     *of_database = mem_strdup(plan, db_rows_get(rows, 0, OF_DATABASE));
-    return true;
-}
-
-bool fingerprint_obstacles(struct plan *plan, struct db *db, struct error *err)
-{
-    struct db_rows *rows;
-    const char *params[] = {table_oids(plan)};
-    if (!db_query(db, plan, template_fill(plan, FILE_NAME, "obstacles", NULL), 1, params, &rows, err))
-        return false;
-    for (int row = 0; row < db_rows_count(rows); row++)
-        for (size_t i = 0; i < plan->node_count; i++) {
-            struct plan_node *node = plan->nodes[i];
-            const char *event = order_is_deleted(node) ? "d" : "u";
-            if (strcmp(node->table.oid, db_rows_get(rows, row, 0)) == 0 && strcmp(event, db_rows_get(rows, row, 1)) == 0)
-                node->obstacle = db_rows_get(rows, row, 2);
-        }
     return true;
 }

@@ -345,8 +345,16 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
 bool fingerprint_database(void *ctx, struct db *db, char **fingerprint, struct error *err);
 bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, struct error *err);
 
-/* Finds what can keep rows of the nodes from going without an error. */
-bool fingerprint_obstacles(struct plan *plan, struct db *db, struct error *err);
+/* Has names be looked up as the policy says in search_path, if it does. SWEEP_USAGE for a schema that is not there or may not be used. */
+bool trust_set_path(const void *ctx, struct db *db, const struct policy *policy, struct error *err);
+
+/* That no role without trust has put something where names are looked up, or may do so: SWEEP_REFUSED, with the statements that end
+ * it. The same for the state schema, where this role may use it. Nothing of the policy's text is given to the server before. Fills role and superuser. The root must have its table. */
+bool trust_check_path(struct plan *plan, struct db *db, struct error *err);
+
+/* Finds the code that fires, what of it can keep rows from going without an error (into the nodes), and refuses a live run
+ * that would execute code of roles without trust, unless the policy allows it. */
+bool code_build(struct plan *plan, struct db *db, bool live, struct error *err);
 
 /* As far as policy and plan go, the rows of node may be left to its foreign key: it is ON DELETE CASCADE and leads to the root,
  * nothing is read from these rows under lock, and nothing else in the plan is about them. Decides only. */

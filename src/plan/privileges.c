@@ -15,6 +15,27 @@ static bool refuse(const struct plan_table *table, struct db *db, const char *gr
     return false;
 }
 
+static bool may_set(const struct plan_table *table, const char *name)
+{
+    const struct plan_column *column = catalog_column(table, name);
+    return !column || column->may_update;
+}
+
+/* The role may update what the node sets. */
+static bool may_update(const struct plan_node *node)
+{
+    bool may = node->table.may_update;
+    if (order_is_deleted(node))
+        return may;
+    for (size_t i = 0; i < node->set_count; i++)
+        may = may && may_set(&node->table, node->set[i].name);
+    for (size_t e = 0; e < node->edge_count; e++)
+        for (size_t c = 0; c < node->edges[e].width; c++)
+            if (node->action == ACTION_REASSIGN || rule_detached(&node->edges[e], c))
+                may = may && may_set(&node->table, node->edges[e].names[c]);
+    return may;
+}
+
 static bool check_table(const struct plan_node *node, struct db *db,
                         bool live, struct error *err)
 {
@@ -30,7 +51,7 @@ static bool check_table(const struct plan_node *node, struct db *db,
         talloc_free(schema);
         return ok;
     }
-    if (table->may_select && (!update || table->may_update) && (!delete || table->may_delete))
+    if (table->may_select && (!update || may_update(node)) && (!delete || table->may_delete))
         return true;
     char *grant = mem_printf(db, "GRANT SELECT%s%s ON %s", update ? ", UPDATE" : "",
                              delete ? ", DELETE" : "", table->ident);

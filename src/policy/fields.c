@@ -11,6 +11,7 @@ const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep
                                           "delete_orphans", "ignore", NULL};
 const char *const policy_transaction_names[] = {"chunk", "row", NULL};
 const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
+const char *const policy_triggers_names[] = {"refuse", "allow", NULL};
 
 const char *const policy_kind_names[] = {"rows", "files", NULL};
 const char *const policy_in_use_names[] = {"keep", "delete", NULL};
@@ -107,7 +108,7 @@ static const struct field alert_fields[] = {
 static const struct field directory_fields[] = {
     {.key = "directory", .kind = FIELD_TEXT, AT(policy, directory)},
     {.key = "root", .kind = FIELD_TEXT, AT(policy, directory_root)},
-    {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, files.retain)},
+    {.key = "retain", .kind = FIELD_KEEP, AT(policy, files.retain)},
     FILE_RULE_FIELDS,
     {.key = NULL},
 };
@@ -144,6 +145,9 @@ static const struct field row_fields[] = {
     {.key = "unlisted", .kind = FIELD_WORD, AT(policy, unlisted), .words = policy_unlisted_names},
     {.key = "transaction", .kind = FIELD_WORD, AT(policy, transaction),
      .words = policy_transaction_names},
+    {.key = "triggers", .kind = FIELD_WORD, AT(policy, triggers), .words = policy_triggers_names},
+    {.key = "search_path", .kind = FIELD_NAMES, AT(policy, search_path),
+     .count_offset = offsetof(struct policy, search_path_count)},
     {.key = "files", .kind = FIELD_GROUP, .fields = directory_fields},
     CHUNK_FIELD,
     LIMITS_FIELD(limit_fields),
@@ -295,6 +299,8 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
         return condition_check(ctx, value, NULL, err);
     case FIELD_INTERVAL:
         return interval_check(value, field->key, err);
+    case FIELD_KEEP:
+        return strcmp(value->value, POLICY_RETAIN_NONE) == 0 || interval_check(value, field->key, err);
     case FIELD_CHUNK:
         if (strcmp(value->value, "auto") == 0 || text_to_count(value->value, POLICY_CHUNK_MAX, &n))
             return true;

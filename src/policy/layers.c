@@ -121,7 +121,7 @@ struct setting policy_temp_dir(void)
 const char *const policy_override_keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
                                             "count_timeout", "age_by", "in_use", "protect", "protect_dirs",
                                             "protect_case", "system_root", "special", "owner", "min_free", "object_prefixes",
-                                            NULL};
+                                            "triggers", "search_path", NULL};
 
 static bool bad_word(const struct field *field, const char *word, const char *known, const char *origin,
                      struct error *err)

@@ -130,6 +130,26 @@ static json_t *lines(const char *const *from, size_t count)
     return list;
 }
 
+/* Triggers, rules and functions of users that fire. */
+static json_t *code(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < plan->code_count; i++) {
+        const struct plan_code *from = &plan->code[i];
+        json_t *entry = json_object();
+        json_object_set_new(entry, "table", text(from->table));
+        json_object_set_new(entry, "kind", text(from->kind));
+        json_object_set_new(entry, "name", text(from->name));
+        json_object_set_new(entry, "when", text(from->when));
+        json_object_set_new(entry, "function", text(from->function));
+        json_object_set_new(entry, "owner", text(from->owner));
+        json_object_set_new(entry, "table_owner", text(from->table_owner));
+        json_object_set_new(entry, "trusted", json_boolean(from->trusted));
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
 static void add_plan(json_t *doc, const struct report *report)
 {
     const struct plan *plan = report->plan;
@@ -148,6 +168,7 @@ static void add_plan(json_t *doc, const struct report *report)
     report_json_name(doc, "directory_root", plan->directory ? plan->directory_root : NULL);
     json_object_set_new(doc, "tables", tables(report));
     json_object_set_new(doc, "spared", report->counted == COUNTED_EXACTLY ? spared(report) : json_null());
+    json_object_set_new(doc, "triggers", code(plan));
     json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
 }
 

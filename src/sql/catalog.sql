@@ -15,7 +15,7 @@ SELECT u.name AS asked,
                     WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid) AS has_children,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_use_schema,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS may_select,
-       pg_catalog.has_table_privilege(c.oid, 'UPDATE') AS may_update,
+       pg_catalog.has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
        pg_catalog.has_table_privilege(c.oid, 'DELETE') AS may_delete
   FROM pg_catalog.unnest($1::pg_catalog.text[]) AS u(name)
   JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(u.name)
@@ -93,7 +93,8 @@ SELECT a.attrelid,
        c.equal,
        c.at_least,
        c.above,
-       CASE WHEN c.operand OPERATOR(pg_catalog.<>) t.oid THEN c.operand_cast END AS operand
+       CASE WHEN c.operand OPERATOR(pg_catalog.<>) t.oid THEN c.operand_cast END AS operand,
+       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
   JOIN pg_catalog.pg_type AS b

@@ -1,5 +1,5 @@
 -- What a plan rests on in the catalog, in a few numbers: they change when somebody adds, changes or removes a foreign key
--- or another trigger, a rule, a partition, an index, a column or an owner of one of its tables.
+-- or another trigger, the function of a trigger, a rule, a partition, an index, a column or an owner of one of its tables.
 
 --- fingerprint
 -- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger. The columns of a partition
@@ -14,6 +14,12 @@ pg_catalog.concat_ws('/',
                                       pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
        FROM pg_catalog.pg_trigger AS g
       WHERE g.oid IS NOT NULL
+        AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
+    ),
+    (SELECT pg_catalog.sum(f.xmin::pg_catalog.text::pg_catalog.int8)
+       FROM pg_catalog.pg_trigger AS g
+       JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) g.tgfoid
+      WHERE NOT g.tgisinternal
         AND g.tgrelid OPERATOR(pg_catalog.=) ANY ({tables})
     ),
     (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
@@ -76,32 +82,3 @@ SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
             ELSE pg_catalog.concat('changed ', pg_catalog.now())::pg_catalog.int4
        END
 
---- obstacles
--- Triggers and rules that can keep a row from being deleted ("d") or updated ("u") without an error. $1: the tables.
-WITH RECURSIVE r AS (
-    SELECT t.oid AS root, t.oid
-      FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t(oid)
-     UNION
-    SELECT r.root, i.inhrelid
-      FROM r
-      JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) r.oid
-)
-SELECT r.root, o.event, pg_catalog.min(o.what)
-  FROM r
- CROSS JOIN LATERAL (
-    SELECT e.event, pg_catalog.concat('trigger ', pg_catalog.quote_ident(g.tgname))
-      FROM pg_catalog.pg_trigger AS g
-      JOIN (VALUES ('d', 8), ('u', 16)) AS e(event, bit)
-        ON (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) e.bit) OPERATOR(pg_catalog.<>) 0
-     WHERE g.tgrelid OPERATOR(pg_catalog.=) r.oid
-       AND NOT g.tgisinternal
-       AND g.tgenabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])
-       AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) 3) OPERATOR(pg_catalog.=) 3
-     UNION ALL
-    SELECT CASE WHEN w.ev_type OPERATOR(pg_catalog.=) '4' THEN 'd' ELSE 'u' END,
-           pg_catalog.concat('rule ', pg_catalog.quote_ident(w.rulename))
-      FROM pg_catalog.pg_rewrite AS w
-     WHERE w.ev_class OPERATOR(pg_catalog.=) r.oid
-       AND w.ev_type OPERATOR(pg_catalog.=) ANY (ARRAY['2', '4']::pg_catalog."char"[])
-       AND w.ev_enabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[])) AS o(event, what)
- GROUP BY r.root, o.event

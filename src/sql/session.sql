@@ -78,6 +78,10 @@ SELECT pg_catalog.current_setting('session_replication_role')
 -- Lets foreign keys and triggers act. Only a superuser, or a role with SET on this parameter, may say so.
 SET session_replication_role = 'origin'
 
+--- set_search_path
+-- Changes where names without a schema are looked up. $1: a value of search_path.
+SELECT pg_catalog.set_config('search_path', $1, false)
+
 --- set_application_name
 -- Changes the name under which pg_stat_activity shows the session. $1: the name.
 SELECT pg_catalog.set_config('application_name', $1, false)

@@ -3,6 +3,25 @@
 
 CREATE SCHEMA IF NOT EXISTS pgsweep;
 
+-- Nothing is adopted that another role has put here before. (pgsweep looks closer than this, before it runs the script.)
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT
+          FROM pg_catalog.pg_namespace AS n
+          LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
+          LEFT JOIN pg_catalog.pg_proc AS p ON p.pronamespace OPERATOR(pg_catalog.=) n.oid
+          JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) ANY (ARRAY[n.nspowner, c.relowner, p.proowner])
+          JOIN pg_catalog.pg_roles AS me ON me.rolname OPERATOR(pg_catalog.=) current_user
+         WHERE n.nspname OPERATOR(pg_catalog.=) 'pgsweep'
+           AND NOT r.rolsuper
+           AND (me.rolsuper OR NOT pg_catalog.pg_has_role(r.oid, 'USAGE')))
+    THEN
+        RAISE EXCEPTION 'schema pgsweep is there already, and something in it belongs to another role';
+    END IF;
+END
+$$;
+
 CREATE TABLE IF NOT EXISTS pgsweep.state (
     one        boolean PRIMARY KEY DEFAULT true CHECK (one),
     version    integer NOT NULL,
