@@ -107,7 +107,7 @@ struct files_options {
     size_t protect_count;
     bool spare;                 /* what is expired stays too, unless it is older than ... */
     struct timespec spare_from; /* ... this */
-    bool young_stay;            /* files_remove_tree: what is not expired stays there too */
+    bool young_stay;            /* files_remove_tree: files that are not expired stay there too (empty directories go) */
     bool allow_system_root;     /* see files_check_root */
     bool delete_special;        /* expired sockets and fifos that no process has go too; devices never do */
     const uint32_t *owners;     /* only what belongs to these users goes; none: whoever it belongs to */

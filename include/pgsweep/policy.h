@@ -48,8 +48,10 @@ enum policy_system_root { SYSTEM_ROOT_REFUSE, SYSTEM_ROOT_ALLOW };
 extern const char *const policy_system_root_names[];
 
 /* Which files may go: of a policy of kind files, or, as its key "files", of the working directories of rows. */
+#define POLICY_RETAIN_NONE "none"
 struct policy_file_rules {
-    struct setting retain; /* working directories only: younger files stay; NULL: whatever their age */
+    struct setting retain; /* working directories only: younger files stay; POLICY_RETAIN_NONE: they go whatever their
+                            * age; NULL: the policy's own retention */
     unsigned age_by;       /* which times count, the youngest of them: 1 << enum files_age_by each; 0: mtime */
     enum policy_in_use in_use;
     struct setting *protect; /* patterns beside the ones that are always protected */

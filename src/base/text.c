@@ -104,6 +104,8 @@ static size_t shown_length(const unsigned char *s, size_t left)
     uint32_t c = length ? decode(s, length) : 0;
     if (c < 0x20 || c == 0x7f)
         return 0;
+    if (c < 0x7f)
+        return length;
     for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
         if (c >= hidden[i].first && c <= hidden[i].last)
             return 0;

@@ -70,6 +70,27 @@ static bool read_budget(struct run *run, struct error *err)
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
+/* For how long files in working directories stay: as they say, or as long as the rows; in a form that can be understood
+ * without a database. */
+static bool settle_retention(const struct run *run, struct error *err)
+{
+    struct setting *retain = &run->policy->files.retain;
+    struct error why = ERROR_INIT;
+    struct timespec now;
+    struct timespec then;
+    int64_t ms;
+    if (!retain->value)
+        *retain = run->policy->retain;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (strcmp(retain->value, POLICY_RETAIN_NONE) == 0 || interval_before(retain, "retain", now, &then, &why))
+        return true;
+    error_clear(&why);
+    if (!plan_interval_ms(run->db, retain, "retain", &ms, err))
+        return false;
+    retain->value = mem_printf(run->policy, "%lld milliseconds", (long long)ms);
+    return true;
+}
+
 /* A root of working directories that will be refused is told before a row goes. One that is not there is
  * none of this host's business, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
@@ -78,12 +99,8 @@ static bool check_directories(const struct run *run, struct error *err)
     const struct setting *given = &run->policy->directory_root;
     const struct setting root = given->value ? *given : policy_temp_dir();
     const char *roots[] = {plan->directory_root};
-    const struct setting *retain = &run->policy->files.retain;
     struct files_options options = {.root = plan->directory_root};
-    struct timespec now;
-    struct timespec then;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (retain->value && !interval_before(retain, "retain", now, &then, err))
+    if (plan->directory && !settle_retention(run, err))
         return false;
     file_rules_apply(run->report, &run->policy->files, &options);
     if (plan->directory)

@@ -129,7 +129,7 @@ static bool mark_in_use(struct removal *r, struct error *err)
         return false;
     for (size_t s = 0; s < source_count; s++) {
         if (sources[s].state != SOURCE_THERE)
-            return error_set(err, SWEEP_SOME_FAILED, "%s", source_trouble(r->ctx, &sources[s]));
+            return error_set(err, SWEEP_SOME_FAILED, "%s", source_trouble(r->ctx, r->effects->db, &sources[s]));
         const char *table = sources[s].table;
         const char *column = sources[s].column;
         const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);
@@ -172,11 +172,11 @@ static bool read_rules(struct removal *r, struct place *place, struct error *err
                          text_escape(r->outer, place->rules, strlen(place->rules)));
     if (*place->rules)
         file_rules_add(r->outer, &rules, now);
-    place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true,
-                                        .young_stay = rules.retain.value != NULL};
+    place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true};
     file_rules_apply(r->outer, &rules, &place->how);
     clock_gettime(CLOCK_REALTIME, &clock);
-    return !rules.retain.value || interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
+    place->how.young_stay = rules.retain.value && strcmp(rules.retain.value, POLICY_RETAIN_NONE) != 0;
+    return !place->how.young_stay || interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
 }
 
 /* The root and rules of an entry; when they are met first, what a killed run left in the trash is finished. */

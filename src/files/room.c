@@ -157,41 +157,54 @@ static void forget_kept(struct files_report *report, const struct files_report *
     report->scanned = before->scanned + gone;
 }
 
+/* One sweep, up to the file of that time, or (up_to NULL) of all that is expired; then what is free. *known: that could be
+ * found out. */
+static bool sweep_up_to(const struct files_options *options, const int64_t *up_to, const struct files_root *root,
+                        struct files_room *room, struct files_report *report, bool *known, struct error *err)
+{
+    struct files_options o = *options;
+    int64_t freed = report->bytes_freed;
+    int64_t all;
+    o.spare = up_to != NULL;
+    if (up_to)
+        o.spare_from = from_nanoseconds(*up_to < INT64_MAX ? *up_to + 1 : *up_to);
+    if (!files_sweep(&o, report, err))
+        return false;
+    if (o.dry_run)
+        room->after = room->before + report->bytes_freed - freed;
+    else /* some file systems take their time */
+        *known = syncfs(root->fd) == 0 && measure(root, &all, &room->after);
+    return true;
+}
+
+static bool is_ended(const struct files_report *report)
+{
+    return report->stopped || report->limit_reached;
+}
+
 /* Sweeps up to what is needed, again and again while that was not enough and more is there. */
 static bool make_room(const struct files_options *options, const struct files_root *root, struct files_room *room,
                       struct plan *plan, struct files_report *report, struct error *err)
 {
     const struct files_report before = *report;
-    struct files_options o = *options;
-    int64_t all;
+    bool known = true;
     int64_t need = room->wanted - room->before;
-    for (bool first = true; room->after < room->wanted; first = false) {
+    for (bool first = true; known && room->after < room->wanted && !is_ended(report); first = false) {
         int64_t last = plan->after;
         bool some = find_last(options, plan, report, &need, &last, err);
+        bool enough = some && (need <= 0 || plan->full); /* else all that is expired goes, directories too */
+        plan->after = last;
         if (plan->failed)
             return false;
-        bool more = some && plan->full && need > 0;
-        plan->after = last;
-        if (report->stopped || report->limit_reached || (!some && !first))
+        if (is_ended(report) || (!some && !first))
             return true;
-        if (o.dry_run && more)
-            continue; /* how far all in all is told by the last look */
-        o.spare_from = from_nanoseconds(last < INT64_MAX ? last + 1 : last);
-        o.spare = some && (need <= 0 || plan->full); /* else all that is expired goes, directories too */
+        if (options->dry_run && some && plan->full && need > 0)
+            continue; /* the last look tells how far all in all */
         if (!first)
             forget_kept(report, &before);
-        int64_t freed = report->bytes_freed;
-        if (!files_sweep(&o, report, err))
+        if (!sweep_up_to(options, enough ? &last : NULL, root, room, report, &known, err))
             return false;
-        if (o.dry_run) {
-            room->after = room->before + report->bytes_freed - freed;
-            return true;
-        }
-        /* Some file systems take their time. */
-        if (syncfs(root->fd) != 0 || !measure(root, &all, &room->after))
-            return true;
-        if (!some || report->stopped || report->limit_reached)
-            return true;
+        known = known && some && !options->dry_run;
         need = room->wanted - room->after;
     }
     return true;

@@ -50,7 +50,7 @@ static void describe(struct walk *w, struct frame *f, const struct statx *stx)
     f->write_error = -1;
     f->lost = FILES_NOT_KEPT;
     f->age = FILES_NOT_KEPT;
-    if (w->wipe && !w->options->young_stay)
+    if (w->wipe)
         return;
     f->age = entry_judge_time(w, f->mtime);
     unsigned others = w->options->age_by & (FILES_AGE_BIT(FILES_AGE_CTIME) | FILES_AGE_BIT(FILES_AGE_BTIME));
@@ -227,7 +227,7 @@ void walk_enter(struct walk *w, const char *name)
  * something in it, its time says nothing any more. */
 static enum files_kept judge_again(struct walk *w, const struct frame *f, const struct statx *stx)
 {
-    if ((w->wipe && !w->options->young_stay) || f->touched)
+    if (w->wipe || f->touched)
         return FILES_NOT_KEPT;
     return entry_judge_time(w, fsys_time(stx->stx_mtime));
 }

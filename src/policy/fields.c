@@ -108,7 +108,7 @@ static const struct field alert_fields[] = {
 static const struct field directory_fields[] = {
     {.key = "directory", .kind = FIELD_TEXT, AT(policy, directory)},
     {.key = "root", .kind = FIELD_TEXT, AT(policy, directory_root)},
-    {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, files.retain)},
+    {.key = "retain", .kind = FIELD_KEEP, AT(policy, files.retain)},
     FILE_RULE_FIELDS,
     {.key = NULL},
 };
@@ -299,6 +299,8 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
         return condition_check(ctx, value, NULL, err);
     case FIELD_INTERVAL:
         return interval_check(value, field->key, err);
+    case FIELD_KEEP:
+        return strcmp(value->value, POLICY_RETAIN_NONE) == 0 || interval_check(value, field->key, err);
     case FIELD_CHUNK:
         if (strcmp(value->value, "auto") == 0 || text_to_count(value->value, POLICY_CHUNK_MAX, &n))
             return true;

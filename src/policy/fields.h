@@ -11,6 +11,7 @@ enum field_kind {
     FIELD_TEXT,      /* struct setting: any text */
     FIELD_CONDITION, /* struct setting: SQL, checked by condition_check */
     FIELD_INTERVAL,  /* struct setting: checked by interval_check */
+    FIELD_KEEP,      /* struct setting: POLICY_RETAIN_NONE, or checked by interval_check */
     FIELD_CHUNK,     /* struct setting: "auto" or 1..POLICY_CHUNK_MAX */
     FIELD_COUNT,     /* struct setting: 1..POLICY_ROWS_MAX */
     FIELD_FLAG,      /* bool */

@@ -6,7 +6,7 @@ from sweepworld import DELETES_ITEMS
 STATEMENTS = {
     "range": {"bound": r"OFFSET .* LIMIT 1$", "begin": r"^BEGIN.*READ WRITE", "delete": r"^WITH gone",
               "commit": r"^COMMIT"},
-    "locked": {"begin": r"^BEGIN.*READ WRITE", "lock": r"SKIP LOCKED$", "verify": r"^SELECT .*=.? ANY",
+    "locked": {"begin": r"^BEGIN.*READ WRITE", "lock": r"SKIP LOCKED$", "verify": r"^SELECT t\..*AS t\s+WHERE t\.\S+ OPERATOR.pg_catalog.=. ANY",
                "dependents": r'^WITH gone AS .DELETE FROM "public"."parts"', "delete": DELETES_ITEMS,
                "record": r"^UPDATE pgsweep.runs AS r SET chunks", "commit": r"^COMMIT"},
 }

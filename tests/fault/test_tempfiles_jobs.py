@@ -263,6 +263,8 @@ def test_J3_T3_directories_go_while_another_sweep_is_at_work(jobs, pgsweep, box)
         box.file(f"{name}/deep/b", age=0)
     box.file("young", age=0)
     enqueue(jobs, box, *range(1, 601))
+    jobs.sql("""UPDATE pgsweep.object_queue SET rules = '{"retain": "none", "age_by": 0, "in_use": 0, "protect": [],
+                "protect_dirs": [], "protect_case": 0, "system_root": 0}'""")
     stop = threading.Event()
     codes = []
 

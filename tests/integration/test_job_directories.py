@@ -33,7 +33,7 @@ def add(db, name, status="finished", age=OLD):
 
 def directory(box, name, *files):
     for file in files or ("frame.tmp",):
-        box.file(f"{name}/{file}", size=5000, age=0)
+        box.file(f"{name}/{file}", size=5000)
 
 
 def sweep(pgsweep, box, *args, name="jobs", **kwargs):

@@ -59,6 +59,27 @@ def test_J3_T2_fresh_files_stay_with_a_retention(jobs, pgsweep, box, policy_file
     assert queue(jobs) == []
 
 
+def test_J3_T2_by_default_files_stay_as_long_as_rows(jobs, pgsweep, box):
+    """The job is old, and somebody has written its output only now."""
+    for job in (1, 2):
+        jobs.sql("INSERT INTO jobs (id, status, created_at) VALUES (%s, 'finished', now() - interval '90 days')", job)
+    for name, age in (("1/final.mov", 0), ("1/x", 6.9), ("1/old", 7.1), ("2/old", 8)):
+        box.file(name, age=age)
+    (box.root / "2/empty").mkdir()
+    found = sweep(pgsweep, box)
+    assert left(box) == ["1/final.mov", "1/x"] and not (box.root / "2").exists()
+    assert (found["directories"]["kept"], found["directories"]["files_young"]) == (1, 2) and queue(jobs) == []
+
+
+@pytest.mark.parametrize("retain, stays", [("P1D", True), ("1 day", True), ("none", False)])
+def test_J3_T2_the_retention_of_files_can_be_stated(jobs, pgsweep, box, policy_file, retain, stays):
+    add(jobs, 1)
+    box.file("1/final.mov", age=0.5)
+    box.file("1/x", age=2)
+    run(pgsweep, "mine", "--policy-dir", rules(policy_file, box, retain=retain))
+    assert left(box) == (["1/final.mov"] if stays else [])
+
+
 def test_J3_T1_the_youngest_of_several_times_counts_there_too(jobs, pgsweep, box, policy_file):
     add(jobs, 1)
     box.file("1/unpacked", age=300)
@@ -73,7 +94,7 @@ def test_J3_T1_the_youngest_of_several_times_counts_there_too(jobs, pgsweep, box
 def test_J3_T2_files_in_use(jobs, pgsweep, box, policy_file, in_use):
     need_root()
     add(jobs, 1)
-    path = box.file("1/open")
+    path = box.file("1/open", age=30)
     box.holder(f"f = open({str(path)!r})")
     found = run(pgsweep, "mine", "--policy-dir", rules(policy_file, box, in_use=in_use))
     assert path.exists() == (in_use == "keep")
@@ -144,7 +165,7 @@ def test_J3_T2_a_system_directory_holds_no_working_directories(jobs, pgsweep):
     ({"protect": ["./keep"]}, 'has a "." between slashes'),
     ({"protect": ["{root}/1/keep"]}, "begins with the root"),
     ({"protect_dirs": ["keep"]}, "is not an absolute path"),
-    ({"retain": "P1D"}, "is not understood"),
+    ({"retain": "5"}, "has a number without a unit"),
     ({"age_by": "size"}, "age_by must be one of mtime, atime, ctime, btime"),
     ({"special": "delete"}, 'unknown key "special" in files')])
 def test_J3_T2_rules_that_make_no_sense_are_refused_before_a_row_goes(jobs, pgsweep, box, policy_file, files, message):

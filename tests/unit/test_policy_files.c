@@ -39,6 +39,27 @@ START_TEST(fills_in_the_careful_defaults)
 }
 END_TEST
 
+START_TEST(several_times_and_room)
+{
+    double share;
+    int64_t bytes;
+    ck_parses(BASE "age_by: 'ctime, mtime'\nmin_free: 20%\nowner: [x]\n");
+    ck_assert_str_eq(policy_age_by_text(policy, policy->files.age_by), "mtime,ctime");
+    policy_min_free(&policy->files.min_free, &share, &bytes);
+    ck_assert(share > 0.1999 && share < 0.2001);
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } sizes[] = {{"1 KiB", 1024}, {"1.5GiB", 1610612736}, {"2 kB", 2000}, {"3mb", 3000000}, {"1 TiB", 1099511627776}};
+    for (int i = 0; i < COUNT(sizes); i++) {
+        struct setting setting = {sizes[i].text, "x"};
+        policy_min_free(&setting, &share, &bytes);
+        ck_assert(share < 0);
+        ck_assert_int_eq(bytes, sizes[i].bytes);
+    }
+}
+END_TEST
+
 START_TEST(the_kind_may_stand_anywhere_and_rows_is_the_default)
 {
     ck_parses("retain: 7 days\nroots: [/a]\nkind: files\n");
@@ -71,6 +92,20 @@ static const struct {
     {BASE "roots: [~]\n", "roots must be a list of names", NULL},
     {BASE "protect: {a: b}\n", "p.yaml:3: protect must be a list", NULL},
     {BASE "age_by: size\n", "p.yaml:3: age_by must be one of mtime, atime, ctime, btime, not \"size\"", NULL},
+    {BASE "age_by: [mtime, size]\n", "p.yaml:3: age_by must be one of mtime, atime, ctime, btime, not \"size\"", NULL},
+    {BASE "age_by: []\n", "p.yaml:3: age_by must not be an empty list", NULL},
+    {BASE "age_by: {a: b}\n", "p.yaml:3: age_by must be a word or a list of words", NULL},
+    {BASE "age_by: [[mtime]]\n", "p.yaml:3: age_by must be a list of words", NULL},
+    {BASE "age_by: \"mtime,\"\n", "p.yaml:3: age_by must be one of", NULL},
+    {BASE "protect_case: any\n", "p.yaml:3: protect_case must be one of default, ignore, match", NULL},
+    {BASE "special: yes\n", "p.yaml:3: special must be one of keep, delete", NULL},
+    {BASE "system_root: true\n", "p.yaml:3: system_root must be one of refuse, allow", NULL},
+    {BASE "min_free: 20\n", "p.yaml:3: min_free \"20\" is not understood", "such as 20%"},
+    {BASE "min_free: 0 GiB\n", "min_free \"0 GiB\" is not understood", NULL},
+    {BASE "owner: {a: b}\n", "p.yaml:3: owner must be a list of names", NULL},
+    {ROWS "files: {directory: id, min_free: 5%}\n", "p.yaml:4: unknown key \"min_free\" in files", NULL},
+    {ROWS "files: {protect: [x]}\n", "p.yaml:4: \"files\" needs \"directory\"", NULL},
+    {ROWS "files: {directory: id, retain: 5}\n", "p.yaml:4: retain \"5\" has a number without a unit", NULL},
     {BASE "in_use: maybe\n", "p.yaml:3: in_use must be one of keep, delete", NULL},
     {BASE "active: [jobs]\n", "p.yaml:3: active must be a single value", NULL},
     {BASE "limits: {pause: 5}\n", "p.yaml:3: pause \"5\" has a number without a unit", NULL},
@@ -97,13 +132,16 @@ START_TEST(survives_printing)
     static const char *const texts[] = {
         BASE "roots: [/a, '/b: c']\nage_by: atime\nin_use: delete\nprotect: ['*', \"a\\nb\"]\n"
              "protect_dirs: [/c]\nactive: jobs\nlimits: {max_rows: 3}\n",
+        ROWS "files: {directory: id, retain: 1 day, age_by: [ctime, mtime], protect: ['*.mov'], protect_case: match,"
+             " in_use: delete, protect_dirs: [/x], system_root: allow}\n",
+        BASE "age_by: atime\nowner: a, 5\nmin_free: 20.5 %\nspecial: delete\nprotect_case: ignore\nsystem_root: allow\n",
         ROWS "files: {directory: id, root: '/srv/a b'}\n", ROWS "files: {directory: id}\n"};
     for (int i = 0; i < COUNT(texts); i++) {
         ck_parses(texts[i]);
         const char *first = printed(policy);
         ck_parses(first);
         ck_assert_str_eq(first, printed(policy));
-        ck_says(first, i == 0 ? "age_by: atime" : "directory: id");
+        ck_says(first, i == 0 || i == 2 ? "age_by: atime" : "directory: id");
     }
 }
 END_TEST
@@ -136,6 +174,7 @@ int main(void)
     Suite *suite = suite_create("policy_files");
     TCase *tests = tcase_create("policy_files");
     tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
+    tcase_add_test(tests, several_times_and_room);
     tcase_add_test(tests, reads_every_key);
     tcase_add_test(tests, fills_in_the_careful_defaults);
     tcase_add_test(tests, the_kind_may_stand_anywhere_and_rows_is_the_default);
