@@ -129,7 +129,7 @@ static bool mark_in_use(struct removal *r, struct error *err)
         return false;
     for (size_t s = 0; s < source_count; s++) {
         if (sources[s].state != SOURCE_THERE)
-            return error_set(err, SWEEP_SOME_FAILED, "%s", source_trouble(r->ctx, &sources[s]));
+            return error_set(err, SWEEP_SOME_FAILED, "%s", source_trouble(r->ctx, r->effects->db, &sources[s]));
         const char *table = sources[s].table;
         const char *column = sources[s].column;
         const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);

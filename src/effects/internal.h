@@ -79,7 +79,7 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
                   struct error *err);
 
 /* Why nothing can be said about this column, and what to do about it; owned by ctx. */
-char *source_trouble(const void *ctx, const struct source *source);
+char *source_trouble(const void *ctx, struct db *db, const struct source *source);
 
 /* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no key has. Owned by ctx. */
 const char **bounds_parse(const void *ctx, const char *json, size_t *count);

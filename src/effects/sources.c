@@ -96,12 +96,12 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
     return true;
 }
 
-char *source_trouble(const void *ctx, const struct source *source)
+char *source_trouble(const void *ctx, struct db *db, const struct source *source)
 {
     if (source->state == SOURCE_DENIED)
-        return mem_printf(ctx, "whether a row still names it cannot be seen: this role may not read %s.%s: GRANT SELECT ON %s; or, "
+        return mem_printf(ctx, "whether a row still names it cannot be seen: this role may not read %s.%s: GRANT SELECT ON %s TO %s; or, "
                                "where that column names none any more: pgsweep objects forget %s",
-                          source->table, source->column, source->table, source->id);
+                          source->table, source->column, source->table, db_quote_ident(db, ctx, db_user(db)), source->id);
     if (source->table)
         return mem_printf(ctx, "whether a row still names it cannot be seen: %s is of type %s now; run policy %s, or, where that "
                                "column names none any more: pgsweep objects forget %s",

@@ -193,7 +193,7 @@ static void judge_value(const struct look *look, const struct source *source, co
 /* Nothing can be said about this column. Its policy's objects stay; so do all, where it could be read by another role. */
 static void judge_all(const struct look *look, const struct source *source)
 {
-    char *why = source_trouble(look->ctx, source);
+    char *why = source_trouble(look->ctx, look->db, source);
     for (size_t i = 0; i < look->count; i++)
         if (look->items[i]->verdict == VERDICT_FREE &&
             (source->state == SOURCE_DENIED || strcmp(look->items[i]->policy, source->policy) == 0)) {

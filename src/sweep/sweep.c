@@ -94,14 +94,20 @@ static void tell_durable(struct sweep *sweep)
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
 enum { DRAIN_EVERY = 50000 };
 
+#define UNDRAINED "the queue could not be drained: %s"
+
 static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
 {
     struct report *report = sweep->report;
     const char *policy = report->policy->name;
     (void)arg;
-    return sweep_settle(sweep, err) &&
-           (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
-           (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
+    bool ok = sweep_settle(sweep, err) &&
+              (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
+              (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
+    /* Told even if a second try with a new plan succeeds: what the first one has touched is not due in the second. */
+    if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
+        report_note_undrained(report, UNDRAINED, err->message);
+    return ok;
 }
 
 /* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. On the way a
@@ -116,8 +122,8 @@ static void drain(struct sweep *sweep, bool end)
     sweep->undrained = 0;
     sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
-    if (!ok && (end || !db_is_lost(sweep->db)))
-        report_note_undrained(sweep->report, "the queue could not be drained: %s", err.message);
+    if (!ok && !sweep->report->undrained && (end || !db_is_lost(sweep->db)))
+        report_note_undrained(sweep->report, UNDRAINED, err.message);
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
     sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;

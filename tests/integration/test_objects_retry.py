@@ -338,3 +338,37 @@ def test_O5_objects_list_shows_the_queue(mocs, s3):
     table = mocs.runner("objects", "list").out
     assert len(table.splitlines()) == 3 and "a 'b\"\\n" in table
     assert mocs.runner("objects", "list", "nobody", "--format=json").json() == []
+
+
+def refuse(mocs, event, state):
+    mocs.db.sql(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the queue is refused' USING ERRCODE = '{state}'; END $$;
+        CREATE TRIGGER refuse BEFORE {event} EXECUTE FUNCTION refuse()""")
+
+
+@pytest.mark.parametrize("event", ["DELETE ON pgsweep.object_queue", "UPDATE ON pgsweep.object_queue"])
+@pytest.mark.parametrize("state", ["42501", "53100"])
+def test_M3_a_drain_that_the_database_refuses_is_told(mocs, event, state):
+    """The objects are gone, and that cannot be written: no word of it would be a green exit with work undone."""
+    mocs.add(1, ["a", "b"])
+    refuse(mocs, event, state)
+    report = mocs.run(code=1)
+    assert mocs.left() == [] and mocs.queue() == ["a", "b"]
+    assert "the queue is refused" in "".join(report["remarks"])
+    mocs.db.sql("DROP TRIGGER refuse ON pgsweep.object_queue")
+    mocs.make_due()
+    mocs.drain()
+    assert mocs.keys() == mocs.queue() == []
+
+
+@pytest.mark.parametrize("state", ["42501", "53100"])
+def test_M5_a_last_attempt_that_cannot_become_a_letter_is_told(mocs, s3, state):
+    mocs.add(1, ["a", "b"])
+    s3.down()
+    mocs.run(code=1)
+    mocs.db.sql(f"UPDATE pgsweep.object_queue SET attempts = {ATTEMPTS - 1}, next_attempt = now()")
+    refuse(mocs, "INSERT ON pgsweep.dead_letters", state)
+    report = mocs.run(code=1)
+    assert mocs.queue() == ["a", "b"] and mocs.letters() == []
+    assert "the queue is refused" in "".join(report["remarks"])
