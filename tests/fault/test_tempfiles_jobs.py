@@ -101,7 +101,7 @@ def test_J6_O5_killed_after_removal_the_next_run_forgets_what_is_gone(jobs, pgsw
 
 
 def test_J6_trash_of_a_killed_run_is_finished(jobs, pgsweep, box):
-    box.file("7/a", age=0)
+    box.file("7/a")
     box.killed_tree("7")
     enqueue(jobs, box, 7)
     found = sweep(pgsweep, box)
