@@ -148,7 +148,8 @@ SELECT r.chunks, (r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8
  ORDER BY n.place
 
 --- finish_run
--- Writes the end of the run. $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error.
+-- Writes the end of the run. A closed record stays as it is: this is sent again where the answer was lost.
+-- $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error.
 UPDATE pgsweep.runs
    SET outcome = $2::pg_catalog.text,
        finished = pg_catalog.clock_timestamp(),
@@ -156,3 +157,4 @@ UPDATE pgsweep.runs
        left_locked = $4::pg_catalog.int8,
        error = $5::pg_catalog.text
  WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+   AND outcome OPERATOR(pg_catalog.=) 'running'
