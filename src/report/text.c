@@ -201,7 +201,8 @@ void report_print_tree(const struct report *report, FILE *out)
             plan->strategy == STRATEGY_RANGE ? "range" : "locked", plan->strategy_reason,
             plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason);
     for (size_t i = 0; i < plan->code_count; i++)
-        fprintf(out, "  %s: %s\n", plan->code[i].trusted ? "fires" : "fires, of another role", plan_code_text(scratch, &plan->code[i]));
+        fprintf(out, "  %s: %s\n", plan->code[i].trusted ? "fires" : "fires, of another role",
+                text_line(scratch, plan_code_text(scratch, &plan->code[i])));
     for (size_t i = 0; i < plan->note_count; i++)
         fprintf(out, "  note: %s\n", text_line(scratch, plan->notes[i]));
     print_remarks(report, out);

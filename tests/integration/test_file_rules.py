@@ -266,7 +266,7 @@ def test_T1_only_what_belongs_to_the_owners_goes(tempfiles, box, policy_file, ho
 def test_T1_an_owner_that_does_not_exist_is_refused(tempfiles, box, owner):
     box.file("old")
     result = tempfiles("--root", box.root, f"--owner={owner}", code=2)
-    assert "option --owner: there is no user" in result.err
+    assert "option --owner: " in result.err
     assert box.names() == ["old"]
 
 
