@@ -29,6 +29,7 @@ base_headers=' buffer clock embedded error exit_codes instant mem output stop te
 declare -A only_from=([libpq-fe.h]=db [libpq-events.h]=db [curl/curl.h]=store)
 file_lines=500
 function_lines=80
+line_columns=120
 
 findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
@@ -73,8 +74,11 @@ check_includes() {
 # A function starts at a line in the first column that ends a signature and is followed by "{" alone.
 check_sizes() {
     find src include -name '*.[ch]' -print0 | sort -z |
-        xargs -0 awk -v file_max="$file_lines" -v function_max="$function_lines" '
+        xargs -0 awk -v file_max="$file_lines" -v function_max="$function_lines" -v columns_max="$line_columns" '
             FNR == 1 { if (previous) long_file(); start = 0 }
+            length > columns_max {
+                printf "%s:%d: a line of %d columns (at most %d)\n", FILENAME, FNR, length, columns_max
+            }
             { previous = FILENAME; lines = FNR }
             /^\{/ { start = FNR }
             /^\}/ && start {

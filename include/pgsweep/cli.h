@@ -42,15 +42,16 @@ struct cli_options {
     bool allow_system_root;
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;
-    const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause, *count_timeout; /* override the policy's settings */
+    const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause,
+        *count_timeout; /* override the policy's settings */
 };
 
 /* Fills options. SWEEP_USAGE for anything not understood, with the nearest known word. A first word
  * that is no command is taken as a policy's name: whether it is one, the caller finds out. */
 bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err);
 
-/* Moves a --dbname that may hold a password out of argv: "ps" and /proc/PID/cmdline show as many "x" from then on. The copy is owned by
- * ctx. argv must be writable, as that of main is. */
+/* Moves a --dbname that may hold a password out of argv: "ps" and /proc/PID/cmdline show as many "x" from
+ * then on. The copy is owned by ctx. argv must be writable, as that of main is. */
 void cli_hide_password(const void *ctx, struct cli_options *options);
 
 /* Prints the help of a command (by its name; any policy's name gives the sweep's), or the general one

@@ -31,8 +31,8 @@ char *clock_timestamp(char buffer[32]);
 int64_t clock_wall_ms(void);
 
 /*
- * A clock that cannot be right. Each of these fails with SWEEP_REFUSED, and says what the clock was compared with. They are pure: the
- * clocks are arguments (seconds since 1970, unless the name says otherwise).
+ * A clock that cannot be right. Each of these fails with SWEEP_REFUSED, and says what the clock was compared
+ * with. They are pure: the clocks are arguments (seconds since 1970, unless the name says otherwise).
  */
 enum {
     CLOCK_SLACK_S = 24 * 60 * 60,       /* how far the host's clock may be from what the host itself knows */
@@ -54,8 +54,8 @@ bool clock_judge_host(const struct clock_facts *facts, struct error *err);
 /* The database's clock was read between two readings of the host's, and agrees with them. */
 bool clock_judge_database(int64_t before_ms, int64_t database_ms, int64_t after_ms, struct error *err);
 
-/* Could it be that everything in a root looks expired because the clock is wrong? True when the youngest time in it lies more than
- * CLOCK_IDLE_S back and before the cutoff. */
+/* Could it be that everything in a root looks expired because the clock is wrong? True when the youngest time
+ * in it lies more than CLOCK_IDLE_S back and before the cutoff. */
 bool clock_looks_idle(int64_t now, int64_t youngest, int64_t cutoff);
 
 #endif

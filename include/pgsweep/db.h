@@ -54,7 +54,8 @@ bool db_reconnect(struct db *db, struct error *err);
 /* Changes application_name (at most 63 bytes are shown by the server), also for reconnections. */
 bool db_set_application_name(struct db *db, const char *name, struct error *err);
 
-/* Changes search_path, also for reconnections. path: quoted names with commas between them, pg_catalog first, pg_temp last. */
+/* Changes search_path, also for reconnections. path: quoted names with commas between them, pg_catalog first,
+ * pg_temp last. */
 bool db_set_search_path(struct db *db, const char *path, struct error *err);
 
 /* While async, a COMMIT does not wait for the disk, also on reconnections: after a crash of the server
@@ -78,8 +79,8 @@ void db_set_echo(struct db *db, bool echo);
 
 bool db_is_lost(const struct db *db);         /* the connection is broken */
 bool db_in_transaction(const struct db *db);  /* an open transaction, failed or not */
-/* How far away the server is: the shortest time in microseconds that the answer to a db_query took on this connection. Among the
- * first statements of a session are some that cost the server next to nothing. */
+/* How far away the server is: the shortest time in microseconds that the answer to a db_query took on this
+ * connection. Among the first statements of a session are some that cost the server next to nothing. */
 int64_t db_round_trip_us(const struct db *db);
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */
 int db_backend_pid(const struct db *db);      /* of the current connection */
@@ -125,12 +126,14 @@ struct db_question {
     struct error *error;   /* result: of one that failed itself (not of one skipped); freed with ctx */
 };
 
-/* Sends all questions unprepared and reads the answers, in one network round trip. Each is a transaction of its own, so that a
- * failure is that question's alone. False when any failed; err is then the first failure. Results are owned by ctx. */
+/* Sends all questions unprepared and reads the answers, in one network round trip. Each is a transaction of
+ * its own, so that a failure is that question's alone. False when any failed; err is then the first failure.
+ * Results are owned by ctx. */
 bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, struct error *err);
 
-/* The same in one read-only transaction, which sees one state of the database and leaves nothing behind; a failure skips the
- * questions after it. timeout_ms: the limit for each statement of it, instead of the session's; 0: the session's. */
+/* The same in one read-only transaction, which sees one state of the database and leaves nothing behind; a
+ * failure skips the questions after it. timeout_ms: the limit for each statement of it, instead of the
+ * session's; 0: the session's. */
 bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count, int64_t timeout_ms,
                       struct error *err);
 

@@ -47,7 +47,8 @@ bool state_check(struct db *db, struct error *err);
 /* Creates or upgrades the state schema in one transaction; grants its use to role when not NULL. */
 bool state_init(struct db *db, const char *role, struct error *err);
 
-/* The GRANTs that let the role (its name, not quoted) use the state schema, without the last semicolon; owned by ctx. */
+/* The GRANTs that let the role (its name, not quoted) use the state schema, without the last semicolon; owned
+ * by ctx. */
 char *state_grants_sql(const void *ctx, struct db *db, const char *role);
 
 /* The SQL that state_init runs, owned by ctx; role as there. db may be NULL when role is NULL. */
@@ -100,11 +101,12 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal);
  * that it returns one row with their number, and adds that to the node's. Owned by ctx, as all that follows. */
 char *run_counted_sql(const void *ctx, int node, const char *rows);
 
-/* Rows that a foreign key deletes along with the candidates have no command tag: they are what the session's own counter of
- * rows deleted from their table grows by. The first statement notes the counters (parameters: oids of the tables, their
- * nodes; node 0 is the candidates'); the second, after the candidates are deleted, returns the growth for node and makes it
- * the node's number (parameters: oid of its table, oid of the candidates' table, how many candidates). It fails unless the
- * counter of the candidates' table has grown by exactly these: then the session does not count. */
+/* Rows that a foreign key deletes along with the candidates have no command tag: they are what the session's
+ * own counter of rows deleted from their table grows by. The first statement notes the counters (parameters:
+ * oids of the tables, their nodes; node 0 is the candidates'); the second, after the candidates are deleted,
+ * returns the growth for node and makes it the node's number (parameters: oid of its table, oid of the
+ * candidates' table, how many candidates). It fails unless the counter of the candidates' table has grown by
+ * exactly these: then the session does not count. */
 char *run_note_counters_sql(const void *ctx);
 char *run_count_cascaded_sql(const void *ctx, int node);
 
@@ -127,8 +129,8 @@ struct db_statement run_record_counted(const void *ctx);
 int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params);
 
 /* For a single statement that deletes rows of the root as "gone" and records that: the UPDATE of the
- * run's record. Parameters from number first on: run id, the root's label, how many rows there may be at most: with more
- * it fails, with RUN_TOO_MANY in the message. */
+ * run's record. Parameters from number first on: run id, the root's label, how many rows there may be at
+ * most: with more it fails, with RUN_TOO_MANY in the message. */
 #define RUN_TOO_MANY "pgsweep: more rows than "
 char *run_record_gone_sql(const void *ctx, int first);
 
@@ -179,9 +181,9 @@ void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct
 
 /* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
  * report's objects. What the store refuses stays queued, with a remark: that is no error, but
- * report_objects_failed tells. So does a key outside of what the entry, the column as the latest run noted it, or stated (NULL:
- * nothing more) allow. Objects that were queued for another store or bucket stay as they are. Must not be called
- * inside a transaction. False: the database failed. */
+ * report_objects_failed tells. So does a key outside of what the entry, the column as the latest run noted
+ * it, or stated (NULL: nothing more) allow. Objects that were queued for another store or bucket stay as they
+ * are. Must not be called inside a transaction. False: the database failed. */
 bool queue_drain(struct effects *effects, struct report *report, const char *policy, const struct queue_bounds *stated,
                  struct error *err);
 
@@ -194,8 +196,8 @@ bool queue_drain_directories(struct effects *effects, struct report *report, con
  * there is none. Parameter: the cutoff. */
 char *spared_record_sql(const void *ctx, struct db *db, const struct plan *plan, char **why);
 
-/* Writes down which rows the run spares, where its own deletions could make them candidates (plan->spared_run); else does
- * nothing. On the server's disk when it returns true. May be called again. */
+/* Writes down which rows the run spares, where its own deletions could make them candidates
+ * (plan->spared_run); else does nothing. On the server's disk when it returns true. May be called again. */
 bool spared_record(struct effects *effects, const struct plan *plan, struct error *err);
 
 /* Removes what runs of the policy wrote down, this one and earlier ones. Call with the lock held. */

@@ -107,7 +107,7 @@ struct files_options {
     size_t protect_count;
     bool spare;                 /* what is expired stays too, unless it is older than ... */
     struct timespec spare_from; /* ... this */
-    bool young_stay;            /* files_remove_tree: files that are not expired stay there too (empty directories go) */
+    bool young_stay; /* files_remove_tree: files that are not expired stay there too (empty directories go) */
     bool allow_system_root;     /* see files_check_root */
     bool delete_special;        /* expired sockets and fifos that no process has go too; devices never do */
     const uint32_t *owners;     /* only what belongs to these users goes; none: whoever it belongs to */
@@ -120,13 +120,14 @@ struct files_options {
                                                      * directly below the root of an active job?
                                                      * A dry run asks from two threads at once. */
     void *is_active_arg;
-    bool in_use;           /* spare files in use: a write lease where the caller owns the file or has
-                            * CAP_LEASE (sees any opener), else only flock(2) locks are seen. A file
-                            * that cannot be opened to test it is an error, and stays. */
+    bool in_use;           /* spare files in use: asked by a write lease where one is to be had (the
+                            * caller owns the file, or has CAP_LEASE), else by /proc where every
+                            * process can be looked at. What neither can tell stays (FILES_KEPT_UNTESTED). */
     bool dry_run;          /* same decisions, counts and bytes; nothing on disk changes. Where the
                             * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
-                            * O_NOATIME, and reading it may set that directory's access time. With delete_special the question whether
-                            * a process has a datagram socket may set the socket's. */
+                            * O_NOATIME, and reading it may set that directory's access time. With
+                            * delete_special the question whether a process has a datagram socket may
+                            * set the socket's. */
     struct files_shared *shared; /* NULL, or what the calls of a run for one root have in common */
     int64_t max_deletions; /* 0: no limit; compared with the report, so it spans several calls */
     int64_t deadline_ms;   /* 0: none; an instant of clock_now_ms() */
@@ -184,11 +185,13 @@ int64_t files_kept(const struct files_report *report);
  * hint. A root that does not exist is fine: *missing is set (may be NULL). */
 bool files_check_root(const struct files_options *options, bool *missing, struct error *err);
 
-/* The youngest time (mtime or ctime, in seconds since 1970) of the root and of what is below it on its file system; the search ends
- * at the first that is younger than enough. *found: false when the root does not exist or nothing is in it. What cannot be read
- * is left out, as is what lies deeper than FILES_YOUNGEST_DEPTH. Failure: as files_check_root. */
+/* The youngest time (mtime or ctime, in seconds since 1970) of the root and of what is below it on its file
+ * system; the search ends at the first that is younger than enough. *found: false when the root does not
+ * exist or nothing is in it. What cannot be read is left out, as is what lies deeper than
+ * FILES_YOUNGEST_DEPTH. Failure: as files_check_root. */
 enum { FILES_YOUNGEST_DEPTH = 64 };
-bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found, struct error *err);
+bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found,
+                    struct error *err);
 
 /* Removes what is expired below options->root, deepest first, directories that become (or are) empty
  * and expired too, the root never. A missing root is nothing to do. Returns false only when
@@ -215,9 +218,10 @@ struct files_room {
     bool reached;
 };
 
-/* files_sweep, but the oldest first, by the youngest of the times that count, and no more than it takes until so much is
- * free. The tree is read once to find out which, and then swept; again if that did not free enough. Files of the same
- * age go together. Memory is bounded. When enough is free at once, nothing is read. Failure as in files_sweep. */
+/* files_sweep, but the oldest first, by the youngest of the times that count, and no more than it takes until
+ * so much is free. The tree is read once to find out which, and then swept; again if that did not free
+ * enough. Files of the same age go together. Memory is bounded. When enough is free at once, nothing is read.
+ * Failure as in files_sweep. */
 bool files_sweep_for_room(const struct files_options *options, struct files_room *room, struct files_report *report,
                           struct error *err);
 

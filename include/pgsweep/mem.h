@@ -15,8 +15,9 @@
 
 /* Makes room for one more element at the end of a growing array and returns its index:
  *     size_t i = mem_grow(ctx, &array, &count);
- * The array may move, so the index must not be computed inside an expression that uses the array (array[mem_grow(...)]).
- * array is owned by ctx; the new element is zeroed; count is raised. Growth is geometric. */
+ * The array may move, so the index must not be computed inside an expression that uses the array
+ * (array[mem_grow(...)]). array is owned by ctx; the new element is zeroed; count is raised. Growth is
+ * geometric. */
 #define mem_grow(ctx, array, count)                                                                \
     (*(array) = mem_grow_bytes(ctx, *(array), sizeof **(array), *(count)), (*(count))++)
 

@@ -36,7 +36,8 @@ struct plan_table {
     const char *name;  /* jobs */
     char kind;         /* r: table, p: partitioned */
     int64_t estimated_rows;
-    bool may_use_schema, may_select, may_update, may_delete; /* may_update: some column, which is enough to lock its rows */
+    bool may_use_schema, may_select, may_update,
+        may_delete; /* may_update: some column, which is enough to lock its rows */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -59,7 +60,8 @@ struct plan_edge {
     const char **referred_casts; /* ::schema.type, or empty */
     const char **column_casts;   /* the same for the referencing column */
     const char **collations;     /* COLLATE schema.name where the columns' collations differ, else empty */
-    bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)" means the same */
+    bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)"
+                   means the same */
     bool *not_null;
     bool *set_on_delete; /* what ON DELETE SET NULL and SET DEFAULT set; of other references, all columns */
     bool all_or_none;    /* MATCH FULL: all columns are null, or none */
@@ -111,8 +113,8 @@ struct plan_node {
     struct plan_object *objects;
     size_t object_count;
     const char *obstacle; /* a trigger or rule that can keep rows from going without an error ("trigger x"), or NULL */
-    bool cascades; /* its rows are deleted by the foreign key of its one edge, when the candidates are: no statement deletes
-                    * them, and the session's own counter says how many they were */
+    bool cascades; /* its rows are deleted by the foreign key of its one edge, when the candidates are: no
+                    * statement deletes them, and the session's own counter says how many they were */
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
@@ -121,8 +123,9 @@ struct plan_node {
     size_t link_count;
     struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
     size_t use_count;
-    struct plan_edge *self;    /* references of this table's rows to each other: of a shared table all; of the root those
-                                * that are deleted along (a row goes only where everything below it is a candidate too) */
+    struct plan_edge
+        *self; /* references of this table's rows to each other: of a shared table all; of the root those
+                * that are deleted along (a row goes only where everything below it is a candidate too) */
     size_t self_count;
     int turn;                  /* of a shared table: its place in plan->shared, from 1 */
     const struct plan_column **key; /* its primary key; of the root, shared tables and recursive nodes */
@@ -189,7 +192,8 @@ struct plan {
     bool has_objects;  /* some table names stored objects */
     bool looks_beyond; /* a condition or guard is not known to read the candidate's own row only */
     bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it */
-    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no condition is freeable */
+    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no condition
+                               is freeable */
     enum plan_strategy strategy;
     const char *strategy_reason;
     enum plan_walk walk;
@@ -204,7 +208,8 @@ struct plan {
     bool obeys_letters;       /* there are parked or discarded dead letters, and a guard for them */
     const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
-    struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
+    struct plan_edge
+        *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
     size_t uncovered_count;      /* the partition */
     const char *role;         /* that runs, quoted where needed */
     bool superuser;           /* it is one */
@@ -219,7 +224,8 @@ struct plan_request {
     bool live;                /* the plan is going to be carried out: privileges are checked for that */
     const char *cutoff;       /* --cutoff, or NULL */
     bool allow_missing_index; /* run although a large referring table has no index on its reference */
-    bool by_statement;        /* no dependent is left to its foreign key: the session does not count what that deletes */
+    bool by_statement;        /* no dependent is left to its foreign key: the session does not count what that
+                                 deletes */
     const char *run_id;       /* of a live run; NULL: no row is spared because a run wrote it down */
 };
 
@@ -229,20 +235,24 @@ struct plan_request {
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
 
-/* "trigger audit of public.jobs (role app), after delete for each row: function app.audit() (role app)"; owned by ctx. */
+/* "trigger audit of public.jobs (role app), after delete for each row: function app.audit() (role app)";
+ * owned by ctx. */
 char *plan_code_text(const void *ctx, const struct plan_code *code);
 
-/* Appends the GRANTs that the role (its name, not quoted) needs for dry and live runs of the plan, one per line, without those on the state
- * schema. Leaves nothing in the database, but needs the privilege to make a temporary view. */
+/* Appends the GRANTs that the role (its name, not quoted) needs for dry and live runs of the plan, one per
+ * line, without those on the state schema. Leaves nothing in the database, but needs the privilege to make a
+ * temporary view. */
 bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role, struct error *err);
 
-/* That nothing in the state schema, if there is one, could run code of a role without trust: SWEEP_REFUSED, with what it is and
- * what to do. Reads the catalog alone; nothing else is to touch the schema before. plan_build has looked, too. */
+/* That nothing in the state schema, if there is one, could run code of a role without trust: SWEEP_REFUSED,
+ * with what it is and what to do. Reads the catalog alone; nothing else is to touch the schema before.
+ * plan_build has looked, too. */
 bool trust_check_state(struct db *db, struct error *err);
 
-/* A statement that fails unless the plan's tables are what they were when the plan was made (and unless there are dead letters
- * to obey exactly if there were), and what it is for; owned by ctx. Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that
- * has changed the tables it is free of races: what would add a foreign key waits for that transaction. */
+/* A statement that fails unless the plan's tables are what they were when the plan was made (and unless there
+ * are dead letters to obey exactly if there were), and what it is for; owned by ctx. Parameters:
+ * plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that has changed
+ * the tables it is free of races: what would add a foreign key waits for that transaction. */
 char *plan_check_sql(const void *ctx, const struct plan *plan);
 char *plan_check_why(const void *ctx);
 
@@ -253,8 +263,9 @@ void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
 /* The same but for the guard that spares parked dead letters. */
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
 
-/* The condition that a root row t is old enough and held back by a freeable condition: what a run writes down before its
- * first chunk, for its own deletions may make such a row a candidate. For plans with spared_run only; $1 is the cutoff. */
+/* The condition that a root row t is old enough and held back by a freeable condition: what a run writes down
+ * before its first chunk, for its own deletions may make such a row a candidate. For plans with spared_run
+ * only; $1 is the cutoff. */
 void plan_append_held(PQExpBuffer out, const struct plan *plan);
 
 /* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of its columns. */
@@ -274,9 +285,10 @@ void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 /* The policy deletes along references of the root's rows to each other. */
 bool plan_has_below(const struct plan *plan);
 
-/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows below them, locked in the order of the
- * key. Parameters: the key arrays. What another session adds below while this waits for locks is found by sending it
- * again with its own answer: repeat until the number of rows is the same twice; then nothing can be added. */
+/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows below
+ * them, locked in the order of the key. Parameters: the key arrays. What another session adds below while
+ * this waits for locks is found by sending it again with its own answer: repeat until the number of rows is
+ * the same twice; then nothing can be added. */
 void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* Why that is sent, owned by ctx. */
@@ -351,9 +363,9 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
                       size_t *count, struct error *err);
 
 /* The rows of a shared table are remembered between the statements of one transaction, in settings of
- * the session that end with it. collect: those that rows in hand refer to, locked; the rows in hand of the root and what
- * hangs on it (group NULL; parameters: key arrays), or those of another shared table and what hangs on that. narrow:
- * those of them that nothing refers to any more; delete: these. */
+ * the session that end with it. collect: those that rows in hand refer to, locked; the rows in hand of the
+ * root and what hangs on it (group NULL; parameters: key arrays), or those of another shared table and what
+ * hangs on that. narrow: those of them that nothing refers to any more; delete: these. */
 bool plan_collects(const struct plan_node *orphan, const struct plan_node *group);
 void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                          const struct plan_node *group);
@@ -395,20 +407,22 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
 /* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
 char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
 
-/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without reading a table. What spares
- * rows is not estimated. A negative number: the planner gave none. */
+/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without reading a
+ * table. What spares rows is not estimated. A negative number: the planner gave none. */
 bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                    struct error *err);
 
-/* Which tables have no statistics, by node index: an estimate of them is a guess. Only those that the policy acts on. */
+/* Which tables have no statistics, by node index: an estimate of them is a guess. Only those that the policy
+ * acts on. */
 bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without, struct error *err);
 
-/* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge: of plan->uncovered). */
+/* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge: of
+ * plan->uncovered). */
 bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
                           struct error *err);
 
-/* Counts the candidates that are there now, at most limit. failed_in: without those that have a dead letter of that run; NULL:
- * all. */
+/* Counts the candidates that are there now, at most limit. failed_in: without those that have a dead letter
+ * of that run; NULL: all. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in, int64_t limit, int64_t *rows,
                           struct error *err);
 

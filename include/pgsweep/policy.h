@@ -105,7 +105,8 @@ struct policy_guard {
 struct policy_object {
     struct setting column;
     struct setting path; /* of json and jsonb: an SQL/JSON path to the texts; NULL: the value itself */
-    struct setting *prefixes; /* a key that begins with none of these is never deleted; "": any may be; none: not stated */
+    struct setting *prefixes; /* a key that begins with none of these is never deleted; "": any may be; none:
+                                 not stated */
     size_t prefix_count;
 };
 
@@ -174,7 +175,8 @@ struct policy {
     enum policy_unlisted unlisted;
     enum policy_transaction transaction;
     enum policy_triggers triggers;
-    struct setting *search_path; /* the schemas in which names are looked up, after pg_catalog; none: the session's own */
+    struct setting *
+        search_path; /* the schemas in which names are looked up, after pg_catalog; none: the session's own */
     size_t search_path_count;
     struct setting directory;      /* the column that names a row's working directory; NULL: none */
     struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
@@ -258,13 +260,14 @@ enum policy_variable_fate {
 };
 enum policy_variable_fate policy_judge_variable(const struct policy_variables *known, const char *variable);
 
-/* Judges every variable ("NAME=value", ends with NULL). False, with SWEEP_USAGE and the nearest known name, for the first
- * that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by ctx. Values are never shown. */
+/* Judges every variable ("NAME=value", ends with NULL). False, with SWEEP_USAGE and the nearest known name,
+ * for the first that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by ctx. Values are never
+ * shown. */
 bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
                               char **warnings, struct error *err);
 
-/* A warning about the columns whose keys have no bounds, because the policy states no prefix for them; NULL: there are none.
- * Owned by ctx. */
+/* A warning about the columns whose keys have no bounds, because the policy states no prefix for them; NULL:
+ * there are none. Owned by ctx. */
 char *policy_unbounded(const void *ctx, const struct policy *policy);
 
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
@@ -306,8 +309,8 @@ bool condition_words(const void *ctx, const char *text, struct condition_words *
 /* How often the text says :cutoff. It must have passed condition_check. */
 size_t condition_cutoffs(const char *text);
 
-/* Appends the condition in brackets, with :cutoff replaced by an SQL expression: the i-th of cutoffs where it stands for the i-th
- * time, the last of them from there on. The text must have passed condition_check. */
+/* Appends the condition in brackets, with :cutoff replaced by an SQL expression: the i-th of cutoffs where it
+ * stands for the i-th time, the last of them from there on. The text must have passed condition_check. */
 void condition_append(PQExpBuffer out, const char *text, const char *const *cutoffs, size_t count);
 
 /* Checks the form of a retention or another interval: one or more of number and unit ("30 days",

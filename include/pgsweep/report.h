@@ -29,7 +29,8 @@ struct report_objects {
     int64_t deleted;
     int64_t in_use;  /* not deleted: a row that stays names the object */
     int64_t foreign; /* not deleted: not in a configured bucket; those of earlier runs too */
-    int64_t outside; /* not deleted: the key is outside the prefixes that the policy states; those of earlier runs too */
+    int64_t outside; /* not deleted: the key is outside the prefixes that the policy states; those of earlier
+                        runs too */
     int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one, or for none */
     int64_t held;    /* not deleted: nobody can tell whether a row names the object */
     int64_t failed;  /* will be tried again */
@@ -152,11 +153,13 @@ int64_t report_processed(const struct report *report);
  * when it has none, or an earlier node has the same. */
 const char *report_counted(const struct report *report, size_t node, int64_t *sum);
 
-/* Makes sure, before a run, that the metrics can be written to this file (see output.h). SWEEP_REFUSED or SWEEP_USAGE if not. */
+/* Makes sure, before a run, that the metrics can be written to this file (see output.h). SWEEP_REFUSED or
+ * SWEEP_USAGE if not. */
 bool report_open_metrics(struct report *report, const char *path, struct error *err);
 
-/* Writes the report as Prometheus metrics to the file that was opened, atomically (a new file that replaces the old one). The time
- * of the last success is carried over from the old file when this run was none. False when the file cannot be written. */
+/* Writes the report as Prometheus metrics to the file that was opened, atomically (a new file that replaces
+ * the old one). The time of the last success is carried over from the old file when this run was none. False
+ * when the file cannot be written. */
 bool report_write_metrics(const struct report *report, struct error *err);
 
 /* Objects that were not deleted although no row names them, or nobody can tell. */
@@ -204,8 +207,8 @@ void progress_show(struct progress *progress, const struct report *report);
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);
 
-/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened, SWEEP_REFUSED when others could have
- * chosen what it is (see output.h). */
+/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened, SWEEP_REFUSED when
+ * others could have chosen what it is (see output.h). */
 bool report_open_log(struct report *report, const char *path, struct error *err);
 
 /* Closes it, if there is one. False when not all of it could be written. */

@@ -76,8 +76,9 @@ struct store_location {
     const char *bucket; /* STORE_OBJECT: owned by the config */
     char *key;          /* STORE_OBJECT: owned by ctx; NUL-terminated, never empty */
     char *reason;       /* STORE_FOREIGN: why; owned by ctx; holds no secret part of the value */
-    char *path;         /* STORE_FOREIGN: of a URL that does not tell whose object it is (the host is unknown, or the URL is
-                         * broken), the decoded path without a slash in front: it may end in a key of ours. Else NULL */
+    char *path; /* STORE_FOREIGN: of a URL that does not tell whose object it is (the host is unknown, or the
+                 * URL is broken), the decoded path without a slash in front: it may end in a key of ours.
+                 * Else NULL */
     bool relative;      /* the value names no store: a key, or s3:// */
 };
 
@@ -97,13 +98,15 @@ struct store_location store_resolve(const void *ctx, const struct store_config *
 struct store_location store_resolve_in(const void *ctx, const struct store_config *config, const char *default_bucket,
                                        const char *value);
 
-/* Whether the key, as it would be sent to the store, begins with one of these prefixes (at least one). A key with a segment
+/* Whether the key, as it would be sent to the store, begins with one of these prefixes (at least one). A key
+ * with a segment
  * "." or ".." (escaped or not) is below none but "": what it names depends on who reads it. */
 bool store_key_is_below(const char *key, const char *const *prefixes, size_t count);
 
-/* The other way round: a value that names the object (STORE_OBJECT), or may name it (path), is the first of these texts as
- * it stands or behind "s3://BUCKET/", or it is a URL whose decoded path ends with one of them, at a slash. So a database can
- * look for the rows that may name an object, and store_resolve says which do. Returns how many; owned by ctx. */
+/* The other way round: a value that names the object (STORE_OBJECT), or may name it (path), is the first of
+ * these texts as it stands or behind "s3://BUCKET/", or it is a URL whose decoded path ends with one of them,
+ * at a slash. So a database can look for the rows that may name an object, and store_resolve says which do.
+ * Returns how many; owned by ctx. */
 size_t store_spellings(const void *ctx, const struct store_config *config, const struct store_location *where,
                        char ***spellings);
 

@@ -61,7 +61,8 @@ bool output_open(const void *ctx, const char *what, const char *path, struct out
     talloc_set_destructor(output, output_destructor);
     output->what = mem_strdup(output, what);
     output->path = mem_strdup(output, path);
-    if (!trust_open_parent(output, what, path, &output->directory, &output->name, err) || !look(output, &st, &there, err)) {
+    if (!trust_open_parent(output, what, path, &output->directory, &output->name, err) ||
+        !look(output, &st, &there, err)) {
         talloc_free(output);
         return false;
     }
@@ -120,7 +121,8 @@ static bool temporary_name(char name[NAME_BYTES])
     uint64_t noise[2];
     if (getrandom(noise, sizeof noise, 0) != (ssize_t)sizeof noise)
         return false;
-    snprintf(name, NAME_BYTES, "%s%016" PRIx64 "%016" PRIx64 "%s", TEMPORARY_PREFIX, noise[0], noise[1], TEMPORARY_SUFFIX);
+    snprintf(name, NAME_BYTES, "%s%016" PRIx64 "%016" PRIx64 "%s", TEMPORARY_PREFIX, noise[0], noise[1],
+             TEMPORARY_SUFFIX);
     return true;
 }
 
@@ -178,8 +180,8 @@ static bool fill(int fd, const char *data, size_t size, const struct stat *old)
     struct stat st;
     if (old && fstat(fd, &st) == 0 && st.st_gid != old->st_gid && fchown(fd, (uid_t)-1, old->st_gid) != 0)
         old = NULL; /* the rights of one group are not given to another */
-    return flock(fd, LOCK_EX) == 0 && write_all(fd, data, size) && fchmod(fd, old ? old->st_mode & 0755 : NEW_MODE) == 0 &&
-           fsync(fd) == 0;
+    return flock(fd, LOCK_EX) == 0 && write_all(fd, data, size) &&
+           fchmod(fd, old ? old->st_mode & 0755 : NEW_MODE) == 0 && fsync(fd) == 0;
 }
 
 /* A file without a name, which gets one only when it is complete. False where the file system has none, too. */

@@ -79,7 +79,8 @@ static bool can_indent(const char *value)
 {
     bool single = false, twice = false;
     for (const char *p = value; *p; p++) {
-        if (*p == '\\' || *p == '$' || (!single && !twice && ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*'))))
+        if (*p == '\\' || *p == '$' ||
+            (!single && !twice && ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*'))))
             if (*p != '$' || !isdigit((unsigned char)p[1]))
                 return false; /* not worth telling apart: an escape, a dollar quote, a comment */
         single = single != (*p == '\'' && !twice);

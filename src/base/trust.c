@@ -43,10 +43,14 @@ static bool cannot_open(struct way *way, int code)
 {
     way->code = code;
     if (way->reading)
-        return error_set(way->err, SWEEP_USAGE, "cannot read %s %s: %s", way->what, shown(way, way->path), strerror(code));
-    error_set(way->err, SWEEP_USAGE, "the %s %s cannot be opened: %s", way->what, shown(way, way->path), strerror(code));
-    return error_hint(way->err, "Nothing was touched. The directories on the way must exist, and the user that runs pgsweep must be "
-                                "allowed to use them.");
+        return error_set(way->err, SWEEP_USAGE, "cannot read %s %s: %s", way->what, shown(way, way->path),
+                         strerror(code));
+    error_set(way->err, SWEEP_USAGE, "the %s %s cannot be opened: %s", way->what, shown(way, way->path),
+              strerror(code));
+    return error_hint(
+        way->err,
+        "Nothing was touched. The directories on the way must exist, and the user that runs pgsweep must be "
+        "allowed to use them.");
 }
 
 static bool refuse(const struct way *way, const char *which, const char *why)
@@ -131,8 +135,8 @@ static bool step(struct way *way, const char *name, const char *rest, bool *is_f
     return ok;
 }
 
-/* Resolves the path. keep_last: up to the directory of its last component, which is left in *last; else *last is the name of the
- * file that was found, in the directory in hand, or NULL for a directory. */
+/* Resolves the path. keep_last: up to the directory of its last component, which is left in *last; else *last
+ * is the name of the file that was found, in the directory in hand, or NULL for a directory. */
 static bool resolve(struct way *way, bool keep_last, char **last)
 {
     char cwd[PATH_MAX] = "";
@@ -169,7 +173,9 @@ static bool resolve(struct way *way, bool keep_last, char **last)
 static bool refuse_links(const struct way *way, const char *place)
 {
     refuse(way, "it", "has another name (a hard link)");
-    return error_hint(way->err, "Whoever made the other name chose which file this is. Remove this one: rm '%s'", shown(way, place));
+    return error_hint(way->err,
+                      "Whoever made the other name chose which file this is. Remove this one: rm '%s'",
+                      shown(way, place));
 }
 
 static bool check_file(const struct way *way, const char *place, const struct stat *st)
@@ -189,7 +195,9 @@ static bool open_file(struct way *way, const char *name, enum trust_place place,
     struct stat st;
     if (way->shared && place == TRUST_OWN_DIRECTORY) {
         refuse(way, mem_printf(way->ctx, "the directory %s", shown(way, way->here)), "is writable by other users");
-        return error_hint(way->err, "Move the file into a directory that only root or the user that runs pgsweep may write to.");
+        return error_hint(
+            way->err,
+            "Move the file into a directory that only root or the user that runs pgsweep may write to.");
     }
     *fd = openat(way->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (*fd < 0 || fstat(*fd, &st) != 0)

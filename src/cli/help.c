@@ -40,7 +40,9 @@ static void print_general(const char *const *policies, FILE *out)
     fputs("\nSee first what would happen: pgsweep jobs --dry-run -d DBNAME\n"
           "\"pgsweep COMMAND --help\" tells more about one command, \"man pgsweep\" about everything.\n",
           out);
-    print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW | COMMAND_DLQ | COMMAND_OBJECTS | COMMAND_GRANTS, out);
+    print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW | COMMAND_DLQ | COMMAND_OBJECTS |
+                      COMMAND_GRANTS,
+                  out);
     fputs("\nOther options:\n      --help                   this help\n"
           "  -V, --version                the version\n", out);
     print_exit_codes(out);

@@ -221,7 +221,8 @@ static bool check_unit_options(int argc, char **argv, struct error *err)
     const char *given = getenv(UNIT_OPTIONS);
     bool ok = true;
     char *copy = given ? mem_strdup(NULL, given) : NULL, *save = NULL;
-    for (char *word = copy ? strtok_r(copy, " \t\r\n", &save) : NULL; ok && word; word = strtok_r(NULL, " \t\r\n", &save)) {
+    for (char *word = copy ? strtok_r(copy, " \t\r\n", &save) : NULL; ok && word;
+         word = strtok_r(NULL, " \t\r\n", &save)) {
         bool there = strpbrk(word, "'\"\\") != NULL;
         for (int i = 1; i < argc && !there; i++)
             there = strcmp(argv[i], word) == 0;
@@ -229,7 +230,8 @@ static bool check_unit_options(int argc, char **argv, struct error *err)
                                 UNIT_OPTIONS, cli_holds_password(word) ? "..." : word);
     }
     talloc_free(copy);
-    return ok || error_hint(err, "Only the systemd units put that variable on the command line. Give the options themselves, or unset it.");
+    return ok || error_hint(err, "Only the systemd units put that variable on the command line. Give the "
+                                 "options themselves, or unset it.");
 }
 
 bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err)

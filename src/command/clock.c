@@ -32,7 +32,8 @@ bool command_check_database_clock(const struct cli_options *options, const struc
         return false;
     *now = db_rows_get(rows, 0, 0);
     *standby = db_rows_bool(rows, 0, 1);
-    return is_trusted(options, policy) || clock_judge_database(before_ms, db_rows_int(rows, 0, 2), clock_wall_ms(), err);
+    return is_trusted(options, policy) ||
+           clock_judge_database(before_ms, db_rows_int(rows, 0, 2), clock_wall_ms(), err);
 }
 
 /* A clock that runs far ahead makes everything look expired, and nothing in the root is near it. */
@@ -50,19 +51,21 @@ static bool check_root(const struct files_options *how, struct error *err)
     if (idle) {
         struct timespec then = {.tv_sec = (time_t)youngest};
         struct timespec today = {.tv_sec = (time_t)now};
-        error_set(err, SWEEP_REFUSED, "nothing in %s has changed for more than a year: the clock of this host may be wrong",
+        error_set(err, SWEEP_REFUSED,
+                  "nothing in %s has changed for more than a year: the clock of this host may be wrong",
                   text_escape(scratch, how->root, strlen(how->root)));
         error_detail(err, "The clock says %s; the last change was at %s. Everything there is older than the cutoff.",
                      instant_text(scratch, today), instant_text(scratch, then));
-        error_hint(err, "Nothing was deleted. If the clock is right, run once with --trust-clock, or write \"clock: trust\" into the "
+        error_hint(err, "Nothing was deleted. If the clock is right, run once with --trust-clock, or write "
+                        "\"clock: trust\" into the "
                         "policy.");
     }
     talloc_free(scratch);
     return !idle;
 }
 
-bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy, const struct files_options *how,
-                              struct error *err)
+bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy,
+                              const struct files_options *how, struct error *err)
 {
     struct files_options one = *how;
     if (is_trusted(options, policy) || options->cutoff) /* by hand: the clock decides nothing */

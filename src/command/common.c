@@ -52,7 +52,8 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
                                                    overrides[i].origin, err))
             return false;
     return (options->protect_count == 0 ||
-            policy_override_list(*policy, "protect", options->protect, options->protect_count, "option --protect", err)) &&
+            policy_override_list(*policy, "protect", options->protect, options->protect_count,
+                                 "option --protect", err)) &&
            (options->protect_dir_count == 0 ||
             policy_override_list(*policy, "protect_dirs", options->protect_dirs, options->protect_dir_count,
                                  "option --protect-dir", err));

@@ -173,7 +173,8 @@ static bool find_ids(void *ctx, struct db *db, const struct subject *subject, co
     *ids = db_rows_get(rows, 0, 0);
     if (*ids)
         return true;
-    error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s, and no policy of that name has one", policy, subject->thing);
+    error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s, and no policy of that name has one", policy,
+              subject->thing);
     return error_hint(err, "\"pgsweep %s list\" lists them.", subject->command);
 }
 
@@ -217,7 +218,8 @@ static int run(const struct subject *subject, const struct cli_options *options,
     char *application = mem_printf(ctx, "pgsweep/%s", subject->command);
     const struct verb *verb = find_verb(subject, options, err);
     stop_install();
-    bool ok = verb && check_options(verb, options, err) && (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
+    bool ok = verb && check_options(verb, options, err) &&
+              (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
               read_operands(ctx, subject, verb, options, &param, err) &&
               command_connect(ctx, options, application, NULL, &db, err) && trust_check_state(db, err) &&
               state_check(db, err);

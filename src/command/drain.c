@@ -43,10 +43,15 @@ static void print_drains(const struct report *report, bool json)
         {"outside", "outside the stated prefixes", o->outside},
         {"elsewhere", "of another store or bucket", o->elsewhere}, {"held", "perhaps in use", o->held},
         {"failed", "failed", o->failed}, {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
-    const struct count directories[] = {
-        {"removed", "removed", d->removed}, {"kept", "kept", d->kept}, {"in_use", "still named by a row", d->in_use},
-        {"refused", "refused", d->refused}, {"busy", "in use", d->busy}, {"failed", "failed", d->failed}, {"dead", "given up", d->dead},
-        {"waiting", "waiting", d->waiting}, {"bytes_freed", "bytes freed", d->bytes_freed}};
+    const struct count directories[] = {{"removed", "removed", d->removed},
+                                        {"kept", "kept", d->kept},
+                                        {"in_use", "still named by a row", d->in_use},
+                                        {"refused", "refused", d->refused},
+                                        {"busy", "in use", d->busy},
+                                        {"failed", "failed", d->failed},
+                                        {"dead", "given up", d->dead},
+                                        {"waiting", "waiting", d->waiting},
+                                        {"bytes_freed", "bytes freed", d->bytes_freed}};
     size_t object_count = sizeof object_counts / sizeof *object_counts;
     size_t directory_count = sizeof directories / sizeof *directories;
     if (json) {
@@ -63,10 +68,10 @@ static void print_drains(const struct report *report, bool json)
         puts("What waits has its time (\"pgsweep objects list\"); \"pgsweep objects retry\" makes it now.");
 }
 
-/* What the policies of the queued objects state now: a prefix counts from when it is stated, not from the next run. A policy
- * that is not found states nothing; what its latest run noted counts all the same. */
-static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options, const char *name, struct queue_bounds *bounds,
-                        struct error *err)
+/* What the policies of the queued objects state now: a prefix counts from when it is stated, not from the
+ * next run. A policy that is not found states nothing; what its latest run noted counts all the same. */
+static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options, const char *name,
+                        struct queue_bounds *bounds, struct error *err)
 {
     struct db_rows *rows;
     if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name, &rows, err))

@@ -8,9 +8,11 @@
 #include "pgsweep/store.h"
 
 /* Beside those of the object store and of policies: options of the systemd unit (cli), and what only tests set. */
-static const char *const OTHERS[] = {"PGSWEEP_OPTIONS", "PGSWEEP_SUPERUSER", "PGSWEEP_TEST_DISTANCE", "PGSWEEP_TEST_SERVER_VERSION", NULL};
+static const char *const OTHERS[] = {"PGSWEEP_OPTIONS", "PGSWEEP_SUPERUSER", "PGSWEEP_TEST_DISTANCE",
+                                     "PGSWEEP_TEST_SERVER_VERSION", NULL};
 
-bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy, struct error *err)
+bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy,
+                               struct error *err)
 {
     const char **names, **fixed = NULL;
     size_t count, n = 0, i;
@@ -28,8 +30,12 @@ bool command_check_environment(const void *ctx, const struct cli_options *option
     }
     i = mem_grow(scratch, &fixed, &n);
     fixed[i] = NULL;
-    const struct policy_variables known = {.policy = policy, .policies = names, .policy_count = count, .fixed = fixed,
-                                           .others_possible = options->command == COMMAND_OBJECTS && !options->policy_dir};
+    const struct policy_variables known = {.policy = policy,
+                                           .policies = names,
+                                           .policy_count = count,
+                                           .fixed = fixed,
+                                           .others_possible =
+                                               options->command == COMMAND_OBJECTS && !options->policy_dir};
     bool ok = policy_check_environment(scratch, &known, environ, &warnings, err);
     if (ok)
         fputs(warnings, stderr);

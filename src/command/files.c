@@ -145,8 +145,8 @@ static bool read_active(struct file_run *run, struct error *err)
     if (!run->policy->active.value)
         return true;
     if (!command_is_policy(run->report, options, run->policy->active.value))
-        return error_set(err, SWEEP_USAGE, "%s: active names \"%s\", and there is no such policy", run->policy->active.origin,
-                         run->policy->active.value);
+        return error_set(err, SWEEP_USAGE, "%s: active names \"%s\", and there is no such policy",
+                         run->policy->active.origin, run->policy->active.value);
     if (!db_is_configured(&where))
         return true;
     jobs_options.policy = run->policy->active.value;
@@ -167,8 +167,9 @@ static bool read_active(struct file_run *run, struct error *err)
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
-        return error_hint(err, "%s%sNothing was deleted. Without a database (no -d, no PG* variables) nothing is asked.",
-                          err->hint ? err->hint : "", err->hint ? " " : "");
+        return error_hint(
+            err, "%s%sNothing was deleted. Without a database (no -d, no PG* variables) nothing is asked.",
+            err->hint ? err->hint : "", err->hint ? " " : "");
     }
     talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
@@ -185,7 +186,8 @@ static void on_event(void *arg, const struct files_event *event)
         text_tell("warning", "cannot %s %s: %s", event->action, event->path,
                 strerror(event->error));
     else if (event->kind == FILES_EVENT_ASIDE)
-        text_tell("warning", "a file was replaced twice while it was looked at: the first one is kept as %s", event->path);
+        text_tell("warning", "a file was replaced twice while it was looked at: the first one is kept as %s",
+                  event->path);
     else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
 }
@@ -279,11 +281,17 @@ static void tell_doubts(const struct file_run *run)
     const struct files_report *sums = &run->sums;
     struct report *report = run->report;
     if (sums->kept[FILES_KEPT_UNTESTED] > 0)
-        report_remark(report, "%s kept because it cannot be found out whether a process has them open: run as their owner, or "
-                      "with CAP_LEASE, or state in_use: delete", text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
+        report_remark(
+            report,
+            "%s kept because it cannot be found out whether a process has them open: run as their owner, or "
+            "with CAP_LEASE, or state in_use: delete",
+            text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
     if (sums->unguarded > 0)
-        report_remark(report, "%s deleted by name: they could not be moved to a private directory in the root first, so a file "
-                      "renamed over one at that instant would have gone instead", text_count(report, sums->unguarded));
+        report_remark(
+            report,
+            "%s deleted by name: they could not be moved to a private directory in the root first, so a file "
+            "renamed over one at that instant would have gone instead",
+            text_count(report, sums->unguarded));
     if (sums->unlocked > 0)
         report_remark(report, "swept without a lock: there is no place for one (%s)",
                       "/run/pgsweep, $XDG_RUNTIME_DIR, the root");

@@ -17,17 +17,23 @@ bool command_warns_superuser(bool *warns, struct error *err)
     const char *value = getenv("PGSWEEP_SUPERUSER");
     *warns = !value || !*value || strcmp(value, "warn") == 0;
     return *warns || strcmp(value, "allow") == 0 ||
-           error_set(err, SWEEP_USAGE, "environment variable PGSWEEP_SUPERUSER: \"%s\" is neither \"warn\" nor \"allow\"", value);
+           error_set(err, SWEEP_USAGE,
+                     "environment variable PGSWEEP_SUPERUSER: \"%s\" is neither \"warn\" nor \"allow\"",
+                     value);
 }
 
 void command_warn_superuser(const struct plan *plan)
 {
     const char *name = plan->policy->name;
-    text_tell("warning", "policy %s runs as superuser %s, and so does whatever code it meets in the database; \"pgsweep grants %s\" "
-              "prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this warning)", name, plan->role, name);
+    text_tell("warning",
+              "policy %s runs as superuser %s, and so does whatever code it meets in the database; \"pgsweep "
+              "grants %s\" "
+              "prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this warning)",
+              name, plan->role, name);
 }
 
-static bool print_grants(const void *ctx, const struct cli_options *options, const struct policy *policy, struct error *err)
+static bool print_grants(const void *ctx, const struct cli_options *options, const struct policy *policy,
+                         struct error *err)
 {
     const struct plan_request request = {.allow_missing_index = true};
     const char *role = options->role ? options->role : DEFAULT_ROLE;

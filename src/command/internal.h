@@ -14,15 +14,17 @@
 bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
                          struct error *err);
 
-/* Refuses variables of the environment that look like settings of pgsweep and are none (SWEEP_USAGE); those that can only
- * be about another policy than this one (NULL: about none) give a warning on standard error. */
-bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy, struct error *err);
+/* Refuses variables of the environment that look like settings of pgsweep and are none (SWEEP_USAGE); those
+ * that can only be about another policy than this one (NULL: about none) give a warning on standard error. */
+bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy,
+                               struct error *err);
 
 /* Whether there is a policy of that name; its file may be broken. */
 bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name);
 
-/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else nothing is done), where there
- * is a state schema. policy NULL: its file is broken. report, db: NULL where it did not come to one. Says nothing. */
+/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else nothing is
+ * done), where there is a state schema. policy NULL: its file is broken. report, db: NULL where it did not
+ * come to one. Says nothing. */
 void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,
                             struct db *db, const struct error *err);
 
@@ -45,14 +47,15 @@ bool command_check_protections(const struct policy_file_rules *rules, const char
 /* Opens the log and the metrics file that the options ask for: before anything is deleted. */
 bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err);
 
-/* Refuses a run whose clocks cannot be right (see clock.h), unless the policy or an option says that they are.
- * The host's own; then the database's, with its time (owned by db) and whether it is a standby; then, for files, whether everything in a root looks
- * expired because the clock is wrong. A command that deletes nothing is not refused. */
+/* Refuses a run whose clocks cannot be right (see clock.h), unless the policy or an option says that they
+ * are. The host's own; then the database's, with its time (owned by db) and whether it is a standby; then,
+ * for files, whether everything in a root looks expired because the clock is wrong. A command that deletes
+ * nothing is not refused. */
 bool command_check_host_clock(const struct cli_options *options, const struct policy *policy, struct error *err);
 bool command_check_database_clock(const struct cli_options *options, const struct policy *policy, struct db *db,
                                   const char **now, bool *standby, struct error *err);
-bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy, const struct files_options *how,
-                              struct error *err);
+bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy,
+                              const struct files_options *how, struct error *err);
 
 /* True when each deleted row or file is to be logged. */
 bool command_logs_each(const struct cli_options *options);

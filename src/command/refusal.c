@@ -42,7 +42,8 @@ void command_record_refusal(const struct cli_options *options, const struct poli
     bool refused = err->code == SWEEP_USAGE || err->code == SWEEP_REFUSED;
     bool rows = !policy || policy->kind == KIND_ROWS;
     void *ctx = talloc_new(NULL);
-    if (refused && rows && !options->dry_run && !(report && report->recorded) && (policy || command_is_policy(ctx, options, options->policy))) {
+    if (refused && rows && !options->dry_run && !(report && report->recorded) &&
+        (policy || command_is_policy(ctx, options, options->policy))) {
         const char *id = report ? report->run_id : run_new_id(ctx);
         /* A run with a report has asked for its connection already. */
         struct db *to = db || report ? db : connect_quietly(ctx, options, id);

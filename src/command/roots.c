@@ -75,13 +75,17 @@ static bool check_elsewhere(const struct setting *pattern, char *const *clean, s
         return true;
     if (rest && rest[1]) {
         bad_pattern(pattern, "looks like a full path that leads out of the root, where it would match nothing", err);
-        return error_hint(err, "Patterns count from the root: if it is meant there, write \"%s\" without the first slash; else "
-                          "give a directory to protect (--protect-dir, protect_dirs).", shown(clean, text + 1));
+        return error_hint(
+            err,
+            "Patterns count from the root: if it is meant there, write \"%s\" without the first slash; else "
+            "give a directory to protect (--protect-dir, protect_dirs).",
+            shown(clean, text + 1));
     }
     for (size_t i = 0; i < count; i++)
         below = below || has_first(clean, clean[i], text);
     if (!below)
-        report_remark(report, "the pattern \"%s\" counts from the root, where nothing has that name now", shown(clean, text));
+        report_remark(report, "the pattern \"%s\" counts from the root, where nothing has that name now",
+                      shown(clean, text));
     return true;
 }
 
@@ -105,9 +109,11 @@ static bool check_directory(const struct setting *directory, struct report *repo
     const char *given = directory->value;
     char *path = shown(report, given);
     if (given[0] != '/') {
-        error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is not an absolute path", directory->origin, path);
-        return error_hint(err, "Give it with its full path%s; for a name at any depth give a pattern (--protect, protect).",
-                          given[0] == '~' ? " (\"~\" is not expanded)" : "");
+        error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is not an absolute path",
+                  directory->origin, path);
+        return error_hint(
+            err, "Give it with its full path%s; for a name at any depth give a pattern (--protect, protect).",
+            given[0] == '~' ? " (\"~\" is not expanded)" : "");
     }
     if (access(given, F_OK) == 0 || errno != ENOENT)
         return true;

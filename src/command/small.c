@@ -82,7 +82,8 @@ int command_show(const struct cli_options *options, struct error *err)
         error_set(err, SWEEP_USAGE, "pgsweep show takes options of a connection or of a run only with --sql");
         return done(ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
     }
-    bool ok = command_load_policy(ctx, options, &policy, err) && command_check_environment(ctx, options, policy->name, err);
+    bool ok = command_load_policy(ctx, options, &policy, err) &&
+              command_check_environment(ctx, options, policy->name, err);
     if (options->sql) {
         int code = ok ? command_show_sql(options, policy, err) : (int)err->code;
         talloc_free(ctx);

@@ -182,8 +182,8 @@ static bool note_uncovered(struct run *run, struct error *err)
         if (!plan_count_uncovered(run->db, run->plan, edge, &rows, err))
             return false;
         if (rows > 0)
-            report_remark(run->report, "%s: %" PRId64 " rows would refer to rows of %s that are gone", edge->table, rows,
-                          edge->parent->table.label);
+            report_remark(run->report, "%s: %" PRId64 " rows would refer to rows of %s that are gone",
+                          edge->table, rows, edge->parent->table.label);
     }
     return true;
 }
@@ -350,7 +350,10 @@ static bool check_options(const struct run *run, struct error *err)
     const struct cli_options *options = run->options;
     if (options->root) {
         error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows", run->policy->name);
-        return error_hint(err, "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE ".");
+        return error_hint(
+            err,
+            "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE
+            ".");
     }
     if (!options->estimate || options->dry_run)
         return true;
@@ -375,7 +378,8 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
     run->spared_run = options->dry_run ? NULL : run->report->run_id;
     stop_install();
     bool warns = false;
-    bool ok = command_open_outputs(options, run->report, err) && command_warns_superuser(&warns, err) && prepare(run, err);
+    bool ok = command_open_outputs(options, run->report, err) && command_warns_superuser(&warns, err) &&
+              prepare(run, err);
     if (ok && warns && run->plan->superuser && !options->quiet)
         command_warn_superuser(run->plan);
     ok = ok && (options->dry_run ? preview(run, err) : sweep(run, err));

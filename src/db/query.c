@@ -413,7 +413,8 @@ static void read_answers(struct db *db, const void *ctx, struct db_question *que
 }
 
 /* In groups of so many questions, each up to a synchronisation point; the last one may be smaller. */
-static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, size_t group, struct error *err)
+static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, size_t group,
+                struct error *err)
 {
     bool failed = false;
     bool sent = PQenterPipelineMode(db->conn);

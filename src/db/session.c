@@ -1,5 +1,6 @@
-/* What a session looks like before the first statement of a run: everything that could change the meaning of a
- * statement is set here, whatever the role, the database or the server have. The settings are in src/sql/session.sql. */
+/* What a session looks like before the first statement of a run: everything that could change the meaning of
+ * a statement is set here, whatever the role, the database or the server have. The settings are in
+ * src/sql/session.sql. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,8 +82,9 @@ static bool lift_timeout(struct db *db, struct error *err)
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
 }
 
-/* Under session_replication_role = replica no foreign key acts and no trigger fires: what a deletion leaves behind would
- * be orphans, and no error would say so. "local" is left alone: all of them fire there as usual. */
+/* Under session_replication_role = replica no foreign key acts and no trigger fires: what a deletion leaves
+ * behind would be orphans, and no error would say so. "local" is left alone: all of them fire there as usual.
+ */
 static bool ensure_triggers_act(struct db *db, struct error *err)
 {
     struct db_rows *rows;
@@ -95,8 +97,10 @@ static bool ensure_triggers_act(struct db *db, struct error *err)
     if (strcmp(err->sqlstate, "42501") != 0)
         return false;
     error_clear(err);
-    error_set(err, SWEEP_REFUSED, "session_replication_role is \"replica\" for role %s in %s: no foreign key would act and no "
-              "trigger would fire", db_user(db), db->where);
+    error_set(err, SWEEP_REFUSED,
+              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act and no "
+              "trigger would fire",
+              db_user(db), db->where);
     return error_hint(err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
                            "session_replication_role; PGOPTIONS), or run as a role that may change it.");
 }

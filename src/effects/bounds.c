@@ -1,5 +1,5 @@
-/* What keys of objects must begin with: stated by the policy, written down with the columns and with each entry of the queue.
- * A key is deleted only where all of them allow it. */
+/* What keys of objects must begin with: stated by the policy, written down with the columns and with each
+ * entry of the queue. A key is deleted only where all of them allow it. */
 #include <jansson.h>
 #include <string.h>
 
@@ -37,8 +37,8 @@ static char *unquoted(const void *ctx, const char *name)
     return text;
 }
 
-void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column, const char **prefixes,
-                size_t count)
+void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column,
+                const char **prefixes, size_t count)
 {
     size_t i = mem_grow(ctx, &bounds->all, &bounds->count);
     bounds->all[i] = (struct queue_bound){.policy = mem_strdup(ctx, policy), .column = unquoted(ctx, column),
@@ -71,7 +71,8 @@ void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct
 static bool is_from(const char *source, const char *column)
 {
     const char *open = strstr(source, " ("), *close = open ? strrchr(open, ')') : NULL;
-    char *plain = close ? mem_printf(NULL, "%.*s%s", (int)(open - source), source, close + 1) : mem_strdup(NULL, source);
+    char *plain = close ? mem_printf(NULL, "%.*s%s", (int)(open - source), source, close + 1)
+                        : mem_strdup(NULL, source);
     size_t length = strlen(plain), tail = strlen(column);
     bool same = length >= tail && strcmp(plain + length - tail, column) == 0 &&
                 (length == tail || plain[length - tail - 1] == '.');
@@ -88,14 +89,15 @@ static char *add_shown(char *list, const char *const *prefixes, size_t count)
     return list;
 }
 
-/* NULL: the bounds allow the key. Else the prefixes that it would have to begin with. Where the column is none that is known
- * of the policy, those of all its columns count. */
+/* NULL: the bounds allow the key. Else the prefixes that it would have to begin with. Where the column is
+ * none that is known of the policy, those of all its columns count. */
 static char *find_breach(const void *ctx, const struct queue_bounds *bounds, const struct queue_item *item)
 {
     bool known = false, allowed = true;
     char *shown = mem_strdup(ctx, "");
     for (size_t i = 0; i < bounds->count; i++)
-        known = known || (strcmp(bounds->all[i].policy, item->policy) == 0 && is_from(item->source, bounds->all[i].column));
+        known = known || (strcmp(bounds->all[i].policy, item->policy) == 0 &&
+                          is_from(item->source, bounds->all[i].column));
     for (size_t i = 0, n = 0; i < bounds->count; i++) {
         const struct queue_bound *b = &bounds->all[i];
         if (strcmp(b->policy, item->policy) != 0 || (known && !is_from(item->source, b->column)))

@@ -264,7 +264,8 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     bool looked = files_remove_tree(&options, entry->name, &outcome, reason, &report, &why);
     sums->bytes_freed += report.bytes_freed;
     sums->files_protected += report.kept[FILES_KEPT_PROTECTED];
-    sums->files_young += report.kept[FILES_KEPT_FRESH] + report.kept[FILES_KEPT_FUTURE] + report.kept[FILES_KEPT_NO_TIME];
+    sums->files_young +=
+        report.kept[FILES_KEPT_FRESH] + report.kept[FILES_KEPT_FUTURE] + report.kept[FILES_KEPT_NO_TIME];
     if (!looked) {
         *reason = mem_strdup(r->ctx, why.message);
         error_clear(&why);

@@ -10,8 +10,8 @@
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
-/* A batch is in memory, and looked for in all rows, at a time. A wave of it is with the store at a time: before each but the
- * first, the rows that are new since then are looked at. */
+/* A batch is in memory, and looked for in all rows, at a time. A wave of it is with the store at a time:
+ * before each but the first, the rows that are new since then are looked at. */
 enum { BATCH = 50000, WAVE = 4000, TOLD = 5 };
 
 struct drain {
@@ -54,7 +54,8 @@ static void entries_add(struct entries *entries, const struct queue_item *item, 
 /* The values in the order of the columns of the template "due". */
 static bool fetch(struct drain *d, struct error *err)
 {
-    const char *params[] = {d->policy, store_config_place(d->config), d->buckets, d->after, mem_printf(d->ctx, "%d", BATCH)};
+    const char *params[] = {d->policy, store_config_place(d->config), d->buckets, d->after,
+                            mem_printf(d->ctx, "%d", BATCH)};
     struct db_rows *rows;
     if (!db_query(d->effects->db, d->ctx, template_fill(d->ctx, QUEUE, "due", NULL), 5, params, &rows, err))
         return false;
@@ -119,7 +120,8 @@ static int64_t count_objects(struct store_object *objects, size_t count)
 }
 
 /* Has the objects deleted that nothing speaks for any more, and sorts their entries by what became of them. */
-static void ask_store(struct drain *d, struct queue_item **asked, size_t n, struct entries *done, struct entries *failed)
+static void ask_store(struct drain *d, struct queue_item **asked, size_t n, struct entries *done,
+                      struct entries *failed)
 {
     struct store_object *objects = mem_array(d->ctx, struct store_object, n + 1);
     struct store_result *results = mem_array(d->ctx, struct store_result, n + 1);
@@ -216,7 +218,8 @@ static bool read_bounds(struct drain *d, const void *ctx, struct error *err)
     if (!sources_read(d->effects->db, ctx, "object", &sources, &count, err))
         return false;
     for (size_t i = 0; i < count; i++)
-        bounds_add(ctx, &d->recorded, sources[i].policy, sources[i].noted, sources[i].prefixes, sources[i].prefix_count);
+        bounds_add(ctx, &d->recorded, sources[i].policy, sources[i].noted, sources[i].prefixes,
+                   sources[i].prefix_count);
     return true;
 }
 
@@ -250,11 +253,15 @@ static bool bind_policy(struct drain *d, struct error *err)
     struct db_rows *rows;
     if (!d->policy)
         return true;
-    if (!effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_queue", NULL), 3, params, &rows, err) ||
-        !effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_sources", NULL), 3, params, NULL, err))
+    if (!effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_queue", NULL), 3, params,
+                       &rows, err) ||
+        !effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_sources", NULL), 3,
+                       params, NULL, err))
         return false;
     if (db_rows_affected(rows) > 0)
-        report_remark(d->report, "%lld objects were queued while no store was configured; from now on they belong to bucket %s at %s",
+        report_remark(d->report,
+                      "%lld objects were queued while no store was configured; from now on they belong to "
+                      "bucket %s at %s",
                       (long long)db_rows_affected(rows), bucket, params[1]);
     return true;
 }
@@ -270,13 +277,19 @@ static bool tell_elsewhere(struct drain *d, struct error *err)
         const char *endpoint = db_rows_get(rows, i, 0);
         d->report->objects.elsewhere += db_rows_int(rows, i, 2);
         if (i < TOLD && endpoint)
-            report_remark(d->report, "%s objects stay queued: they were queued for bucket %s at %s, and this is %s; after a correction, "
-                          "\"pgsweep objects rebind POLICY\" moves them", db_rows_get(rows, i, 2), db_rows_get(rows, i, 1), endpoint,
+            report_remark(d->report,
+                          "%s objects stay queued: they were queued for bucket %s at %s, and this is %s; "
+                          "after a correction, "
+                          "\"pgsweep objects rebind POLICY\" moves them",
+                          db_rows_get(rows, i, 2), db_rows_get(rows, i, 1), endpoint,
                           store_config_describe(d->report, d->config));
         else if (i < TOLD)
-            report_remark(d->report, "%s objects stay queued: they were queued while no store was configured; a run of policy %s, or "
-                          "\"pgsweep objects drain %s\", decides that they belong to the store that is configured then",
-                          db_rows_get(rows, i, 2), db_rows_get(rows, i, 3), db_rows_get(rows, i, 3));
+            report_remark(
+                d->report,
+                "%s objects stay queued: they were queued while no store was configured; a run of policy %s, "
+                "or "
+                "\"pgsweep objects drain %s\", decides that they belong to the store that is configured then",
+                db_rows_get(rows, i, 2), db_rows_get(rows, i, 3), db_rows_get(rows, i, 3));
     }
     talloc_free(rows);
     return true;

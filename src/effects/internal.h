@@ -81,15 +81,16 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
 /* Why nothing can be said about this column, and what to do about it; owned by ctx. */
 char *source_trouble(const void *ctx, struct db *db, const struct source *source);
 
-/* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no key has. Owned by ctx. */
+/* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no key has.
+ * Owned by ctx. */
 const char **bounds_parse(const void *ctx, const char *json, size_t *count);
 
 /* Adds a column; prefixes must outlive the bounds. */
-void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column, const char **prefixes,
-                size_t count);
+void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column,
+                const char **prefixes, size_t count);
 
-/* Why the key of the item must not be deleted: it is outside of what was stated when it was queued, or is now. NULL: it may
- * be. Owned by ctx. */
+/* Why the key of the item must not be deleted: it is outside of what was stated when it was queued, or is
+ * now. NULL: it may be. Owned by ctx. */
 char *bounds_breach(const void *ctx, const struct queue_item *item, const struct queue_bounds *recorded,
                     const struct queue_bounds *stated);
 

@@ -13,11 +13,12 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first)
     const char *number[QUEUE_PARAMS];
     for (int i = 0; i < QUEUE_PARAMS; i++)
         number[i] = mem_printf(scratch, "%d", first + i);
-    appendPQExpBufferStr(out, template_fill(scratch, QUEUE, "insert",
-                                            TEMPLATE_SLOTS({"run", number[0]}, {"policy", number[1]}, {"source", number[2]},
-                                                           {"kind", number[3]}, {"root", number[4]}, {"rules", number[5]},
-                                                           {"endpoint", number[6]}, {"bucket", number[7]}, {"prefixes", number[8]},
-                                                           {"select", select})));
+    appendPQExpBufferStr(
+        out, template_fill(scratch, QUEUE, "insert",
+                           TEMPLATE_SLOTS({"run", number[0]}, {"policy", number[1]}, {"source", number[2]},
+                                          {"kind", number[3]}, {"root", number[4]}, {"rules", number[5]},
+                                          {"endpoint", number[6]}, {"bucket", number[7]},
+                                          {"prefixes", number[8]}, {"select", select})));
     talloc_free(scratch);
 }
 
@@ -84,7 +85,8 @@ bool queue_note_held(struct effects *effects, const void *ctx, const char *const
                      size_t count, const char *state, struct error *err)
 {
     const char *params[] = {db_array(ctx, ids, count), db_array(ctx, reasons, count), state};
-    return count == 0 || effects_query(effects, ctx, template_fill(ctx, QUEUE, "note_held", NULL), 3, params, NULL, err);
+    return count == 0 ||
+           effects_query(effects, ctx, template_fill(ctx, QUEUE, "note_held", NULL), 3, params, NULL, err);
 }
 
 /* How many entries wait, and how many of them are due. */

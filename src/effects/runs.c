@@ -73,9 +73,11 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
     if (!effects_query(effects, report, template_fill(report, RUNS, "note_unfinished", NULL), 1, params, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++)
-        report_remark(report, "run %s, started %s on %s, did not finish; it had deleted %s; this run goes on from there",
-                      db_rows_get(rows, i, 0), db_rows_get(rows, i, 1), db_rows_get(rows, i, 2),
-                      db_rows_get(rows, i, 3));
+        report_remark(
+            report,
+            "run %s, started %s on %s, did not finish; it had deleted %s; this run goes on from there",
+            db_rows_get(rows, i, 0), db_rows_get(rows, i, 1), db_rows_get(rows, i, 2),
+            db_rows_get(rows, i, 3));
     return true;
 }
 
@@ -143,10 +145,17 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal)
     struct effects *effects = effects_open(scratch, db, false);
     struct whereabouts here = find_whereabouts();
     const struct policy *policy = refusal->policy;
-    const char *params[] = {refusal->run_id, refusal->name, refusal->cutoff, policy ? policy->retain.value : NULL, here.user,
-                            here.host, number(scratch, getpid()), PGSWEEP_VERSION,
-                            mem_printf(scratch, "%s%s%s", why->message, why->detail ? "\n" : "", why->detail ? why->detail : ""),
-                            policy_text(scratch, policy)};
+    const char *params[] = {
+        refusal->run_id,
+        refusal->name,
+        refusal->cutoff,
+        policy ? policy->retain.value : NULL,
+        here.user,
+        here.host,
+        number(scratch, getpid()),
+        PGSWEEP_VERSION,
+        mem_printf(scratch, "%s%s%s", why->message, why->detail ? "\n" : "", why->detail ? why->detail : ""),
+        policy_text(scratch, policy)};
     if (!db_is_lost(db)) {
         db_rollback(db);
         if (state_check(db, &ignored))
@@ -179,7 +188,9 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
 /* The number of a node in this transaction, as SQL. */
 static char *node_number(const void *ctx, int node)
 {
-    return mem_printf(ctx, "pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n%d', true))::pg_catalog.int8", node);
+    return mem_printf(
+        ctx, "pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n%d', true))::pg_catalog.int8",
+        node);
 }
 
 char *run_counted_sql(const void *ctx, int node, const char *rows)

@@ -5,9 +5,10 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
-/* What the keys of a column must begin with, as an array; NULL: nothing is stated. Rules for several foreign keys of one table
- * may name a column twice: then any of them allows a key. */
-static const char *prefixes_of_column(const void *ctx, const struct plan *plan, const char *oid, const struct plan_object *column)
+/* What the keys of a column must begin with, as an array; NULL: nothing is stated. Rules for several foreign
+ * keys of one table may name a column twice: then any of them allows a key. */
+static const char *prefixes_of_column(const void *ctx, const struct plan *plan, const char *oid,
+                                      const struct plan_object *column)
 {
     const char **all = NULL;
     size_t n = 0;
@@ -57,25 +58,47 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
     queue_binding(report, &params[1], &params[2]);
     for (int a = 0; a < ARRAYS; a++)
         params[3 + a] = db_array(report, lists[a], n);
-    return n == 0 || effects_query(effects, report, template_fill(report, QUEUE, "note_sources", NULL), 3 + ARRAYS, params,
-                                   NULL, err);
+    return n == 0 || effects_query(effects, report, template_fill(report, QUEUE, "note_sources", NULL),
+                                   3 + ARRAYS, params, NULL, err);
 }
 
-enum column { ID, POLICY, TABLE_NOTED, COLUMN_NOTED, PATH_NOTED, ENDPOINT, BUCKET, TABLE_NOW, COLUMN_NOW, SHAPE, TYPE, STATE, HEAP, PREFIXES_NOTED };
+enum column {
+    ID,
+    POLICY,
+    TABLE_NOTED,
+    COLUMN_NOTED,
+    PATH_NOTED,
+    ENDPOINT,
+    BUCKET,
+    TABLE_NOW,
+    COLUMN_NOW,
+    SHAPE,
+    TYPE,
+    STATE,
+    HEAP,
+    PREFIXES_NOTED
+};
 
 /* False where it is gone: it cannot name anything. */
 static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool objects, struct source *source)
 {
     const char *state = db_rows_get(rows, i, STATE);
-    *source = (struct source){
-        .id = db_rows_get(rows, i, ID), .policy = db_rows_get(rows, i, POLICY),
-        .noted = mem_printf(ctx, "%s.%s", db_rows_get(rows, i, TABLE_NOTED), db_rows_get(rows, i, COLUMN_NOTED)),
-        .table = db_rows_get(rows, i, TABLE_NOW), .column = db_rows_get(rows, i, COLUMN_NOW),
-        .type = db_rows_get(rows, i, TYPE), .endpoint = db_rows_get(rows, i, ENDPOINT),
-        .bucket = db_rows_get(rows, i, BUCKET), .is_heap = db_rows_bool(rows, i, HEAP),
-        .state = strcmp(state, "there") == 0 ? SOURCE_THERE : strcmp(state, "denied") == 0 ? SOURCE_DENIED : SOURCE_LOST};
+    *source = (struct source){.id = db_rows_get(rows, i, ID),
+                              .policy = db_rows_get(rows, i, POLICY),
+                              .noted = mem_printf(ctx, "%s.%s", db_rows_get(rows, i, TABLE_NOTED),
+                                                  db_rows_get(rows, i, COLUMN_NOTED)),
+                              .table = db_rows_get(rows, i, TABLE_NOW),
+                              .column = db_rows_get(rows, i, COLUMN_NOW),
+                              .type = db_rows_get(rows, i, TYPE),
+                              .endpoint = db_rows_get(rows, i, ENDPOINT),
+                              .bucket = db_rows_get(rows, i, BUCKET),
+                              .is_heap = db_rows_bool(rows, i, HEAP),
+                              .state = strcmp(state, "there") == 0    ? SOURCE_THERE
+                                       : strcmp(state, "denied") == 0 ? SOURCE_DENIED
+                                                                      : SOURCE_LOST};
     source->prefixes = bounds_parse(ctx, db_rows_get(rows, i, PREFIXES_NOTED), &source->prefix_count);
-    source->object = (struct plan_object){.ident = source->column, .name = source->column, .path = db_rows_get(rows, i, PATH_NOTED)};
+    source->object = (struct plan_object){
+        .ident = source->column, .name = source->column, .path = db_rows_get(rows, i, PATH_NOTED)};
     if (objects && source->state == SOURCE_THERE &&
         !plan_object_read_shape(db_rows_get(rows, i, SHAPE), source->object.path, &source->object.shape))
         source->state = SOURCE_LOST;
@@ -85,7 +108,8 @@ static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool
 bool sources_read(struct db *db, const void *ctx, const char *kind, struct source **sources, size_t *count,
                   struct error *err)
 {
-    char *sql = template_fill(ctx, QUEUE, "sources", TEMPLATE_SLOTS({"shape", plan_object_shape_sql(ctx, "f.atttypid")}));
+    char *sql = template_fill(ctx, QUEUE, "sources",
+                              TEMPLATE_SLOTS({"shape", plan_object_shape_sql(ctx, "f.atttypid")}));
     struct db_rows *rows;
     *count = 0;
     if (!db_query(db, ctx, sql, 1, &kind, &rows, err))
@@ -99,13 +123,21 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
 char *source_trouble(const void *ctx, struct db *db, const struct source *source)
 {
     if (source->state == SOURCE_DENIED)
-        return mem_printf(ctx, "whether a row still names it cannot be seen: this role may not read %s.%s: GRANT SELECT ON %s TO %s; or, "
-                               "where that column names none any more: pgsweep objects forget %s",
-                          source->table, source->column, source->table, db_quote_ident(db, ctx, db_user(db)), source->id);
+        return mem_printf(ctx,
+                          "whether a row still names it cannot be seen: this role may not read %s.%s: GRANT "
+                          "SELECT ON %s TO %s; or, "
+                          "where that column names none any more: pgsweep objects forget %s",
+                          source->table, source->column, source->table, db_quote_ident(db, ctx, db_user(db)),
+                          source->id);
     if (source->table)
-        return mem_printf(ctx, "whether a row still names it cannot be seen: %s is of type %s now; run policy %s, or, where that "
-                               "column names none any more: pgsweep objects forget %s",
+        return mem_printf(ctx,
+                          "whether a row still names it cannot be seen: %s is of type %s now; run policy %s, "
+                          "or, where that "
+                          "column names none any more: pgsweep objects forget %s",
                           source->noted, source->type, source->policy, source->id);
-    return mem_printf(ctx, "whether a row still names it cannot be seen: the column %s is gone; where no other column has "
-                           "taken its place: pgsweep objects forget %s", source->noted, source->id);
+    return mem_printf(
+        ctx,
+        "whether a row still names it cannot be seen: the column %s is gone; where no other column has "
+        "taken its place: pgsweep objects forget %s",
+        source->noted, source->id);
 }

@@ -112,10 +112,11 @@ bool state_check(struct db *db, struct error *err)
         /* Where the schema is not there, the others fail; the first answer that is no good tells why. */
         error_clear(err);
         const struct db_rows *schema = answer(&questions[SCHEMA], err), *tables = NULL, *version = NULL;
-        ok = schema && (db_rows_bool(schema, 0, 0) || no_state(db, err)) && (db_rows_bool(schema, 0, 1) || not_granted(db, err)) &&
+        ok = schema && (db_rows_bool(schema, 0, 0) || no_state(db, err)) &&
+             (db_rows_bool(schema, 0, 1) || not_granted(db, err)) &&
              (tables = answer(&questions[TABLES], err)) && (db_rows_count(tables) > 0 || no_state(db, err)) &&
-             (db_rows_bool(tables, 0, 0) || not_granted(db, err)) && (version = answer(&questions[VERSION], err)) &&
-             check_version(version, err);
+             (db_rows_bool(tables, 0, 0) || not_granted(db, err)) &&
+             (version = answer(&questions[VERSION], err)) && check_version(version, err);
     }
     talloc_free(scratch);
     return ok;

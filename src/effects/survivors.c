@@ -121,7 +121,8 @@ static char *ends_of_path(const struct look *look, const char *name)
         if (look->depths[depth]) {
             char *less = mem_printf(look->ctx, "%zu", depth - 1);
             ends = mem_check(talloc_asprintf_append(
-                ends, "%s%s", *ends ? ",\n" : "", template_fill(look->ctx, SURVIVORS, name, TEMPLATE_SLOTS({"less", less}))));
+                ends, "%s%s", *ends ? ",\n" : "",
+                template_fill(look->ctx, SURVIVORS, name, TEMPLATE_SLOTS({"less", less}))));
         }
     return ends;
 }
@@ -132,10 +133,12 @@ static char *look_sql(const struct look *look, const struct source *source)
     void *ctx = look->ctx;
     char *texts = plan_object_texts(ctx, &source->object, mem_printf(ctx, "t.%s", source->column), false);
     const char *since = look->since && source->is_heap ? mem_printf(ctx, "'%s'::pg_catalog.xid", look->since) : NULL;
-    char *values = texts ? template_fill(ctx, SURVIVORS, "set_values",
-                                         TEMPLATE_SLOTS({"table", source->table}, {"texts", texts}, {"since", since}))
-                         : template_fill(ctx, SURVIVORS, "text_values",
-                                         TEMPLATE_SLOTS({"table", source->table}, {"column", source->column}, {"since", since}));
+    char *values =
+        texts ? template_fill(ctx, SURVIVORS, "set_values",
+                              TEMPLATE_SLOTS({"table", source->table}, {"texts", texts}, {"since", since}))
+              : template_fill(
+                    ctx, SURVIVORS, "text_values",
+                    TEMPLATE_SLOTS({"table", source->table}, {"column", source->column}, {"since", since}));
     return template_fill(ctx, SURVIVORS, "look",
                          TEMPLATE_SLOTS({"ends", ends_of_path(look, "end_of_path")},
                                         {"escaped_ends", ends_of_path(look, "escaped_end_of_path")}, {"values", values},
@@ -182,15 +185,18 @@ static void judge_value(const struct look *look, const struct source *source, co
         judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
     else if (at.kind == STORE_OBJECT && !bound)
         judge(look, NULL, at.key, VERDICT_HELD,
-              mem_printf(scratch, "%s; in which bucket, the next run of policy %s that has a store decides", why, source->policy));
+              mem_printf(scratch, "%s; in which bucket, the next run of policy %s that has a store decides",
+                         why, source->policy));
     else if (at.kind == STORE_OBJECT && strcmp(source->endpoint, store_config_place(look->config)) == 0)
         judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
     for (const char *tail = at.path; tail; tail = strchr(tail, '/') ? strchr(tail, '/') + 1 : NULL)
-        judge(look, NULL, tail, VERDICT_HELD, mem_printf(scratch, "%s; PGSWEEP_S3_ALIASES can say which bucket that is", why));
+        judge(look, NULL, tail, VERDICT_HELD,
+              mem_printf(scratch, "%s; PGSWEEP_S3_ALIASES can say which bucket that is", why));
     talloc_free(scratch);
 }
 
-/* Nothing can be said about this column. Its policy's objects stay; so do all, where it could be read by another role. */
+/* Nothing can be said about this column. Its policy's objects stay; so do all, where it could be read by
+ * another role. */
 static void judge_all(const struct look *look, const struct source *source)
 {
     char *why = source_trouble(look->ctx, look->db, source);
@@ -225,7 +231,8 @@ static bool look_everywhere(struct look *look, struct error *err)
         if (!rows || !same_values(&sources[s - 1], &sources[s])) {
             talloc_free(rows);
             if (!db_query(look->db, look->ctx, look_sql(look, &sources[s]), 2, params, &rows, err))
-                return error_prefix(err, "looking whether %s.%s still names an object", sources[s].table, sources[s].column);
+                return error_prefix(err, "looking whether %s.%s still names an object", sources[s].table,
+                                    sources[s].column);
         }
         for (int i = 0; i < db_rows_count(rows); i++)
             judge_value(look, &sources[s], db_rows_get(rows, i, 0));

@@ -26,7 +26,8 @@ static bool has_high_byte(const char *text)
 /* Without a locale a character is a byte, so that "?" would be half of an umlaut. */
 static bool matches_in_utf8(const char *pattern, const char *name, int flags)
 {
-    bool matters = has_high_byte(name) && (strpbrk(pattern, "?[") || ((flags & FNM_CASEFOLD) && has_high_byte(pattern)));
+    bool matters =
+        has_high_byte(name) && (strpbrk(pattern, "?[") || ((flags & FNM_CASEFOLD) && has_high_byte(pattern)));
     locale_t utf8 = matters ? newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0) : (locale_t)0;
     if (!utf8)
         return false;
@@ -146,7 +147,8 @@ static void read_class(struct reading *r)
     }
     memcpy(name, r->at + 2, length);
     if (!wctype(name))
-        refuse(r, "names a class of characters that does not exist", "The classes are alnum, alpha, blank, cntrl, digit, "
+        refuse(r, "names a class of characters that does not exist",
+               "The classes are alnum, alpha, blank, cntrl, digit, "
                "graph, lower, print, punct, space, upper and xdigit, as in [[:digit:]].");
     r->at = end + 2;
 }
@@ -165,7 +167,9 @@ static void read_bracket(struct reading *r)
     r->literal++;
     while (!r->flaw && (*r->at != ']' || r->at == start)) {
         if (!*r->at || *r->at == '/') {
-            refuse(r, *r->at ? "has a slash between \"[\" and \"]\", where none can match" : "has a \"[\" without its \"]\"",
+            refuse(r,
+                   *r->at ? "has a slash between \"[\" and \"]\", where none can match"
+                          : "has a \"[\" without its \"]\"",
                    lone_bracket);
             return;
         }
@@ -181,7 +185,8 @@ static void read_bracket(struct reading *r)
         r->at += r->at[0] == '\\' && r->at[1] && r->at[1] != '/';
         unsigned char c = (unsigned char)*r->at++;
         if (in_range && c < low && c < 0x80 && low < 0x80)
-            refuse(r, "has a range whose end comes before its start", "Write the smaller character first, as in [a-z].");
+            refuse(r, "has a range whose end comes before its start",
+                   "Write the smaller character first, as in [a-z].");
         low = c;
         in_range = false;
     }
@@ -196,7 +201,9 @@ static void read_component(struct reading *r)
     while (!r->flaw && *r->at && *r->at != '/') {
         if (*r->at == '\\') {
             if (!r->at[1] || r->at[1] == '/')
-                refuse(r, r->at[1] ? "has a backslash before a slash" : "ends with a backslash, which has nothing to quote",
+                refuse(r,
+                       r->at[1] ? "has a backslash before a slash"
+                                : "ends with a backslash, which has nothing to quote",
                        "A backslash quotes the character behind it; write a literal one as \"\\\\\".");
             r->at += 2;
             r->literal++;
@@ -215,7 +222,8 @@ static void read_component(struct reading *r)
     if (length == 0)
         refuse(r, "has two slashes in a row, and would match nothing", "Write one slash.");
     else if (length == 1 && start[0] == '.')
-        refuse(r, "has a \".\" between slashes, and would match nothing", "Patterns count from the root: leave the \".\" out.");
+        refuse(r, "has a \".\" between slashes, and would match nothing",
+               "Patterns count from the root: leave the \".\" out.");
     else if (length == 2 && start[0] == '.' && start[1] == '.')
         refuse(r, "has a \"..\" between slashes, and would match nothing",
                "Patterns count from the root and never lead out of it; for another place give a directory to protect "
@@ -223,7 +231,8 @@ static void read_component(struct reading *r)
     else if (r->literal > COMPONENT_MAX)
         refuse(r, "has a name that is longer than any file's", "Give a shorter pattern.");
     else if (r->is_path && length > 2 && memmem(start, length, "**", 2))
-        refuse(r, "has a \"**\" that is only part of a name", "For any depth \"**\" stands alone between slashes, as in "
+        refuse(r, "has a \"**\" that is only part of a name",
+               "For any depth \"**\" stands alone between slashes, as in "
                "\"frames/**/*.mov\"; else write one \"*\".");
 }
 
@@ -267,7 +276,8 @@ static const char *find_slip(const void *ctx, const char *pattern, const char **
         return "begins with \"!\", which does not negate";
     }
     if (pattern[0] == '~' && (!pattern[1] || strchr(pattern, '/'))) {
-        *advice = "For a directory give its full path (--protect-dir, protect_dirs); patterns count from the root. A literal "
+        *advice = "For a directory give its full path (--protect-dir, protect_dirs); patterns count from the "
+                  "root. A literal "
                   "\"~\" is written \"\\~\".";
         return "begins with \"~\", which is not expanded";
     }

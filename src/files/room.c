@@ -157,8 +157,8 @@ static void forget_kept(struct files_report *report, const struct files_report *
     report->scanned = before->scanned + gone;
 }
 
-/* One sweep, up to the file of that time, or (up_to NULL) of all that is expired; then what is free. *known: that could be
- * found out. */
+/* One sweep, up to the file of that time, or (up_to NULL) of all that is expired; then what is free. *known:
+ * that could be found out. */
 static bool sweep_up_to(const struct files_options *options, const int64_t *up_to, const struct files_root *root,
                         struct files_room *room, struct files_report *report, bool *known, struct error *err)
 {

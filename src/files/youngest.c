@@ -1,4 +1,5 @@
-/* When something in a root changed last: what tells a root in which nobody works any more, and a clock that is wrong. */
+/* When something in a root changed last: what tells a root in which nobody works any more, and a clock that
+ * is wrong. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -48,7 +49,8 @@ static bool search_directory(struct search *search, int fd, int depth)
     return over;
 }
 
-bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found, struct error *err)
+bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found,
+                    struct error *err)
 {
     struct search search = {.enough = enough, .youngest = INT64_MIN};
     struct files_root root;

@@ -109,12 +109,13 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
 {
     struct plan *plan = mem_new(ctx, struct plan);
     plan->policy = policy;
-    bool ok = trust_set_path(plan, db, policy, err) && catalog_open(plan, db, err) && build_root(plan, db, err) &&
-              trust_check_path(plan, db, err) && build_key(plan, err) && build_age(plan, err) &&
-              cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
-              order_relate(plan, db, err) &&
-              privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) && levels_check(plan, db, err) &&
-              conditions_build(plan, db, request, err) && build_directory(plan, err) && walk_build(plan, db, err) &&
+    bool ok = trust_set_path(plan, db, policy, err) && catalog_open(plan, db, err) &&
+              build_root(plan, db, err) && trust_check_path(plan, db, err) && build_key(plan, err) &&
+              build_age(plan, err) && cutoff_build(plan, db, request->cutoff, err) &&
+              graph_build(plan, db, request, err) && order_relate(plan, db, err) &&
+              privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
+              levels_check(plan, db, err) && conditions_build(plan, db, request, err) &&
+              build_directory(plan, err) && walk_build(plan, db, err) &&
               code_build(plan, db, request->live, err);
     if (ok)
         build_strategy(plan);
@@ -129,8 +130,8 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
 /* Tries of a plan, while somebody changes the schema all the time; and of one that others get in the way of. */
 enum { TRIES = 8, TRANSIENT_TRIES = 4 };
 
-/* The plan could not be made, but perhaps it can be now: others were in the way (a deadlock, a lock, a time limit), or the
- * catalog has changed since before, so that the answers may be about two states of it. */
+/* The plan could not be made, but perhaps it can be now: others were in the way (a deadlock, a lock, a time
+ * limit), or the catalog has changed since before, so that the answers may be about two states of it. */
 static bool may_try_again(void *scratch, struct db *db, const char *before, int *failures, const struct error *why)
 {
     struct error ignored = ERROR_INIT;
@@ -171,6 +172,7 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
         tried = ok ? mem_strdup(scratch, (*out)->fingerprint) : NULL;
     }
     talloc_free(scratch);
-    return ok && (certain || error_set(err, SWEEP_SOME_FAILED, "%s: the tables of this policy change while its plan is made",
+    return ok && (certain || error_set(err, SWEEP_SOME_FAILED,
+                                       "%s: the tables of this policy change while its plan is made",
                                        policy->table.origin));
 }

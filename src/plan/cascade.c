@@ -1,4 +1,5 @@
-/* Dependents that need no statement of their own: when the candidates are deleted, a foreign key deletes these rows too. */
+/* Dependents that need no statement of their own: when the candidates are deleted, a foreign key deletes
+ * these rows too. */
 #include <string.h>
 
 #include "internal.h"
@@ -53,7 +54,8 @@ static bool ask(struct plan *plan, struct db *db, const char *const *oids, size_
     const char **all = mem_array(plan, const char *, plan->node_count);
     for (size_t i = 0; i < plan->node_count; i++)
         all[i] = plan->nodes[i]->table.oid;
-    const char *params[] = {plan->nodes[0]->table.oid, db_array(plan, oids, count), db_array(plan, all, plan->node_count)};
+    const char *params[] = {plan->nodes[0]->table.oid, db_array(plan, oids, count),
+                            db_array(plan, all, plan->node_count)};
     if (!db_query(db, plan, template_fill(plan, "sql/plan.sql", "cascades", NULL), 3, params, &rows, err))
         return false;
     for (int row = 0; row < db_rows_count(rows); row++)

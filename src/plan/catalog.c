@@ -6,8 +6,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
-/* Columns of the answer from number 8 on: the operators of a column of the primary key; what else is compared, an age, is of
- * PostgreSQL's own types. */
+/* Columns of the answer from number 8 on: the operators of a column of the primary key; what else is
+ * compared, an age, is of PostgreSQL's own types. */
 static void read_comparison(struct plan_column *column, const struct db_rows *rows, int row)
 {
     static const char *const own[] = {"OPERATOR(pg_catalog.<)", "OPERATOR(pg_catalog.<=)", "OPERATOR(pg_catalog.=)",
@@ -119,7 +119,8 @@ bool catalog_key(struct plan_node *node, struct error *err)
         /* Keys travel as arrays, and PostgreSQL has no arrays of arrays. */
         size_t length = strlen(column->type);
         if (length > 2 && strcmp(column->type + length - 2, "[]") == 0)
-            return error_set(err, SWEEP_USAGE, "column %s in the primary key of table %s is an array, which cannot be swept by",
+            return error_set(err, SWEEP_USAGE,
+                             "column %s in the primary key of table %s is an array, which cannot be swept by",
                              column->ident, table->label);
         node->key[column->key_position - 1] = column;
         node->key_count++;

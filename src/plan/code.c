@@ -1,4 +1,5 @@
-/* Code of users that fires while a run deletes and updates rows: triggers, rules, functions in the definition of a table. */
+/* Code of users that fires while a run deletes and updates rows: triggers, rules, functions in the definition
+ * of a table. */
 #include <string.h>
 
 #include "internal.h"
@@ -69,9 +70,10 @@ static void add_code(struct plan *plan, const struct db_rows *rows, int row)
 
 char *plan_code_text(const void *ctx, const struct plan_code *code)
 {
-    return mem_printf(ctx, "%s %s of %s (role %s), %s%s%s%s%s%s", code->kind, code->name, code->table, code->table_owner,
-                      code->when, code->function ? ": function " : "", code->function ? code->function : "",
-                      code->function ? " (role " : "", code->function ? code->owner : "", code->function ? ")" : "");
+    return mem_printf(ctx, "%s %s of %s (role %s), %s%s%s%s%s%s", code->kind, code->name, code->table,
+                      code->table_owner, code->when, code->function ? ": function " : "",
+                      code->function ? code->function : "", code->function ? " (role " : "",
+                      code->function ? code->owner : "", code->function ? ")" : "");
 }
 
 static size_t count_untrusted(const struct plan *plan)
@@ -102,13 +104,18 @@ static bool judge(struct plan *plan, bool live, struct error *err)
     char *allow = mem_printf(plan, "triggers: allow in the policy (or %s=allow), or --allow-triggers for one run",
                              policy_variable(plan, policy->name, "triggers"));
     if (!live) {
-        plan_note(plan, "a live run is refused, because it would execute code of roles that are neither superusers nor %s; to "
-                  "allow it: %s", plan->role, allow);
+        plan_note(plan,
+                  "a live run is refused, because it would execute code of roles that are neither superusers "
+                  "nor %s; to "
+                  "allow it: %s",
+                  plan->role, allow);
         return true;
     }
-    error_set(err, SWEEP_REFUSED, "policy %s would execute code of other roles with the rights of role %s: %s", policy->name,
+    error_set(err, SWEEP_REFUSED,
+              "policy %s would execute code of other roles with the rights of role %s: %s", policy->name,
               plan->role, untrusted_text(plan, count));
-    error_detail(err, "PostgreSQL runs triggers, rules and functions of a table with the rights of whoever changes its rows.");
+    error_detail(err, "PostgreSQL runs triggers, rules and functions of a table with the rights of whoever "
+                      "changes its rows.");
     return error_hint(err, "Read that code. If you trust its owners: %s.", allow);
 }
 

@@ -14,8 +14,8 @@ static bool is_one(const char *const *texts, size_t n)
     return true;
 }
 
-/* Is there one name for the operators of all columns, so that a comparison of rows may use it? The names are parallel for all
- * operators of a column, but for those of operator classes that nobody should write. */
+/* Is there one name for the operators of all columns, so that a comparison of rows may use it? The names are
+ * parallel for all operators of a column, but for those of operator classes that nobody should write. */
 bool compare_as_rows(const struct plan_column *const *columns, size_t n)
 {
     const char *const *all[] = {NULL, NULL, NULL};
@@ -81,11 +81,13 @@ static void append_in_by_column(PQExpBuffer out, const char *alias, const struct
         appendPQExpBuffer(match, " %s k.k%zu%s", key[i]->equal, i + 1, key[i]->operand);
     }
     fragment_append(out, file, "in_query_by_column",
-                    TEMPLATE_SLOTS({"query", query}, {"names", buffer_take(ctx, names)}, {"match", buffer_take(ctx, match)}));
+                    TEMPLATE_SLOTS({"query", query}, {"names", buffer_take(ctx, names)},
+                                   {"match", buffer_take(ctx, match)}));
     talloc_free(ctx);
 }
 
-void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n, const char *query)
+void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n,
+                       const char *query)
 {
     if (!compare_as_rows(key, n)) {
         append_in_by_column(out, alias, key, n, query);

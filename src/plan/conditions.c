@@ -92,9 +92,10 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
         appendPQExpBufferStr(sql, "coalesce(t");
     else
         appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS n WHERE n", edge->parent->table.ident);
-    appendPQExpBuffer(sql, ".%s%s %s %s::%s%s %s", edge->referred[0], edge->referred_casts[0], edge->operators[0],
-                      db_quote_literal(db, plan, node->rule->to.value),
-                      catalog_column(&node->table, edge->names[0])->value_type, edge->column_casts[0], edge->collations[0]);
+    appendPQExpBuffer(sql, ".%s%s %s %s::%s%s %s", edge->referred[0], edge->referred_casts[0],
+                      edge->operators[0], db_quote_literal(db, plan, node->rule->to.value),
+                      catalog_column(&node->table, edge->names[0])->value_type, edge->column_casts[0],
+                      edge->collations[0]);
     if (!root) {
         appendPQExpBufferStr(sql, "\nAND ");
         reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
@@ -124,8 +125,8 @@ static void build_implied(struct plan *plan, struct db *db)
     }
 }
 
-/* Rows that a person has to look at first, or said should stay. A dry run asks if it can. That the answer stays true while a
- * live run is on, each transaction checks. */
+/* Rows that a person has to look at first, or said should stay. A dry run asks if it can. That the answer
+ * stays true while a live run is on, each transaction checks. */
 static bool build_letters(struct plan *plan, struct db *db, struct error *err)
 {
     const char *params[] = {plan->policy->name};

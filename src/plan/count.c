@@ -24,7 +24,8 @@ static char *add_count(struct rowset *set, char *counts, const char *next)
     return counts ? mem_printf(set->ctx, "%s\nUNION ALL\n%s", counts, next) : mem_strdup(set->ctx, next);
 }
 
-static char *count_rows(struct rowset *set, int kind, int number, size_t use, const char *name, const char *not_elsewhere)
+static char *count_rows(struct rowset *set, int kind, int number, size_t use, const char *name,
+                        const char *not_elsewhere)
 {
     return template_fill(set->ctx, file, "count_rows",
                          TEMPLATE_SLOTS({"kind", mem_printf(set->ctx, "%d", kind)},
@@ -84,7 +85,8 @@ static char *counts_sql(const void *ctx, const struct plan *plan, bool dependent
     return sql;
 }
 
-static void take_row(const void *ctx, const struct plan *plan, struct plan_counts *counts, const struct db_rows *rows, int i)
+static void take_row(const void *ctx, const struct plan *plan, struct plan_counts *counts,
+                     const struct db_rows *rows, int i)
 {
     int64_t number = db_rows_int(rows, i, NUMBER);
     int64_t found = db_rows_int(rows, i, ROWS);
@@ -120,8 +122,9 @@ static enum how how_to_count(const struct plan *plan, bool dependents)
 
 static char *plain_sql(const void *ctx, const struct plan *plan)
 {
-    return template_fill(ctx, file, "candidates",
-                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(ctx, plan)}));
+    return template_fill(
+        ctx, file, "candidates",
+        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(ctx, plan)}));
 }
 
 static const char *const templates[] = {
@@ -148,7 +151,8 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
                 struct plan_counts *counts, struct error *err)
 {
     const char *params[] = {plan->cutoff_value};
-    struct db_question questions[2] = {{.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
+    struct db_question questions[2] = {
+        {.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
     bool total = plan->policy->count_total;
     if (total)
         questions[1] = (struct db_question){.sql = total_sql(ctx, plan), .nparams = 1, .params = params};
@@ -184,10 +188,10 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, const char *fa
     struct db_rows *answer;
     void *scratch = talloc_new(db);
     const char *params[] = {plan->cutoff_value, mem_printf(scratch, "%lld", (long long)limit)};
-    char *sql = template_fill(scratch, file, "remaining",
-                              TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
-                                             {"candidate", candidate_text(scratch, plan)},
-                                             {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
+    char *sql = template_fill(
+        scratch, file, "remaining",
+        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(scratch, plan)},
+                       {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
     bool ok = db_query(db, scratch, sql, 2, params, &answer, err);
     if (ok)
         *rows = db_rows_int(answer, 0, 0);

@@ -41,7 +41,8 @@ static bool check_by_hand(struct db *db, const char *by_hand, struct error *err)
 {
     if (!is_in_digits(by_hand)) {
         error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time written in digits", by_hand);
-        return error_hint(err, "Write a date or a timestamp, the year first: 2026-10-21 or \"2026-10-21 03:00:00+00\".");
+        return error_hint(
+            err, "Write a date or a timestamp, the year first: 2026-10-21 or \"2026-10-21 03:00:00+00\".");
     }
     char *sql = template_fill(db, CUTOFF, "by_hand", NULL);
     bool ok = db_query(db, db, sql, 1, &by_hand, NULL, err);
@@ -86,8 +87,8 @@ bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct 
     return true;
 }
 
-/* The types that the server expects in the place of each :cutoff, 0 where it cannot tell. All at once, and one by one where some
- * of them fails. */
+/* The types that the server expects in the place of each :cutoff, 0 where it cannot tell. All at once, and
+ * one by one where some of them fails. */
 static bool infer_types(const struct plan *plan, struct db *db, const char *text, bool boolean, const char *instant,
                         unsigned *types, size_t uses, void *scratch, struct error *err)
 {
@@ -121,10 +122,14 @@ static bool is_utc(const struct plan *plan)
 
 static bool cannot_tell(const struct plan *plan, const char *what, const struct setting *condition, struct error *err)
 {
-    error_set(err, SWEEP_USAGE, "%s: %s: the type of :cutoff cannot be told from what it is compared with", condition->origin, what);
+    error_set(err, SWEEP_USAGE, "%s: %s: the type of :cutoff cannot be told from what it is compared with",
+              condition->origin, what);
     error_detail(err, "Condition: %s", condition->value);
-    return error_hint(err, "Write :cutoff::timestamptz for the moment itself, or :cutoff::timestamp for the time that clocks in %s "
-                           "show then: they differ.", plan->policy->time_zone.value);
+    return error_hint(err,
+                      "Write :cutoff::timestamptz for the moment itself, or :cutoff::timestamp for the time "
+                      "that clocks in %s "
+                      "show then: they differ.",
+                      plan->policy->time_zone.value);
 }
 
 bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db *db, const char *what,
@@ -134,7 +139,8 @@ bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db
     void *scratch = talloc_new(plan);
     unsigned *types = mem_array(scratch, unsigned, uses + 1);
     const char **values = mem_array(scratch, const char *, uses + 1);
-    /* Written out, for there is one parameter ($1) wherever a condition may stand; made by the database, so without quotes. */
+    /* Written out, for there is one parameter ($1) wherever a condition may stand; made by the database, so
+     * without quotes. */
     const char *instant = mem_printf(scratch, "'%s'::pg_catalog.timestamptz", plan->cutoff);
     const char *local = mem_printf(scratch, "'%s'::pg_catalog.timestamp", plan->cutoff_local);
     const char *date = mem_printf(scratch, "'%s'::pg_catalog.date", plan->cutoff_date);

@@ -1,5 +1,6 @@
-/* Estimates instead of counts, from the planner's statistics: for tables where an exact count takes too long. Candidates
- * are estimated with the predicate of the count, dependents in proportion to what they refer to. */
+/* Estimates instead of counts, from the planner's statistics: for tables where an exact count takes too long.
+ * Candidates are estimated with the predicate of the count, dependents in proportion to what they refer to.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +35,9 @@ static char *candidates_sql(const void *ctx, const struct plan *plan)
 {
     PQExpBuffer candidate = createPQExpBuffer();
     plan_append_candidate(candidate, plan);
-    return template_fill(ctx, file, "candidates",
-                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", buffer_take(ctx, candidate)}));
+    return template_fill(
+        ctx, file, "candidates",
+        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", buffer_take(ctx, candidate)}));
 }
 
 /* What is known of the nodes so far. */
@@ -158,9 +160,10 @@ static bool estimate_dependents(const void *ctx, struct db *db, const struct pla
 static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
                          struct error *err)
 {
-    char *old_enough = template_fill(ctx, file, "old_enough",
-                                     TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident}, {"below", plan->age->below},
-                                                    {"type", plan->age->value_type}));
+    char *old_enough =
+        template_fill(ctx, file, "old_enough",
+                      TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident},
+                                     {"below", plan->age->below}, {"type", plan->age->value_type}));
     char *total = template_fill(ctx, file, "total",
                                 TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
                                                {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
@@ -172,7 +175,8 @@ static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan
     return estimate_dependents(ctx, db, plan, counts, err);
 }
 
-bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts, struct error *err)
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
+                   struct error *err)
 {
     if (!db_execute(db, ctx, &db_begin_read_only, 0, NULL, NULL, err))
         return false;

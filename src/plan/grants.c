@@ -106,7 +106,8 @@ static bool read_conditions(struct grants *g, struct db *db, struct error *err)
         if (kind && strcmp(kind, "table") == 0)
             want(g, db_rows_get(rows, i, 3));
         else if (kind)
-            name_set_add(g->ctx, &g->lines, mem_printf(g->ctx, "GRANT EXECUTE ON FUNCTION %s", db_rows_get(rows, i, 1)));
+            name_set_add(g->ctx, &g->lines,
+                         mem_printf(g->ctx, "GRANT EXECUTE ON FUNCTION %s", db_rows_get(rows, i, 1)));
     }
     return ok;
 }
@@ -170,7 +171,8 @@ bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const 
         }
     bool ok = read_conditions(&g, db, err) && read_sources(&g, db, err) && read_tables(&g, db, err);
     if (ok) {
-        appendPQExpBuffer(out, "GRANT CONNECT ON DATABASE %s TO %s;\n", db_quote_ident(db, g.ctx, db_database(db)), quoted);
+        appendPQExpBuffer(out, "GRANT CONNECT ON DATABASE %s TO %s;\n",
+                          db_quote_ident(db, g.ctx, db_database(db)), quoted);
         for (size_t i = 0; i < g.schemas.count; i++)
             if (strcmp(g.schemas.list[i], "pg_catalog") != 0)
                 appendPQExpBuffer(out, "GRANT USAGE ON SCHEMA %s TO %s;\n", g.schemas.list[i], quoted);

@@ -142,8 +142,10 @@ static bool take_self(struct graph *g, const struct reference *ref, int rule, st
     struct plan_node *root = g->plan->nodes[0];
     const struct policy_dependent *which = rule < 0 ? NULL : &g->plan->policy->dependents[rule];
     if (which && (which->object_count > 0 || which->set_count > 0))
-        return error_set(err, SWEEP_USAGE, "%s: %s is the policy's own table: its objects are named by the policy's own "
-                         "\"objects\", and nothing is set in rows that are deleted", which->table.origin, root->table.label);
+        return error_set(err, SWEEP_USAGE,
+                         "%s: %s is the policy's own table: its objects are named by the policy's own "
+                         "\"objects\", and nothing is set in rows that are deleted",
+                         which->table.origin, root->table.label);
     if (ref->edge.shared || ref->edge.scope || ref->edge.referred_scope) {
         error_set(err, SWEEP_USAGE, "%s: rows of %s cannot be deleted along %s: it is %s",
                   which ? which->table.origin : g->plan->policy->source, root->table.label, ref->edge.constraint,

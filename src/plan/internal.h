@@ -129,7 +129,8 @@ bool graph_check(struct graph *g, const struct plan_request *request, struct err
 /* That the rows are there that others are reassigned to. */
 bool graph_check_targets(const struct plan *plan, struct db *db, struct error *err);
 
-/* That references within a table can be followed: PostgreSQL can hash what they compare. SWEEP_USAGE where it cannot. */
+/* That references within a table can be followed: PostgreSQL can hash what they compare. SWEEP_USAGE where it
+ * cannot. */
 bool levels_check(const struct plan *plan, struct db *db, struct error *err);
 
 /* The policy's rule for a reference, or -1: one for its constraint before one for its table. Rules for
@@ -161,13 +162,14 @@ bool catalog_key(struct plan_node *node, struct error *err);
 bool graph_build(struct plan *plan, struct db *db, const struct plan_request *request,
                  struct error *err);
 
-/* Appends the condition with each :cutoff as a value of the type that PostgreSQL expects there: the instant, or the local time or
- * date of time_zone. boolean: it is a condition, not a label. what names it in messages. SWEEP_USAGE where the type cannot
- * be told and matters. */
+/* Appends the condition with each :cutoff as a value of the type that PostgreSQL expects there: the instant,
+ * or the local time or date of time_zone. boolean: it is a condition, not a label. what names it in messages.
+ * SWEEP_USAGE where the type cannot be told and matters. */
 bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db *db, const char *what,
                              const struct setting *condition, bool boolean, struct error *err);
 
-/* "SELECT ..." with an expression in the place where it is going to stand: an aggregate, say, is no condition. Owned by plan. */
+/* "SELECT ..." with an expression in the place where it is going to stand: an aggregate, say, is no
+ * condition. Owned by plan. */
 char *condition_probe(const struct plan *plan, const char *sql, bool boolean);
 
 /* Checks where, guards and keep actions against the schema and puts their SQL into the plan. */
@@ -186,13 +188,15 @@ struct read_table {
     const struct plan_node *own; /* of it only those rows that this node deletes or changes with t; or NULL */
 };
 
-/* Asks PostgreSQL, in a READ ONLY transaction, how it understands the condition, which sql expresses and facts describe. What it
- * cannot say is taken for the worst. False: the connection is lost, or the catalog cannot be read. */
+/* Asks PostgreSQL, in a READ ONLY transaction, how it understands the condition, which sql expresses and
+ * facts describe. What it cannot say is taken for the worst. False: the connection is lost, or the catalog
+ * cannot be read. */
 bool reads_ask(struct plan *plan, struct db *db, const char *sql, const struct condition_facts *facts,
                struct reads *reads, struct error *err);
 
-/* Finds out which conditions the run's own deletions may make spare less, and notes it in where and guards. where (NULL: there is
- * none) and guards (one for each of the policy's) tell what they read. run_id: as in the request. */
+/* Finds out which conditions the run's own deletions may make spare less, and notes it in where and guards.
+ * where (NULL: there is none) and guards (one for each of the policy's) tell what they read. run_id: as in
+ * the request. */
 bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
                    const char *run_id, struct error *err);
 
@@ -220,8 +224,9 @@ bool leaf_is_in_hand(enum leaf leaf);
 bool leaf_is_mid(enum leaf leaf);
 bool leaf_is_predicted(enum leaf leaf);
 
-/* Conditions are built as lists: each further one starts a line with AND, and goes on in lines that are indented relative
- * to that AND (so do those of the first one, whose AND or WHERE the caller has written). See template.h. */
+/* Conditions are built as lists: each further one starts a line with AND, and goes on in lines that are
+ * indented relative to that AND (so do those of the first one, whose AND or WHERE the caller has written).
+ * See template.h. */
 
 /* Appends a template that is filled. */
 void fragment_append(PQExpBuffer out, const char *file, const char *name, const struct template_slot *slots);
@@ -229,8 +234,8 @@ void fragment_append(PQExpBuffer out, const char *file, const char *name, const 
 /* "\nAND (conditions) IS NOT TRUE". */
 void fragment_and_not_true(PQExpBuffer out, const char *conditions);
 
-/* A condition of its own (the text of a policy, a guard) whose further lines are indented by column more: by 4 as it goes
- * into a list. Owned by ctx; NULL gives NULL. */
+/* A condition of its own (the text of a policy, a guard) whose further lines are indented by column more: by
+ * 4 as it goes into a list. Owned by ctx; NULL gives NULL. */
 char *condition_indented(const void *ctx, const char *condition, size_t column);
 
 /* Lists of conditions that OR is going to join. */
@@ -263,10 +268,13 @@ void compare_append_same(PQExpBuffer out, const char *a, const char *b, const st
 void compare_append_in_array(PQExpBuffer out, const char *alias, const struct plan_column *column, const char *array);
 
 /* The key of the row alias is one that the query selects. */
-void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n, const char *query);
+void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n,
+                       const char *query);
 
-/* "EXISTS (...)": a row of the table meets the conditions, which it destroys. row_by_row: never made one join of all rows. */
-void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, PQExpBuffer conditions, bool row_by_row);
+/* "EXISTS (...)": a row of the table meets the conditions, which it destroys. row_by_row: never made one join
+ * of all rows. */
+void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, PQExpBuffer conditions,
+                         bool row_by_row);
 
 /* The condition that the row alias of node goes (or, detached or reassigned, loses a reference), through any
  * edge, with a root row at the leaf. The alias of a row of the root is t. */
@@ -314,8 +322,9 @@ int order_compare(const struct plan_node *a, const struct plan_node *b);
 /* plan_append_candidate without the guard of dead letters, or without that of the rows below. */
 void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below);
 
-/* "has younger TABLE", as a condition on a candidate t: something below it, along the references that the policy deletes
- * along within its own table, is no candidate. Appends nothing where there are no such references. */
+/* "has younger TABLE", as a condition on a candidate t: something below it, along the references that the
+ * policy deletes along within its own table, is no candidate. Appends nothing where there are no such
+ * references. */
 void below_append_guard(PQExpBuffer out, const struct plan *plan);
 
 /* "a.x = b.y AND ...": the row alias refers through the edge to the row other, and not by an empty text. */
@@ -345,24 +354,28 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
 bool fingerprint_database(void *ctx, struct db *db, char **fingerprint, struct error *err);
 bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, struct error *err);
 
-/* Has names be looked up as the policy says in search_path, if it does. SWEEP_USAGE for a schema that is not there or may not be used. */
+/* Has names be looked up as the policy says in search_path, if it does. SWEEP_USAGE for a schema that is not
+ * there or may not be used. */
 bool trust_set_path(const void *ctx, struct db *db, const struct policy *policy, struct error *err);
 
-/* That no role without trust has put something where names are looked up, or may do so: SWEEP_REFUSED, with the statements that end
- * it. The same for the state schema, where this role may use it. Nothing of the policy's text is given to the server before. Fills role and superuser. The root must have its table. */
+/* That no role without trust has put something where names are looked up, or may do so: SWEEP_REFUSED, with
+ * the statements that end it. The same for the state schema, where this role may use it. Nothing of the
+ * policy's text is given to the server before. Fills role and superuser. The root must have its table. */
 bool trust_check_path(struct plan *plan, struct db *db, struct error *err);
 
-/* Finds the code that fires, what of it can keep rows from going without an error (into the nodes), and refuses a live run
- * that would execute code of roles without trust, unless the policy allows it. */
+/* Finds the code that fires, what of it can keep rows from going without an error (into the nodes), and
+ * refuses a live run that would execute code of roles without trust, unless the policy allows it. */
 bool code_build(struct plan *plan, struct db *db, bool live, struct error *err);
 
-/* As far as policy and plan go, the rows of node may be left to its foreign key: it is ON DELETE CASCADE and leads to the root,
- * nothing is read from these rows under lock, and nothing else in the plan is about them. Decides only. */
+/* As far as policy and plan go, the rows of node may be left to its foreign key: it is ON DELETE CASCADE and
+ * leads to the root, nothing is read from these rows under lock, and nothing else in the plan is about them.
+ * Decides only. */
 bool cascade_suffices(const struct plan *plan, const struct plan_node *node);
 
-/* Sets cascades of the nodes that may be left to it where the catalog agrees: only that key leads from the table to the root,
- * it acts at once, no trigger, rule, policy of row security or inheritance changes what it does, and the session counts
- * the rows. What that rests on is part of the fingerprint, but for the counting, which each transaction checks. */
+/* Sets cascades of the nodes that may be left to it where the catalog agrees: only that key leads from the
+ * table to the root, it acts at once, no trigger, rule, policy of row security or inheritance changes what it
+ * does, and the session counts the rows. What that rests on is part of the fingerprint, but for the counting,
+ * which each transaction checks. */
 bool cascade_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err);
 
 /* Adds a line of advice. */

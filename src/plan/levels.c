@@ -1,4 +1,5 @@
-/* Tables whose rows refer to rows of the same table: conditions that follow these references over any number of rows. */
+/* Tables whose rows refer to rows of the same table: conditions that follow these references over any number
+ * of rows. */
 #include <string.h>
 
 #include "internal.h"
@@ -15,8 +16,8 @@ static bool is_listed(const char *const *list, size_t count, const char *name)
 }
 
 /* ", alias.column": those that are not in the list yet, which grows. */
-static void append_new(PQExpBuffer out, const char *alias, const char ***list, size_t *count, const char *const *columns,
-                       size_t n)
+static void append_new(PQExpBuffer out, const char *alias, const char ***list, size_t *count,
+                       const char *const *columns, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (is_listed(*list, *count, columns[i]))
@@ -62,8 +63,8 @@ static void append_select(PQExpBuffer out, const struct plan_node *node, const c
     destroyPQExpBuffer(conditions);
 }
 
-/* One level: the rows that the rows a of the query above, known, refer to (up), or those that refer to them; by an index
- * each. Owned by ctx. */
+/* One level: the rows that the rows a of the query above, known, refer to (up), or those that refer to them;
+ * by an index each. Owned by ctx. */
 static char *next_level(const void *ctx, const struct plan_node *node, const char *known, const char *row, bool up)
 {
     PQExpBuffer level = createPQExpBuffer();
@@ -125,8 +126,9 @@ static bool cannot_hash(const struct plan_node *node, const char *why, struct er
               node->table.label, columns);
     error_detail(err, "The server says: %s.", why);
     talloc_free(ctx);
-    return error_hint(err, "References within a table are followed by hashing. PostgreSQL does not hash bit, bit varying and money: "
-                      "give the columns another type.");
+    return error_hint(err, "References within a table are followed by hashing. PostgreSQL does not hash bit, "
+                           "bit varying and money: "
+                           "give the columns another type.");
 }
 
 bool levels_check(const struct plan *plan, struct db *db, struct error *err)

@@ -53,13 +53,13 @@ static bool refuse(const struct plan_node *node, const struct policy_object *obj
 {
     const char *column = object->column.value;
     if (told && strcmp(told, "json") == 0) {
-        error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s: say which of its texts name objects", object->column.origin,
-                  node->table.label, column, type);
+        error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s: say which of its texts name objects",
+                  object->column.origin, node->table.label, column, type);
         return error_hint(err, "objects: [{ column: %s, path: '$.files[*].key' }] takes an SQL/JSON path.", column);
     }
     if (told && object->path.value)
-        return error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s: only json and jsonb have a path", object->path.origin,
-                         node->table.label, column, type);
+        return error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s: only json and jsonb have a path",
+                         object->path.origin, node->table.label, column, type);
     error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s, which does not name stored objects", object->column.origin,
               node->table.label, column, type);
     return error_hint(err, "Name a column of text, an array of text, or json or jsonb with a path.");
@@ -113,11 +113,12 @@ void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct 
     char *texts = plan_object_texts(scratch, from, mem_printf(scratch, "%s.%s", row, from->ident), true);
     char *condition = buffer_take(scratch, rows);
     const char *table = node->table.ident;
-    appendPQExpBufferStr(
-        out, texts ? template_fill(scratch, OBJECTS, "set_values",
-                                   TEMPLATE_SLOTS({"table", table}, {"row", row}, {"texts", texts}, {"rows", condition}))
-                   : template_fill(scratch, OBJECTS, "text_values",
-                                   TEMPLATE_SLOTS({"table", table}, {"row", row}, {"column", from->ident},
-                                                  {"rows", condition})));
+    appendPQExpBufferStr(out,
+                         texts ? template_fill(scratch, OBJECTS, "set_values",
+                                               TEMPLATE_SLOTS({"table", table}, {"row", row},
+                                                              {"texts", texts}, {"rows", condition}))
+                               : template_fill(scratch, OBJECTS, "text_values",
+                                               TEMPLATE_SLOTS({"table", table}, {"row", row},
+                                                              {"column", from->ident}, {"rows", condition})));
     talloc_free(scratch);
 }

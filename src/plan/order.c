@@ -80,9 +80,10 @@ static bool refuse_circles(const struct plan *plan, struct error *err)
         error_set(err, SWEEP_REFUSED, "policy %s: the references between the tables that it deletes from "
                   "form a circle, which no order of deletion satisfies", plan->policy->name);
         error_detail(err, "%s", path);
-        return error_hint(err, "Break it: give one of these references the action "
-                               "detach or, where its constraint is initially deferred and its row goes in the same "
-                               "transaction anyway, ignore (an entry with \"constraint:\" is for that reference alone).");
+        return error_hint(
+            err, "Break it: give one of these references the action "
+                 "detach or, where its constraint is initially deferred and its row goes in the same "
+                 "transaction anyway, ignore (an entry with \"constraint:\" is for that reference alone).");
     }
     return true;
 }

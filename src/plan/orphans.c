@@ -56,8 +56,8 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
         compare_append_column(key, alias, orphan->key[0]);
         compare_append_array(cast, orphan->key[0], "");
         fragment_append(out, file, "in_hand",
-                        TEMPLATE_SLOTS({"key", buffer_take(ctx, key)}, {"equal", orphan->key[0]->equal}, {"array", text},
-                                       {"cast", buffer_take(ctx, cast)}));
+                        TEMPLATE_SLOTS({"key", buffer_take(ctx, key)}, {"equal", orphan->key[0]->equal},
+                                       {"array", text}, {"cast", buffer_take(ctx, cast)}));
     } else {
         append_in_query(out, orphan, alias, template_fill(ctx, file, "all_in_hand", TEMPLATE_SLOTS({"arrays", text})));
     }
@@ -65,8 +65,8 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
 }
 
 /* What the rows in hand refer to, as an array that the server makes once for the statement. */
-static void append_link_in_hand(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link, const char *alias,
-                                const char *from, enum leaf leaf)
+static void append_link_in_hand(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link,
+                                const char *alias, const char *from, enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
@@ -232,8 +232,9 @@ static char *blocked(const void *ctx, const struct plan *plan, const struct plan
 }
 
 /* The row alias is in the query "linked" and, where certain, not in "blocked". */
-static void append_in_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan, const char *alias,
-                             enum leaf leaf, const struct plan_node *const *group, bool certain)
+static void append_in_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
+                             const char *alias, enum leaf leaf, const struct plan_node *const *group,
+                             bool certain)
 {
     void *ctx = talloc_new(NULL);
     char *sets = mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, leaf, group), certain ? ",\n" : "",
@@ -332,6 +333,7 @@ void plan_append_delete_orphans(PQExpBuffer out, const struct plan_node *orphan)
 {
     PQExpBuffer rows = createPQExpBuffer();
     append_in_hand(rows, orphan, "d");
-    fragment_append(out, "sql/steps.sql", "delete", TEMPLATE_SLOTS({"table", orphan->table.ident}, {"rows", rows->data}));
+    fragment_append(out, "sql/steps.sql", "delete",
+                    TEMPLATE_SLOTS({"table", orphan->table.ident}, {"rows", rows->data}));
     destroyPQExpBuffer(rows);
 }

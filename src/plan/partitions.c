@@ -1,5 +1,5 @@
-/* Partitioned tables: what a table is a part of, what it consists of, and which partitions lack a foreign key that their
- * siblings have. */
+/* Partitioned tables: what a table is a part of, what it consists of, and which partitions lack a foreign key
+ * that their siblings have. */
 #include <string.h>
 
 #include "internal.h"
@@ -141,8 +141,10 @@ static void add_uncovered(struct plan *plan, const struct plan_edge *edge, const
     *lacking = *edge;
     lacking->table = label;
     lacking->scope = NULL;
-    plan_note(plan, "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its rows that "
-              "refer to deleted rows stay, and refer to nothing", label, edge->columns[0], edge->parent->table.label, whole);
+    plan_note(plan,
+              "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its rows that "
+              "refer to deleted rows stay, and refer to nothing",
+              label, edge->columns[0], edge->parent->table.label, whole);
 }
 
 bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,

@@ -49,7 +49,8 @@ void plan_append_digest(PQExpBuffer out, const struct plan *plan)
 }
 
 /* before, the condition (its lines indented by column) and after. */
-static void append_condition(PQExpBuffer out, const char *before, size_t column, const char *condition, const char *after)
+static void append_condition(PQExpBuffer out, const char *before, size_t column, const char *condition,
+                             const char *after)
 {
     appendPQExpBufferStr(out, before);
     template_append(out, condition, column);
@@ -67,8 +68,9 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
     append_old(out, plan);
     if (plan->where_sql)
         append_condition(out, "\nAND ", 4, plan->where_sql, "");
-    /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be used for what it says.
-     * Of what lies beyond the row the planner would make a join, though, which reads the other table for each chunk. */
+    /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be
+     * used for what it says. Of what lies beyond the row the planner would make a join, though, which reads
+     * the other table for each chunk. */
     for (size_t i = 0; i < plan->guard_count; i++) {
         const struct plan_guard *guard = &plan->guards[i];
         if ((guard->letters && !letters) || (guard->below && !below))
@@ -81,8 +83,10 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
     if (!plan->spared_run)
         return;
     /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
-    appendPQExpBuffer(out, "\nAND (SELECT true\n       FROM pgsweep.spared AS s"
-                           "\n      WHERE s.run_id OPERATOR(pg_catalog.=) '%s'\n        AND s.digest OPERATOR(pg_catalog.=)\n            ",
+    appendPQExpBuffer(out,
+                      "\nAND (SELECT true\n       FROM pgsweep.spared AS s"
+                      "\n      WHERE s.run_id OPERATOR(pg_catalog.=) '%s'\n        AND s.digest "
+                      "OPERATOR(pg_catalog.=)\n            ",
                       plan->spared_run);
     plan_append_digest(out, plan);
     appendPQExpBufferStr(out, ") IS NULL");
@@ -117,13 +121,15 @@ void plan_append_unparked(PQExpBuffer out, const struct plan *plan)
     candidate_append(out, plan, false, true);
 }
 
-/* The keys of the rows in hand, as a query: the rows of the arrays in the parameters from first on, in the order given. */
+/* The keys of the rows in hand, as a query: the rows of the arrays in the parameters from first on, in the
+ * order given. */
 static char *key_rows(const void *ctx, const struct plan *plan, int first, const size_t *order)
 {
     PQExpBuffer arrays = createPQExpBuffer();
     for (size_t i = 0; i < plan->key_count; i++) {
         size_t k = order ? order[i] : i;
-        appendPQExpBuffer(arrays, "%spg_catalog.unnest($%d::%s[])", i ? ",\n" : "", first + (int)k, plan->key[k]->value_type);
+        appendPQExpBuffer(arrays, "%spg_catalog.unnest($%d::%s[])", i ? ",\n" : "", first + (int)k,
+                          plan->key[k]->value_type);
     }
     return template_fill(ctx, file, "keys", TEMPLATE_SLOTS({"arrays", buffer_take(ctx, arrays)}));
 }
@@ -277,8 +283,8 @@ static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const str
     talloc_free(ctx);
 }
 
-/* The row alias refers to a row of the parent's table at the leaf. OFFSET 0 keeps the look-ups of single rows from being
- * turned into one of all rows that the leaf selects, which may be every candidate. */
+/* The row alias refers to a row of the parent's table at the leaf. OFFSET 0 keeps the look-ups of single rows
+ * from being turned into one of all rows that the leaf selects, which may be every candidate. */
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
                            const char *parent, enum leaf leaf)
 {
@@ -318,7 +324,8 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
         reach_append_list(columns, alias, edge->columns, edge->width, true);
         const char *list = buffer_take(ctx, columns);
         if (edge->width == 1)
-            appendPQExpBuffer(out, "%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", list, first_key(leaf), plan->key[0]->value_type);
+            appendPQExpBuffer(out, "%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", list, first_key(leaf),
+                              plan->key[0]->value_type);
         else
             append_in_plain(out, list, key_rows(ctx, plan, first_key(leaf), order));
         talloc_free(ctx);
@@ -373,10 +380,11 @@ static void append_is_root(PQExpBuffer out, const struct plan *plan, const char 
         PQExpBuffer values = createPQExpBuffer();
         reach_append_columns(values, "t", plan->key, plan->key_count);
         append_root(rows, plan, leaf);
-        compare_append_in(out, alias, plan->key, plan->key_count,
-                          template_fill(ctx, file, "select",
-                                        TEMPLATE_SLOTS({"columns", buffer_take(ctx, values)}, {"table", table}, {"alias", "t"},
-                                                       {"conditions", buffer_take(ctx, rows)})));
+        compare_append_in(
+            out, alias, plan->key, plan->key_count,
+            template_fill(ctx, file, "select",
+                          TEMPLATE_SLOTS({"columns", buffer_take(ctx, values)}, {"table", table},
+                                         {"alias", "t"}, {"conditions", buffer_take(ctx, rows)})));
     }
     talloc_free(ctx);
 }

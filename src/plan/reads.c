@@ -81,7 +81,8 @@ static bool has_part(const char *condition, const char *part)
         if (*p == '\'')
             return false; /* a literal may hold anything */
         if (depth == 1 && strncmp(p, part, length) == 0 &&
-            (p == condition + 1 || strncmp(p - 5, " AND ", 5) == 0) && (strcmp(end, ")") == 0 || strncmp(end, " AND ", 5) == 0))
+            (p == condition + 1 || strncmp(p - 5, " AND ", 5) == 0) &&
+            (strcmp(end, ")") == 0 || strncmp(end, " AND ", 5) == 0))
             return strstr(condition, " OR ") == NULL;
         depth += *p == '(' ? 1 : *p == ')' ? -1 : 0;
     }
@@ -124,7 +125,8 @@ static bool scans_are_own(void *scratch, struct db *db, json_t *shown, const str
     json_t *value;
     bool own = true;
     if (schema && table) {
-        char *ident = mem_printf(scratch, "%s.%s", db_quote_ident(db, scratch, schema), db_quote_ident(db, scratch, table));
+        char *ident = mem_printf(scratch, "%s.%s", db_quote_ident(db, scratch, schema),
+                                 db_quote_ident(db, scratch, table));
         own = strcmp(ident, node->table.ident) != 0 || scan_is_own(scratch, shown, &node->edges[0]);
     }
     json_array_foreach(shown, i, value)
@@ -148,9 +150,10 @@ static bool is_simple(const struct plan *plan, const struct plan_node *node)
     return true;
 }
 
-/* The node through which alone rows of the table go, if they go with the t that they refer to and the condition reads those only:
- * it reads nothing that goes before t does. */
-static const struct plan_node *own_node(const struct plan *plan, struct db *db, const char *oid, json_t *shown, void *scratch)
+/* The node through which alone rows of the table go, if they go with the t that they refer to and the
+ * condition reads those only: it reads nothing that goes before t does. */
+static const struct plan_node *own_node(const struct plan *plan, struct db *db, const char *oid,
+                                        json_t *shown, void *scratch)
 {
     for (size_t i = 1; i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];

@@ -47,7 +47,8 @@ static int next_constraint(const struct db_rows *rows, int row)
     return end;
 }
 
-static void take_foreign_key(struct plan *plan, struct db *db, const struct db_rows *rows, int row, struct reference *ref)
+static void take_foreign_key(struct plan *plan, struct db *db, const struct db_rows *rows, int row,
+                             struct reference *ref)
 {
     struct plan_edge *edge = &ref->edge;
     edge->constraint = db_rows_get(rows, row, 1);
@@ -134,8 +135,9 @@ static bool check_types(struct plan *plan, struct db *db, const struct plan_edge
     PQExpBuffer match = createPQExpBuffer();
     reach_append_match(match, edge, "a", "b");
     char *pairs = buffer_take(plan, match);
-    char *text = template_fill(plan, "sql/references.sql", "comparable",
-                               TEMPLATE_SLOTS({"table", edge->table}, {"parent", edge->parent->table.ident}, {"match", pairs}));
+    char *text = template_fill(
+        plan, "sql/references.sql", "comparable",
+        TEMPLATE_SLOTS({"table", edge->table}, {"parent", edge->parent->table.ident}, {"match", pairs}));
     talloc_free(pairs);
     bool ok = db_check(db, text, err);
     talloc_free(text);

@@ -60,9 +60,10 @@ static char *floor_of(const struct rowset *set, const char *more, const char *ro
     const struct plan_node *root = set->plan->nodes[0];
     if (set->leaf != LEAF_ELIGIBLE)
         return NULL;
-    return template_fill(set->ctx, file, "floor",
-                         TEMPLATE_SLOTS({"columns", mem_printf(set->ctx, "%s%s", rowset_columns(set, root, "t", false), more)},
-                                        {"table", root->table.ident}, {"rows", rows}));
+    return template_fill(
+        set->ctx, file, "floor",
+        TEMPLATE_SLOTS({"columns", mem_printf(set->ctx, "%s%s", rowset_columns(set, root, "t", false), more)},
+                       {"table", root->table.ident}, {"rows", rows}));
 }
 
 static void add_old(struct rowset *set, const char *old)
@@ -84,11 +85,12 @@ static void add_blocked(struct rowset *set, const char *old, const char *blocked
     const struct plan_node *root = set->plan->nodes[0];
     char *rows = NULL;
     for (size_t i = 0; i < root->self_count; i++)
-        rows = rowset_union(set, rows,
-                            template_fill(set->ctx, file, "blocked_root",
-                                          TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "b", true)}, {"old", old},
-                                                         {"table", root->table.ident},
-                                                         {"match", rowset_match(set, &root->self[i], "c", "b", "b")})));
+        rows = rowset_union(
+            set, rows,
+            template_fill(set->ctx, file, "blocked_root",
+                          TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "b", true)}, {"old", old},
+                                         {"table", root->table.ident},
+                                         {"match", rowset_match(set, &root->self[i], "c", "b", "b")})));
     rows = rowset_union(set, rows, rowset_next_level(set, root, blocked, root->self, root->self_count, true));
     rowset_append(set, blocked, rows);
 }
@@ -111,14 +113,16 @@ void rowset_add_candidates(struct rowset *set)
     if (plan_has_below(set->plan)) {
         const char *blocked = rowset_name(set, "blocked", root);
         add_blocked(set, old, blocked);
-        unblocked = template_fill(set->ctx, file, "is_not_in",
-                                  TEMPLATE_SLOTS({"set", blocked}, {"row", "b.pgsweep_row"}, {"table", "b.pgsweep_table"}));
+        unblocked = template_fill(
+            set->ctx, file, "is_not_in",
+            TEMPLATE_SLOTS({"set", blocked}, {"row", "b.pgsweep_row"}, {"table", "b.pgsweep_table"}));
     }
     rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
                                            TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
 }
 
-/* What the row counts as where this guard is the first that spares it: its number; with a label if any guard has one. */
+/* What the row counts as where this guard is the first that spares it: its number; with a label if any guard
+ * has one. */
 static char *counted_as(const struct rowset *set, size_t guard, bool labels)
 {
     const char *by = set->plan->guards[guard].by;
@@ -141,11 +145,12 @@ char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const
                                     counted_as(&set, i, labels)));
     char *guard = template_fill(set.ctx, counts, "guard",
                                 TEMPLATE_SLOTS({"guards", whens}, {"none", labels ? "ARRAY['0', NULL]" : "0"}));
-    char *sql = template_fill(ctx, counts, name,
-                              TEMPLATE_SLOTS({"number", labels ? "(g.pgsweep_guard)[1]::pg_catalog.int4" : "g.pgsweep_guard"},
-                                             {"label", labels ? "(g.pgsweep_guard)[2]" : "NULL::pg_catalog.text"},
-                                             {"guard", guard}, {"table", plan->nodes[0]->table.ident}, {"old", old_enough(&set)},
-                                             {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
+    char *sql = template_fill(
+        ctx, counts, name,
+        TEMPLATE_SLOTS({"number", labels ? "(g.pgsweep_guard)[1]::pg_catalog.int4" : "g.pgsweep_guard"},
+                       {"label", labels ? "(g.pgsweep_guard)[2]" : "NULL::pg_catalog.text"}, {"guard", guard},
+                       {"table", plan->nodes[0]->table.ident}, {"old", old_enough(&set)},
+                       {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
     talloc_free(set.ctx);
     return sql;
 }

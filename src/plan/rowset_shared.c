@@ -13,12 +13,13 @@ static const char *add_linked(struct rowset *set, const struct plan_node *node)
     const char *name = rowset_name(set, "linked", node);
     char *rows = NULL;
     for (size_t i = 0; i < node->link_count; i++)
-        rows = rowset_union(set, rows,
-                            template_fill(set->ctx, file, "by_link",
-                                          TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "b", false)},
-                                                         {"table", node->table.ident},
-                                                         {"set", rowset_of(set, node->links[i].child)},
-                                                         {"match", rowset_match(set, &node->links[i], "l", "b", "l")})));
+        rows = rowset_union(
+            set, rows,
+            template_fill(set->ctx, file, "by_link",
+                          TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "b", false)},
+                                         {"table", node->table.ident},
+                                         {"set", rowset_of(set, node->links[i].child)},
+                                         {"match", rowset_match(set, &node->links[i], "l", "b", "l")})));
     if (node->self_count > 0)
         rows = rowset_union(set, rows, rowset_next_level(set, node, name, node->self, node->self_count, true));
     rowset_append(set, name, rows);

@@ -82,9 +82,12 @@ bool rule_check(struct db *db, struct plan_node *node, const struct plan_edge *e
     if (node->action == ACTION_DETACH && node->rule && !rule_can_detach(edge)) {
         error_set(err, SWEEP_USAGE, "%s: %s cannot be detached: no column of its reference (%s) may be null",
                   origin, node->table.label, edge->constraint);
-        return error_hint(err, "Choose %s. Or, if these rows should stay and refer to nothing: ALTER TABLE %s ALTER COLUMN %s "
-                               "DROP NOT NULL;", edge->on_delete == 'c' ? "delete, as the constraint does, or keep" : "keep or delete",
-                          node->table.ident, edge->columns[0]);
+        return error_hint(
+            err,
+            "Choose %s. Or, if these rows should stay and refer to nothing: ALTER TABLE %s ALTER COLUMN %s "
+            "DROP NOT NULL;",
+            edge->on_delete == 'c' ? "delete, as the constraint does, or keep" : "keep or delete",
+            node->table.ident, edge->columns[0]);
     }
     if (node->action == ACTION_REASSIGN && edge->width != 1)
         return error_set(err, SWEEP_USAGE, "%s: %s cannot be reassigned: its reference (%s) has several columns",

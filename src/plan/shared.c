@@ -162,8 +162,10 @@ static bool order_tables(struct plan *plan, struct error *err)
     for (size_t i = 0; i < plan->node_count; i++) {
         if (plan->nodes[i]->action != ACTION_DELETE_ORPHANS || take_turn(plan, plan->nodes[i], open, &path))
             continue;
-        error_set(err, SWEEP_REFUSED, "policy %s: shared tables keep each other's rows in a circle, so that no order tells "
-                  "which of them lost their last reference", plan->policy->name);
+        error_set(err, SWEEP_REFUSED,
+                  "policy %s: shared tables keep each other's rows in a circle, so that no order tells "
+                  "which of them lost their last reference",
+                  plan->policy->name);
         error_detail(err, "%s", path);
         return error_hint(err, "Break it: give one of these references an entry of its own, with "
                                "\"constraint:\" and the action detach.");

@@ -12,9 +12,10 @@ bool plan_takes_keys(const struct plan_node *node)
     return node->orphan == NULL;
 }
 
-/* SET: the reference to NULL or to the new key, then what the policy sets besides. The parameters have no casts, since an
- * explicit cast cuts off what does not fit; without one, the column's type is assigned. */
-static void append_set(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const struct plan_edge *edge)
+/* SET: the reference to NULL or to the new key, then what the policy sets besides. The parameters have no
+ * casts, since an explicit cast cuts off what does not fit; without one, the column's type is assigned. */
+static void append_set(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                       const struct plan_edge *edge)
 {
     int next = plan_takes_keys(node) ? (int)plan->key_count + 1 : 1;
     const char *comma = "";
@@ -96,7 +97,8 @@ bool plan_counts_apart(const struct plan *plan, const struct plan_node *node)
         return false;
     bool apart = node->edge_count > 1;
     for (size_t i = 0; i < plan->node_count; i++)
-        apart = apart || (order_is_deleted(plan->nodes[i]) && order_same_rows(plan, &plan->nodes[i]->table, &node->table));
+        apart = apart || (order_is_deleted(plan->nodes[i]) &&
+                          order_same_rows(plan, &plan->nodes[i]->table, &node->table));
     return apart;
 }
 

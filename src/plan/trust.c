@@ -39,7 +39,8 @@ static bool no_schema(const void *ctx, struct db *db, const struct setting *name
     for (size_t i = 0; i < count; i++)
         names[i] = db_rows_get(schemas, (int)i, 0);
     const char *nearest = text_nearest(name->value, names, count);
-    error_set(err, SWEEP_USAGE, "%s: search_path: there is no schema \"%s\" in %s", name->origin, name->value, db_where(db));
+    error_set(err, SWEEP_USAGE, "%s: search_path: there is no schema \"%s\" in %s", name->origin, name->value,
+              db_where(db));
     if (strcmp(name->value, "pg_temp") == 0)
         return error_hint(err, "Leave it out: temporary objects always come last.");
     if (nearest)
@@ -86,7 +87,8 @@ static char *list(const void *ctx, const struct db_rows *rows, int count)
 {
     char *text = mem_strdup(ctx, "");
     for (int i = 0; i < count && i < NAMED_MAX; i++)
-        text = mem_printf(ctx, "%s%s%s of role %s", text, i ? ", " : "", db_rows_get(rows, i, 1), db_rows_get(rows, i, 2));
+        text = mem_printf(ctx, "%s%s%s of role %s", text, i ? ", " : "", db_rows_get(rows, i, 1),
+                          db_rows_get(rows, i, 2));
     if (count > NAMED_MAX)
         text = mem_printf(ctx, "%s and %d more", text, count - NAMED_MAX);
     return text;
@@ -117,11 +119,16 @@ static char *path_variable(const void *ctx, const struct policy *policy)
 
 static void explain(const void *ctx, const struct plan *plan, const struct findings *f, struct error *err)
 {
-    error_detail(err, "A function or operator that another role puts there can take the place of a built-in one, and would run "
-                 "with the rights of role %s. Trusted are superusers, %s, %s (owner of the database), %s (owner of %s), and "
-                 "members of these. If the schema has to stay as it is, give the policy schemas that only they write to: "
-                 "search_path: [SCHEMA, ...] in its file, or %s=SCHEMA,...", f->running, f->running, f->database_owner,
-                 f->table_owner, plan->nodes[0]->table.label, path_variable(ctx, plan->policy));
+    error_detail(err,
+                 "A function or operator that another role puts there can take the place of a built-in one, "
+                 "and would run "
+                 "with the rights of role %s. Trusted are superusers, %s, %s (owner of the database), %s "
+                 "(owner of %s), and "
+                 "members of these. If the schema has to stay as it is, give the policy schemas that only "
+                 "they write to: "
+                 "search_path: [SCHEMA, ...] in its file, or %s=SCHEMA,...",
+                 f->running, f->running, f->database_owner, f->table_owner, plan->nodes[0]->table.label,
+                 path_variable(ctx, plan->policy));
 }
 
 static bool refuse_path(const void *ctx, const struct plan *plan, const struct findings *f, struct error *err)
@@ -129,15 +136,19 @@ static bool refuse_path(const void *ctx, const struct plan *plan, const struct f
     const char *name = plan->policy->name, *what = db_rows_get(f->rows, 0, 1), *role = db_rows_get(f->rows, 0, 2);
     bool everybody = strcmp(role, "PUBLIC") == 0;
     if (strcmp(f->kind, "object") == 0) {
-        error_set(err, SWEEP_REFUSED, "policy %s looks its names up where a role without trust has put something: %s", name,
+        error_set(err, SWEEP_REFUSED,
+                  "policy %s looks its names up where a role without trust has put something: %s", name,
                   list(ctx, f->rows, f->count));
         explain(ctx, plan, f, err);
-        return error_hint(err, "Read what it does. To keep it: ALTER %s OWNER TO %s; else: DROP %s;", what, f->database_owner, what);
+        return error_hint(err, "Read what it does. To keep it: ALTER %s OWNER TO %s; else: DROP %s;", what,
+                          f->database_owner, what);
     }
     if (strcmp(f->kind, "owner") == 0)
-        error_set(err, SWEEP_REFUSED, "policy %s looks its names up in schema %s, which belongs to role %s", name, what, role);
+        error_set(err, SWEEP_REFUSED, "policy %s looks its names up in schema %s, which belongs to role %s",
+                  name, what, role);
     else
-        error_set(err, SWEEP_REFUSED, "policy %s looks its names up in schema %s, where %s%s may create objects", name, what,
+        error_set(err, SWEEP_REFUSED,
+                  "policy %s looks its names up in schema %s, where %s%s may create objects", name, what,
                   everybody ? "every role" : "role ", everybody ? "" : role);
     explain(ctx, plan, f, err);
     return error_hint(err, "%s", remedy(ctx, f));
@@ -157,7 +168,8 @@ bool trust_check_path(struct plan *plan, struct db *db, struct error *err)
                               .database_owner = db_rows_get(rows, 0, 6), .table_owner = db_rows_get(rows, 0, 7)};
         while (f.kind && f.count < db_rows_count(rows) && strcmp(db_rows_get(rows, f.count, 0), f.kind) == 0)
             f.count++;
-        ok = (!f.kind || refuse_path(scratch, plan, &f, err)) && (!db_rows_bool(rows, 0, 9) || trust_check_state(db, err));
+        ok = (!f.kind || refuse_path(scratch, plan, &f, err)) &&
+             (!db_rows_bool(rows, 0, 9) || trust_check_state(db, err));
     }
     talloc_free(scratch);
     return ok;
@@ -178,13 +190,21 @@ bool trust_check_state(struct db *db, struct error *err)
                               db_rows_get(rows, i, 1) ? db_rows_get(rows, i, 1) : "");
         if (count > NAMED_MAX)
             text = mem_printf(scratch, "%s and %d more", text, count - NAMED_MAX);
-        error_set(err, SWEEP_REFUSED, "the state schema \"pgsweep\" in %s holds what role %s does not trust: %s", db_where(db),
+        error_set(err, SWEEP_REFUSED,
+                  "the state schema \"pgsweep\" in %s holds what role %s does not trust: %s", db_where(db),
                   running, text);
-        error_detail(err, "A trigger, rule or default there would run with the rights of role %s. It trusts superusers%s.", running,
-                     db_rows_bool(rows, 0, 3) ? " alone, being one" : ", itself, the roles that it is a member of, and the owner of the database");
-        ok = error_hint(err, "If that role set the schema up in good faith, run pgsweep as that role, or as one that is no superuser "
-                             "(\"pgsweep grants POLICY\" prints the rights that it needs). If nobody here knows it: "
-                             "DROP SCHEMA pgsweep CASCADE; and \"pgsweep init\".");
+        error_detail(
+            err,
+            "A trigger, rule or default there would run with the rights of role %s. It trusts superusers%s.",
+            running,
+            db_rows_bool(rows, 0, 3)
+                ? " alone, being one"
+                : ", itself, the roles that it is a member of, and the owner of the database");
+        ok = error_hint(
+            err, "If that role set the schema up in good faith, run pgsweep as that role, or as one that is "
+                 "no superuser "
+                 "(\"pgsweep grants POLICY\" prints the rights that it needs). If nobody here knows it: "
+                 "DROP SCHEMA pgsweep CASCADE; and \"pgsweep init\".");
     }
     talloc_free(scratch);
     return ok;

@@ -38,8 +38,9 @@ static size_t list_keys(struct plan *plan, struct key **keys)
         }
         oid = db_rows_get(rows, row, 0);
         size_t i = mem_grow(plan, keys, &count);
-        (*keys)[i] = (struct key){top_of(plan, db_rows_get(rows, row, 3)), top_of(plan, db_rows_get(rows, row, 8)), column,
-                                  db_rows_get(rows, row, 2)[0] == 'c'};
+        (*keys)[i] =
+            (struct key){top_of(plan, db_rows_get(rows, row, 3)), top_of(plan, db_rows_get(rows, row, 8)),
+                         column, db_rows_get(rows, row, 2)[0] == 'c'};
     }
     return count;
 }
@@ -114,8 +115,9 @@ static void append_detail(PQExpBuffer out, const struct reference *ref)
 {
     const struct plan_edge *edge = &ref->edge;
     bool self = strcmp(edge->table_oid, edge->parent->table.oid) == 0;
-    appendPQExpBuffer(out, "%s%s refers to %s (constraint %s, ON DELETE %s)", out->len > 0 ? "\n" : "", edge->table,
-                      self ? "itself" : edge->parent->table.label, edge->constraint, plan_on_delete_name(edge->on_delete));
+    appendPQExpBuffer(out, "%s%s refers to %s (constraint %s, ON DELETE %s)", out->len > 0 ? "\n" : "",
+                      edge->table, self ? "itself" : edge->parent->table.label, edge->constraint,
+                      plan_on_delete_name(edge->on_delete));
 }
 
 bool policy_is_built_in(const struct policy *policy)

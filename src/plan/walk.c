@@ -27,7 +27,8 @@ static void use_cursor(struct plan *plan, enum plan_walk walk)
 }
 
 /* How PostgreSQL would take the walk's statement: the lines of its plan. */
-static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, struct db_rows **rows, struct error *err)
+static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, struct db_rows **rows,
+                         struct error *err)
 {
     PQExpBuffer candidate = createPQExpBuffer();
     plan_append_candidate(candidate, plan);
@@ -96,7 +97,8 @@ static bool ask_partial(const struct plan *plan, struct db *db, const char *inde
 }
 
 /* The row of the first index that can be used; -1: none. */
-static bool find_index(const struct plan *plan, struct db *db, const struct db_rows *rows, int *found, struct error *err)
+static bool find_index(const struct plan *plan, struct db *db, const struct db_rows *rows, int *found,
+                       struct error *err)
 {
     *found = -1;
     for (int i = 0; i < db_rows_count(rows) && *found < 0; i++) {

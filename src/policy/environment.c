@@ -1,5 +1,6 @@
-/* Which variables of the environment are settings of pgsweep, and what is to be done about one that is none. A setting
- * that is not understood stops the program: taken for nothing, a misspelt retention would delete what it was to keep. */
+/* Which variables of the environment are settings of pgsweep, and what is to be done about one that is none.
+ * A setting that is not understood stops the program: taken for nothing, a misspelt retention would delete
+ * what it was to keep. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <stdlib.h>
@@ -118,7 +119,8 @@ static enum policy_variable_fate judge(const struct candidates *c, const struct 
     for (size_t p = 0; p < known->policy_count; p++)
         of_another = of_another || ((!known->policy || strcmp(known->policies[p], known->policy) != 0) &&
                                     is_about(variable, known->policies[p]));
-    /* "jobs" and "jobs-old" may both be meant, as may the store and a policy called "s3": the nearest known name decides. */
+    /* "jobs" and "jobs-old" may both be meant, as may the store and a policy called "s3": the nearest known
+     * name decides. */
     bool about_own = (known->policy && is_about(variable, known->policy)) || is_about_fixed(variable, known->fixed);
     return of_another && (!about_own || (*nearest && !near_own)) ? VARIABLE_OF_ANOTHER : VARIABLE_UNKNOWN;
 }
@@ -138,9 +140,13 @@ static bool refuse(const void *ctx, const char *variable, const char *nearest, s
 {
     error_set(err, SWEEP_USAGE, "environment variable %s is no setting of pgsweep",
               text_escape(ctx, variable, strlen(variable)));
-    error_detail(err, "It is not one of pgsweep's own, and there is no policy with such a setting. Nothing was deleted.");
-    return error_hint(err, "%s%s%sCorrect it or unset it; \"man pgsweep\" lists the variables, \"pgsweep list\" the policies.",
-                      nearest ? "Did you mean " : "", nearest ? nearest : "", nearest ? "? " : "");
+    error_detail(
+        err,
+        "It is not one of pgsweep's own, and there is no policy with such a setting. Nothing was deleted.");
+    return error_hint(
+        err,
+        "%s%s%sCorrect it or unset it; \"man pgsweep\" lists the variables, \"pgsweep list\" the policies.",
+        nearest ? "Did you mean " : "", nearest ? nearest : "", nearest ? "? " : "");
 }
 
 bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
@@ -160,8 +166,8 @@ bool policy_check_environment(const void *ctx, const struct policy_variables *kn
         else if (fate == VARIABLE_OF_ANOTHER)
             *warnings = mem_check(talloc_asprintf_append(
                 *warnings, "pgsweep: warning: environment variable %s is no setting of any policy%s%s%s\n",
-                text_escape(scratch, variable, strlen(variable)), nearest ? "; did you mean " : "", nearest ? nearest : "",
-                nearest ? "?" : ""));
+                text_escape(scratch, variable, strlen(variable)), nearest ? "; did you mean " : "",
+                nearest ? nearest : "", nearest ? "?" : ""));
     }
     talloc_free(scratch);
     return ok;

@@ -75,7 +75,8 @@ static bool check_no_misnamed(const char *name, const char *dir, struct error *e
             if (strncasecmp(entry->d_name, name, length) == 0 && strcasecmp(entry->d_name + length, ends[i]) == 0) {
                 bool exact = strcmp(entry->d_name + length, ".yaml") == 0 && strncmp(entry->d_name, name, length) == 0;
                 ok = exact ? error_set(err, SWEEP_USAGE, "%s/%s is a link to nothing", dir, entry->d_name)
-                           : error_set(err, SWEEP_USAGE, "%s/%s is not read: the file of policy %s is called %s.yaml", dir,
+                           : error_set(err, SWEEP_USAGE,
+                                       "%s/%s is not read: the file of policy %s is called %s.yaml", dir,
                                        entry->d_name, name, name);
                 error_hint(err, "Rename it, or take it away. Nothing was deleted.");
             }
@@ -118,10 +119,10 @@ struct setting policy_temp_dir(void)
     return (struct setting){POLICY_TEMP_DIR, "the default"};
 }
 
-const char *const policy_override_keys[] = {"retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause",
-                                            "count_timeout", "age_by", "in_use", "protect", "protect_dirs",
-                                            "protect_case", "system_root", "special", "owner", "min_free", "object_prefixes",
-                                            "triggers", "search_path", NULL};
+const char *const policy_override_keys[] = {
+    "retain", "chunk",    "max_rows",        "max_runtime",  "max_failed",   "pause",       "count_timeout",
+    "age_by", "in_use",   "protect",         "protect_dirs", "protect_case", "system_root", "special",
+    "owner",  "min_free", "object_prefixes", "triggers",     "search_path",  NULL};
 
 static bool bad_word(const struct field *field, const char *word, const char *known, const char *origin,
                      struct error *err)
@@ -171,17 +172,22 @@ static bool check_directories(const struct policy *policy, const struct field *f
     if (policy->kind == KIND_FILES || !about_files || policy->directory.value)
         return true;
     error_set(err, SWEEP_USAGE, "%s: policy %s removes no files: it has no %s", origin, policy->name, field->key);
-    return error_hint(err, "In a policy about rows this goes with the key \"files\": the working directories of deleted rows.");
+    return error_hint(
+        err,
+        "In a policy about rows this goes with the key \"files\": the working directories of deleted rows.");
 }
 
 /* The same about stored objects. */
-static bool check_has_objects(const struct policy *policy, const struct field *field, const char *origin, struct error *err)
+static bool check_has_objects(const struct policy *policy, const struct field *field, const char *origin,
+                              struct error *err)
 {
     size_t columns = policy->object_count;
     for (size_t i = 0; i < policy->dependent_count; i++)
         columns += policy->dependents[i].object_count;
-    return columns > 0 || field->offset != offsetof(struct policy, object_prefixes) || policy->kind != KIND_ROWS ||
-           error_set(err, SWEEP_USAGE, "%s: no column of policy %s names objects: it has no %s", origin, policy->name, field->key);
+    return columns > 0 || field->offset != offsetof(struct policy, object_prefixes) ||
+           policy->kind != KIND_ROWS ||
+           error_set(err, SWEEP_USAGE, "%s: no column of policy %s names objects: it has no %s", origin,
+                     policy->name, field->key);
 }
 
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,

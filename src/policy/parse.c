@@ -149,7 +149,8 @@ static bool read_list(struct reader *r, const struct yaml_node *node, const stru
     return true;
 }
 
-static bool set_names(struct reader *r, const struct field *field, char *base, char *const *parts, size_t count, int line)
+static bool set_names(struct reader *r, const struct field *field, char *base, char *const *parts,
+                      size_t count, int line)
 {
     struct setting *names = mem_array(r->ctx, struct setting, count + 1);
     for (size_t i = 0; i < count; i++)

@@ -11,7 +11,8 @@ static const char *problem(const char *prefix)
     size_t length = strlen(prefix);
     if (strstr(prefix, "://"))
         return "is a URL: state the beginning of the key alone, without its bucket";
-    if (strncmp(prefix, "./", 2) == 0 || strncmp(prefix, "../", 3) == 0 || strstr(prefix, "/./") || strstr(prefix, "/../"))
+    if (strncmp(prefix, "./", 2) == 0 || strncmp(prefix, "../", 3) == 0 || strstr(prefix, "/./") ||
+        strstr(prefix, "/../"))
         return "has a segment \".\" or \"..\": no key with one is deleted";
     if (length > 0 && prefix[length - 1] == '*')
         return "is compared as text, and is no pattern: leave out the \"*\"";
@@ -30,7 +31,8 @@ bool field_check_prefixes(const struct setting *prefixes, size_t count, struct e
         error_set(err, SWEEP_USAGE, "%s: the prefix \"%s\" %s", prefixes[i].origin,
                   text_escape(scratch, prefixes[i].value, strlen(prefixes[i].value)), why);
         talloc_free(scratch);
-        return error_hint(err, "Write the beginning of keys, such as \"files/\". \"\" alone states that any object may be deleted.");
+        return error_hint(err, "Write the beginning of keys, such as \"files/\". \"\" alone states that any "
+                               "object may be deleted.");
     }
     return true;
 }
@@ -40,7 +42,8 @@ static char *add_unbounded(char *list, const char *table, const struct policy_ob
 {
     for (size_t i = 0; i < count; i++)
         if (objects[i].prefix_count == 0)
-            list = mem_check(talloc_asprintf_append(list, "%s%s.%s", *list ? ", " : "", table, objects[i].column.value));
+            list = mem_check(
+                talloc_asprintf_append(list, "%s%s.%s", *list ? ", " : "", table, objects[i].column.value));
     return list;
 }
 
@@ -54,7 +57,10 @@ char *policy_unbounded(const void *ctx, const struct policy *policy)
                              policy->dependents[i].object_count);
     if (!*list)
         return NULL;
-    return mem_printf(ctx, "%s: no prefix is stated, so any object of the configured buckets that a row names may be deleted; "
-                           "state what keys begin with (objects: [{ column: COLUMN, prefix: files/ }], object_prefixes, or %s), "
-                           "or prefix: '' where that is meant", list, policy_variable(ctx, policy->name, "object_prefixes"));
+    return mem_printf(
+        ctx,
+        "%s: no prefix is stated, so any object of the configured buckets that a row names may be deleted; "
+        "state what keys begin with (objects: [{ column: COLUMN, prefix: files/ }], object_prefixes, or %s), "
+        "or prefix: '' where that is meant",
+        list, policy_variable(ctx, policy->name, "object_prefixes"));
 }

@@ -97,7 +97,8 @@ static bool convert(struct converter *c, const void *ctx, int index, int depth,
     if (depth >= MAX_DEPTH || ++c->nodes > MAX_NODES)
         return fail(c, to->line, "nested too deeply, or too many values");
     if (has_tag(from))
-        return error_set(c->err, SWEEP_USAGE, "%s:%d: tags such as \"!env\" are not understood in a policy", c->source, to->line);
+        return error_set(c->err, SWEEP_USAGE, "%s:%d: tags such as \"!env\" are not understood in a policy",
+                         c->source, to->line);
     if (from->type == YAML_MAPPING_NODE)
         return convert_map(c, from, depth + 1, to);
     if (from->type == YAML_SEQUENCE_NODE)

@@ -174,11 +174,11 @@ static void add_plan(json_t *doc, const struct report *report)
 
 static json_t *objects(const struct report_objects *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued, "deleted",
-                     (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
-                     (json_int_t)from->foreign, "outside", (json_int_t)from->outside, "elsewhere", (json_int_t)from->elsewhere, "held",
-                     (json_int_t)from->held, "failed", (json_int_t)from->failed, "dead",
-                     (json_int_t)from->dead, "waiting",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued,
+                     "deleted", (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
+                     (json_int_t)from->foreign, "outside", (json_int_t)from->outside, "elsewhere",
+                     (json_int_t)from->elsewhere, "held", (json_int_t)from->held, "failed",
+                     (json_int_t)from->failed, "dead", (json_int_t)from->dead, "waiting",
                      from->waiting < 0 ? json_null() : json_integer(from->waiting));
 }
 
@@ -201,12 +201,13 @@ static json_t *metrics(const struct report *report)
 
 static json_t *directories(const struct report_directories *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued", (json_int_t)from->queued, "removed",
-                     (json_int_t)from->removed, "kept", (json_int_t)from->kept, "files_protected",
-                     (json_int_t)from->files_protected, "files_young", (json_int_t)from->files_young, "in_use",
-                     (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "busy",
-                     (json_int_t)from->busy, "failed", (json_int_t)from->failed, "dead", (json_int_t)from->dead,
-                     "waiting", (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued",
+                     (json_int_t)from->queued, "removed", (json_int_t)from->removed, "kept",
+                     (json_int_t)from->kept, "files_protected", (json_int_t)from->files_protected,
+                     "files_young", (json_int_t)from->files_young, "in_use", (json_int_t)from->in_use,
+                     "refused", (json_int_t)from->refused, "busy", (json_int_t)from->busy, "failed",
+                     (json_int_t)from->failed, "dead", (json_int_t)from->dead, "waiting",
+                     (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
 }
 
 /* How much is free, for each root that exists. */

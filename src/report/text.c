@@ -232,7 +232,8 @@ static const char *left_text(const struct report *report, void *scratch, int64_t
 {
     if (report->counts.eligible < 0)
         return "how many eligible rows are left was not counted; the next run takes them";
-    return mem_printf(scratch, "about %s eligible rows are left for the next run", text_count(scratch, left > 0 ? left : 0));
+    return mem_printf(scratch, "about %s eligible rows are left for the next run",
+                      text_count(scratch, left > 0 ? left : 0));
 }
 
 static void print_end(const struct report *report, void *scratch, FILE *out)
@@ -260,11 +261,17 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
     const struct {
         const char *text;
         int64_t n;
-    } parts[] = {{"deleted", o->deleted}, {"still in use", o->in_use}, {"not in a configured bucket", o->foreign}, {"outside the stated prefixes", o->outside},
-                 {"of another store or bucket", o->elsewhere}, {"perhaps in use", o->held},
-                 {"failed, to be tried again", o->failed}, {"given up (dead letters)", o->dead},
+    } parts[] = {{"deleted", o->deleted},
+                 {"still in use", o->in_use},
+                 {"not in a configured bucket", o->foreign},
+                 {"outside the stated prefixes", o->outside},
+                 {"of another store or bucket", o->elsewhere},
+                 {"perhaps in use", o->held},
+                 {"failed, to be tried again", o->failed},
+                 {"given up (dead letters)", o->dead},
                  {"waiting in the queue", o->waiting}};
-    if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) == 0 && o->waiting <= 0)
+    if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) == 0 &&
+        o->waiting <= 0)
         return;
     fprintf(out, "  objects: %s queued", text_count(scratch, o->queued));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -279,9 +286,13 @@ static void print_directories(const struct report *report, void *scratch, FILE *
     const struct {
         const char *text;
         int64_t n;
-    } parts[] = {{"removed", d->removed}, {"kept for files that are protected or too young", d->kept},
-                 {"still named by a row", d->in_use}, {"refused (pgsweep objects list)", d->refused},
-                 {"in use, to be tried again", d->busy}, {"failed, to be tried again", d->failed}, {"given up (dead letters)", d->dead},
+    } parts[] = {{"removed", d->removed},
+                 {"kept for files that are protected or too young", d->kept},
+                 {"still named by a row", d->in_use},
+                 {"refused (pgsweep objects list)", d->refused},
+                 {"in use, to be tried again", d->busy},
+                 {"failed, to be tried again", d->failed},
+                 {"given up (dead letters)", d->dead},
                  {"waiting in the queue", d->waiting}};
     if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->busy + d->failed + d->dead + d->waiting == 0)
         return;
@@ -311,7 +322,9 @@ void report_print_summary(const struct report *report, FILE *out)
     print_remarks(report, out);
     print_end(report, scratch, out);
     if (report->count_limit)
-        fprintf(out, "  the count before the run took longer than %s (count_timeout): the run went on without a total\n",
+        fprintf(out,
+                "  the count before the run took longer than %s (count_timeout): the run went on without a "
+                "total\n",
                 report->count_limit);
     if (report->counts.total >= 0)
         fprintf(out, "  in all %s, ", text_count(scratch, report->counts.total));

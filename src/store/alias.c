@@ -8,7 +8,8 @@
 
 static bool bad_alias(struct store_config *config, const char *text, const char *why, struct error *err)
 {
-    error_set(err, SWEEP_USAGE, "object store: %s: \"%s\" %s", ALIASES_VARIABLE, text_escape(config, text, strlen(text)), why);
+    error_set(err, SWEEP_USAGE, "object store: %s: \"%s\" %s", ALIASES_VARIABLE,
+              text_escape(config, text, strlen(text)), why);
     return error_hint(err, "Give URL=BUCKET or URL/PATH/=BUCKET/PREFIX/, separated by commas, such as "
                            "https://cdn.example.com/=media, https://img.example.com/thumbs/=media/thumbs/");
 }
@@ -25,7 +26,8 @@ static const char *read_url(const struct store_config *config, const char *text,
         alias->path = config_url_part(config, url, CURLUPART_PATH, 0);
         bool web = scheme && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
         problem = !web || !alias->host || !*alias->host ? problem : NULL;
-        if (!problem && (config_url_part(config, url, CURLUPART_USER, 0) || config_url_part(config, url, CURLUPART_QUERY, 0) ||
+        if (!problem && (config_url_part(config, url, CURLUPART_USER, 0) ||
+                         config_url_part(config, url, CURLUPART_QUERY, 0) ||
                          config_url_part(config, url, CURLUPART_FRAGMENT, 0)))
             problem = "has a user name, a query string or a fragment in its URL";
         else if (!problem && (!alias->path || alias->path[strlen(alias->path) - 1] != '/'))
@@ -67,14 +69,15 @@ bool aliases_load(struct store_config *config, const char *value, struct error *
     char *save = NULL;
     if (!value)
         return true;
-    for (char *text = strtok_r(mem_strdup(config, value), ", \t\r\n", &save); text; text = strtok_r(NULL, ", \t\r\n", &save))
+    for (char *text = strtok_r(mem_strdup(config, value), ", \t\r\n", &save); text;
+         text = strtok_r(NULL, ", \t\r\n", &save))
         if (!add_alias(config, text, err))
             return false;
     return config->alias_count > 0 || bad_alias(config, value, "names no alias", err);
 }
 
-const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port, bool own_port,
-                                     const char *path)
+const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port,
+                                     bool own_port, const char *path)
 {
     const struct store_alias *best = NULL;
     for (size_t i = 0; i < config->alias_count; i++) {

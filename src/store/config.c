@@ -29,8 +29,8 @@ static const char *const ALIASES_VARIABLES[] = {ALIASES_VARIABLE, NULL};
 static const char *const CA_VARIABLES[] = {"AWS_CA_BUNDLE", NULL};
 
 /* All of the above; the first of a row is ours, unless the row is of AWS alone. */
-static const char *const *const VARIABLES[] = {BUCKET_VARIABLES, ENDPOINT_VARIABLES, REGION_VARIABLES, PATH_STYLE_VARIABLES,
-                                               TIMEOUT_VARIABLES, ALIASES_VARIABLES};
+static const char *const *const VARIABLES[] = {BUCKET_VARIABLES,     ENDPOINT_VARIABLES, REGION_VARIABLES,
+                                               PATH_STYLE_VARIABLES, TIMEOUT_VARIABLES,  ALIASES_VARIABLES};
 
 const char *store_variable(size_t i)
 {
@@ -247,7 +247,9 @@ static char *place_name(const struct store_config *config)
     const char *r = config->region;
     if (!aws)
         return mem_printf(config, "%s://%s%s", config->scheme, config->authority, config->base_path);
-    return mem_strdup(config, strncmp(r, "cn-", 3) == 0 ? "aws-cn" : strncmp(r, "us-gov-", 7) == 0 ? "aws-us-gov" : "aws");
+    return mem_strdup(config, strncmp(r, "cn-", 3) == 0       ? "aws-cn"
+                              : strncmp(r, "us-gov-", 7) == 0 ? "aws-us-gov"
+                                                              : "aws");
 }
 
 static enum store_setup load(const void *ctx, const struct store_options *options, bool credentials,
@@ -279,8 +281,9 @@ static enum store_setup load(const void *ctx, const struct store_options *option
     c->backoff_ms = given->backoff_ms > 0 ? given->backoff_ms : BACKOFF_DEFAULT_MS;
     if (load_buckets(c, bucket, err) && aliases_load(c, aliases.value, err) && load_region(c, region, err) &&
         load_endpoint(c, endpoint, err) && load_path_style(c, style, err) &&
-        (!credentials || (load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
-                          load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) && credentials_load(c, err)))) {
+        (!credentials ||
+         (load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
+          load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) && credentials_load(c, err)))) {
         c->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : c->timeout_ms;
         c->place = place_name(c);
         *config = c;

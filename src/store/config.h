@@ -62,8 +62,8 @@ bool aliases_load(struct store_config *config, const char *value, struct error *
 
 /* The alias that a URL is below, the one with the longest path, or NULL. path: decoded. own_port: it is the one of the
  * URL's scheme. */
-const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port, bool own_port,
-                                     const char *path);
+const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port,
+                                     bool own_port, const char *path);
 
 /* Decodes percent escapes in place; why it cannot, or NULL. */
 const char *url_decode_path(char *text);

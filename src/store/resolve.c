@@ -225,8 +225,8 @@ static bool is_aws_bucket(const char *host)
 }
 
 /* By an alias; false when there is none. */
-static bool resolve_alias(const void *ctx, const struct store_config *config, const struct url_parts *parts, bool own_port,
-                          struct store_location *location)
+static bool resolve_alias(const void *ctx, const struct store_config *config, const struct url_parts *parts,
+                          bool own_port, struct store_location *location)
 {
     char *path = mem_strdup(ctx, parts->path);
     if (config->alias_count == 0 || url_decode_path(path))
@@ -267,7 +267,8 @@ static struct store_location resolve_url(const void *ctx, const struct store_con
             return unclear(ctx, outside, text);
         path = parts.path + base + 1;
     } else if (!own_port || !aws_host_matches(parts.host, NULL)) {
-        static const char nobody[] = "a URL of a host that is neither the endpoint nor a configured bucket's nor an alias";
+        static const char nobody[] =
+            "a URL of a host that is neither the endpoint nor a configured bucket's nor an alias";
         return own_port && is_aws_bucket(parts.host) ? foreign(ctx, nobody) : unclear(ctx, nobody, text);
     }
     size_t length = strcspn(path, "/");
@@ -287,7 +288,8 @@ static struct store_location resolve_key(const void *ctx, const struct store_con
                                          const char *key)
 {
     int bucket = config_bucket(config, name, strlen(name));
-    struct store_location location = bucket < 0 ? other_bucket(ctx, name, strlen(name)) : object(ctx, config, bucket, key);
+    struct store_location location =
+        bucket < 0 ? other_bucket(ctx, name, strlen(name)) : object(ctx, config, bucket, key);
     location.relative = true;
     return location;
 }

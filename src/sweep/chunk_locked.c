@@ -34,7 +34,8 @@ static bool lock_candidates(struct locked *l)
 }
 
 /* Makes the array parameters from the key columns of rows, from column first on, without the keys that
- * failed in an earlier pass. What is below a candidate belongs to it all the same: where that cannot go, it cannot either. */
+ * failed in an earlier pass. What is below a candidate belongs to it all the same: where that cannot go, it
+ * cannot either. */
 static void take_keys(struct locked *l, const struct db_rows *rows, int first)
 {
     struct chunk *chunk = l->chunk;
@@ -60,8 +61,8 @@ static void take_keys(struct locked *l, const struct db_rows *rows, int first)
 /* Others may add rows below until all that these refer to is locked: not as often as this. */
 enum { BELOW_LOOKS_MAX = 100 };
 
-/* Takes along what is below the candidates, locked. What another session adds meanwhile is found by looking again: where
- * nothing was found twice, nothing can be added, for what it would refer to is locked. */
+/* Takes along what is below the candidates, locked. What another session adds meanwhile is found by looking
+ * again: where nothing was found twice, nothing can be added, for what it would refer to is locked. */
 static bool take_below(struct locked *l)
 {
     struct sweep *sweep = l->sweep;

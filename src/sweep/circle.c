@@ -31,8 +31,10 @@ static bool tell(const struct sweep *sweep, struct error *err)
     error_set(err, SWEEP_SOME_FAILED, "the sweep of %s does not move on: after %lld transactions it is again at %s",
               sweep->plan->nodes[0]->table.label, (long long)sweep->report->chunks, cursor_text(ctx, sweep));
     talloc_free(ctx);
-    return error_hint(err, "Every row has its place in the order of the key. Check the operators of the types of these columns "
-                      "(\\do, \\dAo), their collations, and the index of the primary key (REINDEX).");
+    return error_hint(
+        err,
+        "Every row has its place in the order of the key. Check the operators of the types of these columns "
+        "(\\do, \\dAo), their collations, and the index of the primary key (REINDEX).");
 }
 
 bool circle_check(struct sweep *sweep, bool first, struct error *err)

@@ -196,8 +196,8 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
     return true;
 }
 
-/* More rows than a transaction may delete: the end of the range is looked up again, exactly; if that was not enough, the
- * chunk is locked row by row, up to its number. */
+/* More rows than a transaction may delete: the end of the range is looked up again, exactly; if that was not
+ * enough, the chunk is locked row by row, up to its number. */
 static bool bound_again(struct sweep *sweep)
 {
     db_rollback(sweep->db);
@@ -208,8 +208,9 @@ static bool bound_again(struct sweep *sweep)
     return true;
 }
 
-/* True for errors that come from a changed schema: a table, column, function or operator that is not there any more, or a
- * result that has another type than before. A new plan says it better, if it does not cure it. */
+/* True for errors that come from a changed schema: a table, column, function or operator that is not there
+ * any more, or a result that has another type than before. A new plan says it better, if it does not cure it.
+ */
 static bool may_be_cured(const struct sweep *sweep, const struct error *why)
 {
     return !sweep->recompiling && sweep->recompiled == 0 &&
@@ -230,8 +231,8 @@ static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *er
     return ok;
 }
 
-/* What was left to a foreign key refuses the candidates: is that key another one by now? The plan is looked at at the end of a
- * transaction, which this one did not reach. */
+/* What was left to a foreign key refuses the candidates: is that key another one by now? The plan is looked
+ * at at the end of a transaction, which this one did not reach. */
 static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
 {
     if (!plan_has_cascades(sweep->plan) || strncmp(chunk->error.sqlstate, "23", 2) != 0)
@@ -245,8 +246,8 @@ static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
     return changed;
 }
 
-/* The session does not count what it deletes (somebody has switched track_counts off): from here on each dependent's rows
- * are deleted by a statement, whose command tag tells their number. */
+/* The session does not count what it deletes (somebody has switched track_counts off): from here on each
+ * dependent's rows are deleted by a statement, whose command tag tells their number. */
 static bool count_otherwise(struct sweep *sweep, struct error *err)
 {
     db_rollback(sweep->db);

@@ -90,8 +90,8 @@ struct failure {
 /* When more candidates than this cost the connection, and nothing goes between them, the fault is not theirs. */
 enum { SUSPECTS_MAX = 5 };
 
-/* A place that the walk has passed. It is moved to where the walk is after 1, 2, 4, 8... further chunks: a circle of any
- * length is found before the walk has gone through it three times. */
+/* A place that the walk has passed. It is moved to where the walk is after 1, 2, 4, 8... further chunks: a
+ * circle of any length is found before the walk has gone through it three times. */
 struct circle {
     struct cursor mark;
     int64_t steps; /* chunks since the mark was set */

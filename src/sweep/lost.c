@@ -119,7 +119,8 @@ static bool suspect(struct sweep *sweep, struct chunk *chunk, struct error *lost
 {
     const char **key = sweep_failing_key(sweep, chunk);
     if (sweep->suspect_count == SUSPECTS_MAX)
-        return give_up(sweep, lost, err, mem_printf(chunk->ctx, "over each of %d candidates in a row", SUSPECTS_MAX + 1));
+        return give_up(sweep, lost, err,
+                       mem_printf(chunk->ctx, "over each of %d candidates in a row", SUSPECTS_MAX + 1));
     error_prefix(lost, "deleting it cost the connection to the server");
     sweep->suspects[sweep->suspect_count++] = failure_new(sweep->report, sweep->plan, key, lost);
     sweep_skip(sweep, chunk);

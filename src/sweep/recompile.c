@@ -85,8 +85,10 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     const struct plan *old = sweep->plan;
     struct plan *plan = NULL;
     if (++sweep->recompiled > RECOMPILES_MAX)
-        return error_set(err, SWEEP_SOME_FAILED, "the tables of the policy changed %d times in a row, with no transaction in "
-                         "between", RECOMPILES_MAX);
+        return error_set(err, SWEEP_SOME_FAILED,
+                         "the tables of the policy changed %d times in a row, with no transaction in "
+                         "between",
+                         RECOMPILES_MAX);
     bool ok = insist(sweep, &plan, err);
     if (!ok && err->code == SWEEP_USAGE)
         err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
@@ -94,8 +96,10 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
         return stop_requested() && !err->message;
     carry_over(report, old, plan);
     if (sweep->by_statement && plan_has_cascades(old) && strcmp(old->fingerprint, plan->fingerprint) == 0)
-        report_remark(report, "PostgreSQL does not count the rows that foreign keys delete (see track_counts): the run deletes "
-                      "dependents by statements of its own");
+        report_remark(
+            report,
+            "PostgreSQL does not count the rows that foreign keys delete (see track_counts): the run deletes "
+            "dependents by statements of its own");
     else
         report_remark(report, "the tables of the policy changed during the run: the plan was made again");
     if (plan->key_count != old->key_count)

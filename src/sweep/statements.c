@@ -191,7 +191,8 @@ static struct db_statement build_verify(struct sweep *sweep, const char *name, b
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
-    char *keys = statements_keys_sql(sweep, number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates")));
+    char *keys = statements_keys_sql(
+        sweep, number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates")));
     const char *root = sweep->plan->nodes[0]->table.ident;
     if (!keys_out)
         return filled(sweep, name, "", &n,

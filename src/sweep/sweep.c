@@ -7,8 +7,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-/* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long as some go, and after
- * this many passes in which none did, or so many in all, no more. */
+/* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long as some
+ * go, and after this many passes in which none did, or so many in all, no more. */
 enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 500 };
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
@@ -248,8 +248,9 @@ static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
 {
     const struct report *report = sweep->report;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan, report->failed > 0 ? report->run_id : NULL,
-                                                        REPORT_LEFT_MAX, arg, err);
+    bool ok = !stop_requested() &&
+              plan_count_remaining(sweep->db, sweep->plan, report->failed > 0 ? report->run_id : NULL,
+                                   REPORT_LEFT_MAX, arg, err);
     stop_cancel_early(false);
     return ok || stop_requested();
 }

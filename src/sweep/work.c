@@ -25,7 +25,8 @@ struct work_step *work_step(struct sweep *sweep, const char *name, const struct 
     return step;
 }
 
-static struct work_step *add_made(struct sweep *sweep, const char *name, const struct plan_node *about, PQExpBuffer made)
+static struct work_step *add_made(struct sweep *sweep, const char *name, const struct plan_node *about,
+                                  PQExpBuffer made)
 {
     return work_step(sweep, name, about, buffer_take(sweep->report, made));
 }
@@ -189,7 +190,8 @@ static void add_locks(struct sweep *sweep, const struct plan_node *node)
     size_t steps = grows ? 1 : plan_step_count(node);
     for (size_t i = 0; i < steps; i++) {
         PQExpBuffer sql = createPQExpBuffer();
-        plan_append_lock_step(sql, sweep->plan, node, grows && steps < node->edge_count ? NULL : plan_step_edge(node, i));
+        plan_append_lock_step(sql, sweep->plan, node,
+                              grows && steps < node->edge_count ? NULL : plan_step_edge(node, i));
         struct work_step *step = add_made(sweep, "lock_rows", node, sql);
         step->takes_keys = plan_takes_keys(node);
         if (!grows)
@@ -233,7 +235,8 @@ static const char **add_extra(struct sweep *sweep, struct work_step *step, int c
     return step->extra;
 }
 
-/* Before the candidates are deleted: how many rows the session has deleted, of them and of what goes by foreign keys. */
+/* Before the candidates are deleted: how many rows the session has deleted, of them and of what goes by
+ * foreign keys. */
 static void add_note_counters(struct sweep *sweep)
 {
     const struct plan *plan = sweep->plan;
@@ -245,8 +248,9 @@ static void add_note_counters(struct sweep *sweep)
             oids[count] = plan->nodes[i]->table.oid;
             numbers[count++] = mem_printf(sweep->report, "%zu", i);
         }
-    const char **extra = add_extra(sweep, work_step(sweep, "note_counters", NULL, run_note_counters_sql(sweep->report)), 2,
-                                   counters_words);
+    const char **extra =
+        add_extra(sweep, work_step(sweep, "note_counters", NULL, run_note_counters_sql(sweep->report)), 2,
+                  counters_words);
     extra[0] = db_array(sweep->report, oids, count);
     extra[1] = db_array(sweep->report, numbers, count);
 }
@@ -258,7 +262,8 @@ static void add_count_cascaded(struct sweep *sweep)
         const struct plan_node *node = sweep->plan->nodes[i];
         if (!node->cascades)
             continue;
-        struct work_step *step = work_step(sweep, "count_cascaded", node, run_count_cascaded_sql(sweep->report, node->index));
+        struct work_step *step =
+            work_step(sweep, "count_cascaded", node, run_count_cascaded_sql(sweep->report, node->index));
         const char **extra = add_extra(sweep, step, 2, cascaded_words);
         step->node = node;
         step->expects = EXPECTS_COUNTERS;

@@ -90,18 +90,23 @@ const struct work_step *work_unlocked(const struct sweep *sweep, const struct db
 static void explain_kept(const struct plan_node *node, int64_t rows, struct error *err)
 {
     const char *what = node->index != 0 && !plan_deletes(node) ? "changed" : "deleted";
-    error_set(err, SWEEP_SOME_FAILED, "%s kept %s of %s from being %s", node->obstacle ? node->obstacle : "a trigger or rule",
+    error_set(err, SWEEP_SOME_FAILED, "%s kept %s of %s from being %s",
+              node->obstacle ? node->obstacle : "a trigger or rule",
               rows == 1 && node->index == 0 ? "the row" : "some rows", node->table.label, what);
-    error_hint(err, "A trigger that returns NULL, or a rule, keeps a row without an error. Change it, or let the policy "
-                    "spare such rows with a guard.");
+    error_hint(
+        err,
+        "A trigger that returns NULL, or a rule, keeps a row without an error. Change it, or let the policy "
+        "spare such rows with a guard.");
     error_sqlstate(err, "P0004");
 }
 
 /* Tried again: the next attempt sees what was added. */
 static void explain_added(const struct plan_node *node, const char *table, struct error *err)
 {
-    error_set(err, SWEEP_SOME_FAILED, "another session added rows of %s that refer to rows of this transaction, or that "
-              "they refer to", node ? node->table.label : table);
+    error_set(err, SWEEP_SOME_FAILED,
+              "another session added rows of %s that refer to rows of this transaction, or that "
+              "they refer to",
+              node ? node->table.label : table);
     error_sqlstate(err, "40001");
 }
 
