@@ -142,34 +142,47 @@ static void ask_store(struct drain *d, struct queue_item **asked, size_t n, stru
     d->report->objects.deleted += count_objects(objects, deleted);
 }
 
+/* What does not go to the store. */
+struct settled {
+    struct entries done, foreign, held;
+};
+
+/* An entry that stays queued: it is counted, told, and noted unless that is known already. */
+static void settle_kept(struct drain *d, struct queue_item *item, struct settled *settled)
+{
+    struct report_objects *sums = &d->report->objects;
+    bool object = item->where.kind == STORE_OBJECT;
+    const char *why = object ? item->why : item->where.reason;
+    bool known = why && item->last_error && strcmp(why, item->last_error) == 0;
+    tell_stays(d, object ? &sums->held : item->outside ? &sums->outside : &sums->foreign, item, why);
+    if (item->outside && !known && d->report->log)
+        report_log(d->report, "kept object %s: %s", queue_shown(d->ctx, item->value), why);
+    if (!known || strcmp(item->state, object ? "queued" : "foreign") != 0)
+        entries_add(object ? &settled->held : &settled->foreign, item, why, NULL);
+}
+
 /* Settles what does not go to the store: *free has the rest, *n of them. */
 static bool settle_others(struct drain *d, struct queue_item **items, size_t count, struct queue_item **free, size_t *n,
                           struct error *err)
 {
-    struct report_objects *sums = &d->report->objects;
-    struct entries done = entries_new(d, count), foreign = entries_new(d, count), held = entries_new(d, count);
+    struct settled settled = {entries_new(d, count), entries_new(d, count), entries_new(d, count)};
     *n = 0;
     for (size_t i = 0; i < count; i++) {
         struct queue_item *item = items[i];
         bool object = item->where.kind == STORE_OBJECT;
-        const char *why = object ? item->why : item->where.reason;
-        bool known = why && item->last_error && strcmp(why, item->last_error) == 0;
         if (object && item->verdict == VERDICT_FREE) {
             free[(*n)++] = item;
         } else if (item->where.kind == STORE_NOTHING || (object && item->verdict == VERDICT_IN_USE)) {
-            entries_add(&done, item, NULL, NULL);
-            sums->in_use += object;
+            entries_add(&settled.done, item, NULL, NULL);
+            d->report->objects.in_use += object;
         } else {
-            tell_stays(d, object ? &sums->held : item->outside ? &sums->outside : &sums->foreign, item, why);
-            if (item->outside && !known && d->report->log)
-                report_log(d->report, "kept object %s: %s", queue_shown(d->ctx, item->value), why);
-            if (!known || strcmp(item->state, object ? "queued" : "foreign") != 0)
-                entries_add(object ? &held : &foreign, item, why, NULL);
+            settle_kept(d, item, &settled);
         }
     }
-    return queue_note_held(d->effects, d->ctx, foreign.ids, foreign.texts, foreign.count, "foreign", err) &&
-           queue_note_held(d->effects, d->ctx, held.ids, held.texts, held.count, "queued", err) &&
-           queue_remove(d->effects, d->ctx, done.ids, done.count, err);
+    const struct entries *foreign = &settled.foreign, *held = &settled.held, *done = &settled.done;
+    return queue_note_held(d->effects, d->ctx, foreign->ids, foreign->texts, foreign->count, "foreign", err) &&
+           queue_note_held(d->effects, d->ctx, held->ids, held->texts, held->count, "queued", err) &&
+           queue_remove(d->effects, d->ctx, done->ids, done->count, err);
 }
 
 /* One wave through the store, right after the look. *go_on: the store is not in trouble. */
