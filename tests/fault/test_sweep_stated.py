@@ -28,13 +28,25 @@ def left(db):
                  for table, column in (("tokens", "token"), ("relationships", "id"), ("entities", "id")))
 
 
+@pytest.fixture
+def policies(pgsweep, tmp_path):
+    """A directory with the built-in policy, but another transaction."""
+    def make(transaction):
+        text = pgsweep("show", "tokens").out
+        assert text.count("\ntransaction: chunk\n") == 1
+        (tmp_path / "tokens.yaml").write_text(text.replace("\ntransaction: chunk\n", f"\ntransaction: {transaction}\n"))
+        (tmp_path / "tokens.yaml").chmod(0o600)
+        return str(tmp_path)
+    return make
+
+
 @pytest.mark.parametrize("distance, transaction", RUNS)
 @pytest.mark.parametrize("place", PLACES)
-def test_F5_token_added_under_a_chunk_keeps_its_relationship_and_entity(tokens, pgsweep, proxy, pgsweep_env, distance,
-                                                                       transaction, place):
-    env = {**pgsweep_env, "PGSWEEP_TEST_DISTANCE": distance, "PGSWEEP_TOKENS_TRANSACTION": transaction}
+def test_F5_token_added_under_a_chunk_keeps_its_relationship_and_entity(tokens, pgsweep, proxy, pgsweep_env, policies,
+                                                                       distance, transaction, place):
     rule = proxy.rule(place, "hold")
-    running = pgsweep.start("tokens", env=env)
+    running = pgsweep.start("tokens", "--policy-dir", policies(transaction),
+                            env={**pgsweep_env, "PGSWEEP_TEST_DISTANCE": distance})
     rule.wait(60)
     tokens.sql(FRESH)
     rule.release()
@@ -44,14 +56,15 @@ def test_F5_token_added_under_a_chunk_keeps_its_relationship_and_entity(tokens, 
 
 
 @pytest.mark.parametrize("distance, transaction", RUNS)
-def test_F5_application_that_locks_the_entity_is_safe_however_long_it_takes(tokens, pgsweep, distance, transaction):
+def test_F5_application_that_locks_the_entity_is_safe_however_long_it_takes(tokens, pgsweep, policies, distance,
+                                                                           transaction):
     """What the manual asks of an application without a foreign key."""
-    env = {"PGSWEEP_TEST_DISTANCE": distance, "PGSWEEP_TOKENS_TRANSACTION": transaction}
+    directory = policies(transaction)
     session = tokens.connect(autocommit=False)
     cursor = session.cursor()
     cursor.execute("SELECT FROM entities WHERE id = 'e' FOR KEY SHARE")
     cursor.execute(FRESH)
-    running = pgsweep.start("tokens", env=env)
+    running = pgsweep.start("tokens", "--policy-dir", directory, env={"PGSWEEP_TEST_DISTANCE": distance})
     tokens.wait_for_lock_waiter()
     session.commit()
     result = running.wait()
