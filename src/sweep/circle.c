@@ -37,15 +37,18 @@ static bool tell(const struct sweep *sweep, struct error *err)
         "(\\do, \\dAo), their collations, and the index of the primary key (REINDEX).");
 }
 
-bool circle_check(struct sweep *sweep, bool first, struct error *err)
+void sweep_walk_anew(struct sweep *sweep)
+{
+    cursor_reset(&sweep->cursor);
+    cursor_reset(&sweep->circle.mark);
+    sweep->circle = (struct circle){.reach = 1};
+}
+
+bool circle_check(struct sweep *sweep, struct error *err)
 {
     struct circle *circle = &sweep->circle;
-    if (first) {
-        cursor_reset(&circle->mark);
-        *circle = (struct circle){.reach = 1};
-    } else if (is_same(&circle->mark, &sweep->cursor)) {
+    if (is_same(&circle->mark, &sweep->cursor))
         return tell(sweep, err);
-    }
     if (++circle->steps < circle->reach)
         return true;
     cursor_reset(&circle->mark);

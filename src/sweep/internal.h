@@ -299,8 +299,11 @@ char *key_text(const void *ctx, const struct plan *plan, const char *const *valu
 struct chunk *chunk_new(struct sweep *sweep);
 void chunk_free(struct chunk *chunk);
 
-/* After a chunk that has moved the cursor (first: from nowhere). False, with err set: the walk goes in a circle. */
-bool circle_check(struct sweep *sweep, bool first, struct error *err);
+/* The walk begins at the first candidate, and what was seen before counts for no circle. */
+void sweep_walk_anew(struct sweep *sweep);
+
+/* After a chunk that has moved the cursor. False, with err set: the walk goes in a circle. */
+bool circle_check(struct sweep *sweep, struct error *err);
 
 /* Puts a committed chunk into the report and the log, and moves the cursor. */
 void chunk_committed(struct sweep *sweep, struct chunk *chunk);

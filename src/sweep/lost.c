@@ -33,7 +33,7 @@ static bool rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *delete
     sweep->pending = 0;
     sweep->losses = 0;
     sweep->singly = 0;
-    cursor_reset(&sweep->cursor);
+    sweep_walk_anew(sweep);
     return ++sweep->rewinds <= REWINDS_MAX ||
            error_set(err, SWEEP_UNREACHABLE, "the server lost transactions in a crash %d times", sweep->rewinds);
 }

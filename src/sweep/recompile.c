@@ -104,7 +104,7 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
         report_remark(report, "the tables of the policy changed during the run: the plan was made again");
     if (plan->key_count != old->key_count)
         sweep->failed_count = 0;
-    cursor_reset(&sweep->cursor);
+    sweep_walk_anew(sweep);
     sweep->high_known = false;
     return queue_note_sources(sweep->effects, report, err) && sweep_take_plan(sweep, plan, err);
 }

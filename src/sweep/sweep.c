@@ -202,7 +202,6 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
     int64_t before = clock_now_ms();
-    bool first = sweep->cursor.columns == 0;
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
@@ -210,7 +209,7 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
         ok = chunk_done(sweep, chunk, clock_now_ms() - before, err) &&
-             (chunk->last || chunk->end.columns == 0 || circle_check(sweep, first, err));
+             (chunk->last || chunk->end.columns == 0 || circle_check(sweep, err));
         *end = chunk->last;
     } else {
         *end = true;
@@ -224,7 +223,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
     bool end = false;
     sweep->pass++;
     sweep->singly = 0;
-    cursor_reset(&sweep->cursor);
+    sweep_walk_anew(sweep);
     while (!end && ((sweep->control_due && !stop_requested()) || may_go_on(sweep))) {
         if (!sweep_chunk(sweep, &end, err))
             return false;

@@ -169,8 +169,8 @@ def test_T3_errors_are_counted_by_kind_and_the_rest_goes(pgsweep, box):
     os.chown(box.root / "free", NOBODY, NOBODY)
     # The binary as a user who may write into the root and nowhere else in it.
     done = subprocess.run([harness.public_binary(), "tempfiles", "--root", str(box.root), "--format=json", "--quiet"],
-                          env={"PATH": "/usr/bin:/bin"}, user=NOBODY, group=NOBODY, extra_groups=[],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", check=False)
+                          env={"PATH": "/usr/bin:/bin", "PGSWEEP_TEMPFILES_IN_USE": "delete"}, user=NOBODY, group=NOBODY,
+                          extra_groups=[], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", check=False)
     assert done.returncode == 1, done
     found = json.loads(done.stdout)
     assert found["outcome"] == "partial" and found["files_deleted"] == 1

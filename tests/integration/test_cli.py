@@ -421,7 +421,7 @@ def test_strings_mean_the_same_whatever_the_database_says(jobs, pgsweep, policy_
 
 
 @pytest.mark.parametrize("command, codes", [
-    ("show mocs", (0, -13)), ("list", (0, -13)), ("objects list", (0, -13)), ("jobs --dry-run", (1,))])
+    ("show jobs", (0, -13)), ("list", (0, -13)), ("objects list", (0, -13)), ("jobs --dry-run", (1,))])
 def test_a_reader_of_a_listing_may_have_seen_enough(jobs, pgsweep, command, codes):
     """"| head": only the report of a sweep must reach somebody."""
     assert pgsweep("init", "-q").code == 0

@@ -160,7 +160,7 @@ def test_M10_tables_that_the_schema_lacks_are_no_trouble(mocs, pgsweep):
 
 
 @pytest.mark.parametrize("change, said", [
-    ("ALTER TABLE moc_parts DROP status", "ALTER TABLE .*moc_parts.* ADD COLUMN status"),
+    ("ALTER TABLE moc_parts DROP status", 'ALTER TABLE .*moc_parts.* ADD COLUMN "status"'),
     ("ALTER TABLE moc_parts ALTER parts_list_id SET NOT NULL",
      "ALTER TABLE .*moc_parts.* ALTER COLUMN .*parts_list_id.* DROP NOT NULL"),
     ("DROP TABLE moc_parts", "moc_parts"), ("ALTER TABLE moc_files DROP s3_key", "s3_key"),
