@@ -159,7 +159,7 @@ def test_J5_run_record_holds_what_when_how_many_how_long_by_whom(jobs, pgsweep):
     live = run(pgsweep, "jobs", "--chunk", "3")
     after = jobs.value("SELECT clock_timestamp()")
     columns = jobs.column("SELECT attname FROM pg_attribute WHERE attrelid = 'pgsweep.runs'::regclass"
-                          " AND attnum > 0 AND NOT attisdropped")
+                          " AND attnum > 0 AND NOT attisdropped ORDER BY attnum")
     record = dict(zip(columns, jobs.sql("SELECT * FROM pgsweep.runs")[0]))
     assert before <= record.pop("started") <= record.pop("last_chunk") <= record.pop("finished") <= after
     assert record.pop("pid") > 1 and record.pop("version")
