@@ -61,6 +61,8 @@ exports=$(tools/throwaway-pg.sh start --while $$ "$place")
 eval "$exports"
 value "CREATE DATABASE demo"
 export PGDATABASE=demo
+# The only role here, of a server that goes with the demo.
+export PGSWEEP_SUPERUSER=allow
 for file in tests/integration/sql/jobs.sql tests/integration/sql/auth.sql tools/demo/jobs.sql tools/demo/accounts.sql; do
     psql -X -q -v ON_ERROR_STOP=1 -f "$file" >/dev/null
 done
