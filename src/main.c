@@ -38,7 +38,8 @@ static int run(const struct cli_options *options, struct error *err)
 static void hold_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+        if (fcntl(fd, F_GETFD) == -1 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
             exit(SWEEP_INTERNAL);
 }
 
@@ -66,7 +67,8 @@ int main(int argc, char **argv)
         error_print(&err);
     error_clear(&err);
     talloc_free(ctx);
-    /* A report that could not be written (a full disk, a closed pipe) must not look like success. */
+    /* A report that could not be written (a full disk, a closed pipe) must not look like success.
+     */
     bool sweeps = options.command == COMMAND_SWEEP;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == SWEEP_OK && (sweeps || !reader_left())) {
         fputs("pgsweep: error: the report could not be written to standard output\n", stderr);

@@ -29,7 +29,7 @@ base_headers=' buffer clock embedded error exit_codes instant mem output stop te
 declare -A only_from=([libpq-fe.h]=db [libpq-events.h]=db [curl/curl.h]=store)
 file_lines=500
 function_lines=80
-line_columns=120
+line_columns=100
 
 findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT

@@ -36,7 +36,8 @@ struct cli_options {
     const char *dbname, *host, *port, *user;
     bool no_password, password;
     bool trust_clock;
-    bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, allow_triggers, print_sql, sql;
+    bool dry_run, estimate, quiet, verbose, echo, json, allow_missing_index, allow_triggers,
+        print_sql, sql;
     const char *format, *cutoff, *policy_dir, *role, *retries, *metrics_file, *log_file;
     const char *root, *age_by, *protect_case, *special, *owner, *min_free; /* about files */
     bool allow_system_root;
@@ -50,12 +51,13 @@ struct cli_options {
  * that is no command is taken as a policy's name: whether it is one, the caller finds out. */
 bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err);
 
-/* Moves a --dbname that may hold a password out of argv: "ps" and /proc/PID/cmdline show as many "x" from
- * then on. The copy is owned by ctx. argv must be writable, as that of main is. */
+/* Moves a --dbname that may hold a password out of argv: "ps" and /proc/PID/cmdline show as many
+ * "x" from then on. The copy is owned by ctx. argv must be writable, as that of main is. */
 void cli_hide_password(const void *ctx, struct cli_options *options);
 
-/* Prints the help of a command (by its name; any policy's name gives the sweep's), or the general one
- * for NULL. policies: names and descriptions of the policies there are, in pairs; ends with NULL. */
+/* Prints the help of a command (by its name; any policy's name gives the sweep's), or the general
+ * one for NULL. policies: names and descriptions of the policies there are, in pairs; ends with
+ * NULL. */
 void cli_print_help(const char *topic, const char *const *policies, FILE *out);
 
 /* The names of the commands; ends with NULL. */

@@ -1,5 +1,5 @@
-/* One function per command: what main runs. Each returns the exit code; where it is not SWEEP_OK and
- * err has a message, main prints it. */
+/* One function per command: what main runs. Each returns the exit code; where it is not SWEEP_OK
+ * and err has a message, main prints it. */
 #ifndef PGSWEEP_COMMAND_H
 #define PGSWEEP_COMMAND_H
 

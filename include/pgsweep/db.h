@@ -1,7 +1,6 @@
 /*
  * The database connection: the only module that calls libpq. It knows sessions, statements and
- * results; it knows nothing of policies or plans.
- */
+ * results; it knows nothing of policies or plans. */
 #ifndef PGSWEEP_DB_H
 #define PGSWEEP_DB_H
 
@@ -37,7 +36,8 @@ struct db_options {
 
 struct db;
 
-/* True when the environment or the options name a database to connect to (dbname, host, service). */
+/* True when the environment or the options name a database to connect to (dbname, host, service).
+ */
 bool db_is_configured(const struct db_options *options);
 
 /* Connects and sets the session up (see db_session_sql in src/db/session.c): fixed search_path that
@@ -45,7 +45,8 @@ bool db_is_configured(const struct db_options *options);
  * options is copied. Fails with SWEEP_UNREACHABLE (no connection; the SQLSTATE says whether the
  * server refused it) or SWEEP_USAGE (malformed conninfo, server too old). The connection is owned
  * by ctx and closed when it is freed. */
-bool db_connect(const void *ctx, const struct db_options *options, struct db **db, struct error *err);
+bool db_connect(const void *ctx, const struct db_options *options, struct db **db,
+                struct error *err);
 
 /* Tries once to connect again with the same options and set the session up again. The prepared
  * statements are prepared again as they are used. */
@@ -54,18 +55,18 @@ bool db_reconnect(struct db *db, struct error *err);
 /* Changes application_name (at most 63 bytes are shown by the server), also for reconnections. */
 bool db_set_application_name(struct db *db, const char *name, struct error *err);
 
-/* Changes search_path, also for reconnections. path: quoted names with commas between them, pg_catalog first,
- * pg_temp last. */
+/* Changes search_path, also for reconnections. path: quoted names with commas between them,
+ * pg_catalog first, pg_temp last. */
 bool db_set_search_path(struct db *db, const char *path, struct error *err);
 
-/* While async, a COMMIT does not wait for the disk, also on reconnections: after a crash of the server
- * the last of them may be undone (none out of order). Any later commit that waits makes all earlier ones
- * durable. (Manual: "Asynchronous Commit".) */
+/* While async, a COMMIT does not wait for the disk, also on reconnections: after a crash of the
+ * server the last of them may be undone (none out of order). Any later commit that waits makes all
+ * earlier ones durable. (Manual: "Asynchronous Commit".) */
 bool db_set_async(struct db *db, bool async, struct error *err);
 bool db_is_async(const struct db *db);
 
-/* Plans every execution of a prepared statement for its parameters, also on reconnections: a generic plan of a
- * partitioned table locks every partition with every execution. */
+/* Plans every execution of a prepared statement for its parameters, also on reconnections: a
+ * generic plan of a partitioned table locks every partition with every execution. */
 bool db_set_custom_plans(struct db *db, bool custom, struct error *err);
 
 /* Forgets the prepared statements of this connection, so that others may take their names. */
@@ -79,8 +80,9 @@ void db_set_echo(struct db *db, bool echo);
 
 bool db_is_lost(const struct db *db);         /* the connection is broken */
 bool db_in_transaction(const struct db *db);  /* an open transaction, failed or not */
-/* How far away the server is: the shortest time in microseconds that the answer to a db_query took on this
- * connection. Among the first statements of a session are some that cost the server next to nothing. */
+/* How far away the server is: the shortest time in microseconds that the answer to a db_query took
+ * on this connection. Among the first statements of a session are some that cost the server next to
+ * nothing. */
 int64_t db_round_trip_us(const struct db *db);
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */
 int db_backend_pid(const struct db *db);      /* of the current connection */
@@ -123,32 +125,37 @@ struct db_question {
     int nparams;
     const char *const *params;
     struct db_rows *rows;  /* result: NULL when it failed or was skipped */
-    struct error *error;   /* result: of one that failed itself (not of one skipped); freed with ctx */
+    struct error
+        *error; /* result: of one that failed itself (not of one skipped); freed with ctx */
 };
 
-/* Sends all questions unprepared and reads the answers, in one network round trip. Each is a transaction of
- * its own, so that a failure is that question's alone. False when any failed; err is then the first failure.
- * Results are owned by ctx. */
-bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, struct error *err);
+/* Sends all questions unprepared and reads the answers, in one network round trip. Each is a
+ * transaction of its own, so that a failure is that question's alone. False when any failed; err is
+ * then the first failure. Results are owned by ctx. */
+bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
+            struct error *err);
 
-/* The same in one read-only transaction, which sees one state of the database and leaves nothing behind; a
- * failure skips the questions after it. timeout_ms: the limit for each statement of it, instead of the
- * session's; 0: the session's. */
-bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count, int64_t timeout_ms,
-                      struct error *err);
+/* The same in one read-only transaction, which sees one state of the database and leaves nothing
+ * behind; a failure skips the questions after it. timeout_ms: the limit for each statement of it,
+ * instead of the session's; 0: the session's. */
+bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count,
+                      int64_t timeout_ms, struct error *err);
 
 /* The same as db_query for a prepared statement. */
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err);
 
-/* Has the server parse and analyse one statement without running or keeping it: finds its errors. */
+/* Has the server parse and analyse one statement without running or keeping it: finds its errors.
+ */
 bool db_check(struct db *db, const char *sql, struct error *err);
 
-/* The same for several statements, in one round trip. failed: which of them is the first that fails (count, when the
- * connection was lost). */
-bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed, struct error *err);
+/* The same for several statements, in one round trip. failed: which of them is the first that fails
+ * (count, when the connection was lost). */
+bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
+                   struct error *err);
 
-/* The same, and says which types (oids) the server takes its parameters $1... to have: into types, up to count. */
+/* The same, and says which types (oids) the server takes its parameters $1... to have: into types,
+ * up to count. */
 bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);
 
 /* Runs a script of several statements without parameters (our own text only, never a policy's). */
@@ -162,7 +169,8 @@ struct db_step {
     bool sync; /* out: a synchronisation point follows; a failure skips only up to the next one */
     struct db_rows *rows; /* result: NULL when the step failed or was skipped */
     const char *tag;      /* result: the command tag ("COMMIT"), owned by rows */
-    struct error *error;  /* result: of a step that failed itself (not of one skipped); freed with ctx */
+    struct error
+        *error; /* result: of a step that failed itself (not of one skipped); freed with ctx */
 };
 
 /* Sends all steps in one go and reads their results (libpq pipeline mode): one network round trip.

@@ -1,8 +1,7 @@
 /*
  * The one error idiom: a function that can fail returns bool (true: done) and, where it returns
  * false, has filled the struct error that its caller passed. The place that has the context adds
- * it; main prints the error once.
- */
+ * it; main prints the error once. */
 #ifndef PGSWEEP_ERROR_H
 #define PGSWEEP_ERROR_H
 

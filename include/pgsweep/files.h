@@ -3,21 +3,22 @@
  * Knows nothing of policies, databases or output formats. Linux only (statx, getdents64, leases).
  *
  * What is promised
- *  - Nothing outside the root is touched: every name is used relative to an open directory, symbolic
- *    links are removed as links and never followed, other file systems are never entered.
- *  - What is removed is what was looked at. Linux has no "unlink this inode": so a file is moved to a private place
- *    first, looked at again there, and given back (never over anything) when another one had taken its name, or when it
- *    was written to. Where that cannot be done (no room for a directory in the root, a file system that cannot rename
- *    without replacing) the look and the removal are adjacent, and the report counts it (unguarded).
+ *  - Nothing outside the root is touched: every name is used relative to an open directory,
+ * symbolic links are removed as links and never followed, other file systems are never entered.
+ *  - What is removed is what was looked at. Linux has no "unlink this inode": so a file is moved to
+ * a private place first, looked at again there, and given back (never over anything) when another
+ * one had taken its name, or when it was written to. Where that cannot be done (no room for a
+ * directory in the root, a file system that cannot rename without replacing) the look and the
+ * removal are adjacent, and the report counts it (unguarded).
  *  - A directory that is moved away while it is swept is left alone from the next place check on:
  *    at the latest after 64 removals, 10 ms of removals, or a pause. The check resolves the path
- *    from "/" without symbolic links; for paths beyond PATH_MAX and kernels without openat2 it looks
- *    at the open levels only (the nearest 16).
+ *    from "/" without symbolic links; for paths beyond PATH_MAX and kernels without openat2 it
+ * looks at the open levels only (the nearest 16).
  *  - At most 16 directories are open at once, plus the root and the file in hand, at any depth; the
  *    memory is bounded by blocks of names, not by the size of a directory.
  *  - Every object scanned has one outcome:
- *      scanned = deleted (files + links + directories + special) + all of kept[] + vanished + failed
- */
+ *      scanned = deleted (files + links + directories + special) + all of kept[] + vanished +
+ * failed */
 #ifndef PGSWEEP_FILES_H
 #define PGSWEEP_FILES_H
 
@@ -76,7 +77,8 @@ const char *files_kept_meaning(enum files_kept reason);
 enum files_event_kind {
     FILES_EVENT_DELETED, /* an item was removed (dry run: would be) */
     FILES_EVENT_ERROR,   /* an errno occurred for the first time in this report */
-    FILES_EVENT_ASIDE    /* a file could not get its name back, which was taken meanwhile: path is its new one */
+    FILES_EVENT_ASIDE /* a file could not get its name back, which was taken meanwhile: path is its
+                         new one */
 };
 
 struct files_event {
@@ -101,33 +103,36 @@ enum files_step {
 struct files_options {
     const char *root;           /* see files_check_root */
     struct timespec cutoff;     /* what is older (strictly) is expired; nanoseconds count */
-    unsigned age_by;            /* FILES_AGE_BIT of each time that counts, the youngest of them; 0: mtime */
+    unsigned age_by; /* FILES_AGE_BIT of each time that counts, the youngest of them; 0: mtime */
     const char *const *protect; /* patterns beside the default ones, see files_match_pattern */
     enum files_case protect_case;
     size_t protect_count;
     bool spare;                 /* what is expired stays too, unless it is older than ... */
     struct timespec spare_from; /* ... this */
-    bool young_stay; /* files_remove_tree: files that are not expired stay there too (empty directories go) */
+    bool young_stay; /* files_remove_tree: files that are not expired stay there too (empty
+                        directories go) */
     bool allow_system_root;     /* see files_check_root */
-    bool delete_special;        /* expired sockets and fifos that no process has go too; devices never do */
-    const uint32_t *owners;     /* only what belongs to these users goes; none: whoever it belongs to */
+    bool
+        delete_special; /* expired sockets and fifos that no process has go too; devices never do */
+    const uint32_t *owners; /* only what belongs to these users goes; none: whoever it belongs to */
     size_t owner_count;
     bool no_default_protect;    /* leave out files_default_protect */
-    const char *const *protect_dirs; /* paths (links followed), recognised by device and inode under
-                                      * any spelling and through bind mounts; a missing one is ignored */
+    const char *const
+        *protect_dirs; /* paths (links followed), recognised by device and inode under
+                        * any spelling and through bind mounts; a missing one is ignored */
     size_t protect_dir_count;
     bool (*is_active)(void *arg, const char *name); /* NULL, or: is this the name of a directory
                                                      * directly below the root of an active job?
                                                      * A dry run asks from two threads at once. */
     void *is_active_arg;
-    bool in_use;           /* spare files in use: asked by a write lease where one is to be had (the
-                            * caller owns the file, or has CAP_LEASE), else by /proc where every
-                            * process can be looked at. What neither can tell stays (FILES_KEPT_UNTESTED). */
-    bool dry_run;          /* same decisions, counts and bytes; nothing on disk changes. Where the
-                            * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
-                            * O_NOATIME, and reading it may set that directory's access time. With
-                            * delete_special the question whether a process has a datagram socket may
-                            * set the socket's. */
+    bool in_use;  /* spare files in use: asked by a write lease where one is to be had (the
+                   * caller owns the file, or has CAP_LEASE), else by /proc where every
+                   * process can be looked at. What neither can tell stays (FILES_KEPT_UNTESTED). */
+    bool dry_run; /* same decisions, counts and bytes; nothing on disk changes. Where the
+                   * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
+                   * O_NOATIME, and reading it may set that directory's access time. With
+                   * delete_special the question whether a process has a datagram socket may
+                   * set the socket's. */
     struct files_shared *shared; /* NULL, or what the calls of a run for one root have in common */
     int64_t max_deletions; /* 0: no limit; compared with the report, so it spans several calls */
     int64_t deadline_ms;   /* 0: none; an instant of clock_now_ms() */
@@ -162,10 +167,10 @@ struct files_report {
     } errors[FILES_ERRORS_MAX];  /* in order of first occurrence */
     size_t error_count;
     int64_t duration_ms;
-    int64_t roots_locked;        /* roots left alone because another sweep of this user holds them */
+    int64_t roots_locked; /* roots left alone because another sweep of this user holds them */
     int64_t unlocked;            /* roots swept without a lock, because there is no place for one */
-    int64_t untested;            /* deleted ones of which it could not be found out whether a process has them open:
-                                  * directories, and in a dry run files too */
+    int64_t untested; /* deleted ones of which it could not be found out whether a process has them
+                       * open: directories, and in a dry run files too */
     int64_t unguarded;           /* deleted ones that did not go through the private place */
     int64_t set_aside;           /* kept ones whose name was taken meanwhile: they have a new one */
     bool limit_reached;          /* max_deletions or deadline_ms ended it with work left */
@@ -179,36 +184,39 @@ int64_t files_kept(const struct files_report *report);
 
 /* Checks root and protected directories without touching anything. The root must be absolute, not
  * "/" (under any name), without "..", a directory, not reached through a symbolic link, not a
- * protected directory or inside one (by the parents that ".." leads to), and, unless allow_system_root is set, not a
- * directory of the system (/etc, /usr, /home, /var, ...), the home of a user, or the root of a file system outside
- * /tmp and /var/tmp; all by what is opened, however it is spelled. Failure: SWEEP_USAGE with a
- * hint. A root that does not exist is fine: *missing is set (may be NULL). */
+ * protected directory or inside one (by the parents that ".." leads to), and, unless
+ * allow_system_root is set, not a directory of the system (/etc, /usr, /home, /var, ...), the home
+ * of a user, or the root of a file system outside /tmp and /var/tmp; all by what is opened, however
+ * it is spelled. Failure: SWEEP_USAGE with a hint. A root that does not exist is fine: *missing is
+ * set (may be NULL). */
 bool files_check_root(const struct files_options *options, bool *missing, struct error *err);
 
-/* The youngest time (mtime or ctime, in seconds since 1970) of the root and of what is below it on its file
- * system; the search ends at the first that is younger than enough. *found: false when the root does not
- * exist or nothing is in it. What cannot be read is left out, as is what lies deeper than
- * FILES_YOUNGEST_DEPTH. Failure: as files_check_root. */
+/* The youngest time (mtime or ctime, in seconds since 1970) of the root and of what is below it on
+ * its file system; the search ends at the first that is younger than enough. *found: false when the
+ * root does not exist or nothing is in it. What cannot be read is left out, as is what lies deeper
+ * than FILES_YOUNGEST_DEPTH. Failure: as files_check_root. */
 enum { FILES_YOUNGEST_DEPTH = 64 };
-bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found,
-                    struct error *err);
+bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest,
+                    bool *found, struct error *err);
 
-/* Removes what is expired below options->root, deepest first, directories that become (or are) empty
- * and expired too, the root never. A missing root is nothing to do. Returns false only when
+/* Removes what is expired below options->root, deepest first, directories that become (or are)
+ * empty and expired too, the root never. A missing root is nothing to do. Returns false only when
  * the root is refused or cannot be opened; everything below it is counted in the report.
- * A directory on which someone holds a flock is left alone with all that is below it; while the sweep
- * works in a directory it holds an exclusive flock itself, as systemd-tmpfiles does. The mtime of a
- * directory that stays is put back after removals in it, so that the next run finds its age as it
- * was (a process that is killed cannot do that). SIGIO is ignored during the call with in_use (a broken
- * lease raises it). Where there is a second processor the call may use a thread beside the caller's: to look,
- * in a dry run without max_deletions that tells errors only, and to close what was removed with in_use. All
- * events come from the caller's thread, errors in the same order as without. */
+ * A directory on which someone holds a flock is left alone with all that is below it; while the
+ * sweep works in a directory it holds an exclusive flock itself, as systemd-tmpfiles does. The
+ * mtime of a directory that stays is put back after removals in it, so that the next run finds its
+ * age as it was (a process that is killed cannot do that). SIGIO is ignored during the call with
+ * in_use (a broken lease raises it). Where there is a second processor the call may use a thread
+ * beside the caller's: to look, in a dry run without max_deletions that tells errors only, and to
+ * close what was removed with in_use. All events come from the caller's thread, errors in the same
+ * order as without. */
 bool files_sweep(const struct files_options *options, struct files_report *report,
                  struct error *err);
 
 /* How much is to be free on the file system of a root. */
 struct files_room {
-    double share;  /* of what the file system has for this user, as df(1) tells it: 0 to 1; negative: bytes count */
+    double share; /* of what the file system has for this user, as df(1) tells it: 0 to 1; negative:
+                     bytes count */
     int64_t bytes;
     size_t remembered; /* tests: how many files are remembered at a time; 0: 500,000 */
     /* Filled in: */
@@ -218,15 +226,15 @@ struct files_room {
     bool reached;
 };
 
-/* files_sweep, but the oldest first, by the youngest of the times that count, and no more than it takes until
- * so much is free. The tree is read once to find out which, and then swept; again if that did not free
- * enough. Files of the same age go together. Memory is bounded. When enough is free at once, nothing is read.
- * Failure as in files_sweep. */
-bool files_sweep_for_room(const struct files_options *options, struct files_room *room, struct files_report *report,
-                          struct error *err);
+/* files_sweep, but the oldest first, by the youngest of the times that count, and no more than it
+ * takes until so much is free. The tree is read once to find out which, and then swept; again if
+ * that did not free enough. Files of the same age go together. Memory is bounded. When enough is
+ * free at once, nothing is read. Failure as in files_sweep. */
+bool files_sweep_for_room(const struct files_options *options, struct files_room *room,
+                          struct files_report *report, struct error *err);
 
-/* Who holds the lock of a root that files_sweep found locked: "pgsweep, process 4711", owned by ctx. NULL:
- * it cannot be told (any more). */
+/* Who holds the lock of a root that files_sweep found locked: "pgsweep, process 4711", owned by
+ * ctx. NULL: it cannot be told (any more). */
 char *files_lock_holder(const void *ctx, const char *root);
 
 enum files_tree_outcome {
@@ -239,13 +247,14 @@ enum files_tree_outcome {
 /* What the names of pgsweep's own files in a root begin with. */
 #define FILES_OWN_PREFIX ".pgsweep-"
 
-/* What the calls of a run for one root have in common: its trash, which takes longer to make and remove than a few
- * files, and what is known of open files. Owned by ctx; freed after files_finish_trash. */
+/* What the calls of a run for one root have in common: its trash, which takes longer to make and
+ * remove than a few files, and what is known of open files. Owned by ctx; freed after
+ * files_finish_trash. */
 struct files_shared *files_shared_new(const void *ctx);
 
-/* Removes the directory name directly below the root whatever its age (but see young_stay), special files
- * included. Protected files stay where they are, with their directories. When nothing in
- * it has to stay, the tree is first renamed into the trash (0700, owned by the caller, same file
+/* Removes the directory name directly below the root whatever its age (but see young_stay), special
+ * files included. Protected files stay where they are, with their directories. When nothing in it
+ * has to stay, the tree is first renamed into the trash (0700, owned by the caller, same file
  * system), so that it disappears at once and a killed run leaves only trash; otherwise, or when
  * there is no room for a trash directory, it is emptied in place. A protected file that appears
  * between check and rename brings the tree back. Returns false when the root is refused
@@ -255,8 +264,8 @@ bool files_remove_tree(const struct files_options *options, const char *name,
                        struct files_report *report, struct error *err);
 
 /* Finishes what a killed run left in the trash of the root, then removes the empty trash; call it
- * before files_sweep and files_remove_tree. Nothing there: success. Only directories are wiped: that
- * is all that is ever put there. Failure as in files_remove_tree. */
+ * before files_sweep and files_remove_tree. Nothing there: success. Only directories are wiped:
+ * that is all that is ever put there. Failure as in files_remove_tree. */
 bool files_finish_trash(const struct files_options *options, struct files_report *report,
                         struct error *err);
 
@@ -267,15 +276,16 @@ enum files_kept files_judge_age(struct timespec t, struct timespec cutoff, struc
 
 bool files_is_before(struct timespec a, struct timespec b);
 
-/* Does the pattern match? One without a slash is matched against the last component of path, at any depth. One
- * with a slash is matched against the whole path below the root, component by component (fnmatch(3): "*", "?",
- * "[...]", a backslash quotes, a leading dot is nothing special); there "**" alone between slashes stands for any
- * number of components, also none, and at the end for all below. A leading slash means the root, a trailing one is
- * ignored. any_case: upper and lower case are the same. */
+/* Does the pattern match? One without a slash is matched against the last component of path, at any
+ * depth. One with a slash is matched against the whole path below the root, component by component
+ * (fnmatch(3): "*", "?",
+ * "[...]", a backslash quotes, a leading dot is nothing special); there "**" alone between slashes
+ * stands for any number of components, also none, and at the end for all below. A leading slash
+ * means the root, a trailing one is ignored. any_case: upper and lower case are the same. */
 bool files_match_pattern(const char *pattern, const char *path, bool any_case);
 
-/* NULL when the pattern can match something and hardly is a slip; else why not ("ends with a backslash"), and
- * *advice what to write. The texts are constants or owned by ctx. */
+/* NULL when the pattern can match something and hardly is a slip; else why not ("ends with a
+ * backslash"), and *advice what to write. The texts are constants or owned by ctx. */
 const char *files_refuse_pattern(const void *ctx, const char *pattern, const char **advice);
 
 /* Protected unless the options say otherwise: "result*" and "output*"; NULL-terminated. */

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* Reads "2026-11-14 03:00:00.25", with "T" or a blank, down to the minute or the day, in the forms that
- * PostgreSQL and ISO 8601 share; UTC, unless it ends with an offset ("Z", "+02", "-0330", "+02:00").
- * False when it is nothing of the kind; *t is then as it was. */
+/* Reads "2026-11-14 03:00:00.25", with "T" or a blank, down to the minute or the day, in the forms
+ * that PostgreSQL and ISO 8601 share; UTC, unless it ends with an offset ("Z", "+02", "-0330",
+ * "+02:00"). False when it is nothing of the kind; *t is then as it was. */
 bool instant_read(const char *text, struct timespec *t);
 
 /* "2026-11-14 03:00:00.250000+00", to the microsecond, owned by ctx: instant_read reads it back. */

@@ -1,8 +1,7 @@
 /*
  * Memory: talloc with one rule added: an allocation never returns NULL. Out of memory ends the
  * process (exit code SWEEP_INTERNAL); the server rolls the open transaction back, and the next run
- * goes on from there. Free a parent with talloc_free and its children go with it.
- */
+ * goes on from there. Free a parent with talloc_free and its children go with it. */
 #ifndef PGSWEEP_MEM_H
 #define PGSWEEP_MEM_H
 
@@ -16,8 +15,8 @@
 /* Makes room for one more element at the end of a growing array and returns its index:
  *     size_t i = mem_grow(ctx, &array, &count);
  * The array may move, so the index must not be computed inside an expression that uses the array
- * (array[mem_grow(...)]). array is owned by ctx; the new element is zeroed; count is raised. Growth is
- * geometric. */
+ * (array[mem_grow(...)]). array is owned by ctx; the new element is zeroed; count is raised. Growth
+ * is geometric. */
 #define mem_grow(ctx, array, count)                                                                \
     (*(array) = mem_grow_bytes(ctx, *(array), sizeof **(array), *(count)), (*(count))++)
 

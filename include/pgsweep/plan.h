@@ -1,7 +1,6 @@
 /*
  * A plan: a policy compiled against the live catalog. Ordered steps and the SQL of each, no side
- * effects. Dry run and live run use the same plan, the same predicates and the same cutoff.
- */
+ * effects. Dry run and live run use the same plan, the same predicates and the same cutoff. */
 #ifndef PGSWEEP_PLAN_H
 #define PGSWEEP_PLAN_H
 
@@ -17,9 +16,11 @@ struct plan_column {
     const char *name;
     const char *ident; /* quoted */
     const char *type;  /* for people: as format_type writes it */
-    const char *value_type; /* for casts of values: schema.type, without a length; of a domain, its base type */
-    /* How it is compared: OPERATOR(schema.op), of the operator class of the primary key's index; of other columns
-     * PostgreSQL's own. operand: ::schema.type, what the column and the value are cast to for them, or empty. */
+    const char *value_type; /* for casts of values: schema.type, without a length; of a domain, its
+                               base type */
+    /* How it is compared: OPERATOR(schema.op), of the operator class of the primary key's index; of
+     * other columns PostgreSQL's own. operand: ::schema.type, what the column and the value are
+     * cast to for them, or empty. */
     const char *below, *at_most, *equal, *at_least, *above;
     const char *operand;
     bool not_null;
@@ -42,31 +43,38 @@ struct plan_table {
     size_t column_count;
 };
 
-/* One reference from a table to the table of a node: a foreign key, or one that the policy states. */
+/* One reference from a table to the table of a node: a foreign key, or one that the policy states.
+ */
 struct plan_edge {
     struct plan_node *parent; /* the table referred to */
-    struct plan_node *child;  /* the referring table; NULL when the policy does not delete from it */
+    struct plan_node *child; /* the referring table; NULL when the policy does not delete from it */
     const char *table;        /* the referring table, quoted with its schema */
     const char *table_oid;    /* of it */
     const char *constraint;   /* its name, or where the policy states the reference */
-    char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d default */
+    char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d
+                        default */
     bool stated;     /* by the policy: an empty text refers to nothing */
-    bool shared;     /* several parent rows may be referred to at once: it goes with the last of them */
+    bool shared; /* several parent rows may be referred to at once: it goes with the last of them */
     const char **columns;  /* quoted, in the referring table */
     const char **referred; /* quoted, in the parent's table */
     const char **names;    /* columns, not quoted */
-    /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast collation". */
-    const char **operators;      /* OPERATOR(schema.=): left the referred column, right the referencing one */
+    /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast
+     * collation". */
+    const char *
+        *operators; /* OPERATOR(schema.=): left the referred column, right the referencing one */
     const char **referred_casts; /* ::schema.type, or empty */
     const char **column_casts;   /* the same for the referencing column */
-    const char **collations;     /* COLLATE schema.name where the columns' collations differ, else empty */
-    bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's type)"
-                   means the same */
+    const char *
+        *collations; /* COLLATE schema.name where the columns' collations differ, else empty */
+    bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's
+                   type)" means the same */
     bool *not_null;
-    bool *set_on_delete; /* what ON DELETE SET NULL and SET DEFAULT set; of other references, all columns */
+    bool *set_on_delete; /* what ON DELETE SET NULL and SET DEFAULT set; of other references, all
+                            columns */
     bool all_or_none;    /* MATCH FULL: all columns are null, or none */
     bool by_default;     /* detached as SET DEFAULT does: to the columns' defaults */
-    const char *scope;          /* an array of oids: only rows of these partitions refer; NULL: all of the table */
+    const char
+        *scope; /* an array of oids: only rows of these partitions refer; NULL: all of the table */
     const char *referred_scope; /* the same for the rows referred to */
     bool *text; /* the column holds text, which may be empty */
     size_t width;
@@ -74,7 +82,8 @@ struct plan_edge {
     int64_t pages;  /* size of the referring table, or of its partitions that lack an index */
 };
 
-/* column = value in rows that stay; the value is a parameter of the column's type, converted by assignment. */
+/* column = value in rows that stay; the value is a parameter of the column's type, converted by
+ * assignment. */
 struct plan_assignment {
     const char *ident;
     const char *name;
@@ -102,7 +111,8 @@ struct plan_object {
 struct plan_node {
     int index; /* in plan->nodes; 0 is the root */
     struct plan_table table;
-    const char *label; /* of its own: public.jobs, or "public.jobs (constraint)" where the rule is for one */
+    const char *label; /* of its own: public.jobs, or "public.jobs (constraint)" where the rule is
+                          for one */
     enum policy_action action;
     const struct policy_dependent *rule; /* NULL for the root and for "unlisted: cascade" */
     struct plan_node *parent;            /* the first one found: for the tree that people see */
@@ -112,23 +122,28 @@ struct plan_node {
     size_t set_count;
     struct plan_object *objects;
     size_t object_count;
-    const char *obstacle; /* a trigger or rule that can keep rows from going without an error ("trigger x"), or NULL */
-    bool cascades; /* its rows are deleted by the foreign key of its one edge, when the candidates are: no
-                    * statement deletes them, and the session's own counter says how many they were */
+    const char *obstacle; /* a trigger or rule that can keep rows from going without an error
+                             ("trigger x"), or NULL */
+    bool cascades; /* its rows are deleted by the foreign key of its one edge, when the candidates
+                    * are: no statement deletes them, and the session's own counter says how many
+                    * they were */
     int order; /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
-    struct plan_node *orphan;  /* the shared table that this node hangs on, or itself; NULL: the root */
-    struct plan_edge *links;   /* references to this table of rows that go: via's, and others of the policy */
+    struct plan_node
+        *orphan; /* the shared table that this node hangs on, or itself; NULL: the root */
+    struct plan_edge
+        *links; /* references to this table of rows that go: via's, and others of the policy */
     size_t link_count;
     struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
     size_t use_count;
-    struct plan_edge
-        *self; /* references of this table's rows to each other: of a shared table all; of the root those
-                * that are deleted along (a row goes only where everything below it is a candidate too) */
+    struct plan_edge *self; /* references of this table's rows to each other: of a shared table all;
+                             * of the root those that are deleted along (a row goes only where
+                             * everything below it is a candidate too) */
     size_t self_count;
     int turn;                  /* of a shared table: its place in plan->shared, from 1 */
-    const struct plan_column **key; /* its primary key; of the root, shared tables and recursive nodes */
+    const struct plan_column *
+        *key; /* its primary key; of the root, shared tables and recursive nodes */
     size_t key_count;
 };
 
@@ -138,10 +153,12 @@ struct plan_guard {
     const char *by;  /* SQL text expression or NULL */
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
     const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
-    const struct plan_node *target; /* rows that have the one that others are reassigned to; or NULL */
+    const struct plan_node
+        *target;     /* rows that have the one that others are reassigned to; or NULL */
     bool beyond;     /* not known to read the candidate's own row only */
     bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
-    bool below;      /* the guard of rows below which is no candidate: the last one, as it builds on the others */
+    bool below; /* the guard of rows below which is no candidate: the last one, as it builds on the
+                   others */
 };
 
 /* A table that is a partition or child of another, at any depth: oids as text. */
@@ -149,14 +166,16 @@ struct plan_inheritance {
     const char *child, *parent;
 };
 
-/* Code of users that the run makes PostgreSQL execute: a trigger, a rule, or the function of an index, a constraint, a
- * generated column or a default. */
+/* Code of users that the run makes PostgreSQL execute: a trigger, a rule, or the function of an
+ * index, a constraint, a generated column or a default. */
 struct plan_code {
     const char *table;    /* its label */
     const char *kind;     /* "trigger", "rule", "index", "constraint", "column" */
     const char *name;     /* quoted where needed */
-    const char *when;     /* "before delete for each row", "instead of update"; of the others "update" */
-    const char *function; /* "app.audit()"; NULL: the code stands in the table's own definition (rule) */
+    const char
+        *when; /* "before delete for each row", "instead of update"; of the others "update" */
+    const char
+        *function; /* "app.audit()"; NULL: the code stands in the table's own definition (rule) */
     const char *owner;    /* of the function, quoted where needed; NULL: as function */
     const char *table_owner;
     bool trusted;         /* both owners are superusers or the role that runs */
@@ -191,25 +210,29 @@ struct plan {
     size_t inheritance_count;
     bool has_objects;  /* some table names stored objects */
     bool looks_beyond; /* a condition or guard is not known to read the candidate's own row only */
-    bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it */
-    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no condition
-                               is freeable */
+    bool where_freeable; /* as in plan_guard: a row that does not satisfy it may come to satisfy it
+                          */
+    const char *spared_run; /* the live run whose rows in pgsweep.spared are no candidates; NULL: no
+                               condition is freeable */
     enum plan_strategy strategy;
     const char *strategy_reason;
     enum plan_walk walk;
     const char *walk_reason;
-    bool few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
+    bool
+        few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
-    const char *relations;    /* oids of its tables, their partitions and inheriting tables, as an array */
+    const char
+        *relations; /* oids of its tables, their partitions and inheriting tables, as an array */
     bool obeys_letters;       /* there are parked or discarded dead letters, and a guard for them */
-    const char *fingerprint;  /* of what the plan rests on, from before the catalog was read for it */
+    const char
+        *fingerprint; /* of what the plan rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
-    struct plan_edge
-        *uncovered; /* what partitions would refer by if they had the foreign key of their siblings; table: */
+    struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of
+                                    their siblings; table: */
     size_t uncovered_count;      /* the partition */
     const char *role;         /* that runs, quoted where needed */
     bool superuser;           /* it is one */
@@ -221,38 +244,41 @@ struct plan {
 
 /* What the caller of plan_build wants to know or to allow. */
 struct plan_request {
-    bool live;                /* the plan is going to be carried out: privileges are checked for that */
+    bool live; /* the plan is going to be carried out: privileges are checked for that */
     const char *cutoff;       /* --cutoff, or NULL */
-    bool allow_missing_index; /* run although a large referring table has no index on its reference */
-    bool by_statement;        /* no dependent is left to its foreign key: the session does not count what that
-                                 deletes */
-    const char *run_id;       /* of a live run; NULL: no row is spared because a run wrote it down */
+    bool allow_missing_index; /* run although a large referring table has no index on its reference
+                               */
+    bool by_statement;  /* no dependent is left to its foreign key: the session does not count what
+                           that  deletes */
+    const char *run_id; /* of a live run; NULL: no row is spared because a run wrote it down */
 };
 
 /* Compiles the policy. Errors: SWEEP_USAGE for what does not fit the schema or the role, with the
- * policy's file and line or the GRANT to run; SWEEP_REFUSED for what a safeguard stops (a table that
- * refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
+ * policy's file and line or the GRANT to run; SWEEP_REFUSED for what a safeguard stops (a table
+ * that refers to one of the policy's and is not listed; a missing index). Owned by ctx. */
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **plan, struct error *err);
 
-/* "trigger audit of public.jobs (role app), after delete for each row: function app.audit() (role app)";
- * owned by ctx. */
+/* "trigger audit of public.jobs (role app), after delete for each row: function app.audit() (role
+ * app)"; owned by ctx. */
 char *plan_code_text(const void *ctx, const struct plan_code *code);
 
-/* Appends the GRANTs that the role (its name, not quoted) needs for dry and live runs of the plan, one per
- * line, without those on the state schema. Leaves nothing in the database, but needs the privilege to make a
- * temporary view. */
-bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role, struct error *err);
+/* Appends the GRANTs that the role (its name, not quoted) needs for dry and live runs of the plan,
+ * one per line, without those on the state schema. Leaves nothing in the database, but needs the
+ * privilege to make a temporary view. */
+bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role,
+                 struct error *err);
 
-/* That nothing in the state schema, if there is one, could run code of a role without trust: SWEEP_REFUSED,
- * with what it is and what to do. Reads the catalog alone; nothing else is to touch the schema before.
- * plan_build has looked, too. */
+/* That nothing in the state schema, if there is one, could run code of a role without trust:
+ * SWEEP_REFUSED, with what it is and what to do. Reads the catalog alone; nothing else is to touch
+ * the schema before. plan_build has looked, too. */
 bool trust_check_state(struct db *db, struct error *err);
 
-/* A statement that fails unless the plan's tables are what they were when the plan was made (and unless there
- * are dead letters to obey exactly if there were), and what it is for; owned by ctx. Parameters:
- * plan->relations, plan->fingerprint. In the last statement but the COMMIT of a transaction that has changed
- * the tables it is free of races: what would add a foreign key waits for that transaction. */
+/* A statement that fails unless the plan's tables are what they were when the plan was made (and
+ * unless there are dead letters to obey exactly if there were), and what it is for; owned by ctx.
+ * Parameters: plan->relations, plan->fingerprint. In the last statement but the COMMIT of a
+ * transaction that has changed the tables it is free of races: what would add a foreign key waits
+ * for that transaction. */
 char *plan_check_sql(const void *ctx, const struct plan *plan);
 char *plan_check_why(const void *ctx);
 
@@ -263,32 +289,35 @@ void plan_append_candidate(PQExpBuffer out, const struct plan *plan);
 /* The same but for the guard that spares parked dead letters. */
 void plan_append_unparked(PQExpBuffer out, const struct plan *plan);
 
-/* The condition that a root row t is old enough and held back by a freeable condition: what a run writes down
- * before its first chunk, for its own deletions may make such a row a candidate. For plans with spared_run
- * only; $1 is the cutoff. */
+/* The condition that a root row t is old enough and held back by a freeable condition: what a run
+ * writes down before its first chunk, for its own deletions may make such a row a candidate. For
+ * plans with spared_run only; $1 is the cutoff. */
 void plan_append_held(PQExpBuffer out, const struct plan *plan);
 
-/* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of its columns. */
+/* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of
+ * its columns. */
 void plan_append_digest(PQExpBuffer out, const struct plan *plan);
 
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
 /* " AND" and the condition that a root row t lies after, or else at most at, the cursor whose
- * values are the parameters from number first on. columns: how many of the cursor's columns count; 1
- * takes all rows of one age together. */
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns);
+ * values are the parameters from number first on. columns: how many of the cursor's columns count;
+ * 1 takes all rows of one age together. */
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int first,
+                       size_t columns);
 
-/* The condition that a root row t is one of the keys in the array parameters from number first on. */
+/* The condition that a root row t is one of the keys in the array parameters from number first on.
+ */
 void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 
 /* The policy deletes along references of the root's rows to each other. */
 bool plan_has_below(const struct plan *plan);
 
-/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows below
- * them, locked in the order of the key. Parameters: the key arrays. What another session adds below while
- * this waits for locks is found by sending it again with its own answer: repeat until the number of rows is
- * the same twice; then nothing can be added. */
+/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows
+ * below them, locked in the order of the key. Parameters: the key arrays. What another session adds
+ * below while this waits for locks is found by sending it again with its own answer: repeat until
+ * the number of rows is the same twice; then nothing can be added. */
 void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* Why that is sent, owned by ctx. */
@@ -297,75 +326,85 @@ char *plan_below_why(const void *ctx);
 /* Some rows go by foreign keys, when the candidates are deleted (see plan_node.cascades). */
 bool plan_has_cascades(const struct plan *plan);
 
-/* How many statements act on the rows of node: one for each edge, or one for all that a recursive node reaches.
- * plan_step_edge: the edge of statement number i, NULL for that one. */
+/* How many statements act on the rows of node: one for each edge, or one for all that a recursive
+ * node reaches. plan_step_edge: the edge of statement number i, NULL for that one. */
 size_t plan_step_count(const struct plan_node *node);
 const struct plan_edge *plan_step_edge(const struct plan_node *node, size_t i);
 
-/* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE. Parameters: the
- * key arrays $1... (none for a node that hangs on a shared table: see plan_takes_keys), then plan_step_values. */
+/* What acts on the rows of node that refer, through edge, to the rows in hand: a DELETE or UPDATE.
+ * Parameters: the key arrays $1... (none for a node that hangs on a shared table: see
+ * plan_takes_keys), then plan_step_values. */
 void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                       const struct plan_edge *edge);
 
-/* True where the rows that the steps of node touch are more than it should count: a row that loses several references
- * is counted once, with the last of them, and one that is going to be deleted is not counted as detached. */
+/* True where the rows that the steps of node touch are more than it should count: a row that loses
+ * several references is counted once, with the last of them, and one that is going to be deleted is
+ * not counted as detached. */
 bool plan_counts_apart(const struct plan *plan, const struct plan_node *node);
 
-/* Those rows, for such a node: a SELECT to be sent before its steps. Parameters: the cutoff, then the key arrays. */
+/* Those rows, for such a node: a SELECT to be sent before its steps. Parameters: the cutoff, then
+ * the key arrays. */
 void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
 
-/* The values that the rows of node are given, into values (room for set_count + 1); returns how many. */
+/* The values that the rows of node are given, into values (room for set_count + 1); returns how
+ * many. */
 int plan_step_values(const struct plan_node *node, const char **values);
 
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge);
 
-/* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of their number. */
+/* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of
+ * their number. */
 void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
 
-/* The condition that a row d is one that the step acts on; of a shared table (edge NULL), that it is in hand. */
+/* The condition that a row d is one that the step acts on; of a shared table (edge NULL), that it
+ * is in hand. */
 void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                          const struct plan_edge *edge);
 
-/* For the last look before COMMIT, where no constraint stands behind a reference: the values of a row alias that other
- * rows refer to (of_parent) or that it refers by, as texts; and the condition that a row a refers to one with the
- * values in the JSON array r.v (or, for_parent, that one with those values refers to the row a). */
-void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent, const char *alias);
+/* For the last look before COMMIT, where no constraint stands behind a reference: the values of a
+ * row alias that other rows refer to (of_parent) or that it refers by, as texts; and the condition
+ * that a row a refers to one with the values in the JSON array r.v (or, for_parent, that one with
+ * those values refers to the row a). */
+void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent,
+                             const char *alias);
 void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_parent);
 
 /* True when statements about node take the key arrays as parameters. */
 bool plan_takes_keys(const struct plan_node *node);
 
-/* The shape of an object column as the server tells it ("text", "list", "json"; NULL: none of these). False: a
- * column of that type, with or without a path, names no objects. */
+/* The shape of an object column as the server tells it ("text", "list", "json"; NULL: none of
+ * these). False: a column of that type, with or without a path, names no objects. */
 bool plan_object_read_shape(const char *told, const char *path, enum plan_object_shape *shape);
 
 /* The SQL expression that tells it, of the oid of a type (an SQL expression). Owned by ctx. */
 char *plan_object_shape_sql(const void *ctx, const char *type);
 
-/* SQL for the set of texts that a column (an SQL expression) of that shape holds, to stand behind LATERAL; NULL for
- * OBJECT_TEXT. strict: what the path finds and is no text is an error, so that the row stays and a person looks.
- * Owned by ctx. */
-char *plan_object_texts(const void *ctx, const struct plan_object *object, const char *column, bool strict);
+/* SQL for the set of texts that a column (an SQL expression) of that shape holds, to stand behind
+ * LATERAL; NULL for OBJECT_TEXT. strict: what the path finds and is no text is an error, so that
+ * the row stays and a person looks. Owned by ctx. */
+char *plan_object_texts(const void *ctx, const struct plan_object *object, const char *column,
+                        bool strict);
 
-/* SELECT of the values of one object column of node (the root too) among the rows in hand; ends in its
- * WHERE. Parameters: the key arrays, if the node takes them. */
+/* SELECT of the values of one object column of node (the root too) among the rows in hand; ends in
+ * its WHERE. Parameters: the key arrays, if the node takes them. */
 void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                          size_t object);
 
 /* The same for the column that names working directories. */
 void plan_append_directories(PQExpBuffer out, const struct plan *plan);
 
-/* The keys (of one column) of all rows that a guard of the policy spares, whatever their age: what is
- * still active. Owned by ctx. SWEEP_USAGE when the key has several columns. */
+/* The keys (of one column) of all rows that a guard of the policy spares, whatever their age: what
+ * is still active. Owned by ctx. SWEEP_USAGE when the key has several columns. */
 bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, const char ***keys,
                       size_t *count, struct error *err);
 
-/* The rows of a shared table are remembered between the statements of one transaction, in settings of
- * the session that end with it. collect: those that rows in hand refer to, locked; the rows in hand of the
- * root and what hangs on it (group NULL; parameters: key arrays), or those of another shared table and what
- * hangs on that. narrow: those of them that nothing refers to any more; delete: these. */
+/* The rows of a shared table are remembered between the statements of one transaction, in settings
+ * of the session that end with it. collect: those that rows in hand refer to, locked; the rows in
+ * hand of the root and what hangs on it (group NULL; parameters: key arrays), or those of another
+ * shared table and what hangs on that. narrow: those of them that nothing refers to any more;
+ * delete: these. */
 bool plan_collects(const struct plan_node *orphan, const struct plan_node *group);
 void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                          const struct plan_node *group);
@@ -379,7 +418,8 @@ struct plan_spared {
     int64_t rows;
 };
 
-/* Shared rows that lose a reference and stay, by the references that keep them: one may be kept by several. */
+/* Shared rows that lose a reference and stay, by the references that keep them: one may be kept by
+ * several. */
 struct plan_kept {
     int node;       /* the shared table: index of its node */
     const char *by; /* the referencing table, quoted with its schema */
@@ -390,41 +430,45 @@ struct plan_kept {
 struct plan_counts {
     int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
     int64_t eligible;  /* candidates that would go */
-    int64_t old_enough; /* estimates only: rows older than the cutoff, whatever condition and guards say of them */
+    int64_t old_enough; /* estimates only: rows older than the cutoff, whatever condition and guards
+                           say of them */
     int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
-    int64_t *kept_by_node;  /* of a shared table: rows that lose a reference and stay; dry run only */
+    int64_t
+        *kept_by_node; /* of a shared table: rows that lose a reference and stay; dry run only */
     struct plan_kept *kept; /* by node, most rows first; only references that keep any */
     size_t kept_count;
 };
 
 /* Counts in one READ ONLY transaction, that is one snapshot. dependents: also the rows that hang on
  * the candidates. timeout_ms: no statement of it takes longer (SQLSTATE 57014). Owned by ctx. */
-bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents, int64_t timeout_ms,
-                struct plan_counts *counts, struct error *err);
+bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
+                int64_t timeout_ms, struct plan_counts *counts, struct error *err);
 
-/* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff. */
+/* The statement that counts, and a sentence of what it is for; owned by ctx. Parameter: the cutoff.
+ */
 char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, char **why);
 
-/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without reading a
- * table. What spares rows is not estimated. A negative number: the planner gave none. */
-bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
-                   struct error *err);
+/* Estimates total, old_enough, eligible and by_node (room for all nodes) from statistics, without
+ * reading a table. What spares rows is not estimated. A negative number: the planner gave none. */
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan,
+                   struct plan_counts *counts, struct error *err);
 
-/* Which tables have no statistics, by node index: an estimate of them is a guess. Only those that the policy
- * acts on. */
-bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without, struct error *err);
+/* Which tables have no statistics, by node index: an estimate of them is a guess. Only those that
+ * the policy acts on. */
+bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without,
+                             struct error *err);
 
-/* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge: of
- * plan->uncovered). */
-bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
-                          struct error *err);
+/* Counts the rows that would refer to nothing: those of a partition without the foreign key (edge:
+ * of plan->uncovered). */
+bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge,
+                          int64_t *rows, struct error *err);
 
-/* Counts the candidates that are there now, at most limit. failed_in: without those that have a dead letter
- * of that run; NULL: all. */
-bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in, int64_t limit, int64_t *rows,
-                          struct error *err);
+/* Counts the candidates that are there now, at most limit. failed_in: without those that have a
+ * dead letter of that run; NULL: all. */
+bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in,
+                          int64_t limit, int64_t *rows, struct error *err);
 
 /* Nodes that are acted on, in execution order: those whose rows stay first, then deleted ones, each
  * after all that refer to it. orphan NULL: what hangs on the root (without it); else what hangs on

@@ -1,7 +1,6 @@
 /*
  * A policy: what may expire and what happens to what depends on it. Data, read from YAML; this
- * module knows nothing of the database that it will be applied to.
- */
+ * module knows nothing of the database that it will be applied to. */
 #ifndef PGSWEEP_POLICY_H
 #define PGSWEEP_POLICY_H
 
@@ -47,12 +46,14 @@ extern const char *const policy_special_names[];
 enum policy_system_root { SYSTEM_ROOT_REFUSE, SYSTEM_ROOT_ALLOW };
 extern const char *const policy_system_root_names[];
 
-/* Which files may go: of a policy of kind files, or, as its key "files", of the working directories of rows. */
+/* Which files may go: of a policy of kind files, or, as its key "files", of the working directories
+ * of rows. */
 #define POLICY_RETAIN_NONE "none"
 struct policy_file_rules {
-    struct setting retain; /* working directories only: younger files stay; POLICY_RETAIN_NONE: they go whatever their
-                            * age; NULL: the policy's own retention */
-    unsigned age_by;       /* which times count, the youngest of them: 1 << enum files_age_by each; 0: mtime */
+    struct setting retain; /* working directories only: younger files stay; POLICY_RETAIN_NONE: they
+                            * go whatever their age; NULL: the policy's own retention */
+    unsigned
+        age_by; /* which times count, the youngest of them: 1 << enum files_age_by each; 0: mtime */
     enum policy_in_use in_use;
     struct setting *protect; /* patterns beside the ones that are always protected */
     size_t protect_count;
@@ -64,14 +65,15 @@ struct policy_file_rules {
     enum policy_special special;
     struct setting *owners; /* names or numbers of users; none: whoever it is */
     size_t owner_count;
-    struct setting min_free; /* "20%" or "50 GiB": delete the oldest until so much is free; NULL: all that is expired */
+    struct setting min_free; /* "20%" or "50 GiB": delete the oldest until so much is free; NULL:
+                                all that is expired */
 };
 
 enum policy_action {
-    ACTION_DELETE,         /* the dependents go with the candidate */
-    ACTION_DETACH,         /* their reference is set to NULL, other columns may be set; the rows stay */
-    ACTION_REASSIGN,       /* their reference is set to another key; the rows stay */
-    ACTION_KEEP,           /* a candidate with such rows is spared */
+    ACTION_DELETE,   /* the dependents go with the candidate */
+    ACTION_DETACH,   /* their reference is set to NULL, other columns may be set; the rows stay */
+    ACTION_REASSIGN, /* their reference is set to another key; the rows stay */
+    ACTION_KEEP,     /* a candidate with such rows is spared */
     ACTION_DELETE_ORPHANS, /* a shared row goes when the last row that refers to it goes */
     ACTION_IGNORE,         /* left to the constraint's own rule, for the reason given */
 };
@@ -90,7 +92,8 @@ enum policy_unlisted {
 extern const char *const policy_unlisted_names[];
 
 enum policy_triggers {
-    TRIGGERS_REFUSE, /* triggers and rules of roles other than superusers and the running one stop a live run */
+    TRIGGERS_REFUSE, /* triggers and rules of roles other than superusers and the running one stop a
+                        live run */
     TRIGGERS_ALLOW,
 };
 extern const char *const policy_triggers_names[];
@@ -104,9 +107,10 @@ struct policy_guard {
 /* A column that names stored objects. */
 struct policy_object {
     struct setting column;
-    struct setting path; /* of json and jsonb: an SQL/JSON path to the texts; NULL: the value itself */
-    struct setting *prefixes; /* a key that begins with none of these is never deleted; "": any may be; none:
-                                 not stated */
+    struct setting
+        path; /* of json and jsonb: an SQL/JSON path to the texts; NULL: the value itself */
+    struct setting *prefixes; /* a key that begins with none of these is never deleted; "": any may
+                                 be; none: not stated */
     size_t prefix_count;
 };
 
@@ -117,8 +121,8 @@ struct policy_assignment {
     const char *origin;
 };
 
-/* A reference that the schema does not declare as a constraint: table refers to refers_to, each column
- * (set.column) to the column named by its value. NULL and '' refer to nothing. */
+/* A reference that the schema does not declare as a constraint: table refers to refers_to, each
+ * column (set.column) to the column named by its value. NULL and '' refer to nothing. */
 struct policy_reference {
     struct setting table;
     struct setting refers_to;
@@ -128,10 +132,11 @@ struct policy_reference {
 
 struct policy_dependent {
     struct setting table;
-    struct setting constraint; /* the rule is for this foreign key only; NULL: for all of the table */
+    struct setting
+        constraint; /* the rule is for this foreign key only; NULL: for all of the table */
     enum policy_action action;
-    struct setting via;        /* for ACTION_DELETE_ORPHANS: the table whose rows refer to this one */
-    struct setting to;         /* for ACTION_REASSIGN: the key that the rows refer to from then on */
+    struct setting via; /* for ACTION_DELETE_ORPHANS: the table whose rows refer to this one */
+    struct setting to;  /* for ACTION_REASSIGN: the key that the rows refer to from then on */
     struct policy_object *objects; /* columns that name stored objects */
     size_t object_count;
     struct setting count_as;   /* what the metrics call the rows; may be NULL */
@@ -150,11 +155,13 @@ struct policy {
     struct setting chunk;       /* rows per transaction; "auto" or a number */
     struct setting max_rows;    /* candidates per run; NULL for no limit */
     struct setting max_runtime; /* an interval; NULL for no limit */
-    struct setting max_failed;  /* new failures in a row before the run ends; NULL for the default */
+    struct setting max_failed; /* new failures in a row before the run ends; NULL for the default */
     struct setting pause;       /* an interval between chunks; NULL for none */
-    struct setting count_timeout; /* how long a live run counts before it begins; NULL for the default */
+    struct setting
+        count_timeout; /* how long a live run counts before it begins; NULL for the default */
     enum policy_clock clock;
-    struct setting alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
+    struct setting
+        alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
     struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
     /* KIND_ROWS */
     struct setting table;
@@ -175,8 +182,8 @@ struct policy {
     enum policy_unlisted unlisted;
     enum policy_transaction transaction;
     enum policy_triggers triggers;
-    struct setting *
-        search_path; /* the schemas in which names are looked up, after pg_catalog; none: the session's own */
+    struct setting *search_path; /* the schemas in which names are looked up, after pg_catalog;
+                                    none: the session's own */
     size_t search_path_count;
     struct setting directory;      /* the column that names a row's working directory; NULL: none */
     struct setting directory_root; /* where these directories are; NULL: POLICY_TEMP_VARIABLE... */
@@ -184,8 +191,8 @@ struct policy {
     /* KIND_FILES */
     struct setting *roots; /* none: POLICY_TEMP_VARIABLE, else POLICY_TEMP_DIR */
     size_t root_count;
-    struct setting active; /* the policy whose guards tell which rows are still active: directories that
-                            * their keys name are kept, when there is a database; NULL: none */
+    struct setting active; /* the policy whose guards tell which rows are still active: directories
+                            * that their keys name are kept, when there is a database; NULL: none */
 };
 
 /* Every candidate row has this alias in a policy's conditions. */
@@ -201,8 +208,8 @@ struct setting policy_temp_dir(void);
 /* The number in "12.5%" (0 to 100), which field_check has accepted. */
 double policy_share(const struct setting *share);
 
-/* What min_free asks for, which field_check has accepted: a share of the file system (0 to 1), or, *share
- * negative, so many bytes. */
+/* What min_free asks for, which field_check has accepted: a share of the file system (0 to 1), or,
+ * *share negative, so many bytes. */
 void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes);
 
 /* The times of age_by as text, such as "mtime" or "mtime,ctime". Owned by ctx. */
@@ -218,7 +225,8 @@ enum { POLICY_CHUNK_MAX = 100000 };
 
 /* Loads the policy called name and applies the environment: PGSWEEP_NAME_KEY for each key that
  * policy_override takes. policy_dir may be NULL. *policy is NULL, with true returned, when
- * there is no such policy. A file that cannot be read or understood: SWEEP_USAGE with file and line. */
+ * there is no such policy. A file that cannot be read or understood: SWEEP_USAGE with file and
+ * line. */
 bool policy_load(const void *ctx, const char *name, const char *policy_dir, struct policy **policy,
                  struct error *err);
 
@@ -226,16 +234,18 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
 bool policy_parse(const void *ctx, const char *name, const char *source, const char *text,
                   size_t length, struct policy **policy, struct error *err);
 
-/* Overrides the setting key, which is one of policy_override_keys; origin is where it was said. The value is
- * checked as in a file. A list (age_by, protect, protect_dirs, owner) is given with commas, a comma in an element
- * as "\,"; patterns and directories to protect are added to those of the policy, everything else is replaced.
- * SWEEP_USAGE also for a key that policies of this kind do not have. */
+/* Overrides the setting key, which is one of policy_override_keys; origin is where it was said. The
+ * value is checked as in a file. A list (age_by, protect, protect_dirs, owner) is given with
+ * commas, a comma in an element as "\,"; patterns and directories to protect are added to those of
+ * the policy, everything else is replaced. SWEEP_USAGE also for a key that policies of this kind do
+ * not have. */
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err);
 
-/* The same for a list (protect, protect_dirs, owner), each element as it stands. The strings are copied. */
-bool policy_override_list(struct policy *policy, const char *key, const char *const *values, size_t count,
-                          const char *origin, struct error *err);
+/* The same for a list (protect, protect_dirs, owner), each element as it stands. The strings are
+ * copied. */
+bool policy_override_list(struct policy *policy, const char *key, const char *const *values,
+                          size_t count, const char *origin, struct error *err);
 
 /* The keys that policy_override takes, each of which has an environment variable. */
 extern const char *const policy_override_keys[]; /* ends with NULL */
@@ -253,29 +263,31 @@ struct policy_variables {
 };
 
 enum policy_variable_fate {
-    VARIABLE_NOT_OURS,   /* another program's */
+    VARIABLE_NOT_OURS, /* another program's */
     VARIABLE_KNOWN,
-    VARIABLE_OF_ANOTHER, /* about another policy than the one in hand, and not understood: a warning */
+    VARIABLE_OF_ANOTHER, /* about another policy than the one in hand, and not understood: a warning
+                          */
     VARIABLE_UNKNOWN     /* ours, or near to one of ours, and not understood: stops the program */
 };
-enum policy_variable_fate policy_judge_variable(const struct policy_variables *known, const char *variable);
+enum policy_variable_fate policy_judge_variable(const struct policy_variables *known,
+                                                const char *variable);
 
-/* Judges every variable ("NAME=value", ends with NULL). False, with SWEEP_USAGE and the nearest known name,
- * for the first that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by ctx. Values are never
- * shown. */
-bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
-                              char **warnings, struct error *err);
+/* Judges every variable ("NAME=value", ends with NULL). False, with SWEEP_USAGE and the nearest
+ * known name, for the first that is VARIABLE_UNKNOWN. *warnings: lines for standard error, owned by
+ * ctx. Values are never shown. */
+bool policy_check_environment(const void *ctx, const struct policy_variables *known,
+                              char *const *environment, char **warnings, struct error *err);
 
-/* A warning about the columns whose keys have no bounds, because the policy states no prefix for them; NULL:
- * there are none. Owned by ctx. */
+/* A warning about the columns whose keys have no bounds, because the policy states no prefix for
+ * them; NULL: there are none. Owned by ctx. */
 char *policy_unbounded(const void *ctx, const struct policy *policy);
 
 /* The names of all policies of all layers, sorted, without repetition, owned by ctx. */
 bool policy_names(const void *ctx, const char *policy_dir, const char ***names, size_t *count,
                   struct error *err);
 
-/* True for a name that a policy may have: [a-z][a-z0-9_-]*, at most 31 characters (it becomes part of
- * application_name, file names and environment variables). */
+/* True for a name that a policy may have: [a-z][a-z0-9_-]*, at most 31 characters (it becomes part
+ * of application_name, file names and environment variables). */
 bool policy_name_valid(const char *name);
 
 /* Appends the policy as YAML that policy_parse reads back as the same policy. */
@@ -288,10 +300,10 @@ struct condition_facts {
     size_t call_count;
 };
 
-/* Checks that text is one SQL expression as far as its tokens tell: brackets and quotes balanced, no
- * semicolon, no $1. facts (may be NULL) is filled, owned by ctx. origin goes into messages. */
-bool condition_check(const void *ctx, const struct setting *condition, struct condition_facts *facts,
-                     struct error *err);
+/* Checks that text is one SQL expression as far as its tokens tell: brackets and quotes balanced,
+ * no semicolon, no $1. facts (may be NULL) is filled, owned by ctx. origin goes into messages. */
+bool condition_check(const void *ctx, const struct setting *condition,
+                     struct condition_facts *facts, struct error *err);
 
 /* The names and operators in a text of SQL, also in what EXPLAIN prints. */
 struct condition_words {
@@ -309,8 +321,9 @@ bool condition_words(const void *ctx, const char *text, struct condition_words *
 /* How often the text says :cutoff. It must have passed condition_check. */
 size_t condition_cutoffs(const char *text);
 
-/* Appends the condition in brackets, with :cutoff replaced by an SQL expression: the i-th of cutoffs where it
- * stands for the i-th time, the last of them from there on. The text must have passed condition_check. */
+/* Appends the condition in brackets, with :cutoff replaced by an SQL expression: the i-th of
+ * cutoffs where it stands for the i-th time, the last of them from there on. The text must have
+ * passed condition_check. */
 void condition_append(PQExpBuffer out, const char *text, const char *const *cutoffs, size_t count);
 
 /* Checks the form of a retention or another interval: one or more of number and unit ("30 days",
@@ -318,9 +331,10 @@ void condition_append(PQExpBuffer out, const char *text, const char *const *cuto
  * PostgreSQL's interval input takes; a bare number and the ambiguous "m" are refused. */
 bool interval_check(const struct setting *interval, const char *what, struct error *err);
 
-/* The instant that lies the interval before now, in UTC, for runs without a database: numbers with units
- * from milliseconds to years; a month back from the 31st is the last day of a shorter month. Fractions are
- * taken for units up to weeks. SWEEP_USAGE for ISO 8601, unknown units, and what is not positive. */
+/* The instant that lies the interval before now, in UTC, for runs without a database: numbers with
+ * units from milliseconds to years; a month back from the 31st is the last day of a shorter month.
+ * Fractions are taken for units up to weeks. SWEEP_USAGE for ISO 8601, unknown units, and what is
+ * not positive. */
 bool interval_before(const struct setting *interval, const char *what, struct timespec now,
                      struct timespec *then, struct error *err);
 

@@ -1,7 +1,6 @@
 /*
  * The report: the account of a run, and every way of telling it. It is filled by the sweep and
- * changes nothing anywhere else.
- */
+ * changes nothing anywhere else. */
 #ifndef PGSWEEP_REPORT_H
 #define PGSWEEP_REPORT_H
 
@@ -29,9 +28,10 @@ struct report_objects {
     int64_t deleted;
     int64_t in_use;  /* not deleted: a row that stays names the object */
     int64_t foreign; /* not deleted: not in a configured bucket; those of earlier runs too */
-    int64_t outside; /* not deleted: the key is outside the prefixes that the policy states; those of earlier
-                        runs too */
-    int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one, or for none */
+    int64_t outside; /* not deleted: the key is outside the prefixes that the policy states; those
+                        of earlier runs too */
+    int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one,
+                          or for none */
     int64_t held;    /* not deleted: nobody can tell whether a row names the object */
     int64_t failed;  /* will be tried again */
     int64_t dead;    /* tried often enough: a dead letter now */
@@ -96,8 +96,10 @@ struct report {
     int64_t failed;
     struct report_failure *failures;
     size_t failure_count;
-    int64_t left_locked; /* candidates that other sessions kept locked; roots that other sweeps held */
-    int64_t left;         /* candidates that a limit left, counted after the last transaction, up to REPORT_LEFT_MAX */
+    int64_t
+        left_locked; /* candidates that other sessions kept locked; roots that other sweeps held */
+    int64_t left;    /* candidates that a limit left, counted after the last transaction, up to
+                        REPORT_LEFT_MAX */
     int64_t chunks;       /* transactions that were committed */
     int64_t retries;
     struct report_objects objects;
@@ -128,8 +130,8 @@ void report_set_plan(struct report *report, const struct plan *plan);
 /* Forgets what was counted: no number is known. */
 void report_uncount(struct report *report);
 
-/* How many candidates the run is going to take: those that are eligible, and at most max_rows. Negative: not known.
- * *at_most: it is max_rows, and how many are eligible is not known. */
+/* How many candidates the run is going to take: those that are eligible, and at most max_rows.
+ * Negative: not known. *at_most: it is max_rows, and how many are eligible is not known. */
 int64_t report_goal(const struct report *report, bool *at_most);
 
 /* Records a candidate that could not go. */
@@ -149,24 +151,24 @@ void report_check_alerts(struct report *report);
 /* Candidates that were dealt with, one way or the other. */
 int64_t report_processed(const struct report *report);
 
-/* The name under which the policy counts the rows of the node, and the rows of all nodes of that name; NULL
- * when it has none, or an earlier node has the same. */
+/* The name under which the policy counts the rows of the node, and the rows of all nodes of that
+ * name; NULL when it has none, or an earlier node has the same. */
 const char *report_counted(const struct report *report, size_t node, int64_t *sum);
 
-/* Makes sure, before a run, that the metrics can be written to this file (see output.h). SWEEP_REFUSED or
- * SWEEP_USAGE if not. */
+/* Makes sure, before a run, that the metrics can be written to this file (see output.h).
+ * SWEEP_REFUSED or SWEEP_USAGE if not. */
 bool report_open_metrics(struct report *report, const char *path, struct error *err);
 
-/* Writes the report as Prometheus metrics to the file that was opened, atomically (a new file that replaces
- * the old one). The time of the last success is carried over from the old file when this run was none. False
- * when the file cannot be written. */
+/* Writes the report as Prometheus metrics to the file that was opened, atomically (a new file that
+ * replaces the old one). The time of the last success is carried over from the old file when this
+ * run was none. False when the file cannot be written. */
 bool report_write_metrics(const struct report *report, struct error *err);
 
 /* Objects that were not deleted although no row names them, or nobody can tell. */
 int64_t report_objects_failed(const struct report *report);
 
-/* Working directories that did not go as they should have. Not those in use or protected: that is as
- * it should be. */
+/* Working directories that did not go as they should have. Not those in use or protected: that is
+ * as it should be. */
 int64_t report_directories_failed(const struct report *report);
 
 /* Sets outcome and exit code from what the report holds. */
@@ -176,8 +178,8 @@ void report_close(struct report *report);
 enum report_format { REPORT_TEXT, REPORT_JSON };
 extern const char *const report_format_names[]; /* ends with NULL */
 
-/* Prints the report: for a dry run the plan tree with counts, for a live run the summary; or one JSON
- * document. Errors are not part of the text form (main prints them on standard error). */
+/* Prints the report: for a dry run the plan tree with counts, for a live run the summary; or one
+ * JSON document. Errors are not part of the text form (main prints them on standard error). */
 void report_print(const struct report *report, enum report_format format, FILE *out);
 
 /* The parts of the above. */
@@ -198,7 +200,8 @@ struct progress {
 /* Starts it; quiet as asked, terminal as standard error is one. */
 void progress_start(struct progress *progress, bool quiet);
 
-/* How far a run is that began elapsed_ms ago: "12 of 20 rows (60%), 5 rows/s, 2 s left", owned by ctx. */
+/* How far a run is that began elapsed_ms ago: "12 of 20 rows (60%), 5 rows/s, 2 s left", owned by
+ * ctx. */
 char *progress_text(const void *ctx, const struct report *report, int64_t elapsed_ms);
 
 /* Tells how far the run is, if it is time to. */
@@ -207,8 +210,8 @@ void progress_show(struct progress *progress, const struct report *report);
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);
 
-/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened, SWEEP_REFUSED when
- * others could have chosen what it is (see output.h). */
+/* Log lines are appended to this file from now on. SWEEP_USAGE when it cannot be opened,
+ * SWEEP_REFUSED when others could have chosen what it is (see output.h). */
 bool report_open_log(struct report *report, const char *path, struct error *err);
 
 /* Closes it, if there is one. False when not all of it could be written. */

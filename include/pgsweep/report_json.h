@@ -7,9 +7,9 @@
 /* In ASCII: JSON has escapes of its own for what must not reach a terminal. */
 #define REPORT_JSON_FLAGS (JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII)
 
-/* Sets object[key] to a name (NULL: null). A name that is not UTF-8 cannot be a JSON string: it is set as
- * text_escape shows it, and object[key_base64] to its bytes. Where there is no key_base64, object[key] is the
- * name itself. */
+/* Sets object[key] to a name (NULL: null). A name that is not UTF-8 cannot be a JSON string: it is
+ * set as text_escape shows it, and object[key_base64] to its bytes. Where there is no key_base64,
+ * object[key] is the name itself. */
 void report_json_name(json_t *object, const char *key, const char *value);
 
 #endif

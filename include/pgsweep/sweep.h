@@ -1,7 +1,6 @@
 /*
  * The sweep: carries a plan out, chunk by chunk. It decides how far to go and what to do when
- * something fails; what is changed passes through effects, what happened goes into the report.
- */
+ * something fails; what is changed passes through effects, what happened goes into the report. */
 #ifndef PGSWEEP_SWEEP_H
 #define PGSWEEP_SWEEP_H
 
@@ -26,28 +25,29 @@ struct sweep_budget {
     bool allow_missing_index; /* also when the plan is made again during the run */
 };
 
-/* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent UPDATE
- * of the same rows is held up for that long at most; longer chunks gain little speed. */
+/* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent
+ * UPDATE of the same rows is held up for that long at most; longer chunks gain little speed. */
 enum { SWEEP_CHUNK_MS = 20, SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
 
 /* A statement of a run, for people to read. */
 struct sweep_statement {
-    const char *when;       /* "first chunk", "each later chunk", "last chunk", "each chunk", "each candidate" */
+    const char
+        *when; /* "first chunk", "each later chunk", "last chunk", "each chunk", "each candidate" */
     const char *name;       /* as the server's log shows it */
     const char *why;        /* a sentence */
     const char *sql;        /* without a semicolon */
     const char *parameters; /* "$1 cutoff, $2 rows of the chunk"; NULL: none */
 };
 
-/* The statements of a run in the order in which they are sent, BEGIN and COMMIT included; returns how many. Those of
- * a server nearby: a distant one gets the same, wrapped so that they count their rows in SQL and one round trip is
- * enough. The list and its texts are owned by ctx. */
+/* The statements of a run in the order in which they are sent, BEGIN and COMMIT included; returns
+ * how many. Those of a server nearby: a distant one gets the same, wrapped so that they count their
+ * rows in SQL and one round trip is enough. The list and its texts are owned by ctx. */
 size_t sweep_statements(const void *ctx, const struct plan *plan, const struct sweep_budget *budget,
                         struct sweep_statement **statements);
 
-/* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error ends
- * it. The lock must be held and the run's record begun. Fills the report; false, with err set, when
- * the run could not go on (what was committed before that stays and is in the report). */
+/* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error
+ * ends it. The lock must be held and the run's record begun. Fills the report; false, with err set,
+ * when the run could not go on (what was committed before that stays and is in the report). */
 bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err);

@@ -11,8 +11,8 @@
 #error "PGSWEEP_BUILT: when the sources were written, in seconds since 1970; the Makefile says it"
 #endif
 
-static const char HINT[] =
-    "Set the clock; if it is right, run with --trust-clock, or write \"clock: trust\" into the policy.";
+static const char HINT[] = "Set the clock; if it is right, run with --trust-clock, or write "
+                           "\"clock: trust\" into the policy.";
 
 /* When the kernel says that it booted. */
 static int64_t read_boot_time(void)
@@ -53,32 +53,34 @@ bool clock_judge_host(const struct clock_facts *facts, struct error *err)
     char now[32];
     char other[32];
     if (facts->now < facts->built - CLOCK_SLACK_S)
-        error_set(
-            err, SWEEP_REFUSED,
-            "the clock of this host cannot be right: it says %s, and this program was made later, on %s",
-            instant(now, facts->now), instant(other, facts->built));
+        error_set(err, SWEEP_REFUSED,
+                  "the clock of this host cannot be right: it says %s, and this program was made "
+                  "later, on %s",
+                  instant(now, facts->now), instant(other, facts->built));
     else if (facts->kernel >= 0 && facts->now > facts->kernel + CLOCK_SLACK_S)
-        error_set(
-            err, SWEEP_REFUSED,
-            "the clock of this host cannot be right: it says %s, and by the kernel's boot time it is %s",
-            instant(now, facts->now), instant(other, facts->kernel));
+        error_set(err, SWEEP_REFUSED,
+                  "the clock of this host cannot be right: it says %s, and by the kernel's boot "
+                  "time it is %s",
+                  instant(now, facts->now), instant(other, facts->kernel));
     else
         return true;
     return error_hint(err, "%s", HINT);
 }
 
-bool clock_judge_database(int64_t before_ms, int64_t database_ms, int64_t after_ms, struct error *err)
+bool clock_judge_database(int64_t before_ms, int64_t database_ms, int64_t after_ms,
+                          struct error *err)
 {
     char host[32];
     char database[32];
-    if (database_ms >= before_ms - CLOCK_DIFFERENCE_MS && database_ms <= after_ms + CLOCK_DIFFERENCE_MS)
+    if (database_ms >= before_ms - CLOCK_DIFFERENCE_MS &&
+        database_ms <= after_ms + CLOCK_DIFFERENCE_MS)
         return true;
-    error_set(
-        err, SWEEP_REFUSED,
-        "the clocks of this host and of the database differ by more than %d minutes: one of them is wrong",
-        CLOCK_DIFFERENCE_MS / 60000);
-    error_detail(err, "The host's clock says %s, the database's %s.", instant(host, after_ms / 1000),
-                 instant(database, database_ms / 1000));
+    error_set(err, SWEEP_REFUSED,
+              "the clocks of this host and of the database differ by more than %d minutes: one of "
+              "them is wrong",
+              CLOCK_DIFFERENCE_MS / 60000);
+    error_detail(err, "The host's clock says %s, the database's %s.",
+                 instant(host, after_ms / 1000), instant(database, database_ms / 1000));
     return error_hint(err, "%s", HINT);
 }
 

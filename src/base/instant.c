@@ -53,8 +53,11 @@ bool instant_read(const char *text, struct timespec *t)
     static const struct {
         const char *format;
         bool seconds;
-    } forms[] = {{"%Y-%m-%d %H:%M:%S", true}, {"%Y-%m-%dT%H:%M:%S", true}, {"%Y-%m-%d %H:%M", false},
-                 {"%Y-%m-%dT%H:%M", false}, {"%Y-%m-%d", false}};
+    } forms[] = {{"%Y-%m-%d %H:%M:%S", true},
+                 {"%Y-%m-%dT%H:%M:%S", true},
+                 {"%Y-%m-%d %H:%M", false},
+                 {"%Y-%m-%dT%H:%M", false},
+                 {"%Y-%m-%d", false}};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct tm tm = {.tm_mday = 1};
         long nanoseconds = 0;

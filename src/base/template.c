@@ -14,9 +14,11 @@
 
 enum { SLOTS_MAX = 32 };
 
-static _Noreturn void mistake(const char *file, const char *name, const char *what, const char *which)
+static _Noreturn void mistake(const char *file, const char *name, const char *what,
+                              const char *which)
 {
-    fprintf(stderr, "pgsweep: error: internal error: template %s of %s: %s %s\n", name, file, what, which);
+    fprintf(stderr, "pgsweep: error: internal error: template %s of %s: %s %s\n", name, file, what,
+            which);
     exit(SWEEP_INTERNAL);
 }
 
@@ -26,7 +28,8 @@ static const char *find(const char *file, const char *name)
     const char *text = embedded_text(file);
     size_t length = strlen(name);
     for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line != NULL) {
-        if (strncmp(line, "--- ", 4) == 0 && strncmp(line + 4, name, length) == 0 && line[4 + length] == '\n')
+        if (strncmp(line, "--- ", 4) == 0 && strncmp(line + 4, name, length) == 0 &&
+            line[4 + length] == '\n')
             return line + 4 + length + 1;
     }
     mistake(file, name, text ? "there is no such template" : "there is no such file", "");
@@ -74,7 +77,8 @@ static const struct template_slot *slot_at(struct filling *f, const char *p, siz
     mistake(f->file, f->name, "no value for the slot", slot);
 }
 
-/* False when a line may end inside a text, a name or a comment: spaces there would change what it says. */
+/* False when a line may end inside a text, a name or a comment: spaces there would change what it
+ * says. */
 static bool can_indent(const char *value)
 {
     bool single = false, twice = false;
@@ -128,7 +132,8 @@ static void fill_line(struct filling *f, const char *line, const char *end, PQEx
         const struct template_slot *slot = slot_at(f, p, length);
         const char *column = strrchr(out->data + start, '\n');
         if (slot->value)
-            template_append(out, slot->value, column_after(column ? column + 1 : out->data + start));
+            template_append(out, slot->value,
+                            column_after(column ? column + 1 : out->data + start));
         dropped = dropped || !slot->value;
     }
     if (dropped) {
@@ -139,7 +144,8 @@ static void fill_line(struct filling *f, const char *line, const char *end, PQEx
     }
 }
 
-char *template_fill(const void *ctx, const char *file, const char *name, const struct template_slot *slots)
+char *template_fill(const void *ctx, const char *file, const char *name,
+                    const struct template_slot *slots)
 {
     struct filling f = {.file = file, .name = name, .slots = slots};
     const char *line = find(file, name);
@@ -154,7 +160,8 @@ char *template_fill(const void *ctx, const char *file, const char *name, const s
     for (size_t i = 0; slots && slots[i].name; i++)
         if (i >= SLOTS_MAX || !f.used[i])
             mistake(file, name, "no line has the slot", slots[i].name);
-    while (out->len > 0 && (isspace((unsigned char)out->data[out->len - 1]) || out->data[out->len - 1] == ';'))
+    while (out->len > 0 &&
+           (isspace((unsigned char)out->data[out->len - 1]) || out->data[out->len - 1] == ';'))
         out->data[--out->len] = '\0';
     return buffer_take(ctx, out);
 }

@@ -75,17 +75,19 @@ static size_t utf8_length(const unsigned char *s, size_t left)
     return n;
 }
 
-/* Code points that show nothing, or change how what is around them is shown: format characters (Unicode's category Cf),
- * separators of lines and paragraphs (Zl, Zp), the C1 controls, and what else the property Default_Ignorable_Code_Point
- * has (DerivedCoreProperties.txt); the ends of a range belong to it. */
+/* Code points that show nothing, or change how what is around them is shown: format characters
+ * (Unicode's category Cf), separators of lines and paragraphs (Zl, Zp), the C1 controls, and what
+ * else the property Default_Ignorable_Code_Point has (DerivedCoreProperties.txt); the ends of a
+ * range belong to it. */
 static const struct {
     uint32_t first, last;
-} hidden[] = {{0x80, 0x9f},     {0xad, 0xad},     {0x34f, 0x34f},   {0x600, 0x605},   {0x61c, 0x61c},
-              {0x6dd, 0x6dd},   {0x70f, 0x70f},   {0x890, 0x891},   {0x8e2, 0x8e2},   {0x115f, 0x1160},
-              {0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
-              {0x3164, 0x3164}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb},
-              {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
-              {0xe0000, 0xe0fff}};
+} hidden[] = {{0x80, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},     {0x600, 0x605},
+              {0x61c, 0x61c},     {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},
+              {0x8e2, 0x8e2},     {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180f},
+              {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},   {0x3164, 0x3164},
+              {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},
+              {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3},
+              {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
 
 /* The code point of a well-formed sequence of length bytes. */
 static uint32_t decode(const unsigned char *s, size_t length)
@@ -133,7 +135,9 @@ static char *escape(const void *ctx, const char *text, size_t len, const char *a
     char *out = mem_array(ctx, char, len * 4 + 1);
     char *w = out;
     for (size_t i = 0; i < len;) {
-        size_t n = s[i] && strchr(as_is, s[i]) ? 1 : s[i] == '\\' ? 0 : shown_length(s + i, len - i);
+        size_t n = s[i] && strchr(as_is, s[i]) ? 1
+                   : s[i] == '\\'              ? 0
+                                               : shown_length(s + i, len - i);
         if (n > 0) {
             memcpy(w, s + i, n);
             w += n;
@@ -179,7 +183,8 @@ char *text_base64(const void *ctx, const char *bytes, size_t len)
     char *w = out;
     for (size_t i = 0; i < len; i += 3) {
         size_t n = len - i < 3 ? len - i : 3;
-        uint32_t group = (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) | (n > 2 ? s[i + 2] : 0);
+        uint32_t group =
+            (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) | (n > 2 ? s[i + 2] : 0);
         for (size_t k = 0; k < 4; k++)
             *w++ = k <= n ? digits[group >> (18 - 6 * k) & 0x3f] : '=';
     }
@@ -233,7 +238,8 @@ static size_t edit_distance(const char *a, const char *b)
         size_t diagonal = row[0];
         row[0] = i;
         for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+            size_t best =
+                diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
             diagonal = row[j];
             if (row[j] + 1 < best)
                 best = row[j] + 1;

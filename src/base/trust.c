@@ -43,34 +43,38 @@ static bool cannot_open(struct way *way, int code)
 {
     way->code = code;
     if (way->reading)
-        return error_set(way->err, SWEEP_USAGE, "cannot read %s %s: %s", way->what, shown(way, way->path),
-                         strerror(code));
-    error_set(way->err, SWEEP_USAGE, "the %s %s cannot be opened: %s", way->what, shown(way, way->path),
-              strerror(code));
-    return error_hint(
-        way->err,
-        "Nothing was touched. The directories on the way must exist, and the user that runs pgsweep must be "
-        "allowed to use them.");
+        return error_set(way->err, SWEEP_USAGE, "cannot read %s %s: %s", way->what,
+                         shown(way, way->path), strerror(code));
+    error_set(way->err, SWEEP_USAGE, "the %s %s cannot be opened: %s", way->what,
+              shown(way, way->path), strerror(code));
+    return error_hint(way->err, "Nothing was touched. The directories on the way must exist, and "
+                                "the user that runs pgsweep must be "
+                                "allowed to use them.");
 }
 
 static bool refuse(const struct way *way, const char *which, const char *why)
 {
-    return error_set(way->err, SWEEP_REFUSED, "the %s %s is refused: %s%s%s", way->what, shown(way, way->path), which,
-                     *which ? " " : "", why);
+    return error_set(way->err, SWEEP_REFUSED, "the %s %s is refused: %s%s%s", way->what,
+                     shown(way, way->path), which, *which ? " " : "", why);
 }
 
 static bool refuse_owner(const struct way *way, const char *which, uid_t uid)
 {
     const struct passwd *user = getpwuid(uid);
-    refuse(way, which, user ? mem_printf(way->ctx, "belongs to user %s (%u)", user->pw_name, (unsigned)uid)
-                            : mem_printf(way->ctx, "belongs to user %u", (unsigned)uid));
-    return error_hint(way->err, "It must belong to root or to the user that runs pgsweep (%u).", (unsigned)geteuid());
+    refuse(way, which,
+           user ? mem_printf(way->ctx, "belongs to user %s (%u)", user->pw_name, (unsigned)uid)
+                : mem_printf(way->ctx, "belongs to user %u", (unsigned)uid));
+    return error_hint(way->err, "It must belong to root or to the user that runs pgsweep (%u).",
+                      (unsigned)geteuid());
 }
 
 static bool refuse_mode(const struct way *way, const char *which, const char *place, mode_t mode)
 {
-    refuse(way, which, mem_printf(way->ctx, "is writable by other users (mode %04o)", (unsigned)(mode & 07777)));
-    return error_hint(way->err, "Take the right from group and others: chmod go-w '%s'", shown(way, place));
+    refuse(
+        way, which,
+        mem_printf(way->ctx, "is writable by other users (mode %04o)", (unsigned)(mode & 07777)));
+    return error_hint(way->err, "Take the right from group and others: chmod go-w '%s'",
+                      shown(way, place));
 }
 
 static const char *join(const struct way *way, const char *name)
@@ -97,7 +101,8 @@ static bool step_into(struct way *way, int fd, const char *here)
     return !(st.st_mode & forbidden) || sticky || refuse_mode(way, which, here, st.st_mode);
 }
 
-static bool follow(struct way *way, int fd, const struct stat *st, const char *name, const char *rest)
+static bool follow(struct way *way, int fd, const struct stat *st, const char *name,
+                   const char *rest)
 {
     char target[PATH_MAX];
     ssize_t length = readlinkat(fd, "", target, sizeof target - 1);
@@ -105,12 +110,15 @@ static bool follow(struct way *way, int fd, const struct stat *st, const char *n
         return cannot_open(way, length < 0 ? errno : ELOOP);
     target[length] = '\0';
     if (!is_trusted_owner(st->st_uid))
-        return refuse_owner(way, mem_printf(way->ctx, "the symbolic link %s", shown(way, join(way, name))), st->st_uid);
+        return refuse_owner(
+            way, mem_printf(way->ctx, "the symbolic link %s", shown(way, join(way, name))),
+            st->st_uid);
     way->pending = mem_printf(way->ctx, "%s/%s", target, rest);
     return target[0] != '/' || step_into(way, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "/");
 }
 
-/* One component that is not the last one to be kept back. *is_file: it is no directory, and nothing follows. */
+/* One component that is not the last one to be kept back. *is_file: it is no directory, and nothing
+ * follows. */
 static bool step(struct way *way, const char *name, const char *rest, bool *is_file)
 {
     struct stat st;
@@ -123,7 +131,9 @@ static bool step(struct way *way, const char *name, const char *rest, bool *is_f
         return cannot_open(way, saved);
     }
     if (S_ISDIR(st.st_mode))
-        return step_into(way, fd, strcmp(name, "..") == 0 ? mem_printf(way->ctx, "%s/..", way->here) : join(way, name));
+        return step_into(way, fd,
+                         strcmp(name, "..") == 0 ? mem_printf(way->ctx, "%s/..", way->here)
+                                                 : join(way, name));
     bool ok = true;
     if (S_ISLNK(st.st_mode))
         ok = follow(way, fd, &st, name, rest);
@@ -135,8 +145,9 @@ static bool step(struct way *way, const char *name, const char *rest, bool *is_f
     return ok;
 }
 
-/* Resolves the path. keep_last: up to the directory of its last component, which is left in *last; else *last
- * is the name of the file that was found, in the directory in hand, or NULL for a directory. */
+/* Resolves the path. keep_last: up to the directory of its last component, which is left in *last;
+ * else *last is the name of the file that was found, in the directory in hand, or NULL for a
+ * directory. */
 static bool resolve(struct way *way, bool keep_last, char **last)
 {
     char cwd[PATH_MAX] = "";
@@ -173,9 +184,9 @@ static bool resolve(struct way *way, bool keep_last, char **last)
 static bool refuse_links(const struct way *way, const char *place)
 {
     refuse(way, "it", "has another name (a hard link)");
-    return error_hint(way->err,
-                      "Whoever made the other name chose which file this is. Remove this one: rm '%s'",
-                      shown(way, place));
+    return error_hint(
+        way->err, "Whoever made the other name chose which file this is. Remove this one: rm '%s'",
+        shown(way, place));
 }
 
 static bool check_file(const struct way *way, const char *place, const struct stat *st)
@@ -194,10 +205,10 @@ static bool open_file(struct way *way, const char *name, enum trust_place place,
 {
     struct stat st;
     if (way->shared && place == TRUST_OWN_DIRECTORY) {
-        refuse(way, mem_printf(way->ctx, "the directory %s", shown(way, way->here)), "is writable by other users");
-        return error_hint(
-            way->err,
-            "Move the file into a directory that only root or the user that runs pgsweep may write to.");
+        refuse(way, mem_printf(way->ctx, "the directory %s", shown(way, way->here)),
+               "is writable by other users");
+        return error_hint(way->err, "Move the file into a directory that only root or the user "
+                                    "that runs pgsweep may write to.");
     }
     *fd = openat(way->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (*fd < 0 || fstat(*fd, &st) != 0)
@@ -207,7 +218,8 @@ static bool open_file(struct way *way, const char *name, enum trust_place place,
     return check_file(way, join(way, name), &st);
 }
 
-bool trust_open(const char *what, const char *path, enum trust_place place, int *fd, struct error *err)
+bool trust_open(const char *what, const char *path, enum trust_place place, int *fd,
+                struct error *err)
 {
     struct way way = {.what = what, .path = path, .reading = true, .fd = -1, .err = err};
     char *name;
@@ -233,7 +245,8 @@ bool trust_open(const char *what, const char *path, enum trust_place place, int 
     return ok;
 }
 
-bool trust_open_parent(const void *ctx, const char *what, const char *path, int *fd, char **name, struct error *err)
+bool trust_open_parent(const void *ctx, const char *what, const char *path, int *fd, char **name,
+                       struct error *err)
 {
     struct way way = {.what = what, .path = path, .fd = -1, .err = err};
     char *last;
@@ -249,7 +262,8 @@ bool trust_open_parent(const void *ctx, const char *what, const char *path, int 
     return ok;
 }
 
-bool trust_check_target(const char *what, const char *path, const struct stat *st, struct error *err)
+bool trust_check_target(const char *what, const char *path, const struct stat *st,
+                        struct error *err)
 {
     struct way way = {.what = what, .path = path, .fd = -1, .err = err};
     const char *type = S_ISLNK(st->st_mode)    ? "is a symbolic link"

@@ -13,8 +13,9 @@ static void print_options(int command, FILE *out)
         if (strcmp(group, o->group) != 0)
             fprintf(out, "\n%s:\n", o->group);
         group = o->group;
-        snprintf(left, sizeof left, "%c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-                 o->letter ? ',' : ' ', o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        snprintf(left, sizeof left, "%c%c%c --%s%s%s", o->letter ? '-' : ' ',
+                 o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
+                 o->argument ? " " : "", o->argument ? o->argument : "");
         fprintf(out, "  %-28s %s\n", left, o->help);
     }
 }
@@ -30,18 +31,21 @@ static void print_exit_codes(FILE *out)
 
 static void print_general(const char *const *policies, FILE *out)
 {
-    fputs("pgsweep removes expired data from PostgreSQL, chunk by chunk, while the application goes on.\n"
-          "\nUsage:\n  pgsweep POLICY [OPTION]...\n  pgsweep COMMAND [OPTION]...\n\nPolicies:\n", out);
+    fputs("pgsweep removes expired data from PostgreSQL, chunk by chunk, while the application "
+          "goes on.\n"
+          "\nUsage:\n  pgsweep POLICY [OPTION]...\n  pgsweep COMMAND [OPTION]...\n\nPolicies:\n",
+          out);
     for (; *policies; policies += 2)
         fprintf(out, "  %-12s %s\n", policies[0], policies[1]);
     fputs("\nCommands:\n", out);
     for (const struct cli_command_entry *e = cli_commands_table + 1; e->name; e++)
         fprintf(out, "  %-7s %-6s %s\n", e->name, e->operand ? e->operand : "", e->summary);
     fputs("\nSee first what would happen: pgsweep jobs --dry-run -d DBNAME\n"
-          "\"pgsweep COMMAND --help\" tells more about one command, \"man pgsweep\" about everything.\n",
+          "\"pgsweep COMMAND --help\" tells more about one command, \"man pgsweep\" about "
+          "everything.\n",
           out);
-    print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW | COMMAND_DLQ | COMMAND_OBJECTS |
-                      COMMAND_GRANTS,
+    print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW | COMMAND_DLQ |
+                      COMMAND_OBJECTS | COMMAND_GRANTS,
                   out);
     fputs("\nOther options:\n      --help                   this help\n"
           "  -V, --version                the version\n", out);

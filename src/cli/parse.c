@@ -72,7 +72,8 @@ static bool unknown_option(const char *word, struct error *err)
     return error_hint(err, "\"pgsweep --help\" lists the options.");
 }
 
-/* True for "--dry-run" or "-n": a word that is an option and hardly meant as another one's value. */
+/* True for "--dry-run" or "-n": a word that is an option and hardly meant as another one's value.
+ */
 static bool is_option_word(const char *word)
 {
     for (const struct cli_option *o = cli_options_table; o->name; o++) {
@@ -105,8 +106,10 @@ static bool take_option(struct parser *parser, const struct cli_option *option, 
     /* "--policy-dir --dry-run" would swallow the very option that keeps a run harmless. */
     if (optarg == word && is_option_word(word)) {
         int length = shown_length(word);
-        error_set(err, SWEEP_USAGE, "option --%s needs a value, but \"%.*s\" follows it", option->name, length, word);
-        return error_hint(err, "If that is the value, write --%s=%.*s.", option->name, length, word);
+        error_set(err, SWEEP_USAGE, "option --%s needs a value, but \"%.*s\" follows it",
+                  option->name, length, word);
+        return error_hint(err, "If that is the value, write --%s=%.*s.", option->name, length,
+                          word);
     }
     if (!option->count_offset) {
         *(const char **)(void *)(base + option->offset) = optarg;
@@ -114,7 +117,8 @@ static bool take_option(struct parser *parser, const struct cli_option *option, 
     }
     size_t *count = (size_t *)(void *)(base + option->count_offset);
     if (*count == CLI_LIST_MAX)
-        return error_set(err, SWEEP_USAGE, "option --%s is given more than %d times", option->name, CLI_LIST_MAX);
+        return error_set(err, SWEEP_USAGE, "option --%s is given more than %d times", option->name,
+                         CLI_LIST_MAX);
     ((const char **)(void *)(base + option->offset))[(*count)++] = optarg;
     return true;
 }
@@ -142,7 +146,8 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
     const char *first = optind < argc ? argv[optind] : NULL;
     for (int i = optind; i < argc; i++)
         if (cli_holds_password(argv[i])) {
-            error_set(err, SWEEP_USAGE, "a connection string stands where a policy or a command is expected");
+            error_set(err, SWEEP_USAGE,
+                      "a connection string stands where a policy or a command is expected");
             return error_hint(err, "Give it with -d; better, keep the password in ~/.pgpass.");
         }
     if (options->command == COMMAND_HELP || options->command == COMMAND_VERSION) {
@@ -151,7 +156,8 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
     }
     if (!first) {
         error_set(err, SWEEP_USAGE, "no policy or command is given");
-        return error_hint(err, "\"pgsweep list\" lists the policies, \"pgsweep --help\" everything else.");
+        return error_hint(
+            err, "\"pgsweep list\" lists the policies, \"pgsweep --help\" everything else.");
     }
     const struct cli_command_entry *entry = cli_commands_table + 1;
     while (entry->name && strcmp(entry->name, first) != 0)
@@ -204,7 +210,8 @@ static bool check(const struct parser *parser, struct cli_options *options, stru
     if (options->format) {
         options->json = strcmp(options->format, "json") == 0;
         if (!options->json && strcmp(options->format, "text") != 0)
-            return error_set(err, SWEEP_USAGE, "option --format: \"%s\" is neither \"text\" nor \"json\"",
+            return error_set(err, SWEEP_USAGE,
+                             "option --format: \"%s\" is neither \"text\" nor \"json\"",
                              options->format);
     }
     if (options->quiet && options->verbose)
@@ -214,8 +221,8 @@ static bool check(const struct parser *parser, struct cli_options *options, stru
     return true;
 }
 
-/* The systemd unit puts PGSWEEP_OPTIONS on the command line. Nobody else does: a "--dry-run" there would be taken for
- * nothing. Words with quotes are left to systemd, which takes these off. */
+/* The systemd unit puts PGSWEEP_OPTIONS on the command line. Nobody else does: a "--dry-run" there
+ * would be taken for nothing. Words with quotes are left to systemd, which takes these off. */
 static bool check_unit_options(int argc, char **argv, struct error *err)
 {
     const char *given = getenv(UNIT_OPTIONS);
@@ -226,12 +233,14 @@ static bool check_unit_options(int argc, char **argv, struct error *err)
         bool there = strpbrk(word, "'\"\\") != NULL;
         for (int i = 1; i < argc && !there; i++)
             there = strcmp(argv[i], word) == 0;
-        ok = there || error_set(err, SWEEP_USAGE, "environment variable %s has \"%s\", and the command line does not",
+        ok = there || error_set(err, SWEEP_USAGE,
+                                "environment variable %s has \"%s\", and the command line does not",
                                 UNIT_OPTIONS, cli_holds_password(word) ? "..." : word);
     }
     talloc_free(copy);
-    return ok || error_hint(err, "Only the systemd units put that variable on the command line. Give the "
-                                 "options themselves, or unset it.");
+    return ok ||
+           error_hint(err, "Only the systemd units put that variable on the command line. Give the "
+                           "options themselves, or unset it.");
 }
 
 bool cli_parse(int argc, char **argv, struct cli_options *options, struct error *err)

@@ -2,18 +2,21 @@
 #include "tables.h"
 
 #define OPTION(member) offsetof(struct cli_options, member)
-#define DATABASE (COMMAND_SWEEP | COMMAND_SHOW | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS | COMMAND_GRANTS)
+#define DATABASE                                                                                   \
+    (COMMAND_SWEEP | COMMAND_SHOW | COMMAND_INIT | COMMAND_DLQ | COMMAND_OBJECTS | COMMAND_GRANTS)
 
 const struct cli_option cli_options_table[] = {
-    {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run), "change nothing; print the plan with exact counts",
-     "What is deleted", 0},
+    {"dry-run", 'n', NULL, COMMAND_SWEEP, OPTION(dry_run),
+     "change nothing; print the plan with exact counts", "What is deleted", 0},
     {"estimate", 0, NULL, COMMAND_SWEEP, OPTION(estimate),
-     "with --dry-run: estimate from statistics, at once, instead of counting", "What is deleted", 0},
+     "with --dry-run: estimate from statistics, at once, instead of counting", "What is deleted",
+     0},
     {"retain", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retain),
      "keep what is younger than this, such as \"30 days\"", "What is deleted", 0},
     {"cutoff", 0, "TIMESTAMP", COMMAND_SWEEP | COMMAND_SHOW, OPTION(cutoff),
      "fix the cutoff by hand (UTC unless it has an offset)", "What is deleted", 0},
-    {"policy-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW | COMMAND_OBJECTS | COMMAND_GRANTS,
+    {"policy-dir", 0, "DIR",
+     COMMAND_SWEEP | COMMAND_LIST | COMMAND_SHOW | COMMAND_OBJECTS | COMMAND_GRANTS,
      OPTION(policy_dir), "look for NAME.yaml here first", "What is deleted", 0},
     {"allow-missing-index", 0, NULL, COMMAND_SWEEP | COMMAND_SHOW, OPTION(allow_missing_index),
      "run although a large dependent table has no index on its reference", "What is deleted", 0},
@@ -24,8 +27,8 @@ const struct cli_option cli_options_table[] = {
     {"root", 0, "DIR", COMMAND_SWEEP, OPTION(root), "the directory to sweep",
      "Files (policies of kind files)", 0},
     {"special", 0, "WORD", COMMAND_SWEEP | COMMAND_SHOW, OPTION(special),
-     "keep (default) or delete old sockets and fifos that no process has", "Files (policies of kind files)",
-     0},
+     "keep (default) or delete old sockets and fifos that no process has",
+     "Files (policies of kind files)", 0},
     {"owner", 0, "USERS", COMMAND_SWEEP | COMMAND_SHOW, OPTION(owner),
      "delete what belongs to these users only (names or numbers, with commas)",
      "Files (policies of kind files)", 0},
@@ -39,8 +42,8 @@ const struct cli_option cli_options_table[] = {
      "keep what matches, beside result* and output*; repeatable",
      "Files (and the working directories of rows)", OPTION(protect_count)},
     {"protect-dir", 0, "DIR", COMMAND_SWEEP | COMMAND_SHOW, OPTION(protect_dirs),
-     "keep this directory with all in it; repeatable", "Files (and the working directories of rows)",
-     OPTION(protect_dir_count)},
+     "keep this directory with all in it; repeatable",
+     "Files (and the working directories of rows)", OPTION(protect_dir_count)},
     {"protect-case", 0, "WORD", COMMAND_SWEEP | COMMAND_SHOW, OPTION(protect_case),
      "whether case counts in patterns: default (not in result* and output*), ignore or match",
      "Files (and the working directories of rows)", 0},
@@ -78,13 +81,16 @@ const struct cli_option cli_options_table[] = {
     {"print-sql", 0, NULL, COMMAND_INIT, OPTION(print_sql), "print the SQL instead of running it",
      "State schema", 0},
     {"role", 0, "ROLE", COMMAND_INIT | COMMAND_GRANTS, OPTION(role),
-     "the role that is granted something: with init, the use of the state schema", "State schema", 0},
+     "the role that is granted something: with init, the use of the state schema", "State schema",
+     0},
     {"dbname", 'd', "DBNAME", DATABASE, OPTION(dbname), "database name, connection string or URI",
      "Connection", 0},
-    {"host", 'h', "HOST", DATABASE, OPTION(host), "server host or socket directory", "Connection", 0},
+    {"host", 'h', "HOST", DATABASE, OPTION(host), "server host or socket directory", "Connection",
+     0},
     {"port", 'p', "PORT", DATABASE, OPTION(port), "server port", "Connection", 0},
     {"username", 'U', "NAME", DATABASE, OPTION(user), "role to connect as", "Connection", 0},
-    {"no-password", 'w', NULL, DATABASE, OPTION(no_password), "never ask for a password", "Connection", 0},
+    {"no-password", 'w', NULL, DATABASE, OPTION(no_password), "never ask for a password",
+     "Connection", 0},
     {"password", 'W', NULL, DATABASE, OPTION(password), "ask for a password", "Connection", 0},
     {NULL, 0, NULL, 0, 0, NULL, NULL, 0},
 };
@@ -92,42 +98,53 @@ const struct cli_option cli_options_table[] = {
 const struct cli_command_entry cli_commands_table[] = {
     {"POLICY", COMMAND_SWEEP, NULL, "delete what has expired under the policy of that name",
      "Deletes what has expired under a policy, chunk by chunk, while the application goes on.\n"
-     "With --dry-run it changes nothing, needs only SELECT, and prints the plan with exact counts."},
+     "With --dry-run it changes nothing, needs only SELECT, and prints the plan with exact "
+     "counts."},
     {"init", COMMAND_INIT, NULL, "create or upgrade the state schema \"pgsweep\" in a database",
      "Creates the schema \"pgsweep\" that live runs are recorded in, or brings it up to date.\n"
      "It may be run any number of times. A dry run does not need it."},
     {"list", COMMAND_LIST, NULL, "list the policies there are",
      "Lists the policies: built in, in /etc/pgsweep/policies.d, and in --policy-dir."},
-    {"show", COMMAND_SHOW, "POLICY", "print a policy as YAML, or with --sql the statements of a run",
+    {"show", COMMAND_SHOW, "POLICY",
+     "print a policy as YAML, or with --sql the statements of a run",
      "Prints the policy as it is in effect, with what the environment and the options override.\n"
      "Saved as DIR/POLICY.yaml and edited, it replaces the built-in one with --policy-dir DIR.\n"
-     "With --sql it connects, compiles the policy as a dry run does, and prints the statements of a run in "
+     "With --sql it connects, compiles the policy as a dry run does, and prints the statements of "
+     "a run in "
      "their order:\n"
      "each with its name, what it is for, and its parameters. None of them is run."},
     {"grants", COMMAND_GRANTS, "POLICY",
      "print the rights that a role needs for a policy, as GRANT statements",
-     "Prints the GRANT statements that a role of its own needs to run the policy in this database, and no "
+     "Prints the GRANT statements that a role of its own needs to run the policy in this database, "
+     "and no "
      "more than that.\n"
-     "--role names the role (default: pgsweep). Nothing is changed: read them, then give them to psql."},
+     "--role names the role (default: pgsweep). Nothing is changed: read them, then give them to "
+     "psql."},
     {"dlq", COMMAND_DLQ, "VERB", "dead letters: list | show ID | retry ID|POLICY | discard ID",
-     "Rows, objects and directories that could not go. A row that failed is tried again by later runs, three "
+     "Rows, objects and directories that could not go. A row that failed is tried again by later "
+     "runs, three "
      "times; then\n"
      "its letter is parked: it takes no part in runs any more until a person decides.\n"
      "  list [POLICY]   the letters that wait or are parked\n"
      "  show ID         one letter with everything known\n"
-     "  retry ID...     let the next run try again, with a fresh count; retry POLICY: all of its letters\n"
+     "  retry ID...     let the next run try again, with a fresh count; retry POLICY: all of its "
+     "letters\n"
      "  discard ID...   leave the row (or object) where it is, for good"},
     {"objects", COMMAND_OBJECTS, "VERB",
      "stored objects: list | drain | retry | rebind | sources | forget | discard",
      "The queue of stored objects and working directories whose rows are gone.\n"
      "  list [POLICY]   what waits, and what is of no configured bucket or has no safe name\n"
      "  drain [POLICY]  delete what is due now (every run of a policy does that too)\n"
-     "  retry [ID...|POLICY]   let all that waits (of a policy) be due now, with a fresh count, and look "
+     "  retry [ID...|POLICY]   let all that waits (of a policy) be due now, with a fresh count, "
+     "and look "
      "again at what is foreign\n"
-     "  rebind ID...|POLICY    these objects belong to the store and bucket that are configured now\n"
-     "  sources [POLICY]       the columns that name objects and directories, looked at before one is "
+     "  rebind ID...|POLICY    these objects belong to the store and bucket that are configured "
+     "now\n"
+     "  sources [POLICY]       the columns that name objects and directories, looked at before one "
+     "is "
      "deleted\n"
-     "  forget ID...    this column names none any more: one that cannot be looked at holds the objects of "
+     "  forget ID...    this column names none any more: one that cannot be looked at holds the "
+     "objects of "
      "its policy\n"
      "  discard ID...   leave the object (or directory) where it is, for good"},
     {NULL, 0, NULL, NULL, NULL},

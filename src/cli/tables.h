@@ -12,7 +12,7 @@ struct cli_option {
     size_t offset;        /* in struct cli_options: const char * with an argument, else bool */
     const char *help;
     const char *group;
-    size_t count_offset;  /* not 0: may be given several times; an array at offset, its count here */
+    size_t count_offset; /* not 0: may be given several times; an array at offset, its count here */
 };
 
 struct cli_command_entry {

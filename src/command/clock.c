@@ -11,10 +11,12 @@
 
 static bool is_trusted(const struct cli_options *options, const struct policy *policy)
 {
-    return options->trust_clock || policy->clock == CLOCK_TRUST || options->command != COMMAND_SWEEP;
+    return options->trust_clock || policy->clock == CLOCK_TRUST ||
+           options->command != COMMAND_SWEEP;
 }
 
-bool command_check_host_clock(const struct cli_options *options, const struct policy *policy, struct error *err)
+bool command_check_host_clock(const struct cli_options *options, const struct policy *policy,
+                              struct error *err)
 {
     struct clock_facts facts;
     if (is_trusted(options, policy))
@@ -23,12 +25,13 @@ bool command_check_host_clock(const struct cli_options *options, const struct po
     return clock_judge_host(&facts, err);
 }
 
-bool command_check_database_clock(const struct cli_options *options, const struct policy *policy, struct db *db,
-                                  const char **now, bool *standby, struct error *err)
+bool command_check_database_clock(const struct cli_options *options, const struct policy *policy,
+                                  struct db *db, const char **now, bool *standby, struct error *err)
 {
     struct db_rows *rows;
     int64_t before_ms = clock_wall_ms();
-    if (!db_query(db, db, template_fill(db, "sql/session.sql", "server_state", NULL), 0, NULL, &rows, err))
+    if (!db_query(db, db, template_fill(db, "sql/session.sql", "server_state", NULL), 0, NULL,
+                  &rows, err))
         return false;
     *now = db_rows_get(rows, 0, 0);
     *standby = db_rows_bool(rows, 0, 1);
@@ -51,14 +54,19 @@ static bool check_root(const struct files_options *how, struct error *err)
     if (idle) {
         struct timespec then = {.tv_sec = (time_t)youngest};
         struct timespec today = {.tv_sec = (time_t)now};
-        error_set(err, SWEEP_REFUSED,
-                  "nothing in %s has changed for more than a year: the clock of this host may be wrong",
-                  text_escape(scratch, how->root, strlen(how->root)));
-        error_detail(err, "The clock says %s; the last change was at %s. Everything there is older than the cutoff.",
+        error_set(
+            err, SWEEP_REFUSED,
+            "nothing in %s has changed for more than a year: the clock of this host may be wrong",
+            text_escape(scratch, how->root, strlen(how->root)));
+        error_detail(err,
+                     "The clock says %s; the last change was at %s. Everything there is older than "
+                     "the cutoff.",
                      instant_text(scratch, today), instant_text(scratch, then));
-        error_hint(err, "Nothing was deleted. If the clock is right, run once with --trust-clock, or write "
-                        "\"clock: trust\" into the "
-                        "policy.");
+        error_hint(
+            err,
+            "Nothing was deleted. If the clock is right, run once with --trust-clock, or write "
+            "\"clock: trust\" into the "
+            "policy.");
     }
     talloc_free(scratch);
     return !idle;

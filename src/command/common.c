@@ -18,7 +18,8 @@ static bool unknown_policy(const void *ctx, const struct cli_options *options, s
     const char *nearest = text_nearest(options->policy, all, n);
     error_set(err, SWEEP_USAGE, "there is no policy or command \"%s\"", options->policy);
     if (nearest)
-        return error_hint(err, "Did you mean \"%s\"? \"pgsweep list\" lists the policies.", nearest);
+        return error_hint(err, "Did you mean \"%s\"? \"pgsweep list\" lists the policies.",
+                          nearest);
     return error_hint(err, "\"pgsweep list\" lists the policies, \"pgsweep --help\" the commands.");
 }
 
@@ -55,12 +56,13 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
             policy_override_list(*policy, "protect", options->protect, options->protect_count,
                                  "option --protect", err)) &&
            (options->protect_dir_count == 0 ||
-            policy_override_list(*policy, "protect_dirs", options->protect_dirs, options->protect_dir_count,
-                                 "option --protect-dir", err));
+            policy_override_list(*policy, "protect_dirs", options->protect_dirs,
+                                 options->protect_dir_count, "option --protect-dir", err));
 }
 
-bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
-                     const struct db_limits *limits, struct db **db, struct error *err)
+bool command_connect(const void *ctx, const struct cli_options *options,
+                     const char *application_name, const struct db_limits *limits, struct db **db,
+                     struct error *err)
 {
     struct db_options how = {
         .dbname = options->dbname, .host = options->host, .port = options->port,

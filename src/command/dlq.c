@@ -21,7 +21,8 @@ enum operands { POLICY_OR_NONE, IDS, IDS_OR_POLICY, IDS_OR_POLICY_OR_NONE };
 struct verb {
     const char *name;
     enum operands operands;
-    const char *sql;   /* $1: with POLICY_OR_NONE its name, else an array of ids; NULL when not given */
+    const char
+        *sql; /* $1: with POLICY_OR_NONE its name, else an array of ids; NULL when not given */
     const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
     const char *all;   /* for machines: the same rows with all columns; NULL: as sql */
     bool upright;      /* for people: a line for each column */
@@ -37,14 +38,17 @@ struct subject {
     const char *thing; /* "a dead letter" */
     const struct verb *verbs;
     const char *of_policy; /* $1: a policy's name; the ids that it has, as an array */
-    const char *wrong;     /* $1: an array of ids, $2: are they going to be changed; one that cannot be, and
-                            * whether it is because it is not there */
+    const char *wrong; /* $1: an array of ids, $2: are they going to be changed; one that cannot be,
+                        * and whether it is because it is not there */
 };
 
 static const struct verb dlq_verbs[] = {
     {.name = "list", .sql = "letters_list", .all = "letters_list_all"},
     {.name = "show", .operands = IDS, .upright = true, .sql = "letters_show"},
-    {.name = "retry", .operands = IDS_OR_POLICY, .done = "will be tried again", .sql = "letters_retry"},
+    {.name = "retry",
+     .operands = IDS_OR_POLICY,
+     .done = "will be tried again",
+     .sql = "letters_retry"},
     {.name = "discard", .operands = IDS, .done = "discarded", .sql = "letters_discard"},
     {.name = NULL},
 };
@@ -53,24 +57,43 @@ static const struct verb object_verbs[] = {
     {.name = "list", .sql = "objects_list"},
     {.name = "drain"},
     {.name = "sources", .sql = "objects_sources"},
-    {.name = "forget", .operands = IDS, .done = "forgotten", .sql = "objects_forget",
-     .thing = "a column (\"pgsweep objects sources\")", .wrong = "objects_forget_wrong"},
-    {.name = "rebind", .operands = IDS_OR_POLICY, .binds = true, .sql = "objects_rebind",
+    {.name = "forget",
+     .operands = IDS,
+     .done = "forgotten",
+     .sql = "objects_forget",
+     .thing = "a column (\"pgsweep objects sources\")",
+     .wrong = "objects_forget_wrong"},
+    {.name = "rebind",
+     .operands = IDS_OR_POLICY,
+     .binds = true,
+     .sql = "objects_rebind",
      .done = "belong to the bucket and store that are configured now, and are due"},
-    {.name = "retry", .operands = IDS_OR_POLICY_OR_NONE, .sql = "objects_retry",
+    {.name = "retry",
+     .operands = IDS_OR_POLICY_OR_NONE,
+     .sql = "objects_retry",
      .done = "due now; the next run or \"pgsweep objects drain\" tries again"},
-    {.name = "discard", .operands = IDS, .done = "discarded", .sql = "objects_discard", .buries = true},
+    {.name = "discard",
+     .operands = IDS,
+     .done = "discarded",
+     .sql = "objects_discard",
+     .buries = true},
     {.name = NULL},
 };
 
-static const struct subject letters = {.command = "dlq", .thing = "a dead letter", .verbs = dlq_verbs,
-                                       .of_policy = "letters_of_policy", .wrong = "letters_wrong"};
+static const struct subject letters = {.command = "dlq",
+                                       .thing = "a dead letter",
+                                       .verbs = dlq_verbs,
+                                       .of_policy = "letters_of_policy",
+                                       .wrong = "letters_wrong"};
 
-static const struct subject objects = {.command = "objects", .thing = "an entry of the queue", .verbs = object_verbs,
-                                       .of_policy = "objects_of_policy", .wrong = "objects_wrong"};
+static const struct subject objects = {.command = "objects",
+                                       .thing = "an entry of the queue",
+                                       .verbs = object_verbs,
+                                       .of_policy = "objects_of_policy",
+                                       .wrong = "objects_wrong"};
 
-static const struct verb *find_verb(const struct subject *subject, const struct cli_options *options,
-                                    struct error *err)
+static const struct verb *find_verb(const struct subject *subject,
+                                    const struct cli_options *options, struct error *err)
 {
     const char *names[8];
     size_t count = 0;
@@ -78,7 +101,8 @@ static const struct verb *find_verb(const struct subject *subject, const struct 
     for (const struct verb *verb = subject->verbs; verb->name; verb++) {
         if (strcmp(verb->name, options->verb) == 0)
             return verb;
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count ? ", " : "", verb->name);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count ? ", " : "",
+                 verb->name);
         names[count++] = verb->name;
     }
     const char *nearest = text_nearest(options->verb, names, count);
@@ -110,15 +134,16 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
         return true;
     }
     if (n == 0)
-        return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s (see \"pgsweep %s list\")", verb->name,
-                         subject->thing, subject->command);
+        return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s (see \"pgsweep %s list\")",
+                         verb->name, subject->thing, subject->command);
     const char **ids = mem_array(ctx, const char *, n);
     size_t count = 0;
     for (int i = 0; i < n; i++) {
         int64_t id;
         size_t k = 0;
         if (!text_to_count(options->operands[i], INT64_MAX, &id))
-            return error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s", options->operands[i], subject->thing);
+            return error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s", options->operands[i],
+                             subject->thing);
         char *text = mem_printf(ctx, "%lld", (long long)id);
         while (k < count && strcmp(ids[k], text) != 0)
             k++;
@@ -144,9 +169,10 @@ static bool read_binding(void *ctx, const char **endpoint, const char **bucket, 
     return true;
 }
 
-/* All of them must be there, and be such that they can be changed, before anything is done with one of them. */
-static bool check_ids(void *ctx, struct db *db, const struct subject *subject, const struct verb *verb, const char *ids,
-                      struct error *err)
+/* All of them must be there, and be such that they can be changed, before anything is done with one
+ * of them. */
+static bool check_ids(void *ctx, struct db *db, const struct subject *subject,
+                      const struct verb *verb, const char *ids, struct error *err)
 {
     const char *params[] = {ids, verb->done ? "true" : "false"};
     struct db_rows *wrong;
@@ -157,29 +183,34 @@ static bool check_ids(void *ctx, struct db *db, const struct subject *subject, c
         return true;
     const char *thing = strchr(verb->thing ? verb->thing : subject->thing, ' ') + 1;
     if (db_rows_bool(wrong, 0, 1))
-        error_set(err, SWEEP_USAGE, "there is no %s with the id %s", thing, db_rows_get(wrong, 0, 0));
-    else
-        error_set(err, SWEEP_USAGE, "%s %s is closed: its row is gone, or not to be deleted any more", thing,
+        error_set(err, SWEEP_USAGE, "there is no %s with the id %s", thing,
                   db_rows_get(wrong, 0, 0));
-    return error_hint(err, "Nothing was changed. \"pgsweep %s list\" lists them.", subject->command);
+    else
+        error_set(err, SWEEP_USAGE,
+                  "%s %s is closed: its row is gone, or not to be deleted any more", thing,
+                  db_rows_get(wrong, 0, 0));
+    return error_hint(err, "Nothing was changed. \"pgsweep %s list\" lists them.",
+                      subject->command);
 }
 
-static bool find_ids(void *ctx, struct db *db, const struct subject *subject, const char *policy, const char **ids,
-                     struct error *err)
+static bool find_ids(void *ctx, struct db *db, const struct subject *subject, const char *policy,
+                     const char **ids, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, ctx, template_fill(ctx, DLQ, subject->of_policy, NULL), 1, &policy, &rows, err))
+    if (!db_query(db, ctx, template_fill(ctx, DLQ, subject->of_policy, NULL), 1, &policy, &rows,
+                  err))
         return false;
     *ids = db_rows_get(rows, 0, 0);
     if (*ids)
         return true;
-    error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s, and no policy of that name has one", policy,
-              subject->thing);
+    error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s, and no policy of that name has one",
+              policy, subject->thing);
     return error_hint(err, "\"pgsweep %s list\" lists them.", subject->command);
 }
 
-static bool run_verb(void *ctx, struct db *db, const struct subject *subject, const struct verb *verb,
-                     const struct cli_options *options, const char *param, struct error *err)
+static bool run_verb(void *ctx, struct db *db, const struct subject *subject,
+                     const struct verb *verb, const struct cli_options *options, const char *param,
+                     struct error *err)
 {
     struct db_rows *rows;
     if (names_policy(verb, options) && !find_ids(ctx, db, subject, param, &param, err))
@@ -202,7 +233,8 @@ static bool run_verb(void *ctx, struct db *db, const struct subject *subject, co
     return true;
 }
 
-static bool check_options(const struct verb *verb, const struct cli_options *options, struct error *err)
+static bool check_options(const struct verb *verb, const struct cli_options *options,
+                          struct error *err)
 {
     if (!options->policy_dir || !verb->sql)
         return true;
@@ -221,8 +253,8 @@ static int run(const struct subject *subject, const struct cli_options *options,
     bool ok = verb && check_options(verb, options, err) &&
               (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
               read_operands(ctx, subject, verb, options, &param, err) &&
-              command_connect(ctx, options, application, NULL, &db, err) && trust_check_state(db, err) &&
-              state_check(db, err);
+              command_connect(ctx, options, application, NULL, &db, err) &&
+              trust_check_state(db, err) && state_check(db, err);
     if (ok)
         ok = verb->sql ? run_verb(ctx, db, subject, verb, options, param, err)
                        : command_drain(ctx, db, options, param, err);

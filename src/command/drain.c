@@ -38,11 +38,15 @@ static void print_drains(const struct report *report, bool json)
 {
     const struct report_objects *o = &report->objects;
     const struct report_directories *d = &report->directories;
-    const struct count object_counts[] = {
-        {"deleted", "deleted", o->deleted}, {"in_use", "still in use", o->in_use}, {"foreign", "foreign", o->foreign},
-        {"outside", "outside the stated prefixes", o->outside},
-        {"elsewhere", "of another store or bucket", o->elsewhere}, {"held", "perhaps in use", o->held},
-        {"failed", "failed", o->failed}, {"dead", "given up", o->dead}, {"waiting", "waiting", o->waiting}};
+    const struct count object_counts[] = {{"deleted", "deleted", o->deleted},
+                                          {"in_use", "still in use", o->in_use},
+                                          {"foreign", "foreign", o->foreign},
+                                          {"outside", "outside the stated prefixes", o->outside},
+                                          {"elsewhere", "of another store or bucket", o->elsewhere},
+                                          {"held", "perhaps in use", o->held},
+                                          {"failed", "failed", o->failed},
+                                          {"dead", "given up", o->dead},
+                                          {"waiting", "waiting", o->waiting}};
     const struct count directories[] = {{"removed", "removed", d->removed},
                                         {"kept", "kept", d->kept},
                                         {"in_use", "still named by a row", d->in_use},
@@ -65,21 +69,25 @@ static void print_drains(const struct report *report, bool json)
     print_drained("objects", object_counts, object_count);
     print_drained("directories", directories, directory_count);
     if (o->waiting + d->waiting > 0)
-        puts("What waits has its time (\"pgsweep objects list\"); \"pgsweep objects retry\" makes it now.");
+        puts("What waits has its time (\"pgsweep objects list\"); \"pgsweep objects retry\" makes "
+             "it now.");
 }
 
-/* What the policies of the queued objects state now: a prefix counts from when it is stated, not from the
- * next run. A policy that is not found states nothing; what its latest run noted counts all the same. */
-static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options, const char *name,
-                        struct queue_bounds *bounds, struct error *err)
+/* What the policies of the queued objects state now: a prefix counts from when it is stated, not
+ * from the next run. A policy that is not found states nothing; what its latest run noted counts
+ * all the same. */
+static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options,
+                        const char *name, struct queue_bounds *bounds, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name, &rows, err))
+    if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name,
+                  &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct policy *policy;
         if (!policy_load(ctx, db_rows_get(rows, i, 0), options->policy_dir, &policy, err))
-            return error_prefix(err, "what policy %s states about keys of objects", db_rows_get(rows, i, 0));
+            return error_prefix(err, "what policy %s states about keys of objects",
+                                db_rows_get(rows, i, 0));
         if (policy && policy->kind == KIND_ROWS)
             queue_bounds_add(ctx, bounds, policy);
     }
@@ -94,7 +102,8 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
     struct effects *effects = effects_open(ctx, db, false);
     struct queue_bounds bounds = {0};
     if (!queue_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
-        !queue_drain(effects, report, name, &bounds, err) || !queue_drain_directories(effects, report, name, err))
+        !queue_drain(effects, report, name, &bounds, err) ||
+        !queue_drain_directories(effects, report, name, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);

@@ -1,4 +1,5 @@
-/* The settings in the environment, as a whole: every variable that looks like one of pgsweep's must be one. */
+/* The settings in the environment, as a whole: every variable that looks like one of pgsweep's must
+ * be one. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <unistd.h>
@@ -7,12 +8,13 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/store.h"
 
-/* Beside those of the object store and of policies: options of the systemd unit (cli), and what only tests set. */
-static const char *const OTHERS[] = {"PGSWEEP_OPTIONS", "PGSWEEP_SUPERUSER", "PGSWEEP_TEST_DISTANCE",
-                                     "PGSWEEP_TEST_SERVER_VERSION", NULL};
+/* Beside those of the object store and of policies: options of the systemd unit (cli), and what
+ * only tests set. */
+static const char *const OTHERS[] = {"PGSWEEP_OPTIONS", "PGSWEEP_SUPERUSER",
+                                     "PGSWEEP_TEST_DISTANCE", "PGSWEEP_TEST_SERVER_VERSION", NULL};
 
-bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy,
-                               struct error *err)
+bool command_check_environment(const void *ctx, const struct cli_options *options,
+                               const char *policy, struct error *err)
 {
     const char **names, **fixed = NULL;
     size_t count, n = 0, i;
@@ -34,8 +36,8 @@ bool command_check_environment(const void *ctx, const struct cli_options *option
                                            .policies = names,
                                            .policy_count = count,
                                            .fixed = fixed,
-                                           .others_possible =
-                                               options->command == COMMAND_OBJECTS && !options->policy_dir};
+                                           .others_possible = options->command == COMMAND_OBJECTS &&
+                                                              !options->policy_dir};
     bool ok = policy_check_environment(scratch, &known, environ, &warnings, err);
     if (ok)
         fputs(warnings, stderr);

@@ -38,8 +38,8 @@ static bool check_options(const struct file_run *run, struct error *err)
     const struct cli_options *options = run->options;
     const char *which = options->allow_missing_index ? "--allow-missing-index"
                         : options->retries           ? "--retries" : NULL;
-    return !which || error_set(err, SWEEP_USAGE, "option %s is for rows; policy %s is about files", which,
-                               run->policy->name);
+    return !which || error_set(err, SWEEP_USAGE, "option %s is for rows; policy %s is about files",
+                               which, run->policy->name);
 }
 
 /* Which roots: those of the option, else of the policy, else the default. */
@@ -79,17 +79,20 @@ static bool set_cutoff(struct file_run *run, struct error *err)
     run->report->started = instant_text(run->report, now);
     run->report->file_cutoff = instant_text(run->report, *cutoff);
     if (instant_is_after(*cutoff, now))
-        return error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future", run->report->file_cutoff);
+        return error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future",
+                         run->report->file_cutoff);
     if (instant_is_after(*cutoff, youngest)) {
         error_set(err, SWEEP_USAGE, "option --cutoff: %s is younger than the retention (%s) allows",
                   run->report->file_cutoff, run->policy->retain.value);
-        return error_hint(err, "The youngest cutoff possible now is %s.", instant_text(run->report, youngest));
+        return error_hint(err, "The youngest cutoff possible now is %s.",
+                          instant_text(run->report, youngest));
     }
     return true;
 }
 
 /* A duration in milliseconds, without a database: how far it lies back from now. */
-static bool duration_ms(const struct setting *setting, const char *what, int64_t *ms, struct error *err)
+static bool duration_ms(const struct setting *setting, const char *what, int64_t *ms,
+                        struct error *err)
 {
     struct timespec now;
     struct timespec then;
@@ -126,8 +129,8 @@ static int compare_names(const void *a, const void *b)
 static bool is_active(void *arg, const char *name)
 {
     const struct file_run *run = arg;
-    return run->active_count > 0 &&
-           bsearch(&name, run->active, run->active_count, sizeof *run->active, compare_names) != NULL;
+    return run->active_count > 0 && bsearch(&name, run->active, run->active_count,
+                                            sizeof *run->active, compare_names) != NULL;
 }
 
 /* With a database: which jobs are still active, by the guards of the policy that "active" names. */
@@ -151,7 +154,8 @@ static bool read_active(struct file_run *run, struct error *err)
         return true;
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
-    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause = jobs_options.count_timeout = NULL;
+    jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause =
+        jobs_options.count_timeout = NULL;
     jobs_options.age_by = jobs_options.protect_case = jobs_options.special = NULL;
     jobs_options.owner = jobs_options.min_free = NULL;
     jobs_options.protect_count = jobs_options.protect_dir_count = 0;
@@ -160,16 +164,18 @@ static bool read_active(struct file_run *run, struct error *err)
     if (!command_load_policy(run->report, &jobs_options, &jobs, err))
         return error_prefix(err, "%s: active", run->policy->active.origin);
     if (jobs->kind != KIND_ROWS)
-        return error_set(err, SWEEP_USAGE, "%s: active names the policy %s, which is about files itself",
+        return error_set(err, SWEEP_USAGE,
+                         "%s: active names the policy %s, which is about files itself",
                          run->policy->active.origin, jobs->name);
     if (!command_connect(run->report, options, name, NULL, &db, err) ||
         !command_check_database_clock(options, run->policy, db, &now, &standby, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
-        return error_hint(
-            err, "%s%sNothing was deleted. Without a database (no -d, no PG* variables) nothing is asked.",
-            err->hint ? err->hint : "", err->hint ? " " : "");
+        return error_hint(err,
+                          "%s%sNothing was deleted. Without a database (no -d, no PG* variables) "
+                          "nothing is asked.",
+                          err->hint ? err->hint : "", err->hint ? " " : "");
     }
     talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
@@ -186,10 +192,12 @@ static void on_event(void *arg, const struct files_event *event)
         text_tell("warning", "cannot %s %s: %s", event->action, event->path,
                 strerror(event->error));
     else if (event->kind == FILES_EVENT_ASIDE)
-        text_tell("warning", "a file was replaced twice while it was looked at: the first one is kept as %s",
+        text_tell("warning",
+                  "a file was replaced twice while it was looked at: the first one is kept as %s",
                   event->path);
     else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
-        report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted", event->path);
+        report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted",
+                   event->path);
 }
 
 /* The number of a user, by name or as it stands. A number need not belong to anybody. */
@@ -198,7 +206,8 @@ static bool find_user(const struct setting *owner, uint32_t *uid, struct error *
     char *end = NULL;
     const struct passwd *entry = *owner->value ? getpwnam(owner->value) : NULL;
     unsigned long long number = strtoull(owner->value, &end, 10);
-    bool is_number = owner->value[0] >= '0' && owner->value[0] <= '9' && !*end && number < UINT32_MAX;
+    bool is_number =
+        owner->value[0] >= '0' && owner->value[0] <= '9' && !*end && number < UINT32_MAX;
     if (entry || is_number) {
         *uid = entry ? entry->pw_uid : (uint32_t)number;
         return true;
@@ -235,8 +244,8 @@ static void want_room(struct file_run *run)
 static bool prepare(struct file_run *run, struct error *err)
 {
     const struct policy *policy = run->policy;
-    if (!command_check_host_clock(run->options, policy, err) || !choose_roots(run, err) || !set_cutoff(run, err) ||
-        !set_limits(run, err))
+    if (!command_check_host_clock(run->options, policy, err) || !choose_roots(run, err) ||
+        !set_cutoff(run, err) || !set_limits(run, err))
         return false;
     file_rules_apply(run->report, &policy->files, &run->how);
     run->how.delete_special = policy->files.special == SPECIAL_DELETE;
@@ -256,9 +265,9 @@ static void note_locked(struct file_run *run, const char *root)
 {
     struct report *report = run->report;
     const char *holder = files_lock_holder(report, root);
-    run->locked = mem_printf(report, "%s%s%s%s%s%s", run->locked ? run->locked : "", run->locked ? ", " : "",
-                             text_escape(report, root, strlen(root)), holder ? " (" : "", holder ? holder : "",
-                             holder ? ")" : "");
+    run->locked = mem_printf(report, "%s%s%s%s%s%s", run->locked ? run->locked : "",
+                             run->locked ? ", " : "", text_escape(report, root, strlen(root)),
+                             holder ? " (" : "", holder ? holder : "", holder ? ")" : "");
     report->left_locked++;
 }
 
@@ -281,23 +290,24 @@ static void tell_doubts(const struct file_run *run)
     const struct files_report *sums = &run->sums;
     struct report *report = run->report;
     if (sums->kept[FILES_KEPT_UNTESTED] > 0)
-        report_remark(
-            report,
-            "%s kept because it cannot be found out whether a process has them open: run as their owner, or "
-            "with CAP_LEASE, or state in_use: delete",
-            text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
+        report_remark(report,
+                      "%s kept because it cannot be found out whether a process has them open: run "
+                      "as their owner, or "
+                      "with CAP_LEASE, or state in_use: delete",
+                      text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
     if (sums->unguarded > 0)
-        report_remark(
-            report,
-            "%s deleted by name: they could not be moved to a private directory in the root first, so a file "
-            "renamed over one at that instant would have gone instead",
-            text_count(report, sums->unguarded));
+        report_remark(report,
+                      "%s deleted by name: they could not be moved to a private directory in the "
+                      "root first, so a file "
+                      "renamed over one at that instant would have gone instead",
+                      text_count(report, sums->unguarded));
     if (sums->unlocked > 0)
         report_remark(report, "swept without a lock: there is no place for one (%s)",
                       "/run/pgsweep, $XDG_RUNTIME_DIR, the root");
 }
 
-/* A root that is refused is no reason to leave the others as they are, nor to say nothing about them. */
+/* A root that is refused is no reason to leave the others as they are, nor to say nothing about
+ * them. */
 static bool sweep(struct file_run *run, struct error *err)
 {
     bool ok = true;
@@ -329,11 +339,14 @@ int command_sweep_files(const struct cli_options *options, struct policy *policy
     run.report->run_id = run_new_id(run.report);
     run.report->files = &run.sums;
     stop_install();
-    bool ok = command_open_outputs(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
+    bool ok =
+        command_open_outputs(options, run.report, err) && prepare(&run, err) && sweep(&run, err);
     run.report->failed = run.sums.failed;
     if (run.sums.limit_reached)
-        run.report->limit = run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions
-                                ? "max-rows" : "max-runtime";
+        run.report->limit =
+            run.how.max_deletions > 0 && files_deleted(&run.sums) >= run.how.max_deletions
+                ? "max-rows"
+                : "max-runtime";
     run.report->signal = run.sums.stopped ? stop_signal() : 0;
     run.report->duration_ms = clock_now_ms() - started_ms;
     if (ok)

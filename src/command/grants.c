@@ -1,4 +1,5 @@
-/* pgsweep grants POLICY: the rights of a role of its own, and the warning to a superuser, who should have one. */
+/* pgsweep grants POLICY: the rights of a role of its own, and the warning to a superuser, who
+ * should have one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,23 +18,26 @@ bool command_warns_superuser(bool *warns, struct error *err)
     const char *value = getenv("PGSWEEP_SUPERUSER");
     *warns = !value || !*value || strcmp(value, "warn") == 0;
     return *warns || strcmp(value, "allow") == 0 ||
-           error_set(err, SWEEP_USAGE,
-                     "environment variable PGSWEEP_SUPERUSER: \"%s\" is neither \"warn\" nor \"allow\"",
-                     value);
+           error_set(
+               err, SWEEP_USAGE,
+               "environment variable PGSWEEP_SUPERUSER: \"%s\" is neither \"warn\" nor \"allow\"",
+               value);
 }
 
 void command_warn_superuser(const struct plan *plan)
 {
     const char *name = plan->policy->name;
     text_tell("warning",
-              "policy %s runs as superuser %s, and so does whatever code it meets in the database; \"pgsweep "
+              "policy %s runs as superuser %s, and so does whatever code it meets in the database; "
+              "\"pgsweep "
               "grants %s\" "
-              "prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this warning)",
+              "prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this "
+              "warning)",
               name, plan->role, name);
 }
 
-static bool print_grants(const void *ctx, const struct cli_options *options, const struct policy *policy,
-                         struct error *err)
+static bool print_grants(const void *ctx, const struct cli_options *options,
+                         const struct policy *policy, struct error *err)
 {
     const struct plan_request request = {.allow_missing_index = true};
     const char *role = options->role ? options->role : DEFAULT_ROLE;
@@ -41,10 +45,11 @@ static bool print_grants(const void *ctx, const struct cli_options *options, con
     struct plan *plan;
     struct db *db;
     bool ok = command_connect(ctx, options, "pgsweep/grants", NULL, &db, err) &&
-              plan_build(ctx, db, policy, &request, &plan, err) && plan_grants(text, plan, db, role, err);
+              plan_build(ctx, db, policy, &request, &plan, err) &&
+              plan_grants(text, plan, db, role, err);
     if (ok)
-        printf("-- what role %s needs for policy %s in %s\n%s%s;\n", role, policy->name, db_where(db), text->data,
-               state_grants_sql(ctx, db, role));
+        printf("-- what role %s needs for policy %s in %s\n%s%s;\n", role, policy->name,
+               db_where(db), text->data, state_grants_sql(ctx, db, role));
     destroyPQExpBuffer(text);
     return ok;
 }
@@ -55,7 +60,8 @@ int command_grants(const struct cli_options *options, struct error *err)
     struct policy *policy;
     bool ok = command_load_policy(ctx, options, &policy, err);
     if (ok && policy->kind == KIND_FILES)
-        ok = error_set(err, SWEEP_USAGE, "policy %s is about files: it needs no rights in a database", policy->name);
+        ok = error_set(err, SWEEP_USAGE,
+                       "policy %s is about files: it needs no rights in a database", policy->name);
     ok = ok && print_grants(ctx, options, policy, err);
     talloc_free(ctx);
     return ok ? SWEEP_OK : (int)err->code;

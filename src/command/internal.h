@@ -14,53 +14,59 @@
 bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
                          struct error *err);
 
-/* Refuses variables of the environment that look like settings of pgsweep and are none (SWEEP_USAGE); those
- * that can only be about another policy than this one (NULL: about none) give a warning on standard error. */
-bool command_check_environment(const void *ctx, const struct cli_options *options, const char *policy,
-                               struct error *err);
+/* Refuses variables of the environment that look like settings of pgsweep and are none
+ * (SWEEP_USAGE); those that can only be about another policy than this one (NULL: about none) give
+ * a warning on standard error. */
+bool command_check_environment(const void *ctx, const struct cli_options *options,
+                               const char *policy, struct error *err);
 
 /* Whether there is a policy of that name; its file may be broken. */
 bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name);
 
-/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else nothing is
- * done), where there is a state schema. policy NULL: its file is broken. report, db: NULL where it did not
- * come to one. Says nothing. */
-void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,
-                            struct db *db, const struct error *err);
+/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else
+ * nothing is done), where there is a state schema. policy NULL: its file is broken. report, db:
+ * NULL where it did not come to one. Says nothing. */
+void command_record_refusal(const struct cli_options *options, const struct policy *policy,
+                            const struct report *report, struct db *db, const struct error *err);
 
 /* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
-bool command_connect(const void *ctx, const struct cli_options *options, const char *application_name,
-                     const struct db_limits *limits, struct db **db, struct error *err);
+bool command_connect(const void *ctx, const struct cli_options *options,
+                     const char *application_name, const struct db_limits *limits, struct db **db,
+                     struct error *err);
 
-/* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it was
- * given, when one is unsafe or could not mean what was meant. *found: how many of the roots exist. Fills in
- * report->file_roots, and remarks on what does not exist. */
-bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
-                         size_t *found, struct error *err);
+/* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it
+ * was given, when one is unsafe or could not mean what was meant. *found: how many of the roots
+ * exist. Fills in report->file_roots, and remarks on what does not exist. */
+bool command_check_roots(const struct policy *policy, const struct files_options *how,
+                         struct report *report, size_t *found, struct error *err);
 
-/* Looks at the patterns and directories that are to be protected below these roots; SWEEP_USAGE, with where it was
- * given and what to write, for one that would protect nothing or hardly means what was meant. Remarks on what does
- * not exist. */
-bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots, size_t count,
-                               struct report *report, struct error *err);
+/* Looks at the patterns and directories that are to be protected below these roots; SWEEP_USAGE,
+ * with where it was given and what to write, for one that would protect nothing or hardly means
+ * what was meant. Remarks on what does not exist. */
+bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots,
+                               size_t count, struct report *report, struct error *err);
 
 /* Opens the log and the metrics file that the options ask for: before anything is deleted. */
-bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err);
+bool command_open_outputs(const struct cli_options *options, struct report *report,
+                          struct error *err);
 
-/* Refuses a run whose clocks cannot be right (see clock.h), unless the policy or an option says that they
- * are. The host's own; then the database's, with its time (owned by db) and whether it is a standby; then,
- * for files, whether everything in a root looks expired because the clock is wrong. A command that deletes
- * nothing is not refused. */
-bool command_check_host_clock(const struct cli_options *options, const struct policy *policy, struct error *err);
-bool command_check_database_clock(const struct cli_options *options, const struct policy *policy, struct db *db,
-                                  const char **now, bool *standby, struct error *err);
+/* Refuses a run whose clocks cannot be right (see clock.h), unless the policy or an option says
+ * that they are. The host's own; then the database's, with its time (owned by db) and whether it is
+ * a standby; then, for files, whether everything in a root looks expired because the clock is
+ * wrong. A command that deletes nothing is not refused. */
+bool command_check_host_clock(const struct cli_options *options, const struct policy *policy,
+                              struct error *err);
+bool command_check_database_clock(const struct cli_options *options, const struct policy *policy,
+                                  struct db *db, const char **now, bool *standby,
+                                  struct error *err);
 bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy,
                               const struct files_options *how, struct error *err);
 
 /* True when each deleted row or file is to be logged. */
 bool command_logs_each(const struct cli_options *options);
 
-/* Prints rows of the state schema: as JSON, or for people as a table or, upright, a line for each column. */
+/* Prints rows of the state schema: as JSON, or for people as a table or, upright, a line for each
+ * column. */
 void rows_print(void *ctx, const struct db_rows *rows, bool json, bool upright);
 
 /* {"ids": [...]}: the first column of the rows. */
@@ -71,9 +77,11 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
                    struct error *err);
 
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */
-int command_sweep_files(const struct cli_options *options, struct policy *policy, struct error *err);
+int command_sweep_files(const struct cli_options *options, struct policy *policy,
+                        struct error *err);
 
-/* Whether a superuser is to be warned; SWEEP_USAGE when PGSWEEP_SUPERUSER says neither "warn" nor "allow". */
+/* Whether a superuser is to be warned; SWEEP_USAGE when PGSWEEP_SUPERUSER says neither "warn" nor
+ * "allow". */
 bool command_warns_superuser(bool *warns, struct error *err);
 
 /* The warning, on standard error. */
@@ -83,10 +91,13 @@ void command_warn_superuser(const struct plan *plan);
 int command_show_sql(const struct cli_options *options, struct policy *policy, struct error *err);
 
 /* Prints the statements of a run of the plan in their order, for people; sends none. */
-void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget, FILE *out);
+void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget,
+                      FILE *out);
 
-/* Ends a run: closes the report (ok: it came to its end; else err says why not, and gets the run's id in front),
- * prints it, its alerts and its metrics as the options say, and returns the exit code. */
-int command_tell(const struct cli_options *options, struct report *report, bool ok, struct error *err);
+/* Ends a run: closes the report (ok: it came to its end; else err says why not, and gets the run's
+ * id in front), prints it, its alerts and its metrics as the options say, and returns the exit
+ * code. */
+int command_tell(const struct cli_options *options, struct report *report, bool ok,
+                 struct error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* The record of a live run that a mistake or a safeguard kept from beginning: it is part of the audit trail too. */
+/* The record of a live run that a mistake or a safeguard kept from beginning: it is part of the
+ * audit trail too. */
 #include <string.h>
 
 #include "internal.h"
@@ -20,8 +21,10 @@ bool command_is_policy(const void *ctx, const struct cli_options *options, const
     return found;
 }
 
-/* A connection for the record alone; NULL where there is none, or where it would take a password from a person. */
-static struct db *connect_quietly(const void *ctx, const struct cli_options *options, const char *run_id)
+/* A connection for the record alone; NULL where there is none, or where it would take a password
+ * from a person. */
+static struct db *connect_quietly(const void *ctx, const struct cli_options *options,
+                                  const char *run_id)
 {
     const struct db_options where = {.dbname = options->dbname, .host = options->host};
     struct cli_options quiet = *options;
@@ -30,14 +33,15 @@ static struct db *connect_quietly(const void *ctx, const struct cli_options *opt
     quiet.no_password = true;
     quiet.echo = false;
     if (options->password || !db_is_configured(&where) ||
-        !command_connect(ctx, &quiet, run_application_name(ctx, options->policy, run_id), NULL, &db, &ignored))
+        !command_connect(ctx, &quiet, run_application_name(ctx, options->policy, run_id), NULL, &db,
+                         &ignored))
         db = NULL;
     error_clear(&ignored);
     return db;
 }
 
-void command_record_refusal(const struct cli_options *options, const struct policy *policy, const struct report *report,
-                            struct db *db, const struct error *err)
+void command_record_refusal(const struct cli_options *options, const struct policy *policy,
+                            const struct report *report, struct db *db, const struct error *err)
 {
     bool refused = err->code == SWEEP_USAGE || err->code == SWEEP_REFUSED;
     bool rows = !policy || policy->kind == KIND_ROWS;
@@ -48,10 +52,15 @@ void command_record_refusal(const struct cli_options *options, const struct poli
         /* A run with a report has asked for its connection already. */
         struct db *to = db || report ? db : connect_quietly(ctx, options, id);
         struct error ignored = ERROR_INIT;
-        /* Not into a schema that somebody else may have made, which may be the very reason of the refusal. */
+        /* Not into a schema that somebody else may have made, which may be the very reason of the
+         * refusal. */
         if (to && trust_check_state(to, &ignored))
-            run_record_refused(to, &(struct run_refusal){.run_id = id, .name = options->policy, .policy = policy,
-                                                         .cutoff = report && report->plan ? report->plan->cutoff : NULL,
+            run_record_refused(to, &(struct run_refusal){.run_id = id,
+                                                         .name = options->policy,
+                                                         .policy = policy,
+                                                         .cutoff = report && report->plan
+                                                                       ? report->plan->cutoff
+                                                                       : NULL,
                                                          .why = err});
         error_clear(&ignored);
     }

@@ -26,9 +26,10 @@ static bool check_overlaps(const struct policy *policy, char *const *clean, stru
     for (size_t inner = 0; inner < policy->root_count; inner++)
         for (size_t outer = 0; outer < policy->root_count; outer++)
             if (outer != inner && is_inside(clean[inner], clean[outer]))
-                return error_set(err, SWEEP_USAGE, "%s: the root \"%s\" is inside the root \"%s\" (%s)",
-                                 policy->roots[inner].origin, shown(clean, clean[inner]), shown(clean, clean[outer]),
-                                 policy->roots[outer].origin);
+                return error_set(err, SWEEP_USAGE,
+                                 "%s: the root \"%s\" is inside the root \"%s\" (%s)",
+                                 policy->roots[inner].origin, shown(clean, clean[inner]),
+                                 shown(clean, clean[outer]), policy->roots[outer].origin);
     return true;
 }
 
@@ -41,7 +42,8 @@ static bool bad_pattern(const struct setting *pattern, const char *why, struct e
 }
 
 /* A full path, however it is spelled, where a path below the root is wanted. */
-static bool check_full_path(const struct setting *pattern, char *const *clean, size_t count, struct error *err)
+static bool check_full_path(const struct setting *pattern, char *const *clean, size_t count,
+                            struct error *err)
 {
     struct error ignored = ERROR_INIT;
     char *path = files_clean_root(clean, pattern->value, &ignored);
@@ -50,8 +52,11 @@ static bool check_full_path(const struct setting *pattern, char *const *clean, s
         if (is_inside(path, clean[i])) {
             const char *rest = path + strlen(clean[i]);
             bad_pattern(pattern, "begins with the root, and would match nothing", err);
-            return error_hint(err, "Patterns count from the root: write \"%s\", or give a directory to protect "
-                              "(--protect-dir, protect_dirs).", shown(clean, *rest ? rest : "*"));
+            return error_hint(
+                err,
+                "Patterns count from the root: write \"%s\", or give a directory to protect "
+                "(--protect-dir, protect_dirs).",
+                shown(clean, *rest ? rest : "*"));
         }
     return true;
 }
@@ -65,8 +70,8 @@ static bool has_first(const void *ctx, const char *directory, const char *patter
 }
 
 /* "/srv/out/keep" where the host has a /srv: meant for the host, it would protect nothing. */
-static bool check_elsewhere(const struct setting *pattern, char *const *clean, size_t count, struct report *report,
-                            struct error *err)
+static bool check_elsewhere(const struct setting *pattern, char *const *clean, size_t count,
+                            struct report *report, struct error *err)
 {
     const char *text = pattern->value;
     const char *rest = text[0] == '/' ? strchr(text + 1, '/') : NULL;
@@ -74,24 +79,27 @@ static bool check_elsewhere(const struct setting *pattern, char *const *clean, s
     if (text[0] != '/' || !has_first(clean, "", text))
         return true;
     if (rest && rest[1]) {
-        bad_pattern(pattern, "looks like a full path that leads out of the root, where it would match nothing", err);
-        return error_hint(
-            err,
-            "Patterns count from the root: if it is meant there, write \"%s\" without the first slash; else "
-            "give a directory to protect (--protect-dir, protect_dirs).",
-            shown(clean, text + 1));
+        bad_pattern(
+            pattern,
+            "looks like a full path that leads out of the root, where it would match nothing", err);
+        return error_hint(err,
+                          "Patterns count from the root: if it is meant there, write \"%s\" "
+                          "without the first slash; else "
+                          "give a directory to protect (--protect-dir, protect_dirs).",
+                          shown(clean, text + 1));
     }
     for (size_t i = 0; i < count; i++)
         below = below || has_first(clean, clean[i], text);
     if (!below)
-        report_remark(report, "the pattern \"%s\" counts from the root, where nothing has that name now",
+        report_remark(report,
+                      "the pattern \"%s\" counts from the root, where nothing has that name now",
                       shown(clean, text));
     return true;
 }
 
 /* A pattern that can match nothing would protect nothing, and nobody would notice. */
-static bool check_pattern(const struct setting *pattern, char *const *clean, size_t count, struct report *report,
-                          struct error *err)
+static bool check_pattern(const struct setting *pattern, char *const *clean, size_t count,
+                          struct report *report, struct error *err)
 {
     const char *advice;
     if (!check_full_path(pattern, clean, count, err))
@@ -104,21 +112,24 @@ static bool check_pattern(const struct setting *pattern, char *const *clean, siz
     return check_elsewhere(pattern, clean, count, report, err);
 }
 
-static bool check_directory(const struct setting *directory, struct report *report, struct error *err)
+static bool check_directory(const struct setting *directory, struct report *report,
+                            struct error *err)
 {
     const char *given = directory->value;
     char *path = shown(report, given);
     if (given[0] != '/') {
         error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is not an absolute path",
                   directory->origin, path);
-        return error_hint(
-            err, "Give it with its full path%s; for a name at any depth give a pattern (--protect, protect).",
-            given[0] == '~' ? " (\"~\" is not expanded)" : "");
+        return error_hint(err,
+                          "Give it with its full path%s; for a name at any depth give a pattern "
+                          "(--protect, protect).",
+                          given[0] == '~' ? " (\"~\" is not expanded)" : "");
     }
     if (access(given, F_OK) == 0 || errno != ENOENT)
         return true;
     if (strpbrk(given, "*?[")) {
-        error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is a pattern, and no directory has that name",
+        error_set(err, SWEEP_USAGE,
+                  "%s: the protected directory \"%s\" is a pattern, and no directory has that name",
                   directory->origin, path);
         return error_hint(err, "Give a pattern as --protect or protect; it counts from the root.");
     }
@@ -126,8 +137,8 @@ static bool check_directory(const struct setting *directory, struct report *repo
     return true;
 }
 
-bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots, size_t count,
-                               struct report *report, struct error *err)
+bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots,
+                               size_t count, struct report *report, struct error *err)
 {
     char **clean = mem_array(report, char *, count + 1);
     for (size_t i = 0; i < count; i++)
@@ -142,8 +153,8 @@ bool command_check_protections(const struct policy_file_rules *rules, const char
     return true;
 }
 
-bool command_check_roots(const struct policy *policy, const struct files_options *how, struct report *report,
-                         size_t *found, struct error *err)
+bool command_check_roots(const struct policy *policy, const struct files_options *how,
+                         struct report *report, size_t *found, struct error *err)
 {
     struct files_options options = *how;
     char **clean = mem_array(report, char *, policy->root_count + 1);
@@ -163,5 +174,6 @@ bool command_check_roots(const struct policy *policy, const struct files_options
     }
     report->file_roots = names;
     return check_overlaps(policy, clean, err) &&
-           command_check_protections(&policy->files, (const char *const *)clean, policy->root_count, report, err);
+           command_check_protections(&policy->files, (const char *const *)clean, policy->root_count,
+                                     report, err);
 }

@@ -42,7 +42,8 @@ static void print_json(const struct db_rows *rows, const char *const *names, int
 }
 
 /* Columns as wide as their widest value, the last one as it comes. */
-static void print_table(void *ctx, const struct db_rows *rows, const char *const *names, int columns)
+static void print_table(void *ctx, const struct db_rows *rows, const char *const *names,
+                        int columns)
 {
     int *width = mem_array(ctx, int, columns);
     for (int c = 0; c < columns; c++) {
@@ -64,7 +65,8 @@ static void print_table(void *ctx, const struct db_rows *rows, const char *const
 }
 
 /* "error     must stay": a line for each column, an empty one between rows. */
-static void print_upright(void *ctx, const struct db_rows *rows, const char *const *names, int columns)
+static void print_upright(void *ctx, const struct db_rows *rows, const char *const *names,
+                          int columns)
 {
     for (int r = 0; r < db_rows_count(rows); r++) {
         if (r > 0)

@@ -35,7 +35,8 @@ int command_init(const struct cli_options *options, struct error *err)
     } else if (ok) {
         ok = state_init(db, options->role, err);
         if (ok && !options->quiet)
-            printf("state schema \"pgsweep\" is at version %d in %s\n", STATE_VERSION, db_where(db));
+            printf("state schema \"pgsweep\" is at version %d in %s\n", STATE_VERSION,
+                   db_where(db));
     }
     return done(ctx, ok, err);
 }
@@ -53,7 +54,8 @@ static const char **describe_policies(const void *ctx, const char *policy_dir, s
         if (!policy_load(ctx, names[i], policy_dir, &policy, err))
             return NULL;
         pairs[2 * i] = names[i];
-        pairs[2 * i + 1] = policy && policy->description.value ? text_line(ctx, policy->description.value) : "";
+        pairs[2 * i + 1] =
+            policy && policy->description.value ? text_line(ctx, policy->description.value) : "";
     }
     return pairs;
 }
@@ -66,8 +68,8 @@ int command_list(const struct cli_options *options, struct error *err)
     for (size_t i = 0; pairs && pairs[i]; i += 2) {
         struct policy *policy;
         if (policy_load(ctx, pairs[i], options->policy_dir, &policy, err) && policy)
-            printf("%-12s %-10s %s\n             from %s\n", pairs[i], policy->retain.value, pairs[i + 1],
-                   text_line(ctx, policy->source));
+            printf("%-12s %-10s %s\n             from %s\n", pairs[i], policy->retain.value,
+                   pairs[i + 1], text_line(ctx, policy->source));
     }
     return done(ctx, pairs != NULL, err);
 }
@@ -76,11 +78,14 @@ int command_show(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
     struct policy *policy;
-    bool about_sql = options->dbname || options->host || options->port || options->user || options->echo ||
-                     options->password || options->no_password || options->cutoff || options->allow_missing_index;
+    bool about_sql = options->dbname || options->host || options->port || options->user ||
+                     options->echo || options->password || options->no_password ||
+                     options->cutoff || options->allow_missing_index;
     if (!options->sql && about_sql) {
-        error_set(err, SWEEP_USAGE, "pgsweep show takes options of a connection or of a run only with --sql");
-        return done(ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
+        error_set(err, SWEEP_USAGE,
+                  "pgsweep show takes options of a connection or of a run only with --sql");
+        return done(
+            ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
     }
     bool ok = command_load_policy(ctx, options, &policy, err) &&
               command_check_environment(ctx, options, policy->name, err);
@@ -95,8 +100,8 @@ int command_show(const struct cli_options *options, struct error *err)
     if (unbounded)
         text_tell("warning", "%s", unbounded);
     if (ok)
-        printf("# policy %s, from %s; retain from %s\n%s", policy->name, text_line(ctx, policy->source),
-               text_line(ctx, policy->retain.origin), text->data);
+        printf("# policy %s, from %s; retain from %s\n%s", policy->name,
+               text_line(ctx, policy->source), text_line(ctx, policy->retain.origin), text->data);
     destroyPQExpBuffer(text);
     return done(ctx, ok, err);
 }

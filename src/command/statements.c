@@ -14,7 +14,8 @@ enum { WIDTH = 116 };
 /* Text as SQL comments, broken between words. */
 static void print_comment(const char *given, FILE *out)
 {
-    char *line = text_line(NULL, given); /* what follows a line break would be no comment any more */
+    char *line =
+        text_line(NULL, given); /* what follows a line break would be no comment any more */
     const char *text = line;
     while (*text) {
         size_t length = strlen(text);
@@ -46,18 +47,24 @@ static void print_statement(const struct sweep_statement *s, FILE *out)
 
 static void print_heading(const void *ctx, const struct plan *plan, FILE *out)
 {
-    fprintf(out, "-- policy %s: the statements of a run, in their order; none of them was run\n", plan->policy->name);
+    fprintf(out, "-- policy %s: the statements of a run, in their order; none of them was run\n",
+            plan->policy->name);
     bool same = strcmp(plan->cutoff, plan->cutoff_value) == 0;
-    print_comment(mem_printf(ctx, "table %s, cutoff %s%s%s", plan->nodes[0]->table.label, plan->cutoff,
-                             same ? "" : ": compared with ", same ? "" : plan->cutoff_value), out);
+    print_comment(mem_printf(ctx, "table %s, cutoff %s%s%s", plan->nodes[0]->table.label,
+                             plan->cutoff, same ? "" : ": compared with ",
+                             same ? "" : plan->cutoff_value),
+                  out);
     print_comment(mem_printf(ctx, "strategy: %s (%s), along %s (%s)",
-                             plan->strategy == STRATEGY_RANGE ? "range" : "locked", plan->strategy_reason,
-                             plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason), out);
+                             plan->strategy == STRATEGY_RANGE ? "range" : "locked",
+                             plan->strategy_reason,
+                             plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason),
+                  out);
     if (plan->spared_run)
         fprintf(out, "-- %s stands for the id of the run\n", plan->spared_run);
 }
 
-void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget, FILE *out)
+void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget,
+                      FILE *out)
 {
     void *ctx = talloc_new(NULL);
     char *why;

@@ -32,7 +32,8 @@ struct run {
     struct report *report;
     struct sweep_budget budget;
     int64_t count_timeout_ms;
-    const char *spared_run; /* of a live run, or what stands for its id where statements are printed; else NULL */
+    const char *spared_run; /* of a live run, or what stands for its id where statements are
+                               printed; else NULL */
 };
 
 /* 0 would mean "no limit", which nobody says with "0 s". */
@@ -44,8 +45,8 @@ static bool read_runtime(struct run *run, struct error *err)
     if (!plan_interval_ms(run->db, setting, "max_runtime", &run->budget.max_runtime_ms, err))
         return false;
     return run->budget.max_runtime_ms > 0 ||
-           error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" must be a positive interval", setting->origin,
-                     setting->value);
+           error_set(err, SWEEP_USAGE, "%s: max_runtime \"%s\" must be a positive interval",
+                     setting->origin, setting->value);
 }
 
 static bool read_budget(struct run *run, struct error *err)
@@ -55,23 +56,26 @@ static bool read_budget(struct run *run, struct error *err)
     int64_t n = SWEEP_RETRIES;
     budget->chunk_rows = strcmp(policy->chunk.value, "auto") == 0 ? 0 : atoll(policy->chunk.value);
     budget->max_rows = policy->max_rows.value ? atoll(policy->max_rows.value) : 0;
-    budget->max_failed = policy->max_failed.value ? atoll(policy->max_failed.value) : SWEEP_MAX_FAILED;
+    budget->max_failed =
+        policy->max_failed.value ? atoll(policy->max_failed.value) : SWEEP_MAX_FAILED;
     budget->verbose = command_logs_each(run->options);
     budget->allow_missing_index = run->options->allow_missing_index;
     if (run->options->retries && !text_to_count(run->options->retries, 1000, &n))
-        return error_set(err, SWEEP_USAGE, "option --retries: \"%s\" is not a number from 1 to 1000",
+        return error_set(err, SWEEP_USAGE,
+                         "option --retries: \"%s\" is not a number from 1 to 1000",
                          run->options->retries);
     budget->retries = (int)n;
     run->count_timeout_ms = COUNT_TIMEOUT_MS;
     return read_runtime(run, err) &&
            (!policy->count_timeout.value ||
-            plan_interval_ms(run->db, &policy->count_timeout, "count_timeout", &run->count_timeout_ms, err)) &&
+            plan_interval_ms(run->db, &policy->count_timeout, "count_timeout",
+                             &run->count_timeout_ms, err)) &&
            (!policy->pause.value ||
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
-/* For how long files in working directories stay: as they say, or as long as the rows; in a form that can be understood
- * without a database. */
+/* For how long files in working directories stay: as they say, or as long as the rows; in a form
+ * that can be understood without a database. */
 static bool settle_retention(const struct run *run, struct error *err)
 {
     struct setting *retain = &run->policy->files.retain;
@@ -82,7 +86,8 @@ static bool settle_retention(const struct run *run, struct error *err)
     if (!retain->value)
         *retain = run->policy->retain;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (strcmp(retain->value, POLICY_RETAIN_NONE) == 0 || interval_before(retain, "retain", now, &then, &why))
+    if (strcmp(retain->value, POLICY_RETAIN_NONE) == 0 ||
+        interval_before(retain, "retain", now, &then, &why))
         return true;
     error_clear(&why);
     if (!plan_interval_ms(run->db, retain, "retain", &ms, err))
@@ -91,8 +96,8 @@ static bool settle_retention(const struct run *run, struct error *err)
     return true;
 }
 
-/* A root of working directories that will be refused is told before a row goes. One that is not there is
- * none of this host's business, unless somebody named it. */
+/* A root of working directories that will be refused is told before a row goes. One that is not
+ * there is none of this host's business, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
 {
     const struct plan *plan = run->plan;
@@ -107,7 +112,8 @@ static bool check_directories(const struct run *run, struct error *err)
         return (files_check_root(&options, NULL, err) || error_prefix(err, "%s", root.origin)) &&
                command_check_protections(&run->policy->files, roots, 1, run->report, err);
     if (plan->directory_root && strcmp(root.value, POLICY_TEMP_DIR) != 0)
-        report_remark(run->report, "%s (%s) does not exist on this host: no working directories are removed",
+        report_remark(run->report,
+                      "%s (%s) does not exist on this host: no working directories are removed",
                       text_escape(run->report, root.value, strlen(root.value)), root.origin);
     return true;
 }
@@ -127,11 +133,14 @@ static bool prepare(struct run *run, struct error *err)
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
     bool standby;
     if (!command_check_host_clock(run->options, run->policy, err) ||
-        !command_connect(run->report, run->options, name, &limits, &run->db, err) || !read_budget(run, err) ||
-        !command_check_database_clock(run->options, run->policy, run->db, &run->report->started, &standby, err))
+        !command_connect(run->report, run->options, name, &limits, &run->db, err) ||
+        !read_budget(run, err) ||
+        !command_check_database_clock(run->options, run->policy, run->db, &run->report->started,
+                                      &standby, err))
         return false;
     if (!run->report->dry_run && standby) {
-        error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there", db_where(run->db));
+        error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there",
+                  db_where(run->db));
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
     if (!compile(run, run->spared_run, &run->plan, err))
@@ -182,7 +191,8 @@ static bool note_uncovered(struct run *run, struct error *err)
         if (!plan_count_uncovered(run->db, run->plan, edge, &rows, err))
             return false;
         if (rows > 0)
-            report_remark(run->report, "%s: %" PRId64 " rows would refer to rows of %s that are gone",
+            report_remark(run->report,
+                          "%s: %" PRId64 " rows would refer to rows of %s that are gone",
                           edge->table, rows, edge->parent->table.label);
     }
     return true;
@@ -191,8 +201,8 @@ static bool note_uncovered(struct run *run, struct error *err)
 /* What stands for the id of the run in statements that are only printed. */
 static const char ANY_RUN[] = "RUN-ID";
 
-/* --dry-run --echo ends with the statements of the live run; its plan differs from that of the dry run in what the
- * run itself writes down. */
+/* --dry-run --echo ends with the statements of the live run; its plan differs from that of the dry
+ * run in what the run itself writes down. */
 static bool echo_statements(struct run *run, struct error *err)
 {
     struct plan *plan;
@@ -215,23 +225,25 @@ static bool preview(struct run *run, struct error *err)
         report_remark(report, "%s", unbounded);
     if (run->options->estimate) {
         report->counted = COUNTED_ROUGHLY;
-        return plan_estimate(report, run->db, run->plan, &report->counts, err) && note_guesses(run, err) &&
-               echo_statements(run, err);
+        return plan_estimate(report, run->db, run->plan, &report->counts, err) &&
+               note_guesses(run, err) && echo_statements(run, err);
     }
     if (count_all(run, true, STATEMENT_TIMEOUT_MS, err) && note_uncovered(run, err))
         return report->signal || echo_statements(run, err);
     if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
-        error_hint(err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
+        error_hint(
+            err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
     return false;
 }
 
-/* Before a live run the count is information: the run does not wait for it longer than its limit, nor does any
- * snapshot last longer. */
+/* Before a live run the count is information: the run does not wait for it longer than its limit,
+ * nor does any snapshot last longer. */
 static bool count_in_time(struct run *run, struct error *err)
 {
     struct report *report = run->report;
     const struct setting *limit = &run->policy->count_timeout;
-    int64_t timeout_ms = run->count_timeout_ms < STATEMENT_TIMEOUT_MS ? run->count_timeout_ms : STATEMENT_TIMEOUT_MS;
+    int64_t timeout_ms =
+        run->count_timeout_ms < STATEMENT_TIMEOUT_MS ? run->count_timeout_ms : STATEMENT_TIMEOUT_MS;
     if (timeout_ms == 0) { /* to the server it would mean no limit at all */
         report->count_limit = limit->value;
         return true;
@@ -276,7 +288,8 @@ static bool record_end(struct run *run, struct effects *effects, struct error *e
     }
     if (err->code == SWEEP_USAGE)
         err->code = SWEEP_SOME_FAILED;
-    return error_prefix(err, "what is reported is gone, but the end of the run could not be recorded");
+    return error_prefix(err,
+                        "what is reported is gone, but the end of the run could not be recorded");
 }
 
 /* The live part under the policy's lock: record, sweep, record. */
@@ -327,11 +340,13 @@ static void explain_lock(struct error *err)
         return;
     err->code = SWEEP_SOME_FAILED;
     error_prefix(err, "another session keeps a lock on a table that this run needs");
-    error_hint(err, "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
-                    "when it is done.");
+    error_hint(err,
+               "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
+               "when it is done.");
 }
 
-/* A safeguard refuses a plan, before a run or in the middle of one: what had been deleted by then is in the report. */
+/* A safeguard refuses a plan, before a run or in the middle of one: what had been deleted by then
+ * is in the report. */
 static void explain_refusal(const struct report *report, struct error *err)
 {
     int64_t deleted = 0;
@@ -349,11 +364,10 @@ static bool check_options(const struct run *run, struct error *err)
 {
     const struct cli_options *options = run->options;
     if (options->root) {
-        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows", run->policy->name);
-        return error_hint(
-            err,
-            "Where working directories are is said by the policy (files: root) or by " POLICY_TEMP_VARIABLE
-            ".");
+        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows",
+                  run->policy->name);
+        return error_hint(err, "Where working directories are is said by the policy (files: root) "
+                               "or by " POLICY_TEMP_VARIABLE ".");
     }
     if (!options->estimate || options->dry_run)
         return true;
@@ -365,7 +379,8 @@ static int sweep_files(const struct run *run, struct error *err)
 {
     if (!run->options->estimate)
         return command_sweep_files(run->options, run->policy, err);
-    error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files", run->policy->name);
+    error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files",
+              run->policy->name);
     return (int)err->code;
 }
 
@@ -378,8 +393,8 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
     run->spared_run = options->dry_run ? NULL : run->report->run_id;
     stop_install();
     bool warns = false;
-    bool ok = command_open_outputs(options, run->report, err) && command_warns_superuser(&warns, err) &&
-              prepare(run, err);
+    bool ok = command_open_outputs(options, run->report, err) &&
+              command_warns_superuser(&warns, err) && prepare(run, err);
     if (ok && warns && run->plan->superuser && !options->quiet)
         command_warn_superuser(run->plan);
     ok = ok && (options->dry_run ? preview(run, err) : sweep(run, err));
@@ -416,7 +431,8 @@ int command_show_sql(const struct cli_options *options, struct policy *policy, s
     struct run run = {.options = options, .policy = policy, .spared_run = ANY_RUN};
     void *ctx = talloc_new(NULL);
     if (policy->kind == KIND_FILES) {
-        error_set(err, SWEEP_USAGE, "policy %s is about files: a run of it sends no statements", policy->name);
+        error_set(err, SWEEP_USAGE, "policy %s is about files: a run of it sends no statements",
+                  policy->name);
         talloc_free(ctx);
         return (int)err->code;
     }

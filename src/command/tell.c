@@ -37,7 +37,8 @@ static void warn(const struct report *report, const char *text)
     text_tell("warning", "policy %s, run %s: %s", report->policy->name, report->run_id, text);
 }
 
-/* Without the report on standard output, what a person should know is told on standard error: cron mails it. */
+/* Without the report on standard output, what a person should know is told on standard error: cron
+ * mails it. */
 static void warn_of_all(const struct report *report)
 {
     void *scratch = talloc_new(report);
@@ -45,20 +46,26 @@ static void warn_of_all(const struct report *report)
     bool rows = report->policy->kind == KIND_ROWS;
     const char *failed = text_count(scratch, report->failed);
     if (report->failed > 0 && report->failure_count == 0)
-        warn(report, mem_printf(scratch, "files or directories that could not be removed: %s", failed));
+        warn(report,
+             mem_printf(scratch, "files or directories that could not be removed: %s", failed));
     if (report->failure_count > 0)
-        warn(report, mem_printf(scratch, "rows that could not be deleted: %s (pgsweep dlq list %s); the first, %s: %s",
-                                failed, report->policy->name, first->key,
-                                text_escape(scratch, first->message, strlen(first->message))));
+        warn(report,
+             mem_printf(
+                 scratch,
+                 "rows that could not be deleted: %s (pgsweep dlq list %s); the first, %s: %s",
+                 failed, report->policy->name, first->key,
+                 text_escape(scratch, first->message, strlen(first->message))));
     if (rows && report->left_locked > 0)
-        warn(report, mem_printf(scratch, "rows that other sessions keep locked, left for the next run: %s",
-                                text_count(scratch, report->left_locked)));
+        warn(report,
+             mem_printf(scratch, "rows that other sessions keep locked, left for the next run: %s",
+                        text_count(scratch, report->left_locked)));
     for (size_t i = 0; i < report->remark_count; i++)
         warn(report, report->remarks[i]);
     talloc_free(scratch);
 }
 
-bool command_open_outputs(const struct cli_options *options, struct report *report, struct error *err)
+bool command_open_outputs(const struct cli_options *options, struct report *report,
+                          struct error *err)
 {
     return (!options->log_file || report_open_log(report, options->log_file, err)) &&
            (!options->metrics_file || report_open_metrics(report, options->metrics_file, err));
@@ -79,7 +86,8 @@ static void close_log(const struct cli_options *options, struct report *report)
         report->exit_code = SWEEP_SOME_FAILED;
 }
 
-/* A run that failed tells what it did all the same. Of files: more than finding that others hold the roots. */
+/* A run that failed tells what it did all the same. Of files: more than finding that others hold
+ * the roots. */
 static bool did_something(const struct report *report)
 {
     return report->files ? report->files->scanned > report->left_locked : report->chunks > 0;

@@ -86,8 +86,8 @@ static PGconn *open_connection(const struct db *db)
     return PQconnectdbParams(keys, values, 1);
 }
 
-/* A password with "@" or "/" that is not percent-encoded breaks a URI in the wrong places, and parts of
- * it would be shown as a host, a port or a database. */
+/* A password with "@" or "/" that is not percent-encoded breaks a URI in the wrong places, and
+ * parts of it would be shown as a host, a port or a database. */
 static bool looks_torn(const PQconninfoOption *parsed)
 {
     for (const PQconninfoOption *o = parsed; o->keyword; o++) {
@@ -105,7 +105,8 @@ static bool looks_torn(const PQconninfoOption *parsed)
 static bool check_conninfo(const struct db_options *options, struct error *err)
 {
     const char *text = options->dbname;
-    bool uri = text && (strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0);
+    bool uri =
+        text && (strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0);
     if (!text || (!uri && !strchr(text, '=')))
         return true;
     char *why = NULL;
@@ -116,8 +117,9 @@ static bool check_conninfo(const struct db_options *options, struct error *err)
         return true;
     if (torn) {
         error_set(err, SWEEP_USAGE, "the connection string given as --dbname is not a proper URI");
-        return error_hint(err, "In postgresql://USER:PASSWORD@HOST/DBNAME, characters such as @ and / in the "
-                               "password are written as %%40 and %%2F; better, keep it in ~/.pgpass.");
+        return error_hint(
+            err, "In postgresql://USER:PASSWORD@HOST/DBNAME, characters such as @ and / in the "
+                 "password are written as %%40 and %%2F; better, keep it in ~/.pgpass.");
     }
     /* Neither the text nor libpq's account of it is shown: either may carry a password. */
     error_set(err, SWEEP_USAGE, "the connection string given as --dbname cannot be parsed");

@@ -12,12 +12,14 @@ struct db {
     char *password;            /* what a person typed; NULL when none was asked for */
     char *where;
     char *search_path; /* pinned at the first connection */
-    char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local disk */
+    char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local
+                                 disk */
     bool async;               /* commits do not wait at present */
     bool custom_plans;        /* every execution is planned for its parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
-    int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was none yet */
+    int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
+                           none yet */
     bool broken; /* requests and replies no longer match: as good as lost */
 };
 

@@ -19,64 +19,15 @@ const struct db_statement db_begin_read_only = {
     .sql = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     .why = "Begins a transaction that cannot write and sees one state of the database throughout."};
 const struct db_statement db_commit = {
-    .name = "commit", .sql = "COMMIT", .why = "Ends the transaction; pgsweep checks that the server answers COMMIT."};
-
-static int rows_destructor(struct db_rows *rows)
-{
-    PQclear(rows->result);
-    return 0;
-}
-
-struct db_rows *db_rows_wrap(const void *ctx, PGresult *result)
-{
-    struct db_rows *rows = mem_new(ctx, struct db_rows);
-    rows->result = result;
-    talloc_set_destructor(rows, rows_destructor);
-    return rows;
-}
-
-int db_rows_count(const struct db_rows *rows)
-{
-    return PQntuples(rows->result);
-}
-
-int db_rows_columns(const struct db_rows *rows)
-{
-    return PQnfields(rows->result);
-}
-
-const char *db_rows_name(const struct db_rows *rows, int column)
-{
-    return PQfname(rows->result, column);
-}
-
-const char *db_rows_get(const struct db_rows *rows, int row, int column)
-{
-    return PQgetisnull(rows->result, row, column) ? NULL : PQgetvalue(rows->result, row, column);
-}
-
-int64_t db_rows_int(const struct db_rows *rows, int row, int column)
-{
-    const char *text = db_rows_get(rows, row, column);
-    return text ? strtoll(text, NULL, 10) : 0;
-}
-
-bool db_rows_bool(const struct db_rows *rows, int row, int column)
-{
-    const char *text = db_rows_get(rows, row, column);
-    return text && text[0] == 't';
-}
-
-int64_t db_rows_affected(const struct db_rows *rows)
-{
-    const char *tuples = PQcmdTuples(rows->result);
-    return *tuples ? strtoll(tuples, NULL, 10) : 0;
-}
+    .name = "commit",
+    .sql = "COMMIT",
+    .why = "Ends the transaction; pgsweep checks that the server answers COMMIT."};
 
 static void echo_value(const char *value)
 {
     char *shown = value ? text_escape(NULL, value, strnlen(value, 200)) : NULL;
-    fprintf(stderr, value ? "'%s%s'" : "NULL", shown ? shown : "", shown && strlen(value) > 200 ? "..." : "");
+    fprintf(stderr, value ? "'%s%s'" : "NULL", shown ? shown : "",
+            shown && strlen(value) > 200 ? "..." : "");
     talloc_free(shown);
 }
 
@@ -160,7 +111,8 @@ bool db_check(struct db *db, const char *sql, struct error *err)
 bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
 {
     struct db_rows *described;
-    if (!db_check(db, sql, err) || !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
+    if (!db_check(db, sql, err) ||
+        !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
         return false;
     for (size_t i = 0; i < count; i++)
         types[i] = PQparamtype(described->result, (int)i);
@@ -209,8 +161,8 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
     return take_result(db, ctx, result, rows, err);
 }
 
-/* Sends the preparation of every statement that the steps need and that is not prepared yet, behind a
- * synchronisation point of its own: a step that fails must not cost the statements of later
+/* Sends the preparation of every statement that the steps need and that is not prepared yet, behind
+ * a synchronisation point of its own: a step that fails must not cost the statements of later
  * transactions their preparation. prepares[i]: step i is the first that needs it. */
 static bool send_prepares(struct db *db, const struct db_step *steps, int count, bool *prepares)
 {
@@ -298,10 +250,10 @@ static bool read_sync(struct db *db, bool *failed_before, struct error *err)
     }
 }
 
-/* Prepares what is not prepared yet, so once on each connection. When that fails no step is sent, and the
- * error is that of every step. */
-static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps, int count, int *first_failed,
-                          struct error *err)
+/* Prepares what is not prepared yet, so once on each connection. When that fails no step is sent,
+ * and the error is that of every step. */
+static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps, int count,
+                          int *first_failed, struct error *err)
 {
     bool *prepares = mem_array(NULL, bool, count);
     bool failed = !send_prepares(db, steps, count, prepares);
@@ -369,7 +321,20 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
     return !failed_before;
 }
 
-bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed, struct error *err)
+static bool leave_pipeline(struct db *db, struct error *err)
+{
+    if (db_is_lost(db)) {
+        if (!err->message)
+            db_result_error(db, NULL, err);
+        /* The last message of the server may have been an error of another kind. */
+        err->code = SWEEP_UNREACHABLE;
+        return false;
+    }
+    return PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err);
+}
+
+bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
+                   struct error *err)
 {
     bool failed_before = false;
     void *scratch = talloc_new(NULL);
@@ -389,18 +354,12 @@ bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *
     if (!db_is_lost(db))
         read_sync(db, &failed_before, err);
     talloc_free(scratch);
-    if (db_is_lost(db)) {
-        if (!err->message)
-            db_result_error(db, NULL, err);
-        err->code = SWEEP_UNREACHABLE; /* the server's last word may have been an error of another kind */
-        return false;
-    }
-    return (PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err)) && !failed_before;
+    return leave_pipeline(db, err) && !failed_before;
 }
 
 /* Reads the answers of questions up to the next synchronisation point. */
-static void read_answers(struct db *db, const void *ctx, struct db_question *questions, size_t count, bool *failed,
-                         struct error *err)
+static void read_answers(struct db *db, const void *ctx, struct db_question *questions,
+                         size_t count, bool *failed, struct error *err)
 {
     for (size_t i = 0; i < count && !db_is_lost(db); i++) {
         struct db_step step = {.rows = NULL};
@@ -412,16 +371,18 @@ static void read_answers(struct db *db, const void *ctx, struct db_question *que
         read_sync(db, failed, err);
 }
 
-/* In groups of so many questions, each up to a synchronisation point; the last one may be smaller. */
-static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, size_t group,
-                struct error *err)
+/* In groups of so many questions, each up to a synchronisation point; the last one may be smaller.
+ */
+static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
+                size_t group, struct error *err)
 {
     bool failed = false;
     bool sent = PQenterPipelineMode(db->conn);
     for (size_t i = 0; i < count; i++) {
         const struct db_question *q = &questions[i];
         db_echo(db, q->sql, q->nparams, q->params);
-        sent = sent && PQsendQueryParams(db->conn, q->sql, q->nparams, NULL, q->params, NULL, NULL, 0) &&
+        sent = sent &&
+               PQsendQueryParams(db->conn, q->sql, q->nparams, NULL, q->params, NULL, NULL, 0) &&
                ((i + 1) % group != 0 || PQpipelineSync(db->conn));
         questions[i].rows = NULL;
         questions[i].error = NULL;
@@ -430,22 +391,17 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
     db->broken = db->broken || !sent; /* what has been sent cannot be told */
     for (size_t i = 0; i < count && !db_is_lost(db); i += group)
         read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
-    if (db_is_lost(db)) {
-        if (!err->message)
-            db_result_error(db, NULL, err);
-        err->code = SWEEP_UNREACHABLE; /* the server's last word may have been an error of another kind */
-        return false;
-    }
-    return (PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err)) && !failed;
+    return leave_pipeline(db, err) && !failed;
 }
 
-bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count, struct error *err)
+bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
+            struct error *err)
 {
     return ask(db, ctx, questions, count, 1, err);
 }
 
-bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count, int64_t timeout_ms,
-                      struct error *err)
+bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count,
+                      int64_t timeout_ms, struct error *err)
 {
     void *scratch = talloc_new(ctx);
     struct db_question *all = mem_array(scratch, struct db_question, count + 3);
@@ -454,7 +410,9 @@ bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questi
     all[before++].sql = db_begin_read_only.sql;
     if (timeout_ms > 0)
         all[before++] = (struct db_question){
-            .sql = template_fill(scratch, "sql/session.sql", "limit_transaction", NULL), .nparams = 1, .params = limit};
+            .sql = template_fill(scratch, "sql/session.sql", "limit_transaction", NULL),
+            .nparams = 1,
+            .params = limit};
     memcpy(all + before, questions, count * sizeof *all);
     all[before + count].sql = "ROLLBACK";
     /* The transaction ends whatever became of the questions. */

@@ -1,6 +1,6 @@
-/* What a session looks like before the first statement of a run: everything that could change the meaning of
- * a statement is set here, whatever the role, the database or the server have. The settings are in
- * src/sql/session.sql. */
+/* What a session looks like before the first statement of a run: everything that could change the
+ * meaning of a statement is set here, whatever the role, the database or the server have. The
+ * settings are in src/sql/session.sql. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,7 +68,8 @@ static bool apply_settings(struct db *db, struct error *err)
     return ok;
 }
 
-/* First of all, for a role whose own timeout is too short for the rest; and perhaps for this too. */
+/* First of all, for a role whose own timeout is too short for the rest; and perhaps for this too.
+ */
 static bool lift_timeout(struct db *db, struct error *err)
 {
     enum { TRIES = 50 };
@@ -82,9 +83,9 @@ static bool lift_timeout(struct db *db, struct error *err)
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
 }
 
-/* Under session_replication_role = replica no foreign key acts and no trigger fires: what a deletion leaves
- * behind would be orphans, and no error would say so. "local" is left alone: all of them fire there as usual.
- */
+/* Under session_replication_role = replica no foreign key acts and no trigger fires: what a
+ * deletion leaves behind would be orphans, and no error would say so. "local" is left alone: all of
+ * them fire there as usual. */
 static bool ensure_triggers_act(struct db *db, struct error *err)
 {
     struct db_rows *rows;
@@ -98,11 +99,13 @@ static bool ensure_triggers_act(struct db *db, struct error *err)
         return false;
     error_clear(err);
     error_set(err, SWEEP_REFUSED,
-              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act and no "
+              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act "
+              "and no "
               "trigger would fire",
               db_user(db), db->where);
-    return error_hint(err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
-                           "session_replication_role; PGOPTIONS), or run as a role that may change it.");
+    return error_hint(
+        err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
+             "session_replication_role; PGOPTIONS), or run as a role that may change it.");
 }
 
 bool db_session_setup(struct db *db, struct error *err)
@@ -114,8 +117,9 @@ bool db_session_setup(struct db *db, struct error *err)
     if (pretend)
         version = atoi(pretend);
     if (version < DB_OLDEST_SERVER) {
-        error_set(err, SWEEP_USAGE, "the server of %s is PostgreSQL %d.%d; pgsweep needs %d or later",
-                  db->where, version / 10000, version % 10000, DB_OLDEST_SERVER / 10000);
+        error_set(err, SWEEP_USAGE,
+                  "the server of %s is PostgreSQL %d.%d; pgsweep needs %d or later", db->where,
+                  version / 10000, version % 10000, DB_OLDEST_SERVER / 10000);
         return error_hint(err, "Upgrade the server; versions before %d are out of support.",
                           DB_OLDEST_SERVER / 10000);
     }

@@ -1,5 +1,5 @@
-/* What keys of objects must begin with: stated by the policy, written down with the columns and with each
- * entry of the queue. A key is deleted only where all of them allow it. */
+/* What keys of objects must begin with: stated by the policy, written down with the columns and
+ * with each entry of the queue. A key is deleted only where all of them allow it. */
 #include <jansson.h>
 #include <string.h>
 
@@ -18,7 +18,8 @@ const char **bounds_parse(const void *ctx, const char *json, size_t *count)
     for (size_t i = 0; i < json_array_size(list); i++)
         if (json_is_string(json_array_get(list, i)))
             prefixes[(*count)++] = mem_strdup(ctx, json_string_value(json_array_get(list, i)));
-    /* Somebody wrote an array without a text: that allows nothing, where NULL would allow everything. */
+    /* Somebody wrote an array without a text: that allows nothing, where NULL would allow
+     * everything. */
     if (json && *count == 0)
         prefixes[(*count)++] = NO_KEY;
     json_decref(list);
@@ -37,16 +38,18 @@ static char *unquoted(const void *ctx, const char *name)
     return text;
 }
 
-void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column,
-                const char **prefixes, size_t count)
+void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy,
+                const char *column, const char **prefixes, size_t count)
 {
     size_t i = mem_grow(ctx, &bounds->all, &bounds->count);
-    bounds->all[i] = (struct queue_bound){.policy = mem_strdup(ctx, policy), .column = unquoted(ctx, column),
-                                          .prefixes = prefixes, .prefix_count = count};
+    bounds->all[i] = (struct queue_bound){.policy = mem_strdup(ctx, policy),
+                                          .column = unquoted(ctx, column),
+                                          .prefixes = prefixes,
+                                          .prefix_count = count};
 }
 
-static void add_objects(const void *ctx, struct queue_bounds *bounds, const struct policy *policy, const char *table,
-                        const struct policy_object *objects, size_t count)
+static void add_objects(const void *ctx, struct queue_bounds *bounds, const struct policy *policy,
+                        const char *table, const struct policy_object *objects, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct policy_object *o = &objects[i];
@@ -55,7 +58,8 @@ static void add_objects(const void *ctx, struct queue_bounds *bounds, const stru
         const char **prefixes = mem_array(ctx, const char *, n + 1);
         for (size_t p = 0; p < n; p++)
             prefixes[p] = mem_strdup(ctx, stated[p].value);
-        bounds_add(ctx, bounds, policy->name, mem_printf(ctx, "%s.%s", table, o->column.value), prefixes, n);
+        bounds_add(ctx, bounds, policy->name, mem_printf(ctx, "%s.%s", table, o->column.value),
+                   prefixes, n);
     }
 }
 
@@ -63,11 +67,12 @@ void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct
 {
     add_objects(ctx, bounds, policy, policy->table.value, policy->objects, policy->object_count);
     for (size_t i = 0; i < policy->dependent_count; i++)
-        add_objects(ctx, bounds, policy, policy->dependents[i].table.value, policy->dependents[i].objects,
-                    policy->dependents[i].object_count);
+        add_objects(ctx, bounds, policy, policy->dependents[i].table.value,
+                    policy->dependents[i].objects, policy->dependents[i].object_count);
 }
 
-/* Whether the queue's word for a column, "public.t.c" or "public.t (constraint).c", means this one, "t.c". */
+/* Whether the queue's word for a column, "public.t.c" or "public.t (constraint).c", means this one,
+ * "t.c". */
 static bool is_from(const char *source, const char *column)
 {
     const char *open = strstr(source, " ("), *close = open ? strrchr(open, ')') : NULL;
@@ -84,14 +89,16 @@ static bool is_from(const char *source, const char *column)
 static char *add_shown(char *list, const char *const *prefixes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        list = mem_check(talloc_asprintf_append(list, "%s\"%s\"", *list ? ", " : "",
-                                                text_escape(list, prefixes[i], strlen(prefixes[i]))));
+        list =
+            mem_check(talloc_asprintf_append(list, "%s\"%s\"", *list ? ", " : "",
+                                             text_escape(list, prefixes[i], strlen(prefixes[i]))));
     return list;
 }
 
-/* NULL: the bounds allow the key. Else the prefixes that it would have to begin with. Where the column is
- * none that is known of the policy, those of all its columns count. */
-static char *find_breach(const void *ctx, const struct queue_bounds *bounds, const struct queue_item *item)
+/* NULL: the bounds allow the key. Else the prefixes that it would have to begin with. Where the
+ * column is none that is known of the policy, those of all its columns count. */
+static char *find_breach(const void *ctx, const struct queue_bounds *bounds,
+                         const struct queue_item *item)
 {
     bool known = false, allowed = true;
     char *shown = mem_strdup(ctx, "");
@@ -102,20 +109,22 @@ static char *find_breach(const void *ctx, const struct queue_bounds *bounds, con
         const struct queue_bound *b = &bounds->all[i];
         if (strcmp(b->policy, item->policy) != 0 || (known && !is_from(item->source, b->column)))
             continue;
-        bool below = b->prefix_count == 0 || store_key_is_below(item->where.key, b->prefixes, b->prefix_count);
+        bool below = b->prefix_count == 0 ||
+                     store_key_is_below(item->where.key, b->prefixes, b->prefix_count);
         allowed = n++ == 0 ? below : allowed || below;
         shown = add_shown(shown, b->prefixes, b->prefix_count);
     }
     return allowed ? NULL : shown;
 }
 
-char *bounds_breach(const void *ctx, const struct queue_item *item, const struct queue_bounds *recorded,
-                    const struct queue_bounds *stated)
+char *bounds_breach(const void *ctx, const struct queue_item *item,
+                    const struct queue_bounds *recorded, const struct queue_bounds *stated)
 {
     char *shown = NULL;
     if (item->where.kind != STORE_OBJECT)
         return NULL;
-    if (item->prefix_count > 0 && !store_key_is_below(item->where.key, item->prefixes, item->prefix_count))
+    if (item->prefix_count > 0 &&
+        !store_key_is_below(item->where.key, item->prefixes, item->prefix_count))
         shown = add_shown(mem_strdup(ctx, ""), item->prefixes, item->prefix_count);
     if (!shown)
         shown = find_breach(ctx, recorded, item);
@@ -123,6 +132,7 @@ char *bounds_breach(const void *ctx, const struct queue_item *item, const struct
         shown = find_breach(ctx, stated, item);
     if (!shown)
         return NULL;
-    return mem_printf(ctx, "its key \"%s\" is outside what policy %s may delete (keys that begin with %s)",
-                      text_escape(ctx, item->where.key, strlen(item->where.key)), item->policy, shown);
+    return mem_printf(
+        ctx, "its key \"%s\" is outside what policy %s may delete (keys that begin with %s)",
+        text_escape(ctx, item->where.key, strlen(item->where.key)), item->policy, shown);
 }

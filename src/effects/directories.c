@@ -1,4 +1,5 @@
-/* Draining queued working directories: after the commit that deleted their rows, between transactions. */
+/* Draining queued working directories: after the commit that deleted their rows, between
+ * transactions. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static bool fetch(struct removal *r, struct error *err)
 {
     const char *params[] = {r->policy, r->after, mem_printf(r->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(r->effects->db, r->ctx, template_fill(r->ctx, DIRECTORIES, "due", NULL), 3, params, &rows, err))
+    if (!db_query(r->effects->db, r->ctx, template_fill(r->ctx, DIRECTORIES, "due", NULL), 3,
+                  params, &rows, err))
         return false;
     r->count = (size_t)db_rows_count(rows);
     r->done_count = 0;
@@ -83,18 +85,21 @@ static bool fetch(struct removal *r, struct error *err)
     r->refused = entries_new(r);
     r->entries = mem_array(r->ctx, struct entry, r->count + 1);
     for (size_t i = 0; i < r->count; i++)
-        r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0), .name = db_rows_get(rows, (int)i, 1),
+        r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0),
+                                       .name = db_rows_get(rows, (int)i, 1),
                                        .root = db_rows_get(rows, (int)i, 2),
                                        .rules = db_rows_get(rows, (int)i, 3)};
     return true;
 }
 
-/* The names as values of a column's own type: so that its index is used. A name that is none is left out. */
+/* The names as values of a column's own type: so that its index is used. A name that is none is
+ * left out. */
 static const struct {
     const char *type;
     const char *names; /* a template */
-} typed_names[] = {{"text", "texts"},       {"character varying", "texts"}, {"smallint", "integers"},
-                   {"integer", "integers"}, {"bigint", "integers"},         {"uuid", "uuids"}};
+} typed_names[] = {{"text", "texts"},        {"character varying", "texts"},
+                   {"smallint", "integers"}, {"integer", "integers"},
+                   {"bigint", "integers"},   {"uuid", "uuids"}};
 
 /* The names that the column has, as text. Parameter: the names in question. */
 static char *survivors_sql(const void *ctx, const char *table, const char *column, const char *type)
@@ -129,13 +134,15 @@ static bool mark_in_use(struct removal *r, struct error *err)
         return false;
     for (size_t s = 0; s < source_count; s++) {
         if (sources[s].state != SOURCE_THERE)
-            return error_set(err, SWEEP_SOME_FAILED, "%s", source_trouble(r->ctx, r->effects->db, &sources[s]));
+            return error_set(err, SWEEP_SOME_FAILED, "%s",
+                             source_trouble(r->ctx, r->effects->db, &sources[s]));
         const char *table = sources[s].table;
         const char *column = sources[s].column;
         const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);
         struct db_rows *rows;
         if (!db_query(r->effects->db, r->ctx, sql, 1, params, &rows, err))
-            return error_prefix(err, "looking whether %s.%s still names a directory", table, column);
+            return error_prefix(err, "looking whether %s.%s still names a directory", table,
+                                column);
         size_t count = (size_t)db_rows_count(rows);
         const char **found = mem_array(r->ctx, const char *, count + 1);
         for (size_t i = 0; i < count; i++)
@@ -158,7 +165,8 @@ static void note_error(void *arg, const struct files_event *event)
 {
     struct first_error *first = arg;
     if (event->kind == FILES_EVENT_ERROR && !first->text)
-        first->text = mem_printf(first->ctx, "cannot %s %s: %s", event->action, event->path, strerror(event->error));
+        first->text = mem_printf(first->ctx, "cannot %s %s: %s", event->action, event->path,
+                                 strerror(event->error));
 }
 
 /* The rules that the entry was queued with; what the policy protects by now is protected too. */
@@ -172,25 +180,31 @@ static bool read_rules(struct removal *r, struct place *place, struct error *err
                          text_escape(r->outer, place->rules, strlen(place->rules)));
     if (*place->rules)
         file_rules_add(r->outer, &rules, now);
-    place->how = (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true};
+    place->how =
+        (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true};
     file_rules_apply(r->outer, &rules, &place->how);
     clock_gettime(CLOCK_REALTIME, &clock);
-    place->how.young_stay = rules.retain.value && strcmp(rules.retain.value, POLICY_RETAIN_NONE) != 0;
-    return !place->how.young_stay || interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
+    place->how.young_stay =
+        rules.retain.value && strcmp(rules.retain.value, POLICY_RETAIN_NONE) != 0;
+    return !place->how.young_stay ||
+           interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
 }
 
-/* The root and rules of an entry; when they are met first, what a killed run left in the trash is finished. */
+/* The root and rules of an entry; when they are met first, what a killed run left in the trash is
+ * finished. */
 static const struct place *find_place(struct removal *r, const struct entry *entry)
 {
     struct first_error first = {.ctx = r->outer};
     struct files_report report = {0};
     struct error why = ERROR_INIT;
     for (size_t i = 0; i < r->place_count; i++)
-        if (strcmp(r->places[i].root, entry->root) == 0 && strcmp(r->places[i].rules, entry->rules) == 0)
+        if (strcmp(r->places[i].root, entry->root) == 0 &&
+            strcmp(r->places[i].rules, entry->rules) == 0)
             return &r->places[i];
     size_t i = mem_grow(r->outer, &r->places, &r->place_count);
     struct place *place = &r->places[i];
-    *place = (struct place){.root = mem_strdup(r->outer, entry->root), .rules = mem_strdup(r->outer, entry->rules)};
+    *place = (struct place){.root = mem_strdup(r->outer, entry->root),
+                            .rules = mem_strdup(r->outer, entry->rules)};
     if (!read_rules(r, place, &why)) {
         place->unusable = mem_strdup(r->outer, why.message);
         error_clear(&why);
@@ -201,7 +215,8 @@ static const struct place *find_place(struct removal *r, const struct entry *ent
     options.on_event_arg = &first;
     place->missing = access(place->root, F_OK) != 0 && errno == ENOENT;
     if (place->missing)
-        report_remark(r->report, "%s does not exist on this host: its working directories stay queued",
+        report_remark(r->report,
+                      "%s does not exist on this host: its working directories stay queued",
                       text_escape(r->outer, place->root, strlen(place->root)));
     else if (!files_check_root(&options, NULL, &why))
         place->unusable = mem_strdup(r->outer, why.message);
@@ -221,11 +236,12 @@ static void add_entry(struct entries *list, const struct entry *entry, const cha
 }
 
 /* The first one of its kind is told, the others are counted: so_far, and those of this batch. */
-static void stays_queued(struct removal *r, struct entries *list, int64_t so_far, const struct entry *entry,
-                         const char *reason)
+static void stays_queued(struct removal *r, struct entries *list, int64_t so_far,
+                         const struct entry *entry, const char *reason)
 {
     if (so_far + (int64_t)list->count == 0)
-        report_remark(r->report, "working directory %s/%s could not be removed and stays queued: %s",
+        report_remark(r->report,
+                      "working directory %s/%s could not be removed and stays queued: %s",
                       text_escape(r->ctx, entry->root, strlen(entry->root)),
                       text_escape(r->ctx, entry->name, strlen(entry->name)), reason);
     add_entry(list, entry, reason);
@@ -242,13 +258,15 @@ static void refuse(struct removal *r, const struct entry *entry, const char *rea
 /* What is the case now, and will not be for ever. */
 static bool is_busy(const struct files_report *report)
 {
-    return report->kept[FILES_KEPT_OPEN] + report->kept[FILES_KEPT_LOCKED] + report->kept[FILES_KEPT_CHANGED] +
-           report->kept[FILES_KEPT_MOVED] + report->kept[FILES_KEPT_OTHER_FS] > 0;
+    return report->kept[FILES_KEPT_OPEN] + report->kept[FILES_KEPT_LOCKED] +
+               report->kept[FILES_KEPT_CHANGED] + report->kept[FILES_KEPT_MOVED] +
+               report->kept[FILES_KEPT_OTHER_FS] >
+           0;
 }
 
 /* Removes the directory as far as it may go. *reason: why it is FAILED, BUSY or REFUSED. */
-static enum fate remove_directory(struct removal *r, const struct place *place, const struct entry *entry,
-                                  const char **reason)
+static enum fate remove_directory(struct removal *r, const struct place *place,
+                                  const struct entry *entry, const char **reason)
 {
     struct first_error first = {.ctx = r->ctx};
     struct report_directories *sums = &r->report->directories;
@@ -264,8 +282,8 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     bool looked = files_remove_tree(&options, entry->name, &outcome, reason, &report, &why);
     sums->bytes_freed += report.bytes_freed;
     sums->files_protected += report.kept[FILES_KEPT_PROTECTED];
-    sums->files_young +=
-        report.kept[FILES_KEPT_FRESH] + report.kept[FILES_KEPT_FUTURE] + report.kept[FILES_KEPT_NO_TIME];
+    sums->files_young += report.kept[FILES_KEPT_FRESH] + report.kept[FILES_KEPT_FUTURE] +
+                         report.kept[FILES_KEPT_NO_TIME];
     if (!looked) {
         *reason = mem_strdup(r->ctx, why.message);
         error_clear(&why);
@@ -285,7 +303,8 @@ static enum fate remove_directory(struct removal *r, const struct place *place, 
     case FILES_TREE_REFUSED:
         return REFUSED;
     case FILES_TREE_KEPT:
-        *reason = report.kept[FILES_KEPT_OTHER_FS] > 0 ? "a file system is mounted in it" : "something in it is in use";
+        *reason = report.kept[FILES_KEPT_OTHER_FS] > 0 ? "a file system is mounted in it"
+                                                       : "something in it is in use";
         return is_busy(&report) ? BUSY : KEPT;
     case FILES_TREE_MISSING: /* perhaps it is what a killed run left in the trash */
         *reason = place->error;
@@ -301,7 +320,9 @@ static void settle_one(struct removal *r, const struct entry *entry)
     struct report_directories *sums = &r->report->directories;
     const struct place *place = find_place(r, entry);
     const char *reason = NULL;
-    enum fate fate = place->missing ? STAYS_QUEUED : entry->in_use ? NAMED : remove_directory(r, place, entry, &reason);
+    enum fate fate = place->missing  ? STAYS_QUEUED
+                     : entry->in_use ? NAMED
+                                     : remove_directory(r, place, entry, &reason);
     switch (fate) {
     case STAYS_QUEUED:
         return;
@@ -328,7 +349,8 @@ static void settle_one(struct removal *r, const struct entry *entry)
 }
 
 /* One more attempt for these; *waiting: those that are no dead letters yet. */
-static bool note_entries(struct removal *r, const struct entries *list, int64_t *waiting, struct error *err)
+static bool note_entries(struct removal *r, const struct entries *list, int64_t *waiting,
+                         struct error *err)
 {
     int64_t dead = 0;
     if (list->count > 0 &&
@@ -344,8 +366,10 @@ static bool settle(struct removal *r, struct error *err)
 {
     struct report_directories *sums = &r->report->directories;
     return queue_remove(r->effects, r->ctx, r->done, r->done_count, err) &&
-           queue_note_held(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count, "foreign", err) &&
-           note_entries(r, &r->failed, &sums->failed, err) && note_entries(r, &r->busy, &sums->busy, err);
+           queue_note_held(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count,
+                           "foreign", err) &&
+           note_entries(r, &r->failed, &sums->failed, err) &&
+           note_entries(r, &r->busy, &sums->busy, err);
 }
 
 /* The trash was kept from one directory to the next. What did not go from it is tried once more. */
@@ -356,13 +380,15 @@ static void finish_places(struct removal *r)
         struct files_report report = {0};
         struct error why = ERROR_INIT;
         options.on_event = NULL;
-        if (!r->places[i].missing && !r->places[i].unusable && !files_finish_trash(&options, &report, &why))
+        if (!r->places[i].missing && !r->places[i].unusable &&
+            !files_finish_trash(&options, &report, &why))
             error_clear(&why); /* told when the first directory met it */
         r->report->directories.bytes_freed += report.bytes_freed;
     }
 }
 
-static bool drain(struct effects *effects, struct report *report, const char *policy, struct error *err)
+static bool drain(struct effects *effects, struct report *report, const char *policy,
+                  struct error *err)
 {
     struct removal r = {.effects = effects, .report = report, .policy = policy, .after = "0"};
     bool more = true;
@@ -389,5 +415,6 @@ bool queue_drain_directories(struct effects *effects, struct report *report, con
                              struct error *err)
 {
     return effects_allowed(effects, err) &&
-           queue_drain_alone(effects, report, "directory", policy, drain, &report->directories.waiting, err);
+           queue_drain_alone(effects, report, "directory", policy, drain,
+                             &report->directories.waiting, err);
 }

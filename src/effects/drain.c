@@ -10,8 +10,8 @@
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
-/* A batch is in memory, and looked for in all rows, at a time. A wave of it is with the store at a time:
- * before each but the first, the rows that are new since then are looked at. */
+/* A batch is in memory, and looked for in all rows, at a time. A wave of it is with the store at a
+ * time: before each but the first, the rows that are new since then are looked at. */
 enum { BATCH = 50000, WAVE = 4000, TOLD = 5 };
 
 struct drain {
@@ -44,7 +44,8 @@ static struct entries entries_new(const struct drain *d, size_t most)
                             .places = mem_array(d->ctx, const char *, most + 1)};
 }
 
-static void entries_add(struct entries *entries, const struct queue_item *item, const char *text, const char *place)
+static void entries_add(struct entries *entries, const struct queue_item *item, const char *text,
+                        const char *place)
 {
     entries->ids[entries->count] = item->id;
     entries->texts[entries->count] = text;
@@ -57,16 +58,20 @@ static bool fetch(struct drain *d, struct error *err)
     const char *params[] = {d->policy, store_config_place(d->config), d->buckets, d->after,
                             mem_printf(d->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(d->effects->db, d->ctx, template_fill(d->ctx, QUEUE, "due", NULL), 5, params, &rows, err))
+    if (!db_query(d->effects->db, d->ctx, template_fill(d->ctx, QUEUE, "due", NULL), 5, params,
+                  &rows, err))
         return false;
     d->count = (size_t)db_rows_count(rows);
     d->items = mem_array(d->ctx, struct queue_item, d->count + 1);
     for (size_t i = 0; i < d->count; i++) {
         struct queue_item *item = &d->items[i];
-        *item = (struct queue_item){.id = db_rows_get(rows, (int)i, 0), .value = db_rows_get(rows, (int)i, 1),
-                                    .policy = db_rows_get(rows, (int)i, 2), .state = db_rows_get(rows, (int)i, 4),
+        *item = (struct queue_item){.id = db_rows_get(rows, (int)i, 0),
+                                    .value = db_rows_get(rows, (int)i, 1),
+                                    .policy = db_rows_get(rows, (int)i, 2),
+                                    .state = db_rows_get(rows, (int)i, 4),
                                     .last_error = db_rows_get(rows, (int)i, 5)};
-        item->where = store_resolve_in(d->ctx, d->config, db_rows_get(rows, (int)i, 3), item->value);
+        item->where =
+            store_resolve_in(d->ctx, d->config, db_rows_get(rows, (int)i, 3), item->value);
         item->source = db_rows_get(rows, (int)i, 6);
         item->prefixes = bounds_parse(d->ctx, db_rows_get(rows, (int)i, 7), &item->prefix_count);
         char *breach = bounds_breach(d->ctx, item, &d->recorded, d->stated);
@@ -78,10 +83,12 @@ static bool fetch(struct drain *d, struct error *err)
     return true;
 }
 
-static void tell_stays(struct drain *d, int64_t *counter, const struct queue_item *item, const char *why)
+static void tell_stays(struct drain *d, int64_t *counter, const struct queue_item *item,
+                       const char *why)
 {
     if (++*counter <= TOLD)
-        report_remark(d->report, "object \"%s\" is not deleted: %s", queue_shown(d->ctx, item->value), why);
+        report_remark(d->report, "object \"%s\" is not deleted: %s",
+                      queue_shown(d->ctx, item->value), why);
 }
 
 /* Notes the failures; those that were tried often enough become dead letters. */
@@ -90,15 +97,20 @@ static bool note_failed(struct drain *d, const struct entries *failed, struct er
     int64_t gone = 0;
     if (failed->count == 0)
         return true;
-    if (!queue_note_failed(d->effects, d->ctx, failed->ids, failed->texts, failed->count, &gone, err))
+    if (!queue_note_failed(d->effects, d->ctx, failed->ids, failed->texts, failed->count, &gone,
+                           err))
         return false;
     d->report->objects.dead += gone;
     d->report->objects.failed += (int64_t)failed->count - gone;
-    char *fate = gone == 0 ? "stay queued" : mem_printf(d->ctx, "stay queued, but for %lld that are dead letters now",
-                                                       (long long)gone);
-    report_remark(d->report, "%lld object%s could not be deleted from %s, and %s; the first, \"%s\": %s",
-                  (long long)failed->count, failed->count == 1 ? "" : "s", store_config_describe(d->ctx, d->config),
-                  fate, text_escape(d->ctx, failed->places[0], strlen(failed->places[0])), failed->texts[0]);
+    char *fate = gone == 0
+                     ? "stay queued"
+                     : mem_printf(d->ctx, "stay queued, but for %lld that are dead letters now",
+                                  (long long)gone);
+    report_remark(
+        d->report, "%lld object%s could not be deleted from %s, and %s; the first, \"%s\": %s",
+        (long long)failed->count, failed->count == 1 ? "" : "s",
+        store_config_describe(d->ctx, d->config), fate,
+        text_escape(d->ctx, failed->places[0], strlen(failed->places[0])), failed->texts[0]);
     return true;
 }
 
@@ -119,7 +131,8 @@ static int64_t count_objects(struct store_object *objects, size_t count)
     return n;
 }
 
-/* Has the objects deleted that nothing speaks for any more, and sorts their entries by what became of them. */
+/* Has the objects deleted that nothing speaks for any more, and sorts their entries by what became
+ * of them. */
 static void ask_store(struct drain *d, struct queue_item **asked, size_t n, struct entries *done,
                       struct entries *failed)
 {
@@ -127,7 +140,8 @@ static void ask_store(struct drain *d, struct queue_item **asked, size_t n, stru
     struct store_result *results = mem_array(d->ctx, struct store_result, n + 1);
     size_t deleted = 0;
     for (size_t i = 0; i < n; i++)
-        objects[i] = (struct store_object){.bucket = asked[i]->where.bucket, .key = asked[i]->where.key};
+        objects[i] =
+            (struct store_object){.bucket = asked[i]->where.bucket, .key = asked[i]->where.key};
     if (n > 0)
         store_delete(d->store, d->ctx, objects, n, results);
     for (size_t i = 0; i < n; i++) {
@@ -154,7 +168,11 @@ static void settle_kept(struct drain *d, struct queue_item *item, struct settled
     bool object = item->where.kind == STORE_OBJECT;
     const char *why = object ? item->why : item->where.reason;
     bool known = why && item->last_error && strcmp(why, item->last_error) == 0;
-    tell_stays(d, object ? &sums->held : item->outside ? &sums->outside : &sums->foreign, item, why);
+    tell_stays(d,
+               object          ? &sums->held
+               : item->outside ? &sums->outside
+                               : &sums->foreign,
+               item, why);
     if (item->outside && !known && d->report->log)
         report_log(d->report, "kept object %s: %s", queue_shown(d->ctx, item->value), why);
     if (!known || strcmp(item->state, object ? "queued" : "foreign") != 0)
@@ -162,8 +180,8 @@ static void settle_kept(struct drain *d, struct queue_item *item, struct settled
 }
 
 /* Settles what does not go to the store: *free has the rest, *n of them. */
-static bool settle_others(struct drain *d, struct queue_item **items, size_t count, struct queue_item **free, size_t *n,
-                          struct error *err)
+static bool settle_others(struct drain *d, struct queue_item **items, size_t count,
+                          struct queue_item **free, size_t *n, struct error *err)
 {
     struct settled settled = {entries_new(d, count), entries_new(d, count), entries_new(d, count)};
     *n = 0;
@@ -172,7 +190,8 @@ static bool settle_others(struct drain *d, struct queue_item **items, size_t cou
         bool object = item->where.kind == STORE_OBJECT;
         if (object && item->verdict == VERDICT_FREE) {
             free[(*n)++] = item;
-        } else if (item->where.kind == STORE_NOTHING || (object && item->verdict == VERDICT_IN_USE)) {
+        } else if (item->where.kind == STORE_NOTHING ||
+                   (object && item->verdict == VERDICT_IN_USE)) {
             entries_add(&settled.done, item, NULL, NULL);
             d->report->objects.in_use += object;
         } else {
@@ -180,14 +199,16 @@ static bool settle_others(struct drain *d, struct queue_item **items, size_t cou
         }
     }
     const struct entries *foreign = &settled.foreign, *held = &settled.held, *done = &settled.done;
-    return queue_note_held(d->effects, d->ctx, foreign->ids, foreign->texts, foreign->count, "foreign", err) &&
-           queue_note_held(d->effects, d->ctx, held->ids, held->texts, held->count, "queued", err) &&
+    return queue_note_held(d->effects, d->ctx, foreign->ids, foreign->texts, foreign->count,
+                           "foreign", err) &&
+           queue_note_held(d->effects, d->ctx, held->ids, held->texts, held->count, "queued",
+                           err) &&
            queue_remove(d->effects, d->ctx, done->ids, done->count, err);
 }
 
 /* One wave through the store, right after the look. *go_on: the store is not in trouble. */
-static bool settle_wave(struct drain *d, struct queue_item **wave, size_t count, const char *since, bool *go_on,
-                        struct error *err)
+static bool settle_wave(struct drain *d, struct queue_item **wave, size_t count, const char *since,
+                        bool *go_on, struct error *err)
 {
     struct entries done = entries_new(d, count), failed = entries_new(d, count);
     struct queue_item **free = mem_array(d->ctx, struct queue_item *, count + 1);
@@ -198,7 +219,8 @@ static bool settle_wave(struct drain *d, struct queue_item **wave, size_t count,
     if (ok)
         ask_store(d, free, n, &done, &failed);
     *go_on = done.count > 0 || failed.count == 0;
-    ok = ok && queue_remove(d->effects, d->ctx, done.ids, done.count, err) && note_failed(d, &failed, err);
+    ok = ok && queue_remove(d->effects, d->ctx, done.ids, done.count, err) &&
+         note_failed(d, &failed, err);
     if (!ok)
         d->report->objects = before; /* it is still queued, and counts when it leaves the queue */
     return ok;
@@ -219,7 +241,8 @@ static bool drain_batch(struct drain *d, bool *go_on, struct error *err)
     if (!ok)
         d->report->objects = before;
     for (size_t i = 0; ok && *go_on && i < n && !stop_requested(); i += WAVE)
-        ok = settle_wave(d, free + i, n - i < WAVE ? n - i : WAVE, i > 0 ? since : NULL, go_on, err);
+        ok =
+            settle_wave(d, free + i, n - i < WAVE ? n - i : WAVE, i > 0 ? since : NULL, go_on, err);
     return ok;
 }
 
@@ -266,16 +289,17 @@ static bool bind_policy(struct drain *d, struct error *err)
     struct db_rows *rows;
     if (!d->policy)
         return true;
-    if (!effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_queue", NULL), 3, params,
-                       &rows, err) ||
-        !effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_sources", NULL), 3,
-                       params, NULL, err))
+    if (!effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_queue", NULL),
+                       3, params, &rows, err) ||
+        !effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_sources", NULL),
+                       3, params, NULL, err))
         return false;
     if (db_rows_affected(rows) > 0)
-        report_remark(d->report,
-                      "%lld objects were queued while no store was configured; from now on they belong to "
-                      "bucket %s at %s",
-                      (long long)db_rows_affected(rows), bucket, params[1]);
+        report_remark(
+            d->report,
+            "%lld objects were queued while no store was configured; from now on they belong to "
+            "bucket %s at %s",
+            (long long)db_rows_affected(rows), bucket, params[1]);
     return true;
 }
 
@@ -284,25 +308,29 @@ static bool tell_elsewhere(struct drain *d, struct error *err)
 {
     const char *params[] = {d->policy, store_config_place(d->config), d->buckets};
     struct db_rows *rows;
-    if (!db_query(d->effects->db, d->report, template_fill(d->report, QUEUE, "elsewhere", NULL), 3, params, &rows, err))
+    if (!db_query(d->effects->db, d->report, template_fill(d->report, QUEUE, "elsewhere", NULL), 3,
+                  params, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         const char *endpoint = db_rows_get(rows, i, 0);
         d->report->objects.elsewhere += db_rows_int(rows, i, 2);
         if (i < TOLD && endpoint)
-            report_remark(d->report,
-                          "%s objects stay queued: they were queued for bucket %s at %s, and this is %s; "
-                          "after a correction, "
-                          "\"pgsweep objects rebind POLICY\" moves them",
-                          db_rows_get(rows, i, 2), db_rows_get(rows, i, 1), endpoint,
-                          store_config_describe(d->report, d->config));
-        else if (i < TOLD)
             report_remark(
                 d->report,
-                "%s objects stay queued: they were queued while no store was configured; a run of policy %s, "
-                "or "
-                "\"pgsweep objects drain %s\", decides that they belong to the store that is configured then",
-                db_rows_get(rows, i, 2), db_rows_get(rows, i, 3), db_rows_get(rows, i, 3));
+                "%s objects stay queued: they were queued for bucket %s at %s, and this is %s; "
+                "after a correction, "
+                "\"pgsweep objects rebind POLICY\" moves them",
+                db_rows_get(rows, i, 2), db_rows_get(rows, i, 1), endpoint,
+                store_config_describe(d->report, d->config));
+        else if (i < TOLD)
+            report_remark(d->report,
+                          "%s objects stay queued: they were queued while no store was configured; "
+                          "a run of policy %s, "
+                          "or "
+                          "\"pgsweep objects drain %s\", decides that they belong to the store "
+                          "that is configured then",
+                          db_rows_get(rows, i, 2), db_rows_get(rows, i, 3),
+                          db_rows_get(rows, i, 3));
     }
     talloc_free(rows);
     return true;
@@ -311,23 +339,27 @@ static bool tell_elsewhere(struct drain *d, struct error *err)
 /* One line: a remark has no room for more. */
 static void tell_unusable(struct report *report, const struct error *why)
 {
-    report_note_undrained(report, "%s; the keys stay queued.%s%s%s%s", why->message, why->detail ? " " : "",
-                          why->detail ? why->detail : "", why->hint ? " " : "", why->hint ? why->hint : "");
+    report_note_undrained(report, "%s; the keys stay queued.%s%s%s%s", why->message,
+                          why->detail ? " " : "", why->detail ? why->detail : "",
+                          why->hint ? " " : "", why->hint ? why->hint : "");
 }
 
 static bool drain_locked(struct effects *effects, struct report *report, const char *policy,
                          struct error *err)
 {
-    struct drain d = {.effects = effects, .report = report, .policy = policy, .stated = effects->stated};
+    struct drain d = {
+        .effects = effects, .report = report, .policy = policy, .stated = effects->stated};
     struct store_config *config = NULL;
     struct error why = ERROR_INIT;
     bool ok = true;
     enum store_setup setup = store_config_load(report, NULL, &config, &why);
     d.config = config;
     /* These tell what the queue holds, so the last drain of a run has the numbers. */
-    report->objects.foreign = report->objects.outside = report->objects.elsewhere = report->objects.held = 0;
+    report->objects.foreign = report->objects.outside = report->objects.elsewhere =
+        report->objects.held = 0;
     if (setup == STORE_NOT_CONFIGURED) {
-        report_note_undrained(report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
+        report_note_undrained(
+            report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
     } else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d.store, &why)) {
         tell_unusable(report, &why);
     } else {
@@ -342,9 +374,10 @@ static bool drain_locked(struct effects *effects, struct report *report, const c
     return ok;
 }
 
-bool queue_drain(struct effects *effects, struct report *report, const char *policy, const struct queue_bounds *stated,
-                 struct error *err)
+bool queue_drain(struct effects *effects, struct report *report, const char *policy,
+                 const struct queue_bounds *stated, struct error *err)
 {
     effects->stated = stated;
-    return queue_drain_alone(effects, report, "object", policy, drain_locked, &report->objects.waiting, err);
+    return queue_drain_alone(effects, report, "object", policy, drain_locked,
+                             &report->objects.waiting, err);
 }

@@ -1,4 +1,5 @@
-/* Which files may go, from the words of a policy to the options of a sweep; and as text, for the queue. */
+/* Which files may go, from the words of a policy to the options of a sweep; and as text, for the
+ * queue. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ static const char **values_of(const void *ctx, const struct setting *settings, s
     return values;
 }
 
-void file_rules_apply(const void *ctx, const struct policy_file_rules *rules, struct files_options *options)
+void file_rules_apply(const void *ctx, const struct policy_file_rules *rules,
+                      struct files_options *options)
 {
     options->age_by = rules->age_by;
     options->in_use = rules->in_use == IN_USE_KEEP;
@@ -45,11 +47,12 @@ char *file_rules_write(const void *ctx, const struct policy_file_rules *rules)
     if (!rules->retain.value && !rules->age_by && !rules->in_use && !rules->protect_count &&
         !rules->protect_dir_count && !rules->protect_case && !rules->system_root)
         return NULL;
-    json_t *doc = json_pack("{s:s*, s:I, s:i, s:o, s:o, s:i, s:i}", "retain", rules->retain.value, "age_by",
-                            (json_int_t)rules->age_by, "in_use", (int)rules->in_use, "protect",
-                            write_names(rules->protect, rules->protect_count), "protect_dirs",
-                            write_names(rules->protect_dirs, rules->protect_dir_count), "protect_case",
-                            rules->protect_case, "system_root", (int)rules->system_root);
+    json_t *doc =
+        json_pack("{s:s*, s:I, s:i, s:o, s:o, s:i, s:i}", "retain", rules->retain.value, "age_by",
+                  (json_int_t)rules->age_by, "in_use", (int)rules->in_use, "protect",
+                  write_names(rules->protect, rules->protect_count), "protect_dirs",
+                  write_names(rules->protect_dirs, rules->protect_dir_count), "protect_case",
+                  rules->protect_case, "system_root", (int)rules->system_root);
     char *text = json_dumps(doc, JSON_COMPACT);
     char *copy = mem_strdup(ctx, text);
     json_decref(doc);
@@ -79,9 +82,10 @@ bool file_rules_read(const void *ctx, const char *text, struct policy_file_rules
     const json_t *dirs = NULL;
     json_t *doc = json_loads(text, 0, NULL);
     *rules = (struct policy_file_rules){0};
-    bool ok = doc && json_unpack(doc, "{s?s, s:I, s:i, s:o, s:o, s:i, s:i}", "retain", &retain, "age_by", &age_by,
-                                 "in_use", &in_use, "protect", &protect, "protect_dirs", &dirs, "protect_case",
-                                 &rules->protect_case, "system_root", &system_root) == 0;
+    bool ok =
+        doc && json_unpack(doc, "{s?s, s:I, s:i, s:o, s:o, s:i, s:i}", "retain", &retain, "age_by",
+                           &age_by, "in_use", &in_use, "protect", &protect, "protect_dirs", &dirs,
+                           "protect_case", &rules->protect_case, "system_root", &system_root) == 0;
     if (ok) {
         rules->retain = (struct setting){mem_strdup(ctx, retain), "the queue"};
         rules->age_by = (unsigned)age_by;
@@ -94,7 +98,8 @@ bool file_rules_read(const void *ctx, const char *text, struct policy_file_rules
     return ok;
 }
 
-static void join(const void *ctx, struct setting **list, size_t *count, const struct setting *more, size_t more_count)
+static void join(const void *ctx, struct setting **list, size_t *count, const struct setting *more,
+                 size_t more_count)
 {
     struct setting *joined = mem_array(ctx, struct setting, *count + more_count + 1);
     if (*count > 0)
@@ -105,8 +110,10 @@ static void join(const void *ctx, struct setting **list, size_t *count, const st
     *count += more_count;
 }
 
-void file_rules_add(const void *ctx, struct policy_file_rules *rules, const struct policy_file_rules *now)
+void file_rules_add(const void *ctx, struct policy_file_rules *rules,
+                    const struct policy_file_rules *now)
 {
     join(ctx, &rules->protect, &rules->protect_count, now->protect, now->protect_count);
-    join(ctx, &rules->protect_dirs, &rules->protect_dir_count, now->protect_dirs, now->protect_dir_count);
+    join(ctx, &rules->protect_dirs, &rules->protect_dir_count, now->protect_dirs,
+         now->protect_dir_count);
 }

@@ -73,58 +73,65 @@ struct source {
     bool is_heap; /* all of the table is: its rows have an xmin */
 };
 
-/* The columns that name objects ("object") or directories ("directory"). Those whose table is gone are left out: they
- * cannot name anything. Owned by ctx. */
-bool sources_read(struct db *db, const void *ctx, const char *kind, struct source **sources, size_t *count,
-                  struct error *err);
+/* The columns that name objects ("object") or directories ("directory"). Those whose table is gone
+ * are left out: they cannot name anything. Owned by ctx. */
+bool sources_read(struct db *db, const void *ctx, const char *kind, struct source **sources,
+                  size_t *count, struct error *err);
 
 /* Why nothing can be said about this column, and what to do about it; owned by ctx. */
 char *source_trouble(const void *ctx, struct db *db, const struct source *source);
 
-/* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no key has.
- * Owned by ctx. */
+/* Prefixes as JSON; NULL: none are stated. One without a text in it is bound by a prefix that no
+ * key has. Owned by ctx. */
 const char **bounds_parse(const void *ctx, const char *json, size_t *count);
 
 /* Adds a column; prefixes must outlive the bounds. */
-void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy, const char *column,
-                const char **prefixes, size_t count);
+void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy,
+                const char *column, const char **prefixes, size_t count);
 
-/* Why the key of the item must not be deleted: it is outside of what was stated when it was queued, or is
- * now. NULL: it may be. Owned by ctx. */
-char *bounds_breach(const void *ctx, const struct queue_item *item, const struct queue_bounds *recorded,
-                    const struct queue_bounds *stated);
+/* Why the key of the item must not be deleted: it is outside of what was stated when it was queued,
+ * or is now. NULL: it may be. Owned by ctx. */
+char *bounds_breach(const void *ctx, const struct queue_item *item,
+                    const struct queue_bounds *recorded, const struct queue_bounds *stated);
 
-/* Sets the verdict of items that name objects. since: a snapshot (survivors_snapshot): only rows that became visible
- * after it are looked at, and verdicts other than VERDICT_FREE stay; NULL: all rows. */
+/* Sets the verdict of items that name objects. since: a snapshot (survivors_snapshot): only rows
+ * that became visible after it are looked at, and verdicts other than VERDICT_FREE stay; NULL: all
+ * rows. */
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
                     struct queue_item **items, size_t count, const char *since, struct error *err);
 
 /* A text that stands for now; owned by ctx. */
-bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot, struct error *err);
+bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot,
+                        struct error *err);
 
 /* What is queued is tried this often, then it becomes a dead letter. */
 enum { QUEUE_ATTEMPTS = 10 };
 
-/* One more attempt failed for these entries of the queue: they wait longer and longer, and those that
- * were tried often enough become dead letters (*dead). */
+/* One more attempt failed for these entries of the queue: they wait longer and longer, and those
+ * that were tried often enough become dead letters (*dead). */
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
                        const char *const *errors, size_t count, int64_t *dead, struct error *err);
 
-/* Why these entries stay as they are. state: "foreign" (none to act on; a person looks), or "queued". */
-bool queue_note_held(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,
-                     size_t count, const char *state, struct error *err);
+/* Why these entries stay as they are. state: "foreign" (none to act on; a person looks), or
+ * "queued". */
+bool queue_note_held(struct effects *effects, const void *ctx, const char *const *ids,
+                     const char *const *reasons, size_t count, const char *state,
+                     struct error *err);
 
-/* The value of an entry, or of a row, for a person: no user name or password, no query string (signatures). Owned by
- * ctx. */
+/* The value of an entry, or of a row, for a person: no user name or password, no query string
+ * (signatures). Owned by ctx. */
 char *queue_shown(const void *ctx, const char *value);
 
 /* Takes these entries off the queue. */
-bool queue_remove(struct effects *effects, const void *ctx, const char *const *ids, size_t count, struct error *err);
+bool queue_remove(struct effects *effects, const void *ctx, const char *const *ids, size_t count,
+                  struct error *err);
 
-/* Calls drain, if entries of the kind are due and no other session is at it; then counts the ones left. */
+/* Calls drain, if entries of the kind are due and no other session is at it; then counts the ones
+ * left. */
 typedef bool queue_drainer(struct effects *effects, struct report *report, const char *policy,
                            struct error *err);
-bool queue_drain_alone(struct effects *effects, struct report *report, const char *kind, const char *policy,
-                       queue_drainer *drain, int64_t *waiting, struct error *err);
+bool queue_drain_alone(struct effects *effects, struct report *report, const char *kind,
+                       const char *policy, queue_drainer *drain, int64_t *waiting,
+                       struct error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* Dead letters: candidates that could not go, how often they were tried, and when to stop trying. */
+/* Dead letters: candidates that could not go, how often they were tried, and when to stop trying.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,9 @@ static struct db_statement statement(const void *ctx, const char *name, const ch
 void letter_statements(struct effects *effects)
 {
     effects->letter_waits = statement(effects, "letter_waits", "$1 value of synchronous_commit");
-    effects->letter_note = statement(effects, "letter_note", "$1 policy, $2 key, $3 error, $4 SQLSTATE, $5 run id, "
-                                                             "$6 how many attempts are enough");
+    effects->letter_note = statement(effects, "letter_note",
+                                     "$1 policy, $2 key, $3 error, $4 SQLSTATE, $5 run id, "
+                                     "$6 how many attempts are enough");
 }
 
 bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
@@ -30,8 +32,9 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
                             why->message ? why->message : "unknown error", why->sqlstate,
                             report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES)};
     /* The two are one transaction, up to the synchronisation point. */
-    struct db_step steps[] = {{.statement = &effects->letter_waits, .nparams = 1, .params = on},
-                              {.statement = &effects->letter_note, .nparams = 6, .params = params, .sync = true}};
+    struct db_step steps[] = {
+        {.statement = &effects->letter_waits, .nparams = 1, .params = on},
+        {.statement = &effects->letter_note, .nparams = 6, .params = params, .sync = true}};
     bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
     if (ok) {
         *attempts = db_rows_int(steps[1].rows, 0, 0);
@@ -42,7 +45,8 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
 }
 
 /* as_text: compares keys as text, which reads the whole table, but cannot fail. */
-static bool close_settled(struct effects *effects, const struct plan *plan, bool as_text, struct error *err)
+static bool close_settled(struct effects *effects, const struct plan *plan, bool as_text,
+                          struct error *err)
 {
     void *scratch = talloc_new(plan);
     PQExpBuffer key = createPQExpBuffer();
@@ -52,14 +56,16 @@ static bool close_settled(struct effects *effects, const struct plan *plan, bool
         const struct plan_column *column = plan->key[k];
         appendPQExpBufferStr(key, k ? "\nAND " : "");
         if (as_text)
-            appendPQExpBuffer(key, "t.%s::pg_catalog.text OPERATOR(pg_catalog.=) (l.key)[%zu]", column->ident, k + 1);
+            appendPQExpBuffer(key, "t.%s::pg_catalog.text OPERATOR(pg_catalog.=) (l.key)[%zu]",
+                              column->ident, k + 1);
         else
-            appendPQExpBuffer(key, "t.%s%s %s (l.key)[%zu]::%s%s", column->ident, column->operand, column->equal, k + 1,
-                              column->value_type, column->operand);
+            appendPQExpBuffer(key, "t.%s%s %s (l.key)[%zu]::%s%s", column->ident, column->operand,
+                              column->equal, k + 1, column->value_type, column->operand);
     }
     plan_append_unparked(candidate, plan);
     char *sql = template_fill(scratch, LETTERS, "close_settled",
-                              TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident}, {"key", buffer_take(scratch, key)},
+                              TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident},
+                                             {"key", buffer_take(scratch, key)},
                                              {"candidate", buffer_take(scratch, candidate)}));
     const char *params[] = {plan->cutoff_value, plan->policy->name};
     bool ok = effects_query(effects, scratch, sql, 2, params, NULL, err);

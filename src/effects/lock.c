@@ -38,7 +38,8 @@ static bool refuse(struct db *db, const char *policy, struct error *err)
     void *scratch = talloc_new(db);
     struct db_rows *rows;
     bool known = find_holder(db, scratch, policy, &rows, err) && db_rows_count(rows) > 0;
-    error_set(err, SWEEP_LOCKED, "another run of policy %s is under way in %s", policy, db_where(db));
+    error_set(err, SWEEP_LOCKED, "another run of policy %s is under way in %s", policy,
+              db_where(db));
     if (known)
         error_detail(err, "Held by %s on %s, started %s, role %s, server process %s.",
                      db_rows_get(rows, 0, 1), db_rows_get(rows, 0, 3),
@@ -76,7 +77,8 @@ static bool end_lost_session(struct db *db, const char *policy, const char *run_
         char *own = run_application_name(scratch, policy, run_id);
         const char *params[] = {db_rows_get(rows, 0, 0)};
         if (strcmp(db_rows_get(rows, 0, 1), own) == 0)
-            ok = db_query(db, scratch, template_fill(scratch, LOCK, "end_session", NULL), 1, params, NULL, err);
+            ok = db_query(db, scratch, template_fill(scratch, LOCK, "end_session", NULL), 1, params,
+                          NULL, err);
     }
     talloc_free(scratch);
     return ok;

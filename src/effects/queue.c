@@ -1,4 +1,5 @@
-/* The object queue: what enters it, in the transaction that deletes the rows, and what leaves it. */
+/* The object queue: what enters it, in the transaction that deletes the rows, and what leaves it.
+ */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -15,8 +16,9 @@ void queue_append_insert(PQExpBuffer out, const char *select, int first)
         number[i] = mem_printf(scratch, "%d", first + i);
     appendPQExpBufferStr(
         out, template_fill(scratch, QUEUE, "insert",
-                           TEMPLATE_SLOTS({"run", number[0]}, {"policy", number[1]}, {"source", number[2]},
-                                          {"kind", number[3]}, {"root", number[4]}, {"rules", number[5]},
+                           TEMPLATE_SLOTS({"run", number[0]}, {"policy", number[1]},
+                                          {"source", number[2]}, {"kind", number[3]},
+                                          {"root", number[4]}, {"rules", number[5]},
                                           {"endpoint", number[6]}, {"bucket", number[7]},
                                           {"prefixes", number[8]}, {"select", select})));
     talloc_free(scratch);
@@ -55,10 +57,12 @@ char *queue_shown(const void *ctx, const char *value)
     return text_escape(ctx, text, strlen(text));
 }
 
-bool queue_remove(struct effects *effects, const void *ctx, const char *const *ids, size_t count, struct error *err)
+bool queue_remove(struct effects *effects, const void *ctx, const char *const *ids, size_t count,
+                  struct error *err)
 {
     const char *params[] = {db_array(ctx, ids, count)};
-    return count == 0 || effects_query(effects, ctx, template_fill(ctx, QUEUE, "done", NULL), 1, params, NULL, err);
+    return count == 0 || effects_query(effects, ctx, template_fill(ctx, QUEUE, "done", NULL), 1,
+                                       params, NULL, err);
 }
 
 char *queue_letter_key(const void *ctx)
@@ -69,10 +73,12 @@ char *queue_letter_key(const void *ctx)
 bool queue_note_failed(struct effects *effects, const void *ctx, const char *const *ids,
                        const char *const *errors, size_t count, int64_t *dead, struct error *err)
 {
-    const char *bury = template_fill(ctx, QUEUE, "bury", TEMPLATE_SLOTS({"key", queue_letter_key(ctx)}));
+    const char *bury =
+        template_fill(ctx, QUEUE, "bury", TEMPLATE_SLOTS({"key", queue_letter_key(ctx)}));
     const char *params[] = {db_array(ctx, ids, count), db_array(ctx, errors, count)};
     struct db_rows *rows;
-    if (!effects_query(effects, ctx, template_fill(ctx, QUEUE, "again", NULL), 2, params, NULL, err))
+    if (!effects_query(effects, ctx, template_fill(ctx, QUEUE, "again", NULL), 2, params, NULL,
+                       err))
         return false;
     params[1] = mem_printf(ctx, "%d", QUEUE_ATTEMPTS);
     if (!effects_query(effects, ctx, bury, 2, params, &rows, err))
@@ -81,21 +87,22 @@ bool queue_note_failed(struct effects *effects, const void *ctx, const char *con
     return true;
 }
 
-bool queue_note_held(struct effects *effects, const void *ctx, const char *const *ids, const char *const *reasons,
-                     size_t count, const char *state, struct error *err)
+bool queue_note_held(struct effects *effects, const void *ctx, const char *const *ids,
+                     const char *const *reasons, size_t count, const char *state, struct error *err)
 {
     const char *params[] = {db_array(ctx, ids, count), db_array(ctx, reasons, count), state};
-    return count == 0 ||
-           effects_query(effects, ctx, template_fill(ctx, QUEUE, "note_held", NULL), 3, params, NULL, err);
+    return count == 0 || effects_query(effects, ctx, template_fill(ctx, QUEUE, "note_held", NULL),
+                                       3, params, NULL, err);
 }
 
 /* How many entries wait, and how many of them are due. */
-static bool count_waiting(struct effects *effects, const void *ctx, const char *kind, const char *policy,
-                          int64_t *waiting, int64_t *due, struct error *err)
+static bool count_waiting(struct effects *effects, const void *ctx, const char *kind,
+                          const char *policy, int64_t *waiting, int64_t *due, struct error *err)
 {
     struct db_rows *rows;
     const char *params[] = {kind, policy};
-    if (!db_query(effects->db, ctx, template_fill(ctx, QUEUE, "waiting", NULL), 2, params, &rows, err))
+    if (!db_query(effects->db, ctx, template_fill(ctx, QUEUE, "waiting", NULL), 2, params, &rows,
+                  err))
         return false;
     *waiting = db_rows_int(rows, 0, 0);
     *due = db_rows_int(rows, 0, 1);
@@ -103,8 +110,9 @@ static bool count_waiting(struct effects *effects, const void *ctx, const char *
     return true;
 }
 
-bool queue_drain_alone(struct effects *effects, struct report *report, const char *kind, const char *policy,
-                       queue_drainer *drain, int64_t *waiting, struct error *err)
+bool queue_drain_alone(struct effects *effects, struct report *report, const char *kind,
+                       const char *policy, queue_drainer *drain, int64_t *waiting,
+                       struct error *err)
 {
     bool got = false;
     int64_t due = 0;

@@ -70,18 +70,20 @@ bool run_note_unfinished(struct effects *effects, struct report *report, struct 
 {
     const char *params[] = {report->policy->name};
     struct db_rows *rows;
-    if (!effects_query(effects, report, template_fill(report, RUNS, "note_unfinished", NULL), 1, params, &rows, err))
+    if (!effects_query(effects, report, template_fill(report, RUNS, "note_unfinished", NULL), 1,
+                       params, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++)
-        report_remark(
-            report,
-            "run %s, started %s on %s, did not finish; it had deleted %s; this run goes on from there",
-            db_rows_get(rows, i, 0), db_rows_get(rows, i, 1), db_rows_get(rows, i, 2),
-            db_rows_get(rows, i, 3));
+        report_remark(report,
+                      "run %s, started %s on %s, did not finish; it had deleted %s; this run goes "
+                      "on from there",
+                      db_rows_get(rows, i, 0), db_rows_get(rows, i, 1), db_rows_get(rows, i, 2),
+                      db_rows_get(rows, i, 3));
     return true;
 }
 
-/* The policy as it is used, as YAML; NULL without one, or where it cannot be written. Owned by ctx. */
+/* The policy as it is used, as YAML; NULL without one, or where it cannot be written. Owned by ctx.
+ */
 static char *policy_text(const void *ctx, const struct policy *policy)
 {
     struct error ignored = ERROR_INIT;
@@ -107,8 +109,8 @@ static struct whereabouts find_whereabouts(void)
     return found;
 }
 
-/* A database of another encoding than UTF-8 may have no room for a character of a text that is only kept: those that
- * are not ASCII are written as \\xNN then. */
+/* A database of another encoding than UTF-8 may have no room for a character of a text that is only
+ * kept: those that are not ASCII are written as \\xNN then. */
 static char *ascii_only(const void *ctx, const char *text)
 {
     char *out = text ? mem_array(ctx, char, 4 * strlen(text) + 1) : NULL;
@@ -122,8 +124,9 @@ static char *ascii_only(const void *ctx, const char *text)
 }
 
 /* Inserts a record; the parameters from first_text on are texts that are only kept. */
-static bool insert_record(struct effects *effects, const void *ctx, const char *name, const char **params, int count,
-                          int first_text, struct db_rows **rows, struct error *err)
+static bool insert_record(struct effects *effects, const void *ctx, const char *name,
+                          const char **params, int count, int first_text, struct db_rows **rows,
+                          struct error *err)
 {
     static const char UNTRANSLATABLE[] = "22P05";
     char *sql = template_fill(ctx, RUNS, name, NULL);
@@ -145,17 +148,17 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal)
     struct effects *effects = effects_open(scratch, db, false);
     struct whereabouts here = find_whereabouts();
     const struct policy *policy = refusal->policy;
-    const char *params[] = {
-        refusal->run_id,
-        refusal->name,
-        refusal->cutoff,
-        policy ? policy->retain.value : NULL,
-        here.user,
-        here.host,
-        number(scratch, getpid()),
-        PGSWEEP_VERSION,
-        mem_printf(scratch, "%s%s%s", why->message, why->detail ? "\n" : "", why->detail ? why->detail : ""),
-        policy_text(scratch, policy)};
+    const char *params[] = {refusal->run_id,
+                            refusal->name,
+                            refusal->cutoff,
+                            policy ? policy->retain.value : NULL,
+                            here.user,
+                            here.host,
+                            number(scratch, getpid()),
+                            PGSWEEP_VERSION,
+                            mem_printf(scratch, "%s%s%s", why->message, why->detail ? "\n" : "",
+                                       why->detail ? why->detail : ""),
+                            policy_text(scratch, policy)};
     if (!db_is_lost(db)) {
         db_rollback(db);
         if (state_check(db, &ignored))
@@ -169,12 +172,20 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
 {
     void *scratch = talloc_new(report);
     struct whereabouts here = find_whereabouts();
-    const char *params[] = {
-        report->run_id, report->policy->name, report->plan->cutoff, report->policy->retain.value,
-        here.user, here.host, number(scratch, getpid()), PGSWEEP_VERSION,
-        report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
-        report->counts.eligible < 0 ? NULL : number(scratch, report->counts.eligible), spared_json(scratch, report),
-        deleted_json(scratch, report), policy_text(scratch, report->policy)};
+    const char *params[] = {report->run_id,
+                            report->policy->name,
+                            report->plan->cutoff,
+                            report->policy->retain.value,
+                            here.user,
+                            here.host,
+                            number(scratch, getpid()),
+                            PGSWEEP_VERSION,
+                            report->counts.total < 0 ? NULL : number(scratch, report->counts.total),
+                            report->counts.eligible < 0 ? NULL
+                                                        : number(scratch, report->counts.eligible),
+                            spared_json(scratch, report),
+                            deleted_json(scratch, report),
+                            policy_text(scratch, report->policy)};
     struct db_rows *rows;
     bool ok = insert_record(effects, scratch, "begin_run", params, 13, 12, &rows, err);
     if (ok) {
@@ -189,16 +200,18 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
 static char *node_number(const void *ctx, int node)
 {
     return mem_printf(
-        ctx, "pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n%d', true))::pg_catalog.int8",
+        ctx,
+        "pg_catalog.concat('0', pg_catalog.current_setting('pgsweep.n%d', true))::pg_catalog.int8",
         node);
 }
 
 char *run_counted_sql(const void *ctx, int node, const char *rows)
 {
     void *scratch = talloc_new(NULL);
-    char *sql = template_fill(ctx, RUNS, "counted",
-                              TEMPLATE_SLOTS({"rows", rows}, {"node", mem_printf(scratch, "%d", node)},
-                                             {"number", node_number(scratch, node)}));
+    char *sql =
+        template_fill(ctx, RUNS, "counted",
+                      TEMPLATE_SLOTS({"rows", rows}, {"node", mem_printf(scratch, "%d", node)},
+                                     {"number", node_number(scratch, node)}));
     talloc_free(scratch);
     return sql;
 }
@@ -227,8 +240,9 @@ char *run_assertion_sql(const void *ctx, int node)
 char *run_assert_locked_sql(const void *ctx, int node, int locked)
 {
     void *scratch = talloc_new(NULL);
-    char *sql = template_fill(ctx, RUNS, "assert_locked", TEMPLATE_SLOTS({"number", node_number(scratch, node)},
-                                                                         {"locked", node_number(scratch, locked)}));
+    char *sql = template_fill(ctx, RUNS, "assert_locked",
+                              TEMPLATE_SLOTS({"number", node_number(scratch, node)},
+                                             {"locked", node_number(scratch, locked)}));
     talloc_free(scratch);
     return sql;
 }
@@ -260,8 +274,10 @@ struct db_statement run_record_counted(const void *ctx)
     return statement(ctx, "record_counted", "$1 run id, $2 tables, $3 rows of each");
 }
 
-/* Run id, the labels of the nodes that act, and a number of each: of rows or, where there are none, its own. */
-static int record_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params)
+/* Run id, the labels of the nodes that act, and a number of each: of rows or, where there are none,
+ * its own. */
+static int record_params(const void *ctx, const struct report *report, const int64_t *rows,
+                         const char **params)
 {
     const struct plan *plan = report->plan;
     const char **labels = mem_array(ctx, const char *, plan->node_count);
@@ -284,7 +300,8 @@ int run_record_params(const void *ctx, const struct report *report, const char *
     return record_params(ctx, report, NULL, params);
 }
 
-int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows, const char **params)
+int run_counted_params(const void *ctx, const struct report *report, const int64_t *rows,
+                       const char **params)
 {
     return record_params(ctx, report, rows, params);
 }
@@ -302,9 +319,10 @@ bool run_make_durable(struct effects *effects, const struct report *report, stru
     const char *off[] = {db_is_async(effects->db) ? "off" : wait[0]};
     const char *which[] = {report->run_id};
     /* The first two are one transaction by themselves, up to the synchronisation point. */
-    struct db_step steps[] = {{.statement = &effects->commit_waits, .nparams = 1, .params = wait},
-                              {.statement = &effects->touch, .nparams = 1, .params = which, .sync = true},
-                              {.statement = &effects->commit_waits, .nparams = 1, .params = off, .sync = true}};
+    struct db_step steps[] = {
+        {.statement = &effects->commit_waits, .nparams = 1, .params = wait},
+        {.statement = &effects->touch, .nparams = 1, .params = which, .sync = true},
+        {.statement = &effects->commit_waits, .nparams = 1, .params = off, .sync = true}};
     bool ok = effects_batch(effects, scratch, steps, 3, NULL, err);
     talloc_free(scratch);
     return ok;
@@ -320,7 +338,8 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
         labels[i] = plan->nodes[i]->label;
     const char *params[] = {report->run_id, db_array(scratch, labels, plan->node_count)};
     struct db_rows *rows;
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "read_back", NULL), 2, params, &rows, err);
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "read_back", NULL), 2,
+                            params, &rows, err);
     if (ok && db_rows_count(rows) != (int)plan->node_count)
         ok = error_set(err, SWEEP_UNREACHABLE, "the record of run %s is gone", report->run_id);
     for (size_t i = 0; ok && i < plan->node_count; i++) {
@@ -337,7 +356,8 @@ bool run_finish(struct effects *effects, const struct report *report, struct err
     const char *params[] = {report->run_id, report_outcome_names[report->outcome],
                             number(scratch, report->failed), number(scratch, report->left_locked),
                             report->error.message};
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 5, params, NULL, err);
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 5,
+                            params, NULL, err);
     talloc_free(scratch);
     return ok;
 }

@@ -5,8 +5,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
-/* What the keys of a column must begin with, as an array; NULL: nothing is stated. Rules for several foreign
- * keys of one table may name a column twice: then any of them allows a key. */
+/* What the keys of a column must begin with, as an array; NULL: nothing is stated. Rules for
+ * several foreign keys of one table may name a column twice: then any of them allows a key. */
 static const char *prefixes_of_column(const void *ctx, const struct plan *plan, const char *oid,
                                       const struct plan_object *column)
 {
@@ -15,8 +15,8 @@ static const char *prefixes_of_column(const void *ctx, const struct plan *plan, 
     for (size_t i = 0; i < plan->node_count; i++)
         for (size_t k = 0; k < plan->nodes[i]->object_count; k++) {
             const struct plan_object *o = &plan->nodes[i]->objects[k];
-            if (strcmp(plan->nodes[i]->table.oid, oid) != 0 || strcmp(o->ident, column->ident) != 0 ||
-                strcmp(o->path, column->path) != 0)
+            if (strcmp(plan->nodes[i]->table.oid, oid) != 0 ||
+                strcmp(o->ident, column->ident) != 0 || strcmp(o->path, column->path) != 0)
                 continue;
             if (o->prefix_count == 0)
                 return NULL;
@@ -45,7 +45,8 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
             lists[TABLE][n] = plan->nodes[i]->table.ident;
             lists[COLUMN][n] = plan->nodes[i]->objects[k].ident;
             lists[PATH][n] = plan->nodes[i]->objects[k].path;
-            lists[PREFIXES][n] = prefixes_of_column(report, plan, lists[OID][n], &plan->nodes[i]->objects[k]);
+            lists[PREFIXES][n] =
+                prefixes_of_column(report, plan, lists[OID][n], &plan->nodes[i]->objects[k]);
         }
     if (plan->directory) {
         lists[KIND][n] = "directory";
@@ -58,8 +59,9 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
     queue_binding(report, &params[1], &params[2]);
     for (int a = 0; a < ARRAYS; a++)
         params[3 + a] = db_array(report, lists[a], n);
-    return n == 0 || effects_query(effects, report, template_fill(report, QUEUE, "note_sources", NULL),
-                                   3 + ARRAYS, params, NULL, err);
+    return n == 0 ||
+           effects_query(effects, report, template_fill(report, QUEUE, "note_sources", NULL),
+                         3 + ARRAYS, params, NULL, err);
 }
 
 enum column {
@@ -80,7 +82,8 @@ enum column {
 };
 
 /* False where it is gone: it cannot name anything. */
-static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool objects, struct source *source)
+static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool objects,
+                        struct source *source)
 {
     const char *state = db_rows_get(rows, i, STATE);
     *source = (struct source){.id = db_rows_get(rows, i, ID),
@@ -96,17 +99,19 @@ static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool
                               .state = strcmp(state, "there") == 0    ? SOURCE_THERE
                                        : strcmp(state, "denied") == 0 ? SOURCE_DENIED
                                                                       : SOURCE_LOST};
-    source->prefixes = bounds_parse(ctx, db_rows_get(rows, i, PREFIXES_NOTED), &source->prefix_count);
+    source->prefixes =
+        bounds_parse(ctx, db_rows_get(rows, i, PREFIXES_NOTED), &source->prefix_count);
     source->object = (struct plan_object){
         .ident = source->column, .name = source->column, .path = db_rows_get(rows, i, PATH_NOTED)};
     if (objects && source->state == SOURCE_THERE &&
-        !plan_object_read_shape(db_rows_get(rows, i, SHAPE), source->object.path, &source->object.shape))
+        !plan_object_read_shape(db_rows_get(rows, i, SHAPE), source->object.path,
+                                &source->object.shape))
         source->state = SOURCE_LOST;
     return strcmp(state, "gone") != 0;
 }
 
-bool sources_read(struct db *db, const void *ctx, const char *kind, struct source **sources, size_t *count,
-                  struct error *err)
+bool sources_read(struct db *db, const void *ctx, const char *kind, struct source **sources,
+                  size_t *count, struct error *err)
 {
     char *sql = template_fill(ctx, QUEUE, "sources",
                               TEMPLATE_SLOTS({"shape", plan_object_shape_sql(ctx, "f.atttypid")}));
@@ -123,21 +128,23 @@ bool sources_read(struct db *db, const void *ctx, const char *kind, struct sourc
 char *source_trouble(const void *ctx, struct db *db, const struct source *source)
 {
     if (source->state == SOURCE_DENIED)
-        return mem_printf(ctx,
-                          "whether a row still names it cannot be seen: this role may not read %s.%s: GRANT "
-                          "SELECT ON %s TO %s; or, "
-                          "where that column names none any more: pgsweep objects forget %s",
-                          source->table, source->column, source->table, db_quote_ident(db, ctx, db_user(db)),
-                          source->id);
+        return mem_printf(
+            ctx,
+            "whether a row still names it cannot be seen: this role may not read %s.%s: GRANT "
+            "SELECT ON %s TO %s; or, "
+            "where that column names none any more: pgsweep objects forget %s",
+            source->table, source->column, source->table, db_quote_ident(db, ctx, db_user(db)),
+            source->id);
     if (source->table)
-        return mem_printf(ctx,
-                          "whether a row still names it cannot be seen: %s is of type %s now; run policy %s, "
-                          "or, where that "
-                          "column names none any more: pgsweep objects forget %s",
-                          source->noted, source->type, source->policy, source->id);
-    return mem_printf(
-        ctx,
-        "whether a row still names it cannot be seen: the column %s is gone; where no other column has "
-        "taken its place: pgsweep objects forget %s",
-        source->noted, source->id);
+        return mem_printf(
+            ctx,
+            "whether a row still names it cannot be seen: %s is of type %s now; run policy %s, "
+            "or, where that "
+            "column names none any more: pgsweep objects forget %s",
+            source->noted, source->type, source->policy, source->id);
+    return mem_printf(ctx,
+                      "whether a row still names it cannot be seen: the column %s is gone; where "
+                      "no other column has "
+                      "taken its place: pgsweep objects forget %s",
+                      source->noted, source->id);
 }

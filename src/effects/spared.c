@@ -6,12 +6,15 @@
 static const char SPARED[] = "sql/spared.sql";
 
 /* One statement with one parameter, in a transaction of its own that waits for the disk. */
-static bool patiently(struct effects *effects, void *scratch, const char *sql, const char *param, struct error *err)
+static bool patiently(struct effects *effects, void *scratch, const char *sql, const char *param,
+                      struct error *err)
 {
     const char *on[] = {db_synchronous_commit(effects->db)};
     const char *params[] = {param};
-    bool ok = effects_allowed(effects, err) && db_execute(effects->db, scratch, &db_begin, 0, NULL, NULL, err) &&
-              effects_query(effects, scratch, template_fill(scratch, SPARED, "patient", NULL), 1, on, NULL, err) &&
+    bool ok = effects_allowed(effects, err) &&
+              db_execute(effects->db, scratch, &db_begin, 0, NULL, NULL, err) &&
+              effects_query(effects, scratch, template_fill(scratch, SPARED, "patient", NULL), 1,
+                            on, NULL, err) &&
               effects_query(effects, scratch, sql, 1, params, NULL, err) &&
               db_execute(effects->db, scratch, &db_commit, 0, NULL, NULL, err);
     if (!ok)
@@ -31,7 +34,8 @@ char *spared_record_sql(const void *ctx, struct db *db, const struct plan *plan,
         *why = template_why(ctx, SPARED, "record");
     return template_fill(ctx, SPARED, "record",
                          TEMPLATE_SLOTS({"run_id", db_quote_literal(db, ctx, plan->spared_run)},
-                                        {"digest", buffer_take(ctx, digest)}, {"root", plan->nodes[0]->table.ident},
+                                        {"digest", buffer_take(ctx, digest)},
+                                        {"root", plan->nodes[0]->table.ident},
                                         {"held", buffer_take(ctx, held)}));
 }
 
@@ -51,9 +55,11 @@ bool spared_forget(struct effects *effects, const struct plan *plan, struct erro
     void *scratch = talloc_new(plan);
     const char *params[] = {plan->policy->name};
     struct db_rows *rows;
-    bool ok = db_query(effects->db, scratch, template_fill(scratch, SPARED, "anything", NULL), 1, params, &rows, err) &&
+    bool ok = db_query(effects->db, scratch, template_fill(scratch, SPARED, "anything", NULL), 1,
+                       params, &rows, err) &&
               (!db_rows_bool(rows, 0, 0) ||
-               patiently(effects, scratch, template_fill(scratch, SPARED, "forget", NULL), params[0], err));
+               patiently(effects, scratch, template_fill(scratch, SPARED, "forget", NULL),
+                         params[0], err));
     talloc_free(scratch);
     return ok;
 }

@@ -27,7 +27,8 @@ char *state_init_sql(const void *ctx, struct db *db, const char *role)
         char *quoted = db_quote_ident(db, ctx, role);
         /* Of its owner's own rights nothing is taken: this very script uses them. */
         if (strcmp(role, db_user(db)) != 0)
-            appendPQExpBuffer(sql, "\n%s;\n", template_fill(ctx, INIT, "revoke", TEMPLATE_SLOTS({"role", quoted})));
+            appendPQExpBuffer(sql, "\n%s;\n",
+                              template_fill(ctx, INIT, "revoke", TEMPLATE_SLOTS({"role", quoted})));
         appendPQExpBuffer(sql, "%s;\n", grants(ctx, quoted));
     }
     return buffer_take(ctx, sql);
@@ -38,7 +39,8 @@ static bool check_version(const struct db_rows *rows, struct error *err)
     int64_t version = db_rows_count(rows) == 1 ? db_rows_int(rows, 0, 0) : 0;
     if (version == STATE_VERSION)
         return true;
-    error_set(err, SWEEP_USAGE, "the state schema is of version %lld; this pgsweep needs version %d",
+    error_set(err, SWEEP_USAGE,
+              "the state schema is of version %lld; this pgsweep needs version %d",
               (long long)version, STATE_VERSION);
     return error_hint(err, version < STATE_VERSION ? "Run \"pgsweep init\" to upgrade it."
                                                    : "Upgrade pgsweep on this host.");
@@ -49,7 +51,8 @@ bool state_init(struct db *db, const char *role, struct error *err)
     void *scratch = talloc_new(db);
     char *lock = mem_printf(scratch, "%lld", (long long)run_lock_key("init"));
     char *begin = template_fill(scratch, INIT, "begin", TEMPLATE_SLOTS({"lock", lock}));
-    char *script = template_fill(scratch, INIT, "init", TEMPLATE_SLOTS({"script", state_init_sql(scratch, db, role)}));
+    char *script = template_fill(scratch, INIT, "init",
+                                 TEMPLATE_SLOTS({"script", state_init_sql(scratch, db, role)}));
     bool ok = db_script(db, begin, err) && trust_check_state(db, err) && db_script(db, script, err);
     if (!ok)
         db_rollback(db);
@@ -58,13 +61,16 @@ bool state_init(struct db *db, const char *role, struct error *err)
         if (strcmp(err->sqlstate, "42501") == 0) {
             char *quoted = db_quote_ident(db, scratch, db_user(db));
             char *database = db_quote_ident(db, scratch, db_database(db));
-            error_hint(err, "Run it as the owner of the database, or: GRANT CREATE ON DATABASE %s TO %s;",
-                       database, quoted);
+            error_hint(
+                err, "Run it as the owner of the database, or: GRANT CREATE ON DATABASE %s TO %s;",
+                database, quoted);
         }
     }
     /* A schema of a later version is left as it is: say so, and do not claim it to be ours. */
     struct db_rows *version;
-    ok = ok && db_query(db, scratch, template_fill(scratch, INIT, "version", NULL), 0, NULL, &version, err) &&
+    ok = ok &&
+         db_query(db, scratch, template_fill(scratch, INIT, "version", NULL), 0, NULL, &version,
+                  err) &&
          check_version(version, err);
     talloc_free(scratch);
     return ok;
@@ -73,9 +79,11 @@ bool state_init(struct db *db, const char *role, struct error *err)
 static bool no_state(struct db *db, struct error *err)
 {
     error_set(err, SWEEP_USAGE, "the state schema \"pgsweep\" is missing in %s", db_where(db));
-    return error_hint(err, "Run \"pgsweep init\" once as the database's owner (\"pgsweep init --role %s\" "
-                           "grants its use), or preview with --dry-run, which needs no state.",
-                      db_user(db));
+    return error_hint(
+        err,
+        "Run \"pgsweep init\" once as the database's owner (\"pgsweep init --role %s\" "
+        "grants its use), or preview with --dry-run, which needs no state.",
+        db_user(db));
 }
 
 static bool not_granted(struct db *db, struct error *err)
@@ -104,17 +112,21 @@ bool state_check(struct db *db, struct error *err)
 {
     void *scratch = talloc_new(db);
     enum { SCHEMA, TABLES, VERSION, QUESTIONS };
-    struct db_question questions[QUESTIONS] = {[SCHEMA].sql = template_fill(scratch, INIT, "schema", NULL),
-                                               [TABLES].sql = template_fill(scratch, INIT, "tables", NULL),
-                                               [VERSION].sql = template_fill(scratch, INIT, "version", NULL)};
+    struct db_question questions[QUESTIONS] = {
+        [SCHEMA].sql = template_fill(scratch, INIT, "schema", NULL),
+        [TABLES].sql = template_fill(scratch, INIT, "tables", NULL),
+        [VERSION].sql = template_fill(scratch, INIT, "version", NULL)};
     bool ok = db_ask(db, scratch, questions, QUESTIONS, err) || !db_is_lost(db);
     if (ok) {
-        /* Where the schema is not there, the others fail; the first answer that is no good tells why. */
+        /* Where the schema is not there, the others fail; the first answer that is no good tells
+         * why. */
         error_clear(err);
-        const struct db_rows *schema = answer(&questions[SCHEMA], err), *tables = NULL, *version = NULL;
+        const struct db_rows *schema = answer(&questions[SCHEMA], err), *tables = NULL,
+                             *version = NULL;
         ok = schema && (db_rows_bool(schema, 0, 0) || no_state(db, err)) &&
              (db_rows_bool(schema, 0, 1) || not_granted(db, err)) &&
-             (tables = answer(&questions[TABLES], err)) && (db_rows_count(tables) > 0 || no_state(db, err)) &&
+             (tables = answer(&questions[TABLES], err)) &&
+             (db_rows_count(tables) > 0 || no_state(db, err)) &&
              (db_rows_bool(tables, 0, 0) || not_granted(db, err)) &&
              (version = answer(&questions[VERSION], err)) && check_version(version, err);
     }

@@ -1,5 +1,6 @@
-/* Which objects do rows that stay still name? The last look before objects are deleted. The database
- * finds the values that may name one of them; what a value does name, the store's rules say. */
+/* Which objects do rows that stay still name? The last look before objects are deleted. The
+ * database finds the values that may name one of them; what a value does name, the store's rules
+ * say. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 
 #define SURVIVORS "sql/survivors.sql"
 
-/* Values and keys are compared by this many characters at their ends first, or fewer where a key is shorter. */
+/* Values and keys are compared by this many characters at their ends first, or fewer where a key is
+ * shorter. */
 enum { TAIL_MAX = 32 };
 
 struct look {
@@ -21,7 +23,8 @@ struct look {
     size_t count;
     const char *wanted; /* an array: what the database looks for */
     const char *keys;   /* an array: the spellings of the keys alone */
-    size_t tail;        /* so many characters at the end has each of these, at least, before a "?" or "#" */
+    size_t
+        tail; /* so many characters at the end has each of these, at least, before a "?" or "#" */
     bool *depths;       /* by number of segments: some key has so many */
     size_t depth_count;
     const char *since;  /* NULL: all rows */
@@ -29,12 +32,14 @@ struct look {
 
 static int compare_keys(const void *a, const void *b)
 {
-    const struct queue_item *x = *(struct queue_item *const *)a, *y = *(struct queue_item *const *)b;
+    const struct queue_item *x = *(struct queue_item *const *)a,
+                            *y = *(struct queue_item *const *)b;
     return strcmp(x->where.key, y->where.key);
 }
 
-/* The form of a key that does not depend on how a URL escapes it: no punctuation, lower case; what is not ASCII as it
- * is, or all of it escaped. The template "end_of_path" does the same to the path of a URL. */
+/* The form of a key that does not depend on how a URL escapes it: no punctuation, lower case; what
+ * is not ASCII as it is, or all of it escaped. The template "end_of_path" does the same to the path
+ * of a URL. */
 static char *plain_form(const void *ctx, const char *key, bool escape)
 {
     char *text = mem_array(ctx, char, 3 * strlen(key) + 1);
@@ -131,17 +136,22 @@ static char *ends_of_path(const struct look *look, const char *name)
 static char *look_sql(const struct look *look, const struct source *source)
 {
     void *ctx = look->ctx;
-    char *texts = plan_object_texts(ctx, &source->object, mem_printf(ctx, "t.%s", source->column), false);
-    const char *since = look->since && source->is_heap ? mem_printf(ctx, "'%s'::pg_catalog.xid", look->since) : NULL;
+    char *texts =
+        plan_object_texts(ctx, &source->object, mem_printf(ctx, "t.%s", source->column), false);
+    const char *since = look->since && source->is_heap
+                            ? mem_printf(ctx, "'%s'::pg_catalog.xid", look->since)
+                            : NULL;
     char *values =
-        texts ? template_fill(ctx, SURVIVORS, "set_values",
-                              TEMPLATE_SLOTS({"table", source->table}, {"texts", texts}, {"since", since}))
-              : template_fill(
-                    ctx, SURVIVORS, "text_values",
-                    TEMPLATE_SLOTS({"table", source->table}, {"column", source->column}, {"since", since}));
+        texts ? template_fill(
+                    ctx, SURVIVORS, "set_values",
+                    TEMPLATE_SLOTS({"table", source->table}, {"texts", texts}, {"since", since}))
+              : template_fill(ctx, SURVIVORS, "text_values",
+                              TEMPLATE_SLOTS({"table", source->table}, {"column", source->column},
+                                             {"since", since}));
     return template_fill(ctx, SURVIVORS, "look",
                          TEMPLATE_SLOTS({"ends", ends_of_path(look, "end_of_path")},
-                                        {"escaped_ends", ends_of_path(look, "escaped_end_of_path")}, {"values", values},
+                                        {"escaped_ends", ends_of_path(look, "escaped_end_of_path")},
+                                        {"values", values},
                                         {"tail", mem_printf(ctx, "%zu", look->tail)}));
 }
 
@@ -160,9 +170,11 @@ static size_t find_key(const struct look *look, const char *key)
 }
 
 /* Sets the verdict of the items with that key; bucket NULL: in whatever bucket. */
-static void judge(const struct look *look, const char *bucket, const char *key, enum verdict verdict, const char *why)
+static void judge(const struct look *look, const char *bucket, const char *key,
+                  enum verdict verdict, const char *why)
 {
-    for (size_t i = find_key(look, key); i < look->count && strcmp(look->items[i]->where.key, key) == 0; i++) {
+    for (size_t i = find_key(look, key);
+         i < look->count && strcmp(look->items[i]->where.key, key) == 0; i++) {
         struct queue_item *item = look->items[i];
         if ((bucket && strcmp(item->where.bucket, bucket) != 0) || item->verdict == VERDICT_IN_USE)
             continue;
@@ -179,15 +191,19 @@ static void judge_value(const struct look *look, const struct source *source, co
     void *scratch = talloc_new(look->ctx);
     size_t buckets;
     const char *first = store_config_buckets(look->config, &buckets)[0];
-    struct store_location at = store_resolve_in(scratch, look->config, bound ? source->bucket : first, value);
-    char *why = mem_printf(scratch, "a row of %s may name it: \"%s\"", source->table, queue_shown(scratch, value));
+    struct store_location at =
+        store_resolve_in(scratch, look->config, bound ? source->bucket : first, value);
+    char *why = mem_printf(scratch, "a row of %s may name it: \"%s\"", source->table,
+                           queue_shown(scratch, value));
     if (at.kind == STORE_OBJECT && !at.relative)
         judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
     else if (at.kind == STORE_OBJECT && !bound)
         judge(look, NULL, at.key, VERDICT_HELD,
-              mem_printf(scratch, "%s; in which bucket, the next run of policy %s that has a store decides",
+              mem_printf(scratch,
+                         "%s; in which bucket, the next run of policy %s that has a store decides",
                          why, source->policy));
-    else if (at.kind == STORE_OBJECT && strcmp(source->endpoint, store_config_place(look->config)) == 0)
+    else if (at.kind == STORE_OBJECT &&
+             strcmp(source->endpoint, store_config_place(look->config)) == 0)
         judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
     for (const char *tail = at.path; tail; tail = strchr(tail, '/') ? strchr(tail, '/') + 1 : NULL)
         judge(look, NULL, tail, VERDICT_HELD,
@@ -195,14 +211,15 @@ static void judge_value(const struct look *look, const struct source *source, co
     talloc_free(scratch);
 }
 
-/* Nothing can be said about this column. Its policy's objects stay; so do all, where it could be read by
- * another role. */
+/* Nothing can be said about this column. Its policy's objects stay; so do all, where it could be
+ * read by another role. */
 static void judge_all(const struct look *look, const struct source *source)
 {
     char *why = source_trouble(look->ctx, look->db, source);
     for (size_t i = 0; i < look->count; i++)
         if (look->items[i]->verdict == VERDICT_FREE &&
-            (source->state == SOURCE_DENIED || strcmp(look->items[i]->policy, source->policy) == 0)) {
+            (source->state == SOURCE_DENIED ||
+             strcmp(look->items[i]->policy, source->policy) == 0)) {
             look->items[i]->verdict = VERDICT_HELD;
             look->items[i]->why = mem_strdup(look->items, why);
         }
@@ -210,8 +227,9 @@ static void judge_all(const struct look *look, const struct source *source)
 
 static bool same_values(const struct source *a, const struct source *b)
 {
-    return a->state == SOURCE_THERE && b->state == SOURCE_THERE && strcmp(a->table, b->table) == 0 &&
-           strcmp(a->column, b->column) == 0 && strcmp(a->object.path, b->object.path) == 0;
+    return a->state == SOURCE_THERE && b->state == SOURCE_THERE &&
+           strcmp(a->table, b->table) == 0 && strcmp(a->column, b->column) == 0 &&
+           strcmp(a->object.path, b->object.path) == 0;
 }
 
 static bool look_everywhere(struct look *look, struct error *err)
@@ -231,8 +249,8 @@ static bool look_everywhere(struct look *look, struct error *err)
         if (!rows || !same_values(&sources[s - 1], &sources[s])) {
             talloc_free(rows);
             if (!db_query(look->db, look->ctx, look_sql(look, &sources[s]), 2, params, &rows, err))
-                return error_prefix(err, "looking whether %s.%s still names an object", sources[s].table,
-                                    sources[s].column);
+                return error_prefix(err, "looking whether %s.%s still names an object",
+                                    sources[s].table, sources[s].column);
         }
         for (int i = 0; i < db_rows_count(rows); i++)
             judge_value(look, &sources[s], db_rows_get(rows, i, 0));
@@ -241,10 +259,12 @@ static bool look_everywhere(struct look *look, struct error *err)
     return true;
 }
 
-bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot, struct error *err)
+bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot,
+                        struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(effects->db, ctx, template_fill(ctx, SURVIVORS, "snapshot", NULL), 0, NULL, &rows, err))
+    if (!db_query(effects->db, ctx, template_fill(ctx, SURVIVORS, "snapshot", NULL), 0, NULL, &rows,
+                  err))
         return false;
     *snapshot = db_rows_get(rows, 0, 0);
     return true;
@@ -253,7 +273,8 @@ bool survivors_snapshot(struct effects *effects, const void *ctx, const char **s
 bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
                     struct queue_item **items, size_t count, const char *since, struct error *err)
 {
-    struct look look = {.ctx = talloc_new(ctx), .db = effects->db, .config = config, .since = since};
+    struct look look = {
+        .ctx = talloc_new(ctx), .db = effects->db, .config = config, .since = since};
     prepare(&look, items, count);
     bool ok = look.count == 0 || look_everywhere(&look, err);
     talloc_steal(ctx, look.items); /* has the reasons */

@@ -88,8 +88,8 @@ static void fill_block(struct walk *w, struct frame *f)
         if (w->pending_total + directory_bytes > PENDING_BYTES && directory_bytes > PENDING_LEAST)
             break;
     }
-    /* Only to look at few names, whose inodes lie together anyway, sorting costs more than it saves;
-     * with a limit, though, a dry run has to come upon them in the order of the live one. */
+    /* Only to look at few names, whose inodes lie together anyway, sorting costs more than it
+     * saves; with a limit, though, a dry run has to come upon them in the order of the live one. */
     bool unsorted = w->dry_run && w->options->max_deletions <= 0 && w->entry_count < LOOK_SORT_FROM;
     if (w->entry_count > 1 && !unsorted)
         qsort(w->entries, w->entry_count, sizeof *w->entries, by_inode);

@@ -9,14 +9,15 @@
 #include "pgsweep/mem.h"
 #include "walk.h"
 
-/* Two batches are open at a time: one fills while the other is closed. Smaller ones cost more in waking
- * each other than they save; most sweeps end before a thread would be of use. */
+/* Two batches are open at a time: one fills while the other is closed. Smaller ones cost more in
+ * waking each other than they save; most sweeps end before a thread would be of use. */
 enum { BATCH = 64, START_AFTER = 512, DESCRIPTORS_LEAST = 4 * BATCH };
 
 struct closer {
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* one waits for it at a time: the sweep for room, the thread for work */
+    pthread_cond_t
+        changed; /* one waits for it at a time: the sweep for room, the thread for work */
     int fds[BATCH];
     size_t count;
     bool busy;  /* a batch is being closed */

@@ -28,7 +28,8 @@ static bool matches_patterns(const struct walk *w, const char *name)
                 goto yes;
             continue;
         }
-        /* The path is put together only for the patterns that need more than the start of a name. */
+        /* The path is put together only for the patterns that need more than the start of a name.
+         */
         if (!path) {
             size_t length = top(w)->path_length;
             path = mem_printf(NULL, "%.*s%s%s", (int)length, w->path, length ? "/" : "", name);
@@ -59,15 +60,18 @@ enum files_kept entry_judge_time(struct walk *w, struct timespec t)
         clock_gettime(CLOCK_REALTIME, &w->now);
         answer = files_judge_age(t, w->options->cutoff, w->now);
     }
-    if (answer == FILES_NOT_KEPT && w->options->spare && !files_is_before(t, w->options->spare_from))
+    if (answer == FILES_NOT_KEPT && w->options->spare &&
+        !files_is_before(t, w->options->spare_from))
         answer = FILES_KEPT_ENOUGH;
     return answer;
 }
 
 enum files_kept entry_judge_times(struct walk *w, const struct statx *stx, unsigned age_by)
 {
-    const struct statx_timestamp times[] = {[FILES_AGE_MTIME] = stx->stx_mtime, [FILES_AGE_ATIME] = stx->stx_atime,
-                                            [FILES_AGE_CTIME] = stx->stx_ctime, [FILES_AGE_BTIME] = stx->stx_btime};
+    const struct statx_timestamp times[] = {[FILES_AGE_MTIME] = stx->stx_mtime,
+                                            [FILES_AGE_ATIME] = stx->stx_atime,
+                                            [FILES_AGE_CTIME] = stx->stx_ctime,
+                                            [FILES_AGE_BTIME] = stx->stx_btime};
     struct timespec youngest = {.tv_sec = INT64_MIN};
     if (!age_by)
         age_by = FILES_AGE_BIT(FILES_AGE_MTIME);
@@ -84,13 +88,15 @@ enum files_kept entry_judge_times(struct walk *w, const struct statx *stx, unsig
 
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx)
 {
-    return w->wipe && !w->options->young_stay ? FILES_NOT_KEPT : entry_judge_times(w, stx, w->options->age_by);
+    return w->wipe && !w->options->young_stay ? FILES_NOT_KEPT
+                                              : entry_judge_times(w, stx, w->options->age_by);
 }
 
 /* Devices never go. */
 static bool may_be_of_type(const struct walk *w, unsigned mode)
 {
-    return S_ISREG(mode) || S_ISLNK(mode) || (w->options->delete_special && (S_ISSOCK(mode) || S_ISFIFO(mode)));
+    return S_ISREG(mode) || S_ISLNK(mode) ||
+           (w->options->delete_special && (S_ISSOCK(mode) || S_ISFIFO(mode)));
 }
 
 bool entry_is_owned(const struct walk *w, uint32_t uid)
@@ -161,8 +167,8 @@ static char type_letter(unsigned mode)
     return S_ISREG(mode) ? 'f' : S_ISLNK(mode) ? 'l' : 's';
 }
 
-/* Of a removed file the closing can wait, unless it has another name, under which the sweep would find
- * it open. */
+/* Of a removed file the closing can wait, unless it has another name, under which the sweep would
+ * find it open. */
 static void let_go(struct walk *w, struct hold *held, bool several, bool removed)
 {
     inuse_let_go(held);

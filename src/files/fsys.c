@@ -45,8 +45,8 @@ static int call_openat2(int dirfd, const char *name, int flags, uint64_t resolve
     return (int)syscall(SYS_openat2, dirfd, name, &how, sizeof how);
 }
 
-/* EPERM has two causes: O_NOATIME on a directory of someone else, and a seccomp filter that knows no
- * openat2. The first goes away without O_NOATIME; of the second the plain call is free. */
+/* EPERM has two causes: O_NOATIME on a directory of someone else, and a seccomp filter that knows
+ * no openat2. The first goes away without O_NOATIME; of the second the plain call is free. */
 static int open_one(struct fsys *sys, int dirfd, const char *name, int flags, uint64_t resolve)
 {
     int fd = -1;

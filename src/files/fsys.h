@@ -53,7 +53,8 @@ bool fsys_crosses(const struct fsys *sys, int fd, const struct statx *stx, int b
 /* getdents64; 0 at the end, -1 and errno. */
 ssize_t fsys_list(int fd, void *buffer, size_t size);
 
-/* True when the process may remove other people's files from sticky directories; may have leases of them. */
+/* True when the process may remove other people's files from sticky directories; may have leases of
+ * them. */
 bool fsys_has_fowner(void);
 bool fsys_has_lease(void);
 

@@ -1,5 +1,6 @@
-/* Is a file in use by another process? A lease tells for certain. Where none is to be had (other people's files without
- * CAP_LEASE, some file systems) /proc does, if all of it can be read; what cannot be tested stays. */
+/* Is a file in use by another process? A lease tells for certain. Where none is to be had (other
+ * people's files without CAP_LEASE, some file systems) /proc does, if all of it can be read; what
+ * cannot be tested stays. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +21,8 @@ static struct verdict failed(int error)
     return (struct verdict){.kept = FILES_NOT_KEPT, .error = error};
 }
 
-/* O_NONBLOCK: a fifo that took the place of the file must not hang the sweep, nor may someone else's
- * lease. Opening alone leaves the access time as it is. */
+/* O_NONBLOCK: a fifo that took the place of the file must not hang the sweep, nor may someone
+ * else's lease. Opening alone leaves the access time as it is. */
 static int open_file(int dirfd, const char *name)
 {
     const int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -46,7 +47,8 @@ static struct verdict open_refused(int error)
 }
 
 /* A write lease is granted only when no other open file description exists, whichever the link it
- * came by (fcntl(2), "Leases"). Held until after the removal, it keeps new ones from slipping in. */
+ * came by (fcntl(2), "Leases"). Held until after the removal, it keeps new ones from slipping in.
+ */
 static struct verdict take_hold(struct walk *w, struct hold *held, struct file_id id)
 {
     if (fcntl(held->fd, F_SETLEASE, F_WRLCK) == 0) {
@@ -106,7 +108,8 @@ struct verdict inuse_predict(struct walk *w, const char *name, const struct stat
     return kept(FILES_NOT_KEPT);
 }
 
-struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, struct hold *held)
+struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx,
+                          struct hold *held)
 {
     const struct files_options *o = w->options;
     int dirfd = w->frames[w->depth - 1].fd;
@@ -124,7 +127,8 @@ struct verdict inuse_test(struct walk *w, const char *name, const struct statx *
     return v;
 }
 
-/* When someone opens the file, the kernel tells by another answer: the lease that ours is to become. */
+/* When someone opens the file, the kernel tells by another answer: the lease that ours is to
+ * become. */
 bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id)
 {
     if (held->leased)

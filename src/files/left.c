@@ -1,4 +1,5 @@
-/* What a killed run left in its trash: recognised by its record, and swept by the rules that hold for everything. */
+/* What a killed run left in its trash: recognised by its record, and swept by the rules that hold
+ * for everything. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -41,8 +42,8 @@ static int open_below(struct walk *w, const char *base, const struct trash_recor
     return fd;
 }
 
-/* The directory that the file in the slot was in, if it is still there: in the root, or in the trash as part of a job
- * directory. -1: it is not known, or it is not there. */
+/* The directory that the file in the slot was in, if it is still there: in the root, or in the
+ * trash as part of a job directory. -1: it is not known, or it is not there. */
 static int open_origin(struct walk *w, const struct trash *t)
 {
     if (!t->record->path_known || !*t->record->name)
@@ -51,8 +52,9 @@ static int open_origin(struct walk *w, const struct trash *t)
     return fd >= 0 ? fd : open_below(w, t->path, t->record);
 }
 
-/* The run was killed around the removal of one file. Either it had found that it was the one to remove: then it
- * stays in the trash as one of the files there. Or it had not looked at it yet: then it goes back to where it was. */
+/* The run was killed around the removal of one file. Either it had found that it was the one to
+ * remove: then it stays in the trash as one of the files there. Or it had not looked at it yet:
+ * then it goes back to where it was. */
 static void settle_slot(struct walk *w, struct trash *t)
 {
     int dirfd = t->slot.ino == 0 || trash_slot_is_gone(t) ? -1 : open_origin(w, t);

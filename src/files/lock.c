@@ -1,5 +1,6 @@
-/* The lock of a root: one sweep of a user at a time. Nobody else can take it, and so nobody else can keep a sweep from
- * its work. Where there is no place for it the sweep goes on without: two at once do each other no harm. */
+/* The lock of a root: one sweep of a user at a time. Nobody else can take it, and so nobody else
+ * can keep a sweep from its work. Where there is no place for it the sweep goes on without: two at
+ * once do each other no harm. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -38,9 +39,11 @@ static int open_runtime_place(bool make)
     int fd = open_place(RUN_DIRECTORY, make && geteuid() == 0);
     if (fd >= 0)
         return fd;
-    int length = said && *said == '/' ? snprintf(path, sizeof path, "%s", said)
-                                      : snprintf(path, sizeof path, "/run/user/%u", (unsigned)geteuid());
-    if (length < 0 || (size_t)length + sizeof "/pgsweep" > sizeof path || (fd = open_place(path, false)) < 0)
+    int length = said && *said == '/'
+                     ? snprintf(path, sizeof path, "%s", said)
+                     : snprintf(path, sizeof path, "/run/user/%u", (unsigned)geteuid());
+    if (length < 0 || (size_t)length + sizeof "/pgsweep" > sizeof path ||
+        (fd = open_place(path, false)) < 0)
         return -1;
     close(fd);
     memcpy(path + length, "/pgsweep", sizeof "/pgsweep");
@@ -63,7 +66,8 @@ static bool find_place(struct root_lock *lock, int root_fd, struct file_id root,
 void lock_release(struct root_lock *lock)
 {
     if (lock->fd >= 0) {
-        unlinkat(lock->dir_fd, lock->name, 0); /* before the lock goes: whoever waits for it looks at the name again */
+        unlinkat(lock->dir_fd, lock->name,
+                 0); /* before the lock goes: whoever waits for it looks at the name again */
         close(lock->fd);
     }
     if (lock->dir_fd >= 0)
@@ -75,12 +79,14 @@ void lock_release(struct root_lock *lock)
 static bool open_lock(struct root_lock *lock, bool make)
 {
     struct statx stx;
-    lock->fd = openat(lock->dir_fd, lock->name,
-                      O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (make ? O_CREAT : 0), 0600);
+    lock->fd = openat(
+        lock->dir_fd, lock->name,
+        O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (make ? O_CREAT : 0), 0600);
     if (lock->fd < 0)
         return false;
     lock->id = (struct file_id){0};
-    if (fsys_stat(lock->fd, "", &stx) && S_ISREG(stx.stx_mode) && stx.stx_uid == geteuid() && !(stx.stx_mode & 077)) {
+    if (fsys_stat(lock->fd, "", &stx) && S_ISREG(stx.stx_mode) && stx.stx_uid == geteuid() &&
+        !(stx.stx_mode & 077)) {
         lock->id = fsys_id(&stx);
         return true;
     }
@@ -125,7 +131,8 @@ enum lock_state lock_take(struct root_lock *lock, const struct files_root *root,
     return LOCK_TAKEN;
 }
 
-/* The process that holds a flock on the file; 0: not known (another pid namespace, an NFS client, no /proc). */
+/* The process that holds a flock on the file; 0: not known (another pid namespace, an NFS client,
+ * no /proc). */
 static int find_holder(struct file_id id)
 {
     char line[256];
@@ -136,7 +143,8 @@ static int find_holder(struct file_id id)
         unsigned major;
         unsigned minor;
         int pid;
-        if (sscanf(line, "%*s FLOCK %*s %*s %d %x:%x:%" SCNu64, &pid, &major, &minor, &inode) == 4 &&
+        if (sscanf(line, "%*s FLOCK %*s %*s %d %x:%x:%" SCNu64, &pid, &major, &minor, &inode) ==
+                4 &&
             inode == id.ino && makedev(major, minor) == id.dev && pid > 0)
             found = pid;
     }

@@ -1,4 +1,5 @@
-/* Patterns of protected names: what they match, and which of them cannot mean what was meant. No system calls. */
+/* Patterns of protected names: what they match, and which of them cannot mean what was meant. No
+ * system calls. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <fnmatch.h>
@@ -26,8 +27,8 @@ static bool has_high_byte(const char *text)
 /* Without a locale a character is a byte, so that "?" would be half of an umlaut. */
 static bool matches_in_utf8(const char *pattern, const char *name, int flags)
 {
-    bool matters =
-        has_high_byte(name) && (strpbrk(pattern, "?[") || ((flags & FNM_CASEFOLD) && has_high_byte(pattern)));
+    bool matters = has_high_byte(name) &&
+                   (strpbrk(pattern, "?[") || ((flags & FNM_CASEFOLD) && has_high_byte(pattern)));
     locale_t utf8 = matters ? newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0) : (locale_t)0;
     if (!utf8)
         return false;
@@ -74,7 +75,8 @@ static bool is_any_depth(const char *pattern)
     return pattern[0] == '*' && pattern[1] == '*' && (pattern[2] == '\0' || pattern[2] == '/');
 }
 
-/* "**" is tried with as few components as possible; only the last one met needs to be tried with more. */
+/* "**" is tried with as few components as possible; only the last one met needs to be tried with
+ * more. */
 static bool match_path(const char *pattern, const char *path, int flags)
 {
     const char *retry_pattern = NULL;
@@ -142,7 +144,8 @@ static void read_class(struct reading *r)
     const char *end = strstr(r->at, ":]");
     size_t length = end ? (size_t)(end - r->at) - 2 : sizeof name;
     if (end == r->at + 1 || length >= sizeof name) {
-        refuse(r, "has a \"[:\" without its \":]\"", "Write a class as [[:digit:]], a literal \"[\" as \"\\[\".");
+        refuse(r, "has a \"[:\" without its \":]\"",
+               "Write a class as [[:digit:]], a literal \"[\" as \"\\[\".");
         return;
     }
     memcpy(name, r->at + 2, length);
@@ -153,9 +156,11 @@ static void read_class(struct reading *r)
     r->at = end + 2;
 }
 
-static const char *const lone_bracket = "Write a literal \"[\" as \"\\[\" and a literal \"]\" as \"\\]\".";
+static const char *const lone_bracket =
+    "Write a literal \"[\" as \"\\[\" and a literal \"]\" as \"\\]\".";
 
-/* "[...]", whose "[" the reading stands at. A "]" right behind it, or behind its "!", is one of its characters. */
+/* "[...]", whose "[" the reading stands at. A "]" right behind it, or behind its "!", is one of its
+ * characters. */
 static void read_bracket(struct reading *r)
 {
     const char *start;
@@ -201,10 +206,11 @@ static void read_component(struct reading *r)
     while (!r->flaw && *r->at && *r->at != '/') {
         if (*r->at == '\\') {
             if (!r->at[1] || r->at[1] == '/')
-                refuse(r,
-                       r->at[1] ? "has a backslash before a slash"
-                                : "ends with a backslash, which has nothing to quote",
-                       "A backslash quotes the character behind it; write a literal one as \"\\\\\".");
+                refuse(
+                    r,
+                    r->at[1] ? "has a backslash before a slash"
+                             : "ends with a backslash, which has nothing to quote",
+                    "A backslash quotes the character behind it; write a literal one as \"\\\\\".");
             r->at += 2;
             r->literal++;
         } else if (*r->at == '[') {
@@ -226,7 +232,8 @@ static void read_component(struct reading *r)
                "Patterns count from the root: leave the \".\" out.");
     else if (length == 2 && start[0] == '.' && start[1] == '.')
         refuse(r, "has a \"..\" between slashes, and would match nothing",
-               "Patterns count from the root and never lead out of it; for another place give a directory to protect "
+               "Patterns count from the root and never lead out of it; for another place give a "
+               "directory to protect "
                "(--protect-dir, protect_dirs).");
     else if (r->literal > COMPONENT_MAX)
         refuse(r, "has a name that is longer than any file's", "Give a shorter pattern.");
@@ -242,12 +249,14 @@ static char *expand_braces(const void *ctx, const char *pattern)
     const char *open = strchr(pattern, '{');
     const char *close = open ? strchr(open, '}') : NULL;
     char *list = NULL;
-    if (!close || (open > pattern && open[-1] == '\\') || !memchr(open, ',', (size_t)(close - open)))
+    if (!close || (open > pattern && open[-1] == '\\') ||
+        !memchr(open, ',', (size_t)(close - open)))
         return NULL;
     for (const char *p = open; p < close;) {
         p++;
         int length = (int)strcspn(p, ",}");
-        char *one = mem_printf(ctx, "\"%.*s%.*s%s\"", (int)(open - pattern), pattern, length, p, close + 1);
+        char *one =
+            mem_printf(ctx, "\"%.*s%.*s%s\"", (int)(open - pattern), pattern, length, p, close + 1);
         list = list ? mem_check(talloc_asprintf_append(list, ", %s", one)) : one;
         p += length;
     }
@@ -268,15 +277,18 @@ static const char *find_slip(const void *ctx, const char *pattern, const char **
     char *expanded = expand_braces(ctx, pattern);
     size_t length = strlen(pattern);
     if (expanded) {
-        *advice = mem_printf(ctx, "Give each on its own: %s. A literal \"{\" is written \"\\{\".", expanded);
+        *advice = mem_printf(ctx, "Give each on its own: %s. A literal \"{\" is written \"\\{\".",
+                             expanded);
         return "has braces, which are not expanded";
     }
     if (pattern[0] == '!') {
-        *advice = "Every pattern adds to what is protected, and none takes away. A literal \"!\" is written \"\\!\".";
+        *advice = "Every pattern adds to what is protected, and none takes away. A literal \"!\" "
+                  "is written \"\\!\".";
         return "begins with \"!\", which does not negate";
     }
     if (pattern[0] == '~' && (!pattern[1] || strchr(pattern, '/'))) {
-        *advice = "For a directory give its full path (--protect-dir, protect_dirs); patterns count from the "
+        *advice = "For a directory give its full path (--protect-dir, protect_dirs); patterns "
+                  "count from the "
                   "root. A literal "
                   "\"~\" is written \"\\~\".";
         return "begins with \"~\", which is not expanded";
@@ -294,8 +306,10 @@ static const char *find_slip(const void *ctx, const char *pattern, const char **
 
 const char *files_refuse_pattern(const void *ctx, const char *pattern, const char **advice)
 {
-    struct reading r = {.at = pattern + strspn(pattern, "/"), .is_path = strchr(pattern, '/') != NULL};
-    *advice = "Give the name of a file or directory, or a pattern such as \"*.mov\" or \"final/*.mov\".";
+    struct reading r = {.at = pattern + strspn(pattern, "/"),
+                        .is_path = strchr(pattern, '/') != NULL};
+    *advice =
+        "Give the name of a file or directory, or a pattern such as \"*.mov\" or \"final/*.mov\".";
     if (!*r.at)
         return "matches nothing";
     if (strlen(pattern) >= PATH_MAX) {

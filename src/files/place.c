@@ -40,8 +40,8 @@ static int open_by_path(struct walk *w, const struct frame *f, bool path_only)
 {
     char path[PATH_MAX];
     struct statx stx;
-    int length = snprintf(path, sizeof path, "%s%s%.*s", w->base_path, f->path_length > 0 ? "/" : "",
-                          (int)f->path_length, w->path);
+    int length = snprintf(path, sizeof path, "%s%s%.*s", w->base_path,
+                          f->path_length > 0 ? "/" : "", (int)f->path_length, w->path);
     if (length < 0 || (size_t)length >= sizeof path) {
         errno = ENAMETOOLONG;
         return -1;

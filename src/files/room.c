@@ -1,4 +1,5 @@
-/* Deleting the oldest expired files until enough is free: which is the youngest that goes, then a sweep up to that. */
+/* Deleting the oldest expired files until enough is free: which is the youngest that goes, then a
+ * sweep up to that. */
 #define _GNU_SOURCE
 #include <limits.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include "pgsweep/stop.h"
 #include "walk.h"
 
-/* So many files are remembered at a time (8 MiB); where they do not suffice, the tree is read again. */
+/* So many files are remembered at a time (8 MiB); where they do not suffice, the tree is read
+ * again. */
 enum { REMEMBERED = 500000, NS_PER_S = 1000000000 };
 
 /* A file that would go. */
@@ -101,10 +103,11 @@ static int compare_items(const void *a, const void *b)
     return x->time < y->time ? -1 : x->time > y->time;
 }
 
-/* Looks, without changing anything, which files would go, and how far to go for so many bytes: *last is the time of the
- * youngest file that is needed. False: nothing is left to go. *need: what is still missing then. */
-static bool find_last(const struct files_options *o, struct plan *plan, struct files_report *report, int64_t *need,
-                      int64_t *last, struct error *err)
+/* Looks, without changing anything, which files would go, and how far to go for so many bytes:
+ * *last is the time of the youngest file that is needed. False: nothing is left to go. *need: what
+ * is still missing then. */
+static bool find_last(const struct files_options *o, struct plan *plan, struct files_report *report,
+                      int64_t *need, int64_t *last, struct error *err)
 {
     struct files_report look = {0};
     struct files_options quiet = *o;
@@ -143,10 +146,12 @@ static bool measure(const struct files_root *root, int64_t *all, int64_t *unused
     return true;
 }
 
-/* A sweep is not the first: only what the last one found counts as kept or failed, and what any deleted as deleted. */
+/* A sweep is not the first: only what the last one found counts as kept or failed, and what any
+ * deleted as deleted. */
 static void forget_kept(struct files_report *report, const struct files_report *before)
 {
-    int64_t gone = files_deleted(report) + report->vanished - files_deleted(before) - before->vanished;
+    int64_t gone =
+        files_deleted(report) + report->vanished - files_deleted(before) - before->vanished;
     for (int i = 0; i < FILES_KEPT_COUNT; i++)
         report->kept[i] = before->kept[i];
     for (int i = 0; i < FILES_ERRORS_MAX; i++)
@@ -157,10 +162,11 @@ static void forget_kept(struct files_report *report, const struct files_report *
     report->scanned = before->scanned + gone;
 }
 
-/* One sweep, up to the file of that time, or (up_to NULL) of all that is expired; then what is free. *known:
- * that could be found out. */
-static bool sweep_up_to(const struct files_options *options, const int64_t *up_to, const struct files_root *root,
-                        struct files_room *room, struct files_report *report, bool *known, struct error *err)
+/* One sweep, up to the file of that time, or (up_to NULL) of all that is expired; then what is
+ * free. *known: that could be found out. */
+static bool sweep_up_to(const struct files_options *options, const int64_t *up_to,
+                        const struct files_root *root, struct files_room *room,
+                        struct files_report *report, bool *known, struct error *err)
 {
     struct files_options o = *options;
     int64_t freed = report->bytes_freed;
@@ -183,16 +189,19 @@ static bool is_ended(const struct files_report *report)
 }
 
 /* Sweeps up to what is needed, again and again while that was not enough and more is there. */
-static bool make_room(const struct files_options *options, const struct files_root *root, struct files_room *room,
-                      struct plan *plan, struct files_report *report, struct error *err)
+static bool make_room(const struct files_options *options, const struct files_root *root,
+                      struct files_room *room, struct plan *plan, struct files_report *report,
+                      struct error *err)
 {
     const struct files_report before = *report;
     bool known = true;
     int64_t need = room->wanted - room->before;
-    for (bool first = true; known && room->after < room->wanted && !is_ended(report); first = false) {
+    for (bool first = true; known && room->after < room->wanted && !is_ended(report);
+         first = false) {
         int64_t last = plan->after;
         bool some = find_last(options, plan, report, &need, &last, err);
-        bool enough = some && (need <= 0 || plan->full); /* else all that is expired goes, directories too */
+        bool enough =
+            some && (need <= 0 || plan->full); /* else all that is expired goes, directories too */
         plan->after = last;
         if (plan->failed)
             return false;
@@ -210,17 +219,19 @@ static bool make_room(const struct files_options *options, const struct files_ro
     return true;
 }
 
-bool files_sweep_for_room(const struct files_options *options, struct files_room *room, struct files_report *report,
-                          struct error *err)
+bool files_sweep_for_room(const struct files_options *options, struct files_room *room,
+                          struct files_report *report, struct error *err)
 {
     void *ctx = mem_check(talloc_new(NULL));
     struct files_root root;
-    struct plan plan = {.after = INT64_MIN, .room = room->remembered > 0 ? room->remembered : REMEMBERED};
+    struct plan plan = {.after = INT64_MIN,
+                        .room = room->remembered > 0 ? room->remembered : REMEMBERED};
     int64_t all = 0;
     bool ok = root_open(ctx, options, &root, err);
     room->found = false;
     if (ok && root.fd >= 0 && !measure(&root, &all, &room->before)) {
-        ok = error_set(err, SWEEP_USAGE, "cannot ask how much is free below the root \"%s\"", root.path);
+        ok = error_set(err, SWEEP_USAGE, "cannot ask how much is free below the root \"%s\"",
+                       root.path);
     } else if (ok && root.fd >= 0) {
         room->found = true;
         room->after = room->before;

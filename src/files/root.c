@@ -1,4 +1,5 @@
-/* Opening the root of a sweep and refusing an unsafe one; the identities of protected directories. */
+/* Opening the root of a sweep and refusing an unsafe one; the identities of protected directories.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,8 @@ static bool refuse(struct error *err, const char *path, const char *why, const c
     return false;
 }
 
-/* Neither the root nor a directory above it may be protected, nor may the root be "/" in disguise. */
+/* Neither the root nor a directory above it may be protected, nor may the root be "/" in disguise.
+ */
 static bool check_parents(const struct files_root *root, struct error *err)
 {
     struct statx stx;

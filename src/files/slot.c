@@ -1,7 +1,8 @@
-/* Removing one name for good, and nothing else that may have taken it. Linux cannot unlink "this inode": between a look
- * at a name and its unlinking another file can be renamed over it. So the name is moved into the slot of the trash,
- * where nobody else can reach it, and is looked at again there. The next file that is moved there replaces it,
- * which is when the file system removes it: one system call more than unlinking, not two. */
+/* Removing one name for good, and nothing else that may have taken it. Linux cannot unlink "this
+ * inode": between a look at a name and its unlinking another file can be renamed over it. So the
+ * name is moved into the slot of the trash, where nobody else can reach it, and is looked at again
+ * there. The next file that is moved there replaces it, which is when the file system removes it:
+ * one system call more than unlinking, not two. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -27,9 +28,10 @@ static struct verdict failed(int error, const char *action)
     return (struct verdict){.kept = FILES_NOT_KEPT, .error = error, .action = action};
 }
 
-/* Is what lies in the slot what was looked at? The rename changed the ctime, which is why it says nothing. */
-static enum files_kept judge_moved(struct walk *w, const struct statx *seen, const struct statx *moved,
-                                   const struct hold *held)
+/* Is what lies in the slot what was looked at? The rename changed the ctime, which is why it says
+ * nothing. */
+static enum files_kept judge_moved(struct walk *w, const struct statx *seen,
+                                   const struct statx *moved, const struct hold *held)
 {
     struct statx now = *moved;
     if (!fsys_same(fsys_id(seen), fsys_id(moved)))
@@ -37,7 +39,8 @@ static enum files_kept judge_moved(struct walk *w, const struct statx *seen, con
     if (!inuse_is_still_free(w, held, fsys_id(moved)))
         return FILES_KEPT_OPEN;
     bool written = seen->stx_mtime.tv_sec != moved->stx_mtime.tv_sec ||
-                   seen->stx_mtime.tv_nsec != moved->stx_mtime.tv_nsec || seen->stx_size != moved->stx_size;
+                   seen->stx_mtime.tv_nsec != moved->stx_mtime.tv_nsec ||
+                   seen->stx_size != moved->stx_size;
     if (!written || (w->wipe && !w->options->young_stay))
         return FILES_NOT_KEPT;
     now.stx_ctime = seen->stx_ctime;
@@ -64,7 +67,8 @@ static bool set_aside(struct walk *w, int trash_fd, const char *from, int dirfd,
     return false;
 }
 
-/* Out of the way in the trash, which stays then, and which the next run sweeps by the same rules. */
+/* Out of the way in the trash, which stays then, and which the next run sweeps by the same rules.
+ */
 static void keep_in_trash(struct trash *t)
 {
     char name[64];
@@ -112,7 +116,8 @@ static bool move_into_slot(struct walk *w, struct trash *t, const char *name)
     return renameat2(f->fd, name, t->fd, TRASH_SLOT, t->slot.ino ? 0 : RENAME_NOREPLACE) == 0;
 }
 
-static struct verdict move_refused(struct walk *w, const char *name, const struct statx *stx, int error)
+static struct verdict move_refused(struct walk *w, const char *name, const struct statx *stx,
+                                   int error)
 {
     switch (error) {
     case EXDEV: /* other quota, other keys, or a sandbox */
@@ -126,7 +131,8 @@ static struct verdict move_refused(struct walk *w, const char *name, const struc
     }
 }
 
-struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx, const struct hold *held)
+struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx,
+                           const struct hold *held)
 {
     const struct files_options *o = w->options;
     struct trash *t = &w->shared->trash;

@@ -20,11 +20,13 @@ static struct verdict kept(enum files_kept reason)
 static bool is_same(int fd, const struct statx *stx)
 {
     struct statx now;
-    return fsys_stat(fd, "", &now) && fsys_same(fsys_id(&now), fsys_id(stx)) && now.stx_mode == stx->stx_mode;
+    return fsys_stat(fd, "", &now) && fsys_same(fsys_id(&now), fsys_id(stx)) &&
+           now.stx_mode == stx->stx_mode;
 }
 
-/* A datagram socket that connects sends nothing, and no server hears of it. To a name that nothing is bound to it is
- * refused (unix(7)); to a stream socket it is of the wrong type, whether that listens or not. */
+/* A datagram socket that connects sends nothing, and no server hears of it. To a name that nothing
+ * is bound to it is refused (unix(7)); to a stream socket it is of the wrong type, whether that
+ * listens or not. */
 static struct verdict test_socket(int dirfd, const char *name, const struct statx *stx)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -49,8 +51,9 @@ static struct verdict test_socket(int dirfd, const char *name, const struct stat
     return v;
 }
 
-/* The end for writing can only be opened when somebody reads, or waits to (fifo(7)). The end for reading always can:
- * then nothing to read means that somebody could still write, and the end of the file that nobody can. */
+/* The end for writing can only be opened when somebody reads, or waits to (fifo(7)). The end for
+ * reading always can: then nothing to read means that somebody could still write, and the end of
+ * the file that nobody can. */
 static struct verdict test_fifo(int dirfd, const char *name, const struct statx *stx)
 {
     const int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -63,10 +66,12 @@ static struct verdict test_fifo(int dirfd, const char *name, const struct statx 
         return kept(same ? FILES_KEPT_OPEN : FILES_KEPT_CHANGED);
     }
     if (errno != ENXIO)
-        return errno == ENOENT ? (struct verdict){.kept = FILES_NOT_KEPT, .error = ENOENT} : kept(FILES_KEPT_SPECIAL);
+        return errno == ENOENT ? (struct verdict){.kept = FILES_NOT_KEPT, .error = ENOENT}
+                               : kept(FILES_KEPT_SPECIAL);
     fd = openat(dirfd, name, O_RDONLY | flags);
     if (fd < 0)
-        return errno == ENOENT ? (struct verdict){.kept = FILES_NOT_KEPT, .error = ENOENT} : kept(FILES_KEPT_SPECIAL);
+        return errno == ENOENT ? (struct verdict){.kept = FILES_NOT_KEPT, .error = ENOENT}
+                               : kept(FILES_KEPT_SPECIAL);
     struct verdict v = kept(FILES_KEPT_OPEN);
     if (!is_same(fd, stx))
         v = kept(FILES_KEPT_CHANGED);

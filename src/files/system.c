@@ -1,4 +1,5 @@
-/* Directories that nobody means when they name a root of temporary files: of the system, homes, mount points. */
+/* Directories that nobody means when they name a root of temporary files: of the system, homes,
+ * mount points. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <glob.h>
@@ -11,15 +12,17 @@
 #include "pgsweep/text.h"
 #include "walk.h"
 
-static const char *const system_directories[] = {"/etc", "/usr", "/home", "/var", "/root", "/boot", "/bin", "/sbin",
-                                                 "/dev", "/proc", "/sys", "/run", NULL};
+static const char *const system_directories[] = {"/etc",  "/usr", "/home", "/var", "/root",
+                                                 "/boot", "/bin", "/sbin", "/dev", "/proc",
+                                                 "/sys",  "/run", NULL};
 static const char *const temporary_directories[] = {"/tmp", "/var/tmp", NULL};
 
 /* Is path, wherever links lead, this directory? */
 static bool is_directory(const char *path, struct file_id id)
 {
     struct statx stx;
-    return statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &stx) == 0 &&
+    return statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &stx) ==
+               0 &&
            fsys_same(fsys_id(&stx), id);
 }
 
@@ -54,13 +57,15 @@ static char *find_home(const void *ctx, struct file_id id)
     setpwent();
     for (const struct passwd *entry; !user && (entry = getpwent());)
         if (entry->pw_dir && entry->pw_dir[0] == '/' && is_directory(entry->pw_dir, id))
-            user = mem_printf(ctx, "user %s", text_escape(ctx, entry->pw_name, strlen(entry->pw_name)));
+            user = mem_printf(ctx, "user %s",
+                              text_escape(ctx, entry->pw_name, strlen(entry->pw_name)));
     endpwent();
     return user;
 }
 
-/* By the number of its device, as a mount that only shows another directory of the same file system (what a sandbox
- * makes of a writable path) is none of these. Below /tmp and /var/tmp a mount is made for what is temporary. */
+/* By the number of its device, as a mount that only shows another directory of the same file system
+ * (what a sandbox makes of a writable path) is none of these. Below /tmp and /var/tmp a mount is
+ * made for what is temporary. */
 static bool is_mount_point(const struct files_root *root)
 {
     struct statx stx;
@@ -84,7 +89,8 @@ static bool is_mount_point(const struct files_root *root)
     return crosses && !temporary;
 }
 
-bool root_check_system(const struct files_options *o, const struct files_root *root, struct error *err)
+bool root_check_system(const struct files_options *o, const struct files_root *root,
+                       struct error *err)
 {
     void *ctx = mem_check(talloc_new(NULL));
     const char *what = NULL;
@@ -100,8 +106,10 @@ bool root_check_system(const struct files_options *o, const struct files_root *r
     else if (is_mount_point(root))
         what = "is a mount point: the whole of a file system";
     if (what) {
-        error_set(err, SWEEP_USAGE, "the root \"%s\" %s", text_escape(ctx, root->path, strlen(root->path)), what);
-        error_hint(err, "Give the directory in it that holds the temporary files. If all of it is meant, say so: "
+        error_set(err, SWEEP_USAGE, "the root \"%s\" %s",
+                  text_escape(ctx, root->path, strlen(root->path)), what);
+        error_hint(err, "Give the directory in it that holds the temporary files. If all of it is "
+                        "meant, say so: "
                         "\"system_root: allow\" in the policy, or --allow-system-root.");
     }
     talloc_free(ctx);

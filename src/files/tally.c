@@ -145,8 +145,8 @@ static bool is_last_link(struct links *links, uint64_t ino, uint32_t count)
     return ++seen->count == count;
 }
 
-/* In a live run the count of links falls as they go, and the last one frees the bytes. A dry run has
- * to remember how many it saw, to say the same. */
+/* In a live run the count of links falls as they go, and the last one frees the bytes. A dry run
+ * has to remember how many it saw, to say the same. */
 int64_t tally_bytes(struct walk *w, const struct statx *stx)
 {
     int64_t bytes = S_ISREG(stx->stx_mode) ? (int64_t)stx->stx_blocks * 512 : 0;

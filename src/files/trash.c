@@ -1,4 +1,5 @@
-/* The trash of a run: making it, recognising what a killed run left, removing it. Decides nothing about its content. */
+/* The trash of a run: making it, recognising what a killed run left, removing it. Decides nothing
+ * about its content. */
 #define _GNU_SOURCE
 #include "trash.h"
 
@@ -48,8 +49,8 @@ static void read_boot(char boot[40])
         close(fd);
 }
 
-/* A store to a mapped page costs nothing and outlives the process. It is a signal, and the end of the run, where
- * the file system has no room for the page; on these it keeps the room it has. */
+/* A store to a mapped page costs nothing and outlives the process. It is a signal, and the end of
+ * the run, where the file system has no room for the page; on these it keeps the room it has. */
 static bool may_map(int fd)
 {
     struct statfs fs;
@@ -57,8 +58,8 @@ static bool may_map(int fd)
            (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_MAGIC || fs.f_type == TMPFS_MAGIC);
 }
 
-/* Writes the record under another name and renames it, so that it is there as a whole or not at all. The rename
- * tells, too, whether the file system renames without replacing. */
+/* Writes the record under another name and renames it, so that it is there as a whole or not at
+ * all. The rename tells, too, whether the file system renames without replacing. */
 static bool make_record(struct trash *t, const struct files_root *root, const struct statx *stx)
 {
     static const char NEW[] = TRASH_RECORD ".new";
@@ -79,7 +80,8 @@ static bool make_record(struct trash *t, const struct files_root *root, const st
         return false;
     }
     void *map = may_map(t->record_fd)
-                    ? mmap(NULL, sizeof r, PROT_READ | PROT_WRITE, MAP_SHARED, t->record_fd, 0) : MAP_FAILED;
+                    ? mmap(NULL, sizeof r, PROT_READ | PROT_WRITE, MAP_SHARED, t->record_fd, 0)
+                    : MAP_FAILED;
     t->mapped = map != MAP_FAILED;
     t->record = t->mapped ? map : mem_new(NULL, struct trash_record);
     if (!t->mapped)
@@ -126,8 +128,8 @@ bool trash_make(struct trash *t, const struct files_root *root)
         return false;
     t->fd = fsys_open_child(&sys, root->fd, t->name);
     t->root_fd = fcntl(root->fd, F_DUPFD_CLOEXEC, 0);
-    if (t->fd >= 0 && t->root_fd >= 0 && is_private(t->fd, root, &stx) && flock(t->fd, LOCK_EX | LOCK_NB) == 0 &&
-        make_record(t, root, &stx)) {
+    if (t->fd >= 0 && t->root_fd >= 0 && is_private(t->fd, root, &stx) &&
+        flock(t->fd, LOCK_EX | LOCK_NB) == 0 && make_record(t, root, &stx)) {
         t->id = fsys_id(&stx);
         t->path = mem_printf(NULL, "%s/%s", root->path, t->name);
         return true;
@@ -138,7 +140,8 @@ bool trash_make(struct trash *t, const struct files_root *root)
     return false;
 }
 
-static bool record_is_ours(const struct trash_record *r, const struct statx *dir, const struct files_root *root)
+static bool record_is_ours(const struct trash_record *r, const struct statx *dir,
+                           const struct files_root *root)
 {
     return memcmp(r->magic, MAGIC, sizeof r->magic) == 0 && r->ino == dir->stx_ino &&
            r->born_s == dir->stx_btime.tv_sec && r->born_ns == dir->stx_btime.tv_nsec &&
@@ -149,7 +152,8 @@ static bool record_is_ours(const struct trash_record *r, const struct statx *dir
 static bool read_record(struct trash *t, const struct statx *dir, const struct files_root *root)
 {
     struct statx stx;
-    t->record_fd = openat(t->fd, TRASH_RECORD, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+    t->record_fd =
+        openat(t->fd, TRASH_RECORD, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
     t->record = mem_new(NULL, struct trash_record);
     return t->record_fd >= 0 && fsys_stat(t->record_fd, "", &stx) && S_ISREG(stx.stx_mode) &&
            stx.stx_uid == geteuid() && !(stx.stx_mode & 077) && stx.stx_nlink == 1 &&
@@ -157,7 +161,8 @@ static bool read_record(struct trash *t, const struct statx *dir, const struct f
            record_is_ours(t->record, dir, root);
 }
 
-/* The lock comes before the record is read: until the run that made the trash ends, it is that run's. */
+/* The lock comes before the record is read: until the run that made the trash ends, it is that
+ * run's. */
 enum trash_kind trash_open_left(struct trash *t, const struct files_root *root, const char *name)
 {
     struct fsys sys = {0};
@@ -194,14 +199,16 @@ not_left:
     return kind;
 }
 
-/* Where it is not mapped. A note that cannot be written costs a file its name if the run is killed at once. */
+/* Where it is not mapped. A note that cannot be written costs a file its name if the run is killed
+ * at once. */
 static void write_note(struct trash *t, size_t from, size_t size)
 {
     if (!t->mapped && pwrite(t->record_fd, (char *)t->record + from, size, (off_t)from) < 0)
         t->record->path_known = false;
 }
 
-void trash_note(struct trash *t, struct file_id from, const char *path, size_t path_length, const char *name)
+void trash_note(struct trash *t, struct file_id from, const char *path, size_t path_length,
+                const char *name)
 {
     struct trash_record *r = t->record;
     size_t length = strlen(name) + 1;
@@ -231,8 +238,8 @@ bool trash_slot_is_gone(const struct trash *t)
 {
     const struct trash_record *r = t->record;
     struct statx stx;
-    return fsys_stat(t->fd, TRASH_SLOT, &stx) && stx.stx_ino == r->gone_ino && stx.stx_ctime.tv_sec == r->gone_s &&
-           stx.stx_ctime.tv_nsec == r->gone_ns;
+    return fsys_stat(t->fd, TRASH_SLOT, &stx) && stx.stx_ino == r->gone_ino &&
+           stx.stx_ctime.tv_sec == r->gone_s && stx.stx_ctime.tv_nsec == r->gone_ns;
 }
 
 bool trash_empty_slot(struct trash *t)
@@ -254,7 +261,8 @@ static bool holds_something(int fd)
         for (ssize_t at = 0; at < size;) {
             const struct linux_dirent *d = (const void *)(buffer + at);
             at += d->d_reclen;
-            if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 && strcmp(d->d_name, TRASH_RECORD) != 0)
+            if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+                strcmp(d->d_name, TRASH_RECORD) != 0)
                 return true;
         }
     return size < 0;

@@ -49,8 +49,8 @@ static bool would_go(const struct files_options *o, const struct files_root *roo
            !report.limit_reached;
 }
 
-static void bring_back(const struct files_options *o, const struct files_root *root, const struct trash *trash,
-                       const char *name, struct files_report *report)
+static void bring_back(const struct files_options *o, const struct files_root *root,
+                       const struct trash *trash, const char *name, struct files_report *report)
 {
     if (!move(trash->fd, root->fd, name)) {
         int saved = errno;
@@ -63,8 +63,8 @@ static void bring_back(const struct files_options *o, const struct files_root *r
 /* What the rules promise to keep. */
 static int64_t count_owed(const struct files_report *report)
 {
-    return report->kept[FILES_KEPT_PROTECTED] + report->kept[FILES_KEPT_FRESH] + report->kept[FILES_KEPT_FUTURE] +
-           report->kept[FILES_KEPT_NO_TIME];
+    return report->kept[FILES_KEPT_PROTECTED] + report->kept[FILES_KEPT_FRESH] +
+           report->kept[FILES_KEPT_FUTURE] + report->kept[FILES_KEPT_NO_TIME];
 }
 
 /* Wipes name in the trash. What is protected is the user's: it goes back to where it was. */
@@ -83,8 +83,8 @@ static bool is_tree(const char *name)
     return files_refuse_name(name) == NULL;
 }
 
-void tree_bring_back(const struct files_options *o, const struct files_root *root, const struct trash *t,
-                     struct files_report *report)
+void tree_bring_back(const struct files_options *o, const struct files_root *root,
+                     const struct trash *t, struct files_report *report)
 {
     void *ctx = mem_check(talloc_new(NULL));
     size_t count;
@@ -114,8 +114,8 @@ static bool move_to_trash(const struct files_root *root, const struct trash *tra
 }
 
 /* Removes the directory that was found to be there. */
-static void remove_found(const struct files_options *o, const struct files_root *root, const char *name,
-                         struct file_id id, struct files_report *report)
+static void remove_found(const struct files_options *o, const struct files_root *root,
+                         const char *name, struct file_id id, struct files_report *report)
 {
     struct trash *trash = &o->shared->trash;
     struct statx stx;
@@ -205,8 +205,8 @@ done:
     return ok;
 }
 
-static void finish(const struct files_options *o, const struct files_root *root, struct trash *trash,
-                   struct files_report *report)
+static void finish(const struct files_options *o, const struct files_root *root,
+                   struct trash *trash, struct files_report *report)
 {
     void *ctx = mem_check(talloc_new(NULL));
     size_t count;
@@ -220,9 +220,10 @@ static void finish(const struct files_options *o, const struct files_root *root,
         trash_close(trash);
 }
 
-/* In the trash of killed runs, which are found by the look of their names and recognised by their records. */
-static void finish_left(const void *ctx, const struct files_options *o, const struct files_root *root,
-                        struct files_report *report)
+/* In the trash of killed runs, which are found by the look of their names and recognised by their
+ * records. */
+static void finish_left(const void *ctx, const struct files_options *o,
+                        const struct files_root *root, struct files_report *report)
 {
     struct files_report unused = {0};
     struct walk *w = walk_new(ctx, o, root, &unused, root->fd, root->path, NULL);

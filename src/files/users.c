@@ -1,6 +1,6 @@
-/* What processes have open, run, map, or are in, as /proc tells it: for what no lease can be had of. Read as a whole
- * into a table of devices and inodes, and read again when it is old. It tells about everything only where every
- * process of the host can be looked at. */
+/* What processes have open, run, map, or are in, as /proc tells it: for what no lease can be had
+ * of. Read as a whole into a table of devices and inodes, and read again when it is old. It tells
+ * about everything only where every process of the host can be looked at. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -20,7 +20,8 @@
 /* Reading costs at most a twentieth of the time. */
 enum { OLD_MS = 100, OLD_FACTOR = 20, ROOM_LEAST = 1024 };
 
-/* Of the name space that holds all processes of the host (PROC_PID_INIT_INO in the kernel's proc_ns.h). */
+/* Of the name space that holds all processes of the host (PROC_PID_INIT_INO in the kernel's
+ * proc_ns.h). */
 static const char ALL_PROCESSES[] = "pid:[4026531836]";
 
 struct users {
@@ -64,14 +65,16 @@ static void add(struct users *u, struct file_id id)
     u->table[at] = id;
 }
 
-/* A process that ended meanwhile has nothing open. Anything else that cannot be looked at may be what is sought. */
+/* A process that ended meanwhile has nothing open. Anything else that cannot be looked at may be
+ * what is sought. */
 static void note_trouble(struct users *u, int error)
 {
     if (error != ENOENT && error != ESRCH)
         u->complete = false;
 }
 
-/* Follows a link of /proc to what it stands for, whatever its name may be by now. No network file system is asked. */
+/* Follows a link of /proc to what it stands for, whatever its name may be by now. No network file
+ * system is asked. */
 static void add_link(struct users *u, int dirfd, const char *name)
 {
     struct statx stx;
@@ -103,8 +106,8 @@ static void add_descriptors(struct users *u, int task_fd)
         closedir(dir);
 }
 
-/* Mapped files, which need not be open any more. The device of a line is that of the file system, which on some is not
- * what statx says (btrfs, overlayfs): there the inode decides, by device 0. */
+/* Mapped files, which need not be open any more. The device of a line is that of the file system,
+ * which on some is not what statx says (btrfs, overlayfs): there the inode decides, by device 0. */
 static void add_maps(struct users *u, int task_fd)
 {
     char *line = NULL;
@@ -123,7 +126,8 @@ static void add_maps(struct users *u, int task_fd)
         unsigned major;
         unsigned minor;
         uint64_t ino;
-        if (sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &major, &minor, &ino) != 3 || ino == 0 || ino == last)
+        if (sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &major, &minor, &ino) != 3 || ino == 0 ||
+            ino == last)
             continue;
         add(u, (struct file_id){.dev = makedev(major, minor), .ino = ino});
         add(u, (struct file_id){.dev = 0, .ino = ino});

@@ -53,7 +53,8 @@ static void describe(struct walk *w, struct frame *f, const struct statx *stx)
     if (w->wipe)
         return;
     f->age = entry_judge_time(w, f->mtime);
-    unsigned others = w->options->age_by & (FILES_AGE_BIT(FILES_AGE_CTIME) | FILES_AGE_BIT(FILES_AGE_BTIME));
+    unsigned others =
+        w->options->age_by & (FILES_AGE_BIT(FILES_AGE_CTIME) | FILES_AGE_BIT(FILES_AGE_BTIME));
     if (f->age == FILES_NOT_KEPT && others)
         f->age = entry_judge_times(w, stx, others);
 }
@@ -276,7 +277,8 @@ static struct verdict remove_directory(struct walk *w)
         }
     }
     if (use == IN_USE_UNKNOWN && v.kept == FILES_NOT_KEPT && !v.error)
-        w->report->untested++; /* what is lost with an empty directory is little: it need not stay */
+        w->report
+            ->untested++; /* what is lost with an empty directory is little: it need not stay */
     return v;
 }
 
@@ -397,8 +399,8 @@ static void leave_root(struct files_report *report)
     report->roots_locked++;
 }
 
-static void sweep_root(const void *ctx, const struct files_options *options, const struct files_root *root,
-                       struct files_report *report)
+static void sweep_root(const void *ctx, const struct files_options *options,
+                       const struct files_root *root, struct files_report *report)
 {
     struct root_lock lock;
     enum lock_state state = lock_take(&lock, root, options->dry_run);
@@ -407,8 +409,8 @@ static void sweep_root(const void *ctx, const struct files_options *options, con
         return;
     }
     report->unlocked += state == LOCK_NOWHERE && !options->dry_run;
-    /* For other programs that clean up, and keep off what is locked; that one of them or anybody else holds it is no
-     * reason to do nothing. */
+    /* For other programs that clean up, and keep off what is locked; that one of them or anybody
+     * else holds it is no reason to do nothing. */
     if (!options->dry_run)
         flock(root->fd, LOCK_EX | LOCK_NB);
     struct walk *w = walk_new(ctx, options, root, report, root->fd, root->path, NULL);

@@ -6,8 +6,8 @@
 #include "pgsweep/files.h"
 #include "trash.h"
 
-/* An opened and checked root (fd -1: it does not exist). Owned by the talloc context it was made on,
- * except for fd, which root_close closes. */
+/* An opened and checked root (fd -1: it does not exist). Owned by the talloc context it was made
+ * on, except for fd, which root_close closes. */
 struct files_root {
     int fd;
     char *path;                /* cleaned */
@@ -20,8 +20,10 @@ bool root_open(const void *ctx, const struct files_options *options, struct file
                struct error *err);
 void root_close(struct files_root *root);
 
-/* system.c: refuses (SWEEP_USAGE) a directory of the system, a home and a mount point, unless the options allow it. */
-bool root_check_system(const struct files_options *options, const struct files_root *root, struct error *err);
+/* system.c: refuses (SWEEP_USAGE) a directory of the system, a home and a mount point, unless the
+ * options allow it. */
+bool root_check_system(const struct files_options *options, const struct files_root *root,
+                       struct error *err);
 
 struct pattern {
     const char *text;
@@ -130,11 +132,13 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
 /* Walks to the end, or until it has to stop. */
 void walk_run(struct walk *w);
 
-/* Its parts: enters the directory name of the top frame, unless it has to stay; goes one step on. */
+/* Its parts: enters the directory name of the top frame, unless it has to stay; goes one step on.
+ */
 void walk_enter(struct walk *w, const char *name);
 void walk_step(struct walk *w);
 
-/* Around what is about a file with several links, because another thread may meet the other ones. */
+/* Around what is about a file with several links, because another thread may meet the other ones.
+ */
 void walk_lock_links(struct walk *w);
 void walk_unlock_links(struct walk *w);
 
@@ -197,7 +201,11 @@ struct hold {
 struct users *users_read(const void *ctx);
 /* Reads again what is old; now: in any case. */
 void users_refresh(struct users *u, bool now);
-enum in_use { IN_USE, IN_USE_NOT, IN_USE_UNKNOWN /* not every process of the host can be looked at */ };
+enum in_use {
+    IN_USE,
+    IN_USE_NOT,
+    IN_USE_UNKNOWN /* not every process of the host can be looked at */
+};
 /* by_inode: on this file system the device of a mapping is another one than that of its file. */
 enum in_use users_look(const struct users *u, struct file_id id, bool by_inode);
 
@@ -209,19 +217,22 @@ enum in_use inuse_look(struct walk *w, struct file_id id);
 struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx);
 
 /* inuse.c: decides whether a regular file is in use. */
-struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx, struct hold *held);
+struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx,
+                          struct hold *held);
 /* Has nobody begun to open it since? */
 bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id);
 /* From here on nobody waits for us. */
 void inuse_let_go(struct hold *held);
 
 /* slot.c: removes name, which is no directory, if it still is what stx says. */
-struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx, const struct hold *held);
-/* Moves the file in the slot back to its name, or to one beside it when that is taken. False and errno: it stays. */
+struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx,
+                           const struct hold *held);
+/* Moves the file in the slot back to its name, or to one beside it when that is taken. False and
+ * errno: it stays. */
 bool slot_give_back(struct walk *w, struct trash *t, int dirfd, const char *name);
 
-/* lock.c: of the sweeps of a user at most one is at work in a root. The lock is a file that other users cannot open:
- * in /run/pgsweep, in $XDG_RUNTIME_DIR, or else in the root. */
+/* lock.c: of the sweeps of a user at most one is at work in a root. The lock is a file that other
+ * users cannot open: in /run/pgsweep, in $XDG_RUNTIME_DIR, or else in the root. */
 struct root_lock {
     int fd;     /* -1: none */
     int dir_fd; /* of its directory */
@@ -229,24 +240,29 @@ struct root_lock {
     struct file_id id;
 };
 
-enum lock_state { LOCK_TAKEN, LOCK_HELD /* by another sweep */, LOCK_NOWHERE /* there is no place for one */ };
+enum lock_state {
+    LOCK_TAKEN,
+    LOCK_HELD /* by another sweep */,
+    LOCK_NOWHERE /* there is no place for one */
+};
 
 /* look_only: takes nothing, and makes nothing. */
 enum lock_state lock_take(struct root_lock *lock, const struct files_root *root, bool look_only);
 void lock_release(struct root_lock *lock);
 
-/* left.c: what a killed run left in its trash. Sweeps it if name, in the root, is one, by the rules that hold for
- * everything else; false: it is a directory as any other. */
+/* left.c: what a killed run left in its trash. Sweeps it if name, in the root, is one, by the rules
+ * that hold for everything else; false: it is a directory as any other. */
 bool left_sweep(struct walk *w, const char *name);
-/* Opens it as trash_open_left; a file in the slot that no run had found to be the one to remove goes back. */
+/* Opens it as trash_open_left; a file in the slot that no run had found to be the one to remove
+ * goes back. */
 enum trash_kind left_open(struct walk *w, struct trash *t, const char *name);
-/* The names of the directories in a trash, or of the root. They are taken down first, because wiping changes what is
- * being listed. */
+/* The names of the directories in a trash, or of the root. They are taken down first, because
+ * wiping changes what is being listed. */
 char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), size_t *count);
 
 /* tree.c: moves the trees in the trash that hold something protected back to the root. */
-void tree_bring_back(const struct files_options *o, const struct files_root *root, const struct trash *t,
-                     struct files_report *report);
+void tree_bring_back(const struct files_options *o, const struct files_root *root,
+                     const struct trash *t, struct files_report *report);
 
 /* special.c: has a process this socket or fifo? SPECIAL: that cannot be found out. */
 struct verdict special_test(const struct walk *w, const char *name, const struct statx *stx);

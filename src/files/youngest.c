@@ -1,5 +1,5 @@
-/* When something in a root changed last: what tells a root in which nobody works any more, and a clock that
- * is wrong. */
+/* When something in a root changed last: what tells a root in which nobody works any more, and a
+ * clock that is wrong. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -19,7 +19,8 @@ struct search {
 /* True when the search is over. */
 static bool take(struct search *search, const struct statx *stx)
 {
-    int64_t t = stx->stx_mtime.tv_sec > stx->stx_ctime.tv_sec ? stx->stx_mtime.tv_sec : stx->stx_ctime.tv_sec;
+    int64_t t = stx->stx_mtime.tv_sec > stx->stx_ctime.tv_sec ? stx->stx_mtime.tv_sec
+                                                              : stx->stx_ctime.tv_sec;
     if (t > search->youngest)
         search->youngest = t;
     return search->youngest > search->enough;
@@ -43,14 +44,15 @@ static bool search_directory(struct search *search, int fd, int depth)
         search->found = true;
         over = take(search, &stx);
         if (!over && S_ISDIR(stx.stx_mode) && depth < FILES_YOUNGEST_DEPTH)
-            over = search_directory(search, fsys_open_child(&search->sys, dirfd(stream), entry->d_name), depth + 1);
+            over = search_directory(
+                search, fsys_open_child(&search->sys, dirfd(stream), entry->d_name), depth + 1);
     }
     closedir(stream);
     return over;
 }
 
-bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest, bool *found,
-                    struct error *err)
+bool files_youngest(const struct files_options *options, int64_t enough, int64_t *youngest,
+                    bool *found, struct error *err)
 {
     struct search search = {.enough = enough, .youngest = INT64_MIN};
     struct files_root root;

@@ -1,5 +1,5 @@
-/* What the catalog was asked for a plan: questions about many things at once, in few round trips, kept for as long as
- * the plan. */
+/* What the catalog was asked for a plan: questions about many things at once, in few round trips,
+ * kept for as long as the plan. */
 #include <string.h>
 
 #include "internal.h"
@@ -39,12 +39,14 @@ static bool ask(struct plan *plan, struct db *db, const char *file, const char *
     return ok;
 }
 
-/* One of several names cannot be read, or its schema may not be: told when that one is asked for by itself.
- * What is not about the names is told at once: the plan as a whole is tried again (plan_build). */
+/* One of several names cannot be read, or its schema may not be: told when that one is asked for by
+ * itself. What is not about the names is told at once: the plan as a whole is tried again
+ * (plan_build). */
 static bool tell_later(const struct db *db, struct error *err)
 {
     enum db_failure class = db_failure_class(db, err);
-    if (class == DB_FAILURE_CONNECTION || class == DB_FAILURE_TRANSIENT || class == DB_FAILURE_CANCELLED)
+    if (class == DB_FAILURE_CONNECTION || class == DB_FAILURE_TRANSIENT ||
+        class == DB_FAILURE_CANCELLED)
         return false;
     error_clear(err);
     return true;
@@ -68,12 +70,14 @@ static struct known_columns *find_columns(const struct plan *plan, const char *o
     return NULL;
 }
 
-static bool ask_columns(struct plan *plan, struct db *db, const char *const *oids, size_t count, struct error *err)
+static bool ask_columns(struct plan *plan, struct db *db, const char *const *oids, size_t count,
+                        struct error *err)
 {
     const struct db_rows *rows;
     struct catalog *catalog = plan->catalog;
     char *params[] = {db_array(plan, oids, count)};
-    bool ok = ask(plan, db, "sql/catalog.sql", "columns", 1, (const char *const *)params, &rows, err);
+    bool ok =
+        ask(plan, db, "sql/catalog.sql", "columns", 1, (const char *const *)params, &rows, err);
     talloc_free(params[0]);
     for (int row = 0; ok && row < db_rows_count(rows); row++) {
         const char *oid = db_rows_get(rows, row, 0);
@@ -88,7 +92,8 @@ static bool ask_columns(struct plan *plan, struct db *db, const char *const *oid
 }
 
 /* rows: the answer about these names, which come once each. */
-static void take_tables(struct plan *plan, const char *const *names, size_t count, const struct db_rows *rows)
+static void take_tables(struct plan *plan, const char *const *names, size_t count,
+                        const struct db_rows *rows)
 {
     struct catalog *catalog = plan->catalog;
     for (size_t n = 0; n < count; n++) {
@@ -100,11 +105,13 @@ static void take_tables(struct plan *plan, const char *const *names, size_t coun
     }
 }
 
-static bool ask_tables(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+static bool ask_tables(struct plan *plan, struct db *db, const char *const *names, size_t count,
+                       struct error *err)
 {
     const struct db_rows *rows;
     char *params[] = {db_array(plan, names, count)};
-    bool ok = ask(plan, db, "sql/catalog.sql", "tables", 1, (const char *const *)params, &rows, err);
+    bool ok =
+        ask(plan, db, "sql/catalog.sql", "tables", 1, (const char *const *)params, &rows, err);
     talloc_free(params[0]);
     if (ok)
         take_tables(plan, names, count, rows);
@@ -112,7 +119,8 @@ static bool ask_tables(struct plan *plan, struct db *db, const char *const *name
 }
 
 /* Those names that were not asked for yet, once each; their number. */
-static size_t unknown_names(const struct plan *plan, const char *const *names, size_t count, const char **unknown)
+static size_t unknown_names(const struct plan *plan, const char *const *names, size_t count,
+                            const char **unknown)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
@@ -126,7 +134,8 @@ static size_t unknown_names(const struct plan *plan, const char *const *names, s
 }
 
 /* The columns of the tables of these names. */
-static bool expect_columns(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+static bool expect_columns(struct plan *plan, struct db *db, const char *const *names, size_t count,
+                           struct error *err)
 {
     const char **oids = mem_array(plan, const char *, count + 1);
     size_t found = 0;
@@ -144,7 +153,8 @@ static bool expect_columns(struct plan *plan, struct db *db, const char *const *
     return ok;
 }
 
-bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, size_t count, struct error *err)
+bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, size_t count,
+                    struct error *err)
 {
     const char **unknown = mem_array(plan, const char *, count + 1);
     size_t n = unknown_names(plan, names, count, unknown);
@@ -157,8 +167,8 @@ bool catalog_expect(struct plan *plan, struct db *db, const char *const *names, 
     return ok;
 }
 
-bool catalog_find(struct plan *plan, struct db *db, const char *name, const struct db_rows **rows, int *row,
-                  struct error *err)
+bool catalog_find(struct plan *plan, struct db *db, const char *name, const struct db_rows **rows,
+                  int *row, struct error *err)
 {
     const struct known_table *table = find_table(plan, name);
     if (!table && !ask_tables(plan, db, &name, 1, err))
@@ -169,7 +179,8 @@ bool catalog_find(struct plan *plan, struct db *db, const char *name, const stru
     return true;
 }
 
-bool catalog_columns(struct plan *plan, struct db *db, const char *oid, struct catalog_range *range, struct error *err)
+bool catalog_columns(struct plan *plan, struct db *db, const char *oid, struct catalog_range *range,
+                     struct error *err)
 {
     const struct known_columns *columns = find_columns(plan, oid);
     if (!columns && !ask_columns(plan, db, &oid, 1, err))
@@ -212,7 +223,9 @@ bool catalog_open(struct plan *plan, struct db *db, struct error *err)
         [FOREIGN_KEYS].sql = template_fill(scratch, "sql/references.sql", "foreign_keys",
                                            TEMPLATE_SLOTS({"comparison", comparison})),
         [INHERITANCE].sql = template_fill(scratch, "sql/references.sql", "inheritance", NULL),
-        [TABLES] = {.sql = template_fill(scratch, "sql/catalog.sql", "tables", NULL), .nparams = 1, .params = params}};
+        [TABLES] = {.sql = template_fill(scratch, "sql/catalog.sql", "tables", NULL),
+                    .nparams = 1,
+                    .params = params}};
     bool ok = db_ask(db, catalog, questions, QUESTIONS, err);
     catalog->foreign_keys = questions[FOREIGN_KEYS].rows;
     catalog->inheritance = questions[INHERITANCE].rows;
@@ -234,7 +247,8 @@ const struct db_rows *catalog_foreign_keys(const struct plan *plan)
 /* The template "fit" for the operand of q on one side. */
 static char *fill_fit(struct plan *plan, const char *operand, const char *type)
 {
-    return template_fill(plan, "sql/references.sql", "fit", TEMPLATE_SLOTS({"operand", operand}, {"type", type}));
+    return template_fill(plan, "sql/references.sql", "fit",
+                         TEMPLATE_SLOTS({"operand", operand}, {"type", type}));
 }
 
 static bool ask_stated(struct plan *plan, struct db *db, struct error *err)
@@ -245,8 +259,9 @@ static bool ask_stated(struct plan *plan, struct db *db, struct error *err)
     for (size_t i = 0; i < policy->reference_count; i++) {
         const struct policy_reference *from = &policy->references[i];
         for (size_t c = 0; c < from->column_count; c++) {
-            const char *values[] = {mem_printf(plan, "%zu", i), from->table.value, from->refers_to.value,
-                                    from->columns[c].column, from->columns[c].value ? from->columns[c].value : ""};
+            const char *values[] = {mem_printf(plan, "%zu", i), from->table.value,
+                                    from->refers_to.value, from->columns[c].column,
+                                    from->columns[c].value ? from->columns[c].value : ""};
             for (int v = 0; v < 5; v++) {
                 size_t at = mem_grow(plan, &lists[v], &counts[v]);
                 lists[v][at] = values[v];
@@ -256,25 +271,31 @@ static bool ask_stated(struct plan *plan, struct db *db, struct error *err)
     const char *params[5];
     for (int v = 0; v < 5; v++)
         params[v] = db_array(plan, lists[v], counts[v]);
-    char *sql = template_fill(plan, "sql/references.sql", "stated", TEMPLATE_SLOTS(
-        {"comparison", template_fill(plan, "sql/references.sql", "comparison", NULL)},
-        {"p_fit", fill_fit(plan, "q.oprleft", "base.p_type")}, {"f_fit", fill_fit(plan, "q.oprright", "base.f_type")}));
+    char *sql =
+        template_fill(plan, "sql/references.sql", "stated",
+                      TEMPLATE_SLOTS({"comparison", template_fill(plan, "sql/references.sql",
+                                                                  "comparison", NULL)},
+                                     {"p_fit", fill_fit(plan, "q.oprleft", "base.p_type")},
+                                     {"f_fit", fill_fit(plan, "q.oprright", "base.f_type")}));
     struct db_rows *rows;
     bool ok = db_query(db, plan, sql, 5, params, &rows, err);
     plan->catalog->stated = ok ? rows : NULL;
     return ok;
 }
 
-bool catalog_stated(struct plan *plan, struct db *db, size_t reference, struct catalog_range *range, struct error *err)
+bool catalog_stated(struct plan *plan, struct db *db, size_t reference, struct catalog_range *range,
+                    struct error *err)
 {
     if (!plan->catalog->stated && !ask_stated(plan, db, err))
         return error_prefix(err, "%s", plan->policy->references[reference].table.origin);
     const struct db_rows *rows = plan->catalog->stated;
     *range = (struct catalog_range){rows, 0, 0};
-    while (range->first < db_rows_count(rows) && db_rows_int(rows, range->first, 0) != (int64_t)reference)
+    while (range->first < db_rows_count(rows) &&
+           db_rows_int(rows, range->first, 0) != (int64_t)reference)
         range->first++;
     range->end = range->first;
-    while (range->end < db_rows_count(rows) && db_rows_int(rows, range->end, 0) == (int64_t)reference)
+    while (range->end < db_rows_count(rows) &&
+           db_rows_int(rows, range->end, 0) == (int64_t)reference)
         range->end++;
     return true;
 }

@@ -1,4 +1,5 @@
-/* The rows below a candidate: references of the root's rows to each other that the policy deletes along. */
+/* The rows below a candidate: references of the root's rows to each other that the policy deletes
+ * along. */
 #include <string.h>
 
 #include "internal.h"
@@ -28,12 +29,14 @@ static char *match(const void *ctx, const struct plan_edge *edge, const char *pa
 }
 
 /* The rows that refer to the row parent, along each of the references. */
-static char *children(const void *ctx, const struct plan_node *root, const char *parent, const char *joined)
+static char *children(const void *ctx, const struct plan_node *root, const char *parent,
+                      const char *joined)
 {
     char *text = NULL;
     for (size_t i = 0; i < root->self_count; i++) {
         char *one = template_fill(ctx, file, "children",
-                                  TEMPLATE_SLOTS({"columns", columns(ctx, root, "d")}, {"table", root->table.ident},
+                                  TEMPLATE_SLOTS({"columns", columns(ctx, root, "d")},
+                                                 {"table", root->table.ident},
                                                  {"match", match(ctx, &root->self[i], parent)}));
         text = text ? mem_printf(ctx, "%s\n%s\n%s", text, joined, one) : one;
     }
@@ -67,12 +70,13 @@ void below_append_guard(PQExpBuffer out, const struct plan *plan)
     const struct plan_node *root = plan->nodes[0];
     void *ctx = talloc_new(NULL);
     if (plan_has_below(plan))
-        appendPQExpBufferStr(out, template_fill(ctx, file, "guard",
-                                                TEMPLATE_SLOTS({"children", children(ctx, root, "t", "UNION")},
-                                                               {"grandchildren", grandchildren(ctx, root)},
-                                                               {"candidate", candidate(ctx, plan)},
-                                                               {"table", root->table.ident},
-                                                               {"key", same_key(ctx, root)})));
+        appendPQExpBufferStr(
+            out, template_fill(ctx, file, "guard",
+                               TEMPLATE_SLOTS({"children", children(ctx, root, "t", "UNION")},
+                                              {"grandchildren", grandchildren(ctx, root)},
+                                              {"candidate", candidate(ctx, plan)},
+                                              {"table", root->table.ident},
+                                              {"key", same_key(ctx, root)})));
     talloc_free(ctx);
 }
 
@@ -84,7 +88,8 @@ static char *keys(const void *ctx, const struct plan *plan)
 }
 
 /* The key columns of alias; as text for the answer. */
-static char *key_columns(const void *ctx, const struct plan_node *root, const char *alias, bool text)
+static char *key_columns(const void *ctx, const struct plan_node *root, const char *alias,
+                         bool text)
 {
     char *list = mem_strdup(ctx, "");
     for (size_t i = 0; i < root->key_count; i++)
@@ -97,14 +102,15 @@ void plan_append_below(PQExpBuffer out, const struct plan *plan)
 {
     const struct plan_node *root = plan->nodes[0];
     void *ctx = talloc_new(NULL);
-    appendPQExpBufferStr(out, template_fill(ctx, file, "lock_below",
-                                            TEMPLATE_SLOTS({"columns", columns(ctx, root, "t")},
-                                                           {"table", root->table.ident}, {"keys", keys(ctx, plan)},
-                                                           {"grandchildren", grandchildren(ctx, root)},
-                                                           {"answer", key_columns(ctx, root, "t", true)},
-                                                           {"order", key_columns(ctx, root, "b", false)},
-                                                           {"key_columns", key_columns(ctx, root, "t", false)},
-                                                           {"key", same_key(ctx, root)})));
+    appendPQExpBufferStr(
+        out, template_fill(ctx, file, "lock_below",
+                           TEMPLATE_SLOTS({"columns", columns(ctx, root, "t")},
+                                          {"table", root->table.ident}, {"keys", keys(ctx, plan)},
+                                          {"grandchildren", grandchildren(ctx, root)},
+                                          {"answer", key_columns(ctx, root, "t", true)},
+                                          {"order", key_columns(ctx, root, "b", false)},
+                                          {"key_columns", key_columns(ctx, root, "t", false)},
+                                          {"key", same_key(ctx, root)})));
     talloc_free(ctx);
 }
 

@@ -54,14 +54,15 @@ static bool build_age(struct plan *plan, struct error *err)
     for (size_t i = 0; i < table->column_count && count < 512; i++)
         names[count++] = table->columns[i].name;
     const char *nearest = text_nearest(policy->age.value, names, count);
-    error_set(err, SWEEP_USAGE, "%s: table %s has no column \"%s\"", policy->age.origin, table->label,
-              policy->age.value);
+    error_set(err, SWEEP_USAGE, "%s: table %s has no column \"%s\"", policy->age.origin,
+              table->label, policy->age.value);
     if (nearest)
         return error_hint(err, "Did you mean \"%s\"?", nearest);
     return error_hint(err, "Name the timestamp column that tells the age of a row as \"age\".");
 }
 
-/* The column that names working directories. Where this host has no such root there is nothing to do. */
+/* The column that names working directories. Where this host has no such root there is nothing to
+ * do. */
 static bool build_directory(struct plan *plan, struct error *err)
 {
     const struct policy *policy = plan->policy;
@@ -74,7 +75,8 @@ static bool build_directory(struct plan *plan, struct error *err)
         return error_set(err, SWEEP_USAGE, "%s: table %s has no column \"%s\"", column->origin,
                          plan->nodes[0]->table.label, column->value);
     if (root.value[0] != '/')
-        return error_set(err, SWEEP_USAGE, "%s: the root of working directories, \"%s\", is not an absolute path",
+        return error_set(err, SWEEP_USAGE,
+                         "%s: the root of working directories, \"%s\", is not an absolute path",
                          root.origin, root.value);
     plan->directory_root = mem_strdup(plan, root.value);
     if (access(root.value, F_OK) != 0 && errno == ENOENT)
@@ -110,13 +112,13 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
     struct plan *plan = mem_new(ctx, struct plan);
     plan->policy = policy;
     bool ok = trust_set_path(plan, db, policy, err) && catalog_open(plan, db, err) &&
-              build_root(plan, db, err) && trust_check_path(plan, db, err) && build_key(plan, err) &&
-              build_age(plan, err) && cutoff_build(plan, db, request->cutoff, err) &&
-              graph_build(plan, db, request, err) && order_relate(plan, db, err) &&
-              privileges_check(plan, db, request->live, err) && graph_check_targets(plan, db, err) &&
-              levels_check(plan, db, err) && conditions_build(plan, db, request, err) &&
-              build_directory(plan, err) && walk_build(plan, db, err) &&
-              code_build(plan, db, request->live, err);
+              build_root(plan, db, err) && trust_check_path(plan, db, err) &&
+              build_key(plan, err) && build_age(plan, err) &&
+              cutoff_build(plan, db, request->cutoff, err) && graph_build(plan, db, request, err) &&
+              order_relate(plan, db, err) && privileges_check(plan, db, request->live, err) &&
+              graph_check_targets(plan, db, err) && levels_check(plan, db, err) &&
+              conditions_build(plan, db, request, err) && build_directory(plan, err) &&
+              walk_build(plan, db, err) && code_build(plan, db, request->live, err);
     if (ok)
         build_strategy(plan);
     if (!ok || !cascade_build(plan, db, request, err)) {
@@ -127,31 +129,37 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
     return true;
 }
 
-/* Tries of a plan, while somebody changes the schema all the time; and of one that others get in the way of. */
+/* Tries of a plan, while somebody changes the schema all the time; and of one that others get in
+ * the way of. */
 enum { TRIES = 8, TRANSIENT_TRIES = 4 };
 
-/* The plan could not be made, but perhaps it can be now: others were in the way (a deadlock, a lock, a time
- * limit), or the catalog has changed since before, so that the answers may be about two states of it. */
-static bool may_try_again(void *scratch, struct db *db, const char *before, int *failures, const struct error *why)
+/* The plan could not be made, but perhaps it can be now: others were in the way (a deadlock, a
+ * lock, a time limit), or the catalog has changed since before, so that the answers may be about
+ * two states of it. */
+static bool may_try_again(void *scratch, struct db *db, const char *before, int *failures,
+                          const struct error *why)
 {
     struct error ignored = ERROR_INIT;
     char *now = NULL;
     if (db_is_lost(db) || stop_requested())
         return false;
     if (*why->sqlstate && db_failure_class(db, why) == DB_FAILURE_TRANSIENT) {
-        /* What ran into the statement's timeout took so long that it is not done over and over again. */
+        /* What ran into the statement's timeout took so long that it is not done over and over
+         * again. */
         if (++*failures >= (strcmp(why->sqlstate, "57014") == 0 ? 2 : TRANSIENT_TRIES))
             return false;
         clock_sleep_ms(clock_backoff_ms(*failures, 100, 1000));
         return !stop_requested();
     }
-    bool changed = before && fingerprint_database(scratch, db, &now, &ignored) && strcmp(before, now) != 0;
+    bool changed =
+        before && fingerprint_database(scratch, db, &now, &ignored) && strcmp(before, now) != 0;
     error_clear(&ignored);
     return changed;
 }
 
-/* The fingerprint is the one of the catalog that the plan was made from: either nothing in the whole database changed
- * from before that until the fingerprint was read, or nothing of the plan's tables since the try before. */
+/* The fingerprint is the one of the catalog that the plan was made from: either nothing in the
+ * whole database changed from before that until the fingerprint was read, or nothing of the plan's
+ * tables since the try before. */
 bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
                 const struct plan_request *request, struct plan **out, struct error *err)
 {
@@ -165,14 +173,16 @@ bool plan_build(const void *ctx, struct db *db, const struct policy *policy,
         ok = (!request->live || fingerprint_database(scratch, db, &before, err)) &&
              build(ctx, db, policy, request, out, err) && fingerprint_read(*out, db, &after, err);
         if (ok && !certain)
-            certain = strcmp(before, after) == 0 || (tried && strcmp(tried, (*out)->fingerprint) == 0);
+            certain =
+                strcmp(before, after) == 0 || (tried && strcmp(tried, (*out)->fingerprint) == 0);
         if (ok ? certain : i == TRIES - 1 || !may_try_again(scratch, db, before, &failures, err))
             break;
         error_clear(err);
         tried = ok ? mem_strdup(scratch, (*out)->fingerprint) : NULL;
     }
     talloc_free(scratch);
-    return ok && (certain || error_set(err, SWEEP_SOME_FAILED,
-                                       "%s: the tables of this policy change while its plan is made",
-                                       policy->table.origin));
+    return ok &&
+           (certain || error_set(err, SWEEP_SOME_FAILED,
+                                 "%s: the tables of this policy change while its plan is made",
+                                 policy->table.origin));
 }

@@ -6,13 +6,15 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
-/* Columns of the answer from number 8 on: the operators of a column of the primary key; what else is
- * compared, an age, is of PostgreSQL's own types. */
+/* Columns of the answer from number 8 on: the operators of a column of the primary key; what else
+ * is compared, an age, is of PostgreSQL's own types. */
 static void read_comparison(struct plan_column *column, const struct db_rows *rows, int row)
 {
-    static const char *const own[] = {"OPERATOR(pg_catalog.<)", "OPERATOR(pg_catalog.<=)", "OPERATOR(pg_catalog.=)",
-                                      "OPERATOR(pg_catalog.>=)", "OPERATOR(pg_catalog.>)"};
-    const char **places[] = {&column->below, &column->at_most, &column->equal, &column->at_least, &column->above};
+    static const char *const own[] = {"OPERATOR(pg_catalog.<)", "OPERATOR(pg_catalog.<=)",
+                                      "OPERATOR(pg_catalog.=)", "OPERATOR(pg_catalog.>=)",
+                                      "OPERATOR(pg_catalog.>)"};
+    const char **places[] = {&column->below, &column->at_most, &column->equal, &column->at_least,
+                             &column->above};
     for (int i = 0; i < 5; i++) {
         const char *told = db_rows_get(rows, row, 8 + i);
         *places[i] = told ? told : own[i];
@@ -21,7 +23,8 @@ static void read_comparison(struct plan_column *column, const struct db_rows *ro
     column->operand = operand ? operand : "";
 }
 
-static bool read_columns(struct plan *plan, struct db *db, struct plan_table *table, struct error *err)
+static bool read_columns(struct plan *plan, struct db *db, struct plan_table *table,
+                         struct error *err)
 {
     struct catalog_range range;
     if (!catalog_columns(plan, db, table->oid, &range, err))
@@ -47,8 +50,12 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
 /* pg_class.relkind in words. */
 static const char *kind_name(char kind)
 {
-    return kind == 'v' ? "a view" : kind == 'm' ? "a materialized view" : kind == 'f' ? "a foreign table"
-         : kind == 'i' || kind == 'I' ? "an index" : kind == 'S' ? "a sequence" : "no ordinary table";
+    return kind == 'v'                  ? "a view"
+           : kind == 'm'                ? "a materialized view"
+           : kind == 'f'                ? "a foreign table"
+           : kind == 'i' || kind == 'I' ? "an index"
+           : kind == 'S'                ? "a sequence"
+                                        : "no ordinary table";
 }
 
 /* PostgreSQL names the schema; the GRANT that is missing is for us to name. */
@@ -119,9 +126,10 @@ bool catalog_key(struct plan_node *node, struct error *err)
         /* Keys travel as arrays, and PostgreSQL has no arrays of arrays. */
         size_t length = strlen(column->type);
         if (length > 2 && strcmp(column->type + length - 2, "[]") == 0)
-            return error_set(err, SWEEP_USAGE,
-                             "column %s in the primary key of table %s is an array, which cannot be swept by",
-                             column->ident, table->label);
+            return error_set(
+                err, SWEEP_USAGE,
+                "column %s in the primary key of table %s is an array, which cannot be swept by",
+                column->ident, table->label);
         node->key[column->key_position - 1] = column;
         node->key_count++;
     }
@@ -146,8 +154,10 @@ bool catalog_no_table(struct db *db, const struct setting *name, struct error *e
     if (!ok)
         return false;
     if (db_rows_count(rows) > 0)
-        error_hint(err, "Is it %s? Write its name as SQL does (with the schema, with \"double quotes\" "
-                        "around capitals).", db_rows_get(rows, 0, 0));
+        error_hint(err,
+                   "Is it %s? Write its name as SQL does (with the schema, with \"double quotes\" "
+                   "around capitals).",
+                   db_rows_get(rows, 0, 0));
     else
         error_hint(err, "Check -d and the role's search_path, or name the table with its schema.");
     talloc_free(rows);

@@ -1,5 +1,5 @@
-/* Code of users that fires while a run deletes and updates rows: triggers, rules, functions in the definition
- * of a table. */
+/* Code of users that fires while a run deletes and updates rows: triggers, rules, functions in the
+ * definition of a table. */
 #include <string.h>
 
 #include "internal.h"
@@ -15,7 +15,8 @@ struct question {
     size_t table_count, event_count, column_count;
 };
 
-static void ask_about(struct plan *plan, struct question *q, const struct plan_node *node, const char *column)
+static void ask_about(struct plan *plan, struct question *q, const struct plan_node *node,
+                      const char *column)
 {
     size_t i = mem_grow(plan, &q->tables, &q->table_count);
     q->tables[i] = node->table.oid;
@@ -43,9 +44,11 @@ static bool ask(struct plan *plan, struct db *db, struct db_rows **rows, struct 
     for (size_t i = 0; i < plan->node_count; i++)
         if (i == 0 || plan_acts(plan->nodes[i]))
             ask_about_node(plan, &q, plan->nodes[i]);
-    const char *params[] = {db_array(plan, q.tables, q.table_count), db_array(plan, q.events, q.event_count),
+    const char *params[] = {db_array(plan, q.tables, q.table_count),
+                            db_array(plan, q.events, q.event_count),
                             db_array(plan, q.columns, q.column_count)};
-    return db_query(db, plan, template_fill(plan, "sql/code.sql", "fires", NULL), 3, params, rows, err);
+    return db_query(db, plan, template_fill(plan, "sql/code.sql", "fires", NULL), 3, params, rows,
+                    err);
 }
 
 static void note_obstacle(struct plan *plan, const struct db_rows *rows, int row)
@@ -55,25 +58,31 @@ static void note_obstacle(struct plan *plan, const struct db_rows *rows, int row
         const char *event = order_is_deleted(node) ? "d" : "u";
         if (!node->obstacle && strcmp(node->table.oid, db_rows_get(rows, row, 0)) == 0 &&
             strcmp(event, db_rows_get(rows, row, 1)) == 0)
-            node->obstacle = mem_printf(plan, "%s %s", db_rows_get(rows, row, 4), db_rows_get(rows, row, 5));
+            node->obstacle =
+                mem_printf(plan, "%s %s", db_rows_get(rows, row, 4), db_rows_get(rows, row, 5));
     }
 }
 
 static void add_code(struct plan *plan, const struct db_rows *rows, int row)
 {
     size_t i = mem_grow(plan, &plan->code, &plan->code_count);
-    plan->code[i] = (struct plan_code){
-        .table = db_rows_get(rows, row, 3), .kind = db_rows_get(rows, row, 4), .name = db_rows_get(rows, row, 5),
-        .when = db_rows_get(rows, row, 6), .function = db_rows_get(rows, row, 7), .owner = db_rows_get(rows, row, 8),
-        .table_owner = db_rows_get(rows, row, 9), .trusted = db_rows_bool(rows, row, 10)};
+    plan->code[i] = (struct plan_code){.table = db_rows_get(rows, row, 3),
+                                       .kind = db_rows_get(rows, row, 4),
+                                       .name = db_rows_get(rows, row, 5),
+                                       .when = db_rows_get(rows, row, 6),
+                                       .function = db_rows_get(rows, row, 7),
+                                       .owner = db_rows_get(rows, row, 8),
+                                       .table_owner = db_rows_get(rows, row, 9),
+                                       .trusted = db_rows_bool(rows, row, 10)};
 }
 
 char *plan_code_text(const void *ctx, const struct plan_code *code)
 {
-    return mem_printf(ctx, "%s %s of %s (role %s), %s%s%s%s%s%s", code->kind, code->name, code->table,
-                      code->table_owner, code->when, code->function ? ": function " : "",
-                      code->function ? code->function : "", code->function ? " (role " : "",
-                      code->function ? code->owner : "", code->function ? ")" : "");
+    return mem_printf(ctx, "%s %s of %s (role %s), %s%s%s%s%s%s", code->kind, code->name,
+                      code->table, code->table_owner, code->when,
+                      code->function ? ": function " : "", code->function ? code->function : "",
+                      code->function ? " (role " : "", code->function ? code->owner : "",
+                      code->function ? ")" : "");
 }
 
 static size_t count_untrusted(const struct plan *plan)
@@ -90,7 +99,8 @@ static char *untrusted_text(const struct plan *plan, size_t count)
     size_t n = 0;
     for (size_t i = 0; i < plan->code_count; i++)
         if (!plan->code[i].trusted && n++ < NAMED_MAX)
-            text = mem_printf(plan, "%s%s%s", text, n > 1 ? "; " : "", plan_code_text(plan, &plan->code[i]));
+            text = mem_printf(plan, "%s%s%s", text, n > 1 ? "; " : "",
+                              plan_code_text(plan, &plan->code[i]));
     return count > NAMED_MAX ? mem_printf(plan, "%s; and %zu more", text, count - NAMED_MAX) : text;
 }
 
@@ -101,21 +111,24 @@ static bool judge(struct plan *plan, bool live, struct error *err)
     size_t count = count_untrusted(plan);
     if (count == 0 || policy->triggers == TRIGGERS_ALLOW)
         return true;
-    char *allow = mem_printf(plan, "triggers: allow in the policy (or %s=allow), or --allow-triggers for one run",
-                             policy_variable(plan, policy->name, "triggers"));
+    char *allow = mem_printf(
+        plan, "triggers: allow in the policy (or %s=allow), or --allow-triggers for one run",
+        policy_variable(plan, policy->name, "triggers"));
     if (!live) {
         plan_note(plan,
-                  "a live run is refused, because it would execute code of roles that are neither superusers "
+                  "a live run is refused, because it would execute code of roles that are neither "
+                  "superusers "
                   "nor %s; to "
                   "allow it: %s",
                   plan->role, allow);
         return true;
     }
     error_set(err, SWEEP_REFUSED,
-              "policy %s would execute code of other roles with the rights of role %s: %s", policy->name,
-              plan->role, untrusted_text(plan, count));
-    error_detail(err, "PostgreSQL runs triggers, rules and functions of a table with the rights of whoever "
-                      "changes its rows.");
+              "policy %s would execute code of other roles with the rights of role %s: %s",
+              policy->name, plan->role, untrusted_text(plan, count));
+    error_detail(
+        err, "PostgreSQL runs triggers, rules and functions of a table with the rights of whoever "
+             "changes its rows.");
     return error_hint(err, "Read that code. If you trust its owners: %s.", allow);
 }
 

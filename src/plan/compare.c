@@ -1,4 +1,5 @@
-/* How the columns of a key are compared: with the operators that the catalog names for them, of whatever schema. */
+/* How the columns of a key are compared: with the operators that the catalog names for them, of
+ * whatever schema. */
 #include <string.h>
 
 #include "internal.h"
@@ -14,8 +15,9 @@ static bool is_one(const char *const *texts, size_t n)
     return true;
 }
 
-/* Is there one name for the operators of all columns, so that a comparison of rows may use it? The names are
- * parallel for all operators of a column, but for those of operator classes that nobody should write. */
+/* Is there one name for the operators of all columns, so that a comparison of rows may use it? The
+ * names are parallel for all operators of a column, but for those of operator classes that nobody
+ * should write. */
 bool compare_as_rows(const struct plan_column *const *columns, size_t n)
 {
     const char *const *all[] = {NULL, NULL, NULL};
@@ -24,7 +26,9 @@ bool compare_as_rows(const struct plan_column *const *columns, size_t n)
     for (int k = 0; k < 3; k++) {
         const char **names = mem_array(ctx, const char *, n + 1);
         for (size_t i = 0; i < n; i++)
-            names[i] = k == 0 ? columns[i]->equal : k == 1 ? columns[i]->above : columns[i]->at_most;
+            names[i] = k == 0   ? columns[i]->equal
+                       : k == 1 ? columns[i]->above
+                                : columns[i]->at_most;
         all[k] = names;
         one = one && is_one(all[k], n);
     }
@@ -41,7 +45,8 @@ void compare_append_value(PQExpBuffer out, const struct plan_column *column, int
 
 void compare_append_array(PQExpBuffer out, const struct plan_column *column, const char *array)
 {
-    appendPQExpBuffer(out, "%s::%s[]%s%s", array, column->value_type, column->operand, *column->operand ? "[]" : "");
+    appendPQExpBuffer(out, "%s::%s[]%s%s", array, column->value_type, column->operand,
+                      *column->operand ? "[]" : "");
 }
 
 void compare_append_column(PQExpBuffer out, const char *alias, const struct plan_column *column)
@@ -49,7 +54,8 @@ void compare_append_column(PQExpBuffer out, const char *alias, const struct plan
     appendPQExpBuffer(out, "%s.%s%s", alias, column->ident, column->operand);
 }
 
-void compare_append_same(PQExpBuffer out, const char *a, const char *b, const struct plan_column *const *key, size_t n)
+void compare_append_same(PQExpBuffer out, const char *a, const char *b,
+                         const struct plan_column *const *key, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         appendPQExpBufferStr(out, i ? "\nAND " : "");
@@ -59,7 +65,8 @@ void compare_append_same(PQExpBuffer out, const char *a, const char *b, const st
     }
 }
 
-void compare_append_in_array(PQExpBuffer out, const char *alias, const struct plan_column *column, const char *array)
+void compare_append_in_array(PQExpBuffer out, const char *alias, const struct plan_column *column,
+                             const char *array)
 {
     compare_append_column(out, alias, column);
     appendPQExpBuffer(out, " %s ANY (", column->equal);
@@ -68,8 +75,8 @@ void compare_append_in_array(PQExpBuffer out, const char *alias, const struct pl
 }
 
 /* Column by column, as columns k1, k2... of the query. */
-static void append_in_by_column(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n,
-                                const char *query)
+static void append_in_by_column(PQExpBuffer out, const char *alias,
+                                const struct plan_column *const *key, size_t n, const char *query)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer names = createPQExpBuffer();
@@ -86,8 +93,8 @@ static void append_in_by_column(PQExpBuffer out, const char *alias, const struct
     talloc_free(ctx);
 }
 
-void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n,
-                       const char *query)
+void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_column *const *key,
+                       size_t n, const char *query)
 {
     if (!compare_as_rows(key, n)) {
         append_in_by_column(out, alias, key, n, query);
@@ -97,6 +104,7 @@ void compare_append_in(PQExpBuffer out, const char *alias, const struct plan_col
     PQExpBuffer columns = createPQExpBuffer();
     reach_append_key(columns, alias, key, n);
     fragment_append(out, file, "in_query",
-                    TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)}, {"equal", key[0]->equal}, {"query", query}));
+                    TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)}, {"equal", key[0]->equal},
+                                   {"query", query}));
     talloc_free(ctx);
 }

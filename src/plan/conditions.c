@@ -20,7 +20,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
     }
     error_detail(err, "Condition: %s", condition->value);
     if (misfit && !policy_is_built_in(plan->policy))
-        error_hint(err, "Say in %s how this schema expresses it. pgsweep does not guess.", plan->policy->source);
+        error_hint(err, "Say in %s how this schema expresses it. pgsweep does not guess.",
+                   plan->policy->source);
     else if (misfit)
         error_hint(err,
                    "Say in a policy of your own how this schema expresses it: "
@@ -94,8 +95,8 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
         appendPQExpBuffer(sql, "(EXISTS (SELECT FROM %s AS n WHERE n", edge->parent->table.ident);
     appendPQExpBuffer(sql, ".%s%s %s %s::%s%s %s", edge->referred[0], edge->referred_casts[0],
                       edge->operators[0], db_quote_literal(db, plan, node->rule->to.value),
-                      catalog_column(&node->table, edge->names[0])->value_type, edge->column_casts[0],
-                      edge->collations[0]);
+                      catalog_column(&node->table, edge->names[0])->value_type,
+                      edge->column_casts[0], edge->collations[0]);
     if (!root) {
         appendPQExpBufferStr(sql, "\nAND ");
         reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
@@ -118,22 +119,25 @@ static void build_implied(struct plan *plan, struct db *db)
             build_keep(plan, node, &plan->guards[g]);
         }
         /* What hangs on a shared table is no question of a single candidate. */
-        for (size_t e = 0; node->action == ACTION_REASSIGN && !node->orphan && e < node->edge_count; e++) {
+        for (size_t e = 0; node->action == ACTION_REASSIGN && !node->orphan && e < node->edge_count;
+             e++) {
             size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
             build_target(plan, db, node, &node->edges[e], &plan->guards[g]);
         }
     }
 }
 
-/* Rows that a person has to look at first, or said should stay. A dry run asks if it can. That the answer
- * stays true while a live run is on, each transaction checks. */
+/* Rows that a person has to look at first, or said should stay. A dry run asks if it can. That the
+ * answer stays true while a live run is on, each transaction checks. */
 static bool build_letters(struct plan *plan, struct db *db, struct error *err)
 {
     const char *params[] = {plan->policy->name};
     enum { READABLE, ANY, QUESTIONS };
     struct db_question questions[QUESTIONS] = {
         [READABLE].sql = template_fill(plan, CONDITIONS, "letters_readable", NULL),
-        [ANY] = {.sql = template_fill(plan, CONDITIONS, "letters_any", NULL), .nparams = 1, .params = params}};
+        [ANY] = {.sql = template_fill(plan, CONDITIONS, "letters_any", NULL),
+                 .nparams = 1,
+                 .params = params}};
     bool ok = db_ask(db, plan, questions, QUESTIONS, err);
     if (db_is_lost(db) || !questions[READABLE].rows)
         return false;
@@ -150,13 +154,15 @@ static bool build_letters(struct plan *plan, struct db *db, struct error *err)
     plan_append_digest(digest, plan);
     size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
     plan->guards[g] = (struct plan_guard){.name = "dead letter", .letters = true, .beyond = true};
-    plan->guards[g].sql = template_fill(plan, CONDITIONS, "letter_guard",
-                                        TEMPLATE_SLOTS({"policy", db_quote_literal(db, plan, plan->policy->name)},
-                                                       {"digest", buffer_take(plan, digest)}));
+    plan->guards[g].sql =
+        template_fill(plan, CONDITIONS, "letter_guard",
+                      TEMPLATE_SLOTS({"policy", db_quote_literal(db, plan, plan->policy->name)},
+                                     {"digest", buffer_take(plan, digest)}));
     return true;
 }
 
-/* A row goes together with all that is below it. What the run's own deletions make free there stays all the same. */
+/* A row goes together with all that is below it. What the run's own deletions make free there stays
+ * all the same. */
 static void build_below(struct plan *plan)
 {
     if (!plan_has_below(plan))
@@ -164,13 +170,16 @@ static void build_below(struct plan *plan)
     PQExpBuffer sql = createPQExpBuffer();
     below_append_guard(sql, plan);
     size_t g = mem_grow(plan, &plan->guards, &plan->guard_count);
-    plan->guards[g] = (struct plan_guard){.below = true, .beyond = true, .freeable = plan->spared_run != NULL};
-    plan->guards[g].name = mem_printf(plan, "has %s below it that stay", plan->nodes[0]->table.name);
+    plan->guards[g] =
+        (struct plan_guard){.below = true, .beyond = true, .freeable = plan->spared_run != NULL};
+    plan->guards[g].name =
+        mem_printf(plan, "has %s below it that stay", plan->nodes[0]->table.name);
     plan->guards[g].sql = buffer_take(plan, sql);
     plan->looks_beyond = true;
 }
 
-bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request, struct error *err)
+bool conditions_build(struct plan *plan, struct db *db, const struct plan_request *request,
+                      struct error *err)
 {
     const struct policy *policy = plan->policy;
     struct condition_facts facts;
@@ -186,7 +195,8 @@ bool conditions_build(struct plan *plan, struct db *db, const struct plan_reques
             return false;
     }
     build_implied(plan, db);
-    if (!freeable_note(plan, db, policy->where.value ? &where : NULL, reads, request->run_id, err) ||
+    if (!freeable_note(plan, db, policy->where.value ? &where : NULL, reads, request->run_id,
+                       err) ||
         !build_letters(plan, db, err))
         return false;
     build_below(plan);

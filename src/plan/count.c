@@ -1,4 +1,5 @@
-/* Exact counts, in one read-only snapshot, with the plan's own predicates: one statement for all that goes. */
+/* Exact counts, in one read-only snapshot, with the plan's own predicates: one statement for all
+ * that goes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,8 @@ static char *candidate_text(const void *ctx, const struct plan *plan)
 
 static char *add_count(struct rowset *set, char *counts, const char *next)
 {
-    return counts ? mem_printf(set->ctx, "%s\nUNION ALL\n%s", counts, next) : mem_strdup(set->ctx, next);
+    return counts ? mem_printf(set->ctx, "%s\nUNION ALL\n%s", counts, next)
+                  : mem_strdup(set->ctx, next);
 }
 
 static char *count_rows(struct rowset *set, int kind, int number, size_t use, const char *name,
@@ -42,31 +44,39 @@ static char *candidate_counts(struct rowset *set, char *counts)
     const char *going = rowset_of(set, root);
     const char *old = rowset_name(set, "old", root);
     if (plan->guard_count > 0)
-        counts = add_count(set, counts, template_fill(set->ctx, file, "count_spared", TEMPLATE_SLOTS({"old", old})));
+        counts =
+            add_count(set, counts,
+                      template_fill(set->ctx, file, "count_spared", TEMPLATE_SLOTS({"old", old})));
     for (size_t i = 0; i < plan->guard_count; i++)
         if (plan->guards[i].below)
-            counts = add_count(set, counts,
-                               template_fill(set->ctx, file, "count_blocked",
-                                             TEMPLATE_SLOTS({"guard", mem_printf(set->ctx, "%zu", i + 1)}, {"old", old},
-                                                            {"going", going})));
+            counts = add_count(
+                set, counts,
+                template_fill(set->ctx, file, "count_blocked",
+                              TEMPLATE_SLOTS({"guard", mem_printf(set->ctx, "%zu", i + 1)},
+                                             {"old", old}, {"going", going})));
     return add_count(set, counts, count_rows(set, GOING, 0, 0, going, NULL));
 }
 
 /* Shared rows that lose a reference and stay. */
 static char *kept_counts(struct rowset *set, char *counts, const struct plan_node *node)
 {
-    char *not_going = template_fill(set->ctx, "sql/rows.sql", "is_not_in",
-                                    TEMPLATE_SLOTS({"set", rowset_of(set, node)}, {"row", "b.pgsweep_row"},
-                                                   {"table", "b.pgsweep_table"}));
-    counts = add_count(set, counts, count_rows(set, KEPT, node->index, 0, rowset_name(set, "linked", node), not_going));
+    char *not_going =
+        template_fill(set->ctx, "sql/rows.sql", "is_not_in",
+                      TEMPLATE_SLOTS({"set", rowset_of(set, node)}, {"row", "b.pgsweep_row"},
+                                     {"table", "b.pgsweep_table"}));
+    counts = add_count(
+        set, counts,
+        count_rows(set, KEPT, node->index, 0, rowset_name(set, "linked", node), not_going));
     for (size_t i = 0; i < node->use_count; i++)
-        counts = add_count(set, counts, count_rows(set, KEPT_BY, node->index, i, rowset_kept(set, node, i), NULL));
+        counts = add_count(
+            set, counts, count_rows(set, KEPT_BY, node->index, i, rowset_kept(set, node, i), NULL));
     return counts;
 }
 
 static char *counts_sql(const void *ctx, const struct plan *plan, bool dependents)
 {
-    struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE, .sql = createPQExpBuffer()};
+    struct rowset set = {
+        .ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE, .sql = createPQExpBuffer()};
     set.done = mem_array(set.ctx, bool, plan->node_count);
     char *counts = candidate_counts(&set, NULL);
     for (size_t i = 1; dependents && i < plan->node_count; i++) {
@@ -74,13 +84,15 @@ static char *counts_sql(const void *ctx, const struct plan *plan, bool dependent
         if (!plan_acts(node))
             continue;
         const char *name = rowset_of(&set, node);
-        const char *elsewhere = rowset_not_going(&set, &node->table, "b", true, node, order_is_deleted(node));
+        const char *elsewhere =
+            rowset_not_going(&set, &node->table, "b", true, node, order_is_deleted(node));
         counts = add_count(&set, counts, count_rows(&set, GOING, (int)i, 0, name, elsewhere));
         if (node->action == ACTION_DELETE_ORPHANS)
             counts = kept_counts(&set, counts, node);
     }
     char *sets = buffer_take(set.ctx, set.sql);
-    char *sql = template_fill(ctx, file, "counts", TEMPLATE_SLOTS({"sets", sets}, {"counts", counts}));
+    char *sql =
+        template_fill(ctx, file, "counts", TEMPLATE_SLOTS({"sets", sets}, {"counts", counts}));
     talloc_free(set.ctx);
     return sql;
 }
@@ -97,7 +109,8 @@ static void take_row(const void *ctx, const struct plan *plan, struct plan_count
         counts->kept_by_node[number] = found;
     } else if (found > 0 && kind == SPARED) {
         size_t s = mem_grow(ctx, &counts->spared, &counts->spared_count);
-        counts->spared[s] = (struct plan_spared){plan->guards[number - 1].name, db_rows_get(rows, i, LABEL), found};
+        counts->spared[s] =
+            (struct plan_spared){plan->guards[number - 1].name, db_rows_get(rows, i, LABEL), found};
     } else if (found > 0 && kind == KEPT_BY) {
         const struct plan_edge *use = &plan->nodes[number]->uses[db_rows_int(rows, i, USE)];
         size_t k = mem_grow(ctx, &counts->kept, &counts->kept_count);
@@ -122,9 +135,9 @@ static enum how how_to_count(const struct plan *plan, bool dependents)
 
 static char *plain_sql(const void *ctx, const struct plan *plan)
 {
-    return template_fill(
-        ctx, file, "candidates",
-        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(ctx, plan)}));
+    return template_fill(ctx, file, "candidates",
+                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                        {"candidate", candidate_text(ctx, plan)}));
 }
 
 static const char *const templates[] = {
@@ -142,20 +155,22 @@ char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, 
 
 static char *total_sql(const void *ctx, const struct plan *plan)
 {
-    return template_fill(ctx, file, "total",
-                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
-                                        {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
+    return template_fill(
+        ctx, file, "total",
+        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
+                       {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
 }
 
-bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents, int64_t timeout_ms,
-                struct plan_counts *counts, struct error *err)
+bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
+                int64_t timeout_ms, struct plan_counts *counts, struct error *err)
 {
     const char *params[] = {plan->cutoff_value};
     struct db_question questions[2] = {
         {.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
     bool total = plan->policy->count_total;
     if (total)
-        questions[1] = (struct db_question){.sql = total_sql(ctx, plan), .nparams = 1, .params = params};
+        questions[1] =
+            (struct db_question){.sql = total_sql(ctx, plan), .nparams = 1, .params = params};
     *counts = (struct plan_counts){.total = -1};
     counts->by_node = mem_array(ctx, int64_t, plan->node_count);
     counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
@@ -176,22 +191,24 @@ static char *not_failed(void *scratch, struct db *db, const struct plan *plan, c
 {
     PQExpBuffer digest = createPQExpBuffer();
     plan_append_digest(digest, plan);
-    return template_fill(scratch, file, "not_failed",
-                         TEMPLATE_SLOTS({"policy", db_quote_literal(db, scratch, plan->policy->name)},
-                                        {"run_id", db_quote_literal(db, scratch, run_id)},
-                                        {"digest", buffer_take(scratch, digest)}));
+    return template_fill(
+        scratch, file, "not_failed",
+        TEMPLATE_SLOTS({"policy", db_quote_literal(db, scratch, plan->policy->name)},
+                       {"run_id", db_quote_literal(db, scratch, run_id)},
+                       {"digest", buffer_take(scratch, digest)}));
 }
 
-bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in, int64_t limit, int64_t *rows,
-                          struct error *err)
+bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in,
+                          int64_t limit, int64_t *rows, struct error *err)
 {
     struct db_rows *answer;
     void *scratch = talloc_new(db);
     const char *params[] = {plan->cutoff_value, mem_printf(scratch, "%lld", (long long)limit)};
     char *sql = template_fill(
         scratch, file, "remaining",
-        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(scratch, plan)},
-                       {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
+        TEMPLATE_SLOTS(
+            {"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(scratch, plan)},
+            {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
     bool ok = db_query(db, scratch, sql, 2, params, &answer, err);
     if (ok)
         *rows = db_rows_int(answer, 0, 0);
@@ -199,13 +216,15 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, const char *fa
     return ok;
 }
 
-/* The guards of the policy, joined by OR. Without one nothing tells active from finished: then every row is active. */
+/* The guards of the policy, joined by OR. Without one nothing tells active from finished: then
+ * every row is active. */
 static char *active_guards(const void *ctx, const struct plan *plan)
 {
     char *text = NULL;
     for (size_t i = 0; i < plan->guard_count; i++)
         if (!plan->guards[i].letters && !plan->guards[i].below)
-            text = mem_printf(ctx, "%s%s%s IS NOT FALSE", text ? text : "", text ? " OR " : "", plan->guards[i].sql);
+            text = mem_printf(ctx, "%s%s%s IS NOT FALSE", text ? text : "", text ? " OR " : "",
+                              plan->guards[i].sql);
     return text ? text : mem_strdup(ctx, "true");
 }
 
@@ -217,13 +236,16 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
     const struct setting *named = &plan->policy->directory;
     const struct plan_column *column = plan->key[0];
     if (named->value)
-        column = catalog_column(&plan->nodes[0]->table, named->value); /* plan_build saw that it is there */
+        column = catalog_column(&plan->nodes[0]->table,
+                                named->value); /* plan_build saw that it is there */
     else if (plan->key_count != 1)
-        return error_set(err, SWEEP_USAGE, "policy %s: the key of %s has several columns and names no directory",
+        return error_set(err, SWEEP_USAGE,
+                         "policy %s: the key of %s has several columns and names no directory",
                          plan->policy->name, plan->nodes[0]->table.label);
-    char *sql = template_fill(ctx, file, "active",
-                              TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
-                                             {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
+    char *sql = template_fill(
+        ctx, file, "active",
+        TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
+                       {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
     if (!db_query(db, ctx, sql, 1, params, &rows, err))
         return false;
     *count = (size_t)db_rows_count(rows);

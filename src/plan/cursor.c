@@ -1,4 +1,5 @@
-/* What a sweep walks along: the cursor columns, and the condition that a row lies before or after a cursor. */
+/* What a sweep walks along: the cursor columns, and the condition that a row lies before or after a
+ * cursor. */
 #include "internal.h"
 
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
@@ -8,7 +9,8 @@ void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
                           order_by ? "" : "::pg_catalog.text");
 }
 
-static void append_comparison(PQExpBuffer out, const struct plan_column *column, const char *operator, int parameter)
+static void append_comparison(PQExpBuffer out, const struct plan_column *column,
+                              const char *operator, int parameter)
 {
     compare_append_column(out, "t", column);
     appendPQExpBuffer(out, " %s ", operator);
@@ -16,7 +18,8 @@ static void append_comparison(PQExpBuffer out, const struct plan_column *column,
 }
 
 /* All columns at once: an index range. */
-static void append_rows(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns)
+static void append_rows(PQExpBuffer out, const struct plan *plan, bool after, int first,
+                        size_t columns)
 {
     appendPQExpBufferChar(out, '(');
     plan_append_cursor(out, plan, true);
@@ -29,13 +32,18 @@ static void append_rows(PQExpBuffer out, const struct plan *plan, bool after, in
 }
 
 /* The same where the columns' operators are of several schemas. */
-static void append_expanded(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns)
+static void append_expanded(PQExpBuffer out, const struct plan *plan, bool after, int first,
+                            size_t columns)
 {
     for (size_t i = 0; i < columns; i++) {
         const struct plan_column *column = plan->cursor[i];
         bool last = i + 1 == columns;
         appendPQExpBufferChar(out, '(');
-        append_comparison(out, column, after ? column->above : last ? column->at_most : column->below, first + (int)i);
+        append_comparison(out, column,
+                          after  ? column->above
+                          : last ? column->at_most
+                                 : column->below,
+                          first + (int)i);
         if (last)
             break;
         appendPQExpBufferStr(out, " OR ");
@@ -46,7 +54,8 @@ static void append_expanded(PQExpBuffer out, const struct plan *plan, bool after
         appendPQExpBufferChar(out, ')');
 }
 
-void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int first, size_t columns)
+void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int first,
+                       size_t columns)
 {
     const struct plan_column *leading = plan->cursor[0];
     appendPQExpBufferStr(out, " AND ");
@@ -54,7 +63,8 @@ void plan_append_bound(PQExpBuffer out, const struct plan *plan, bool after, int
         append_comparison(out, leading, after ? leading->above : leading->at_most, first);
         return;
     }
-    (compare_as_rows(plan->cursor, columns) ? append_rows : append_expanded)(out, plan, after, first, columns);
+    (compare_as_rows(plan->cursor, columns) ? append_rows : append_expanded)(out, plan, after,
+                                                                             first, columns);
     /* The plain bound on the leading column keeps the planner's estimate honest. */
     appendPQExpBufferStr(out, "\nAND ");
     append_comparison(out, leading, after ? leading->at_least : leading->at_most, first);

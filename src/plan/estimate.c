@@ -1,6 +1,6 @@
-/* Estimates instead of counts, from the planner's statistics: for tables where an exact count takes too long.
- * Candidates are estimated with the predicate of the count, dependents in proportion to what they refer to.
- */
+/* Estimates instead of counts, from the planner's statistics: for tables where an exact count takes
+ * too long. Candidates are estimated with the predicate of the count, dependents in proportion to
+ * what they refer to. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,8 @@
 
 static const char file[] = "sql/estimate.sql";
 
-/* "Seq Scan on t  (cost=0.00..35.50 rows=850 width=0)": the first line is about the whole statement. */
+/* "Seq Scan on t  (cost=0.00..35.50 rows=850 width=0)": the first line is about the whole
+ * statement. */
 static int64_t rows_of_plan(const struct db_rows *plan)
 {
     static const char word[] = " rows=";
@@ -19,8 +20,8 @@ static int64_t rows_of_plan(const struct db_rows *plan)
     return found ? strtoll(found + strlen(word), NULL, 10) : -1;
 }
 
-static bool estimate(const void *ctx, struct db *db, const struct plan *plan, const char *select, int64_t *rows,
-                     struct error *err)
+static bool estimate(const void *ctx, struct db *db, const struct plan *plan, const char *select,
+                     int64_t *rows, struct error *err)
 {
     struct db_rows *answer;
     const char *params[] = {plan->cutoff_value};
@@ -35,9 +36,9 @@ static char *candidates_sql(const void *ctx, const struct plan *plan)
 {
     PQExpBuffer candidate = createPQExpBuffer();
     plan_append_candidate(candidate, plan);
-    return template_fill(
-        ctx, file, "candidates",
-        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"candidate", buffer_take(ctx, candidate)}));
+    return template_fill(ctx, file, "candidates",
+                         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                        {"candidate", buffer_take(ctx, candidate)}));
 }
 
 /* What is known of the nodes so far. */
@@ -51,23 +52,25 @@ struct estimates {
 };
 
 /* The rows of the table of node that refer to anything through edge. */
-static bool estimate_referring(struct estimates *e, const struct plan_node *node, const struct plan_edge *edge,
-                               double *rows, struct error *err)
+static bool estimate_referring(struct estimates *e, const struct plan_node *node,
+                               const struct plan_edge *edge, double *rows, struct error *err)
 {
     PQExpBuffer not_null = createPQExpBuffer();
     int64_t answer = 0;
     for (size_t i = 0; i < edge->width; i++)
         if (!edge->not_null[i])
-            appendPQExpBuffer(not_null, "%sd.%s IS NOT NULL", not_null->len > 0 ? "\nAND " : "", edge->columns[i]);
+            appendPQExpBuffer(not_null, "%sd.%s IS NOT NULL", not_null->len > 0 ? "\nAND " : "",
+                              edge->columns[i]);
     char *condition = buffer_take(e->ctx, not_null);
     *rows = e->rows[node->index];
     if (!*condition)
         return true;
-    bool ok = estimate(e->ctx, e->db, e->plan,
-                       template_fill(e->ctx, file, "referring",
-                                     TEMPLATE_SLOTS({"table", node->table.ident}, {"type", e->plan->age->value_type},
-                                                    {"not_null", condition})),
-                       &answer, err);
+    bool ok = estimate(
+        e->ctx, e->db, e->plan,
+        template_fill(e->ctx, file, "referring",
+                      TEMPLATE_SLOTS({"table", node->table.ident},
+                                     {"type", e->plan->age->value_type}, {"not_null", condition})),
+        &answer, err);
     *rows = (double)answer;
     return ok;
 }
@@ -81,7 +84,8 @@ static double share(const struct estimates *e, const struct plan_node *node)
 
 static bool estimate_node(struct estimates *e, const struct plan_node *node, struct error *err);
 
-/* A shared row goes when all its references do: with k references to each row, the share to the power of k. */
+/* A shared row goes when all its references do: with k references to each row, the share to the
+ * power of k. */
 static bool estimate_shared(struct estimates *e, const struct plan_node *node, struct error *err)
 {
     double sum = 0, rows = e->rows[node->index];
@@ -101,8 +105,8 @@ static bool estimate_shared(struct estimates *e, const struct plan_node *node, s
     return true;
 }
 
-/* The rows of a node go, or lose a reference, in proportion to the rows that they refer to. So the cost is one question
- * for each reference, whatever the shape of the graph. */
+/* The rows of a node go, or lose a reference, in proportion to the rows that they refer to. So the
+ * cost is one question for each reference, whatever the shape of the graph. */
 static bool estimate_node(struct estimates *e, const struct plan_node *node, struct error *err)
 {
     double stays = 1, rows = e->rows[node->index];
@@ -119,7 +123,8 @@ static bool estimate_node(struct estimates *e, const struct plan_node *node, str
         double referring;
         if (parent == node)
             continue;
-        if (!estimate_node(e, parent, err) || !estimate_referring(e, node, &node->edges[i], &referring, err))
+        if (!estimate_node(e, parent, err) ||
+            !estimate_referring(e, node, &node->edges[i], &referring, err))
             return false;
         stays *= 1 - (rows < 1 || referring > rows ? 1 : referring / rows) * share(e, parent);
     }
@@ -128,8 +133,8 @@ static bool estimate_node(struct estimates *e, const struct plan_node *node, str
     return true;
 }
 
-static bool estimate_dependents(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
-                                struct error *err)
+static bool estimate_dependents(const void *ctx, struct db *db, const struct plan *plan,
+                                struct plan_counts *counts, struct error *err)
 {
     struct estimates e = {.ctx = ctx, .db = db, .plan = plan};
     e.rows = mem_array(ctx, double, plan->node_count);
@@ -138,9 +143,10 @@ static bool estimate_dependents(const void *ctx, struct db *db, const struct pla
     for (size_t i = 0; i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];
         int64_t rows = 0;
-        char *sql = template_fill(ctx, file, "referring",
-                                  TEMPLATE_SLOTS({"table", node->table.ident}, {"type", plan->age->value_type},
-                                                 {"not_null", NULL}));
+        char *sql =
+            template_fill(ctx, file, "referring",
+                          TEMPLATE_SLOTS({"table", node->table.ident},
+                                         {"type", plan->age->value_type}, {"not_null", NULL}));
         if ((i == 0 || plan_acts(node)) && !estimate(ctx, db, plan, sql, &rows, err))
             return false;
         e.rows[i] = (double)rows;
@@ -157,16 +163,17 @@ static bool estimate_dependents(const void *ctx, struct db *db, const struct pla
     return true;
 }
 
-static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
-                         struct error *err)
+static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan,
+                         struct plan_counts *counts, struct error *err)
 {
-    char *old_enough =
-        template_fill(ctx, file, "old_enough",
-                      TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident},
-                                     {"below", plan->age->below}, {"type", plan->age->value_type}));
-    char *total = template_fill(ctx, file, "total",
-                                TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
-                                               {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
+    char *old_enough = template_fill(
+        ctx, file, "old_enough",
+        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident},
+                       {"below", plan->age->below}, {"type", plan->age->value_type}));
+    char *total = template_fill(
+        ctx, file, "total",
+        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
+                       {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
     if (!estimate(ctx, db, plan, old_enough, &counts->old_enough, err) ||
         (plan->policy->count_total && !estimate(ctx, db, plan, total, &counts->total, err)) ||
         !estimate(ctx, db, plan, candidates_sql(ctx, plan), &counts->eligible, err))
@@ -175,8 +182,8 @@ static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan
     return estimate_dependents(ctx, db, plan, counts, err);
 }
 
-bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, struct plan_counts *counts,
-                   struct error *err)
+bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan,
+                   struct plan_counts *counts, struct error *err)
 {
     if (!db_execute(db, ctx, &db_begin_read_only, 0, NULL, NULL, err))
         return false;
@@ -185,7 +192,8 @@ bool plan_estimate(const void *ctx, struct db *db, const struct plan *plan, stru
     return ok;
 }
 
-bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without, struct error *err)
+bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *plan, bool *without,
+                             struct error *err)
 {
     struct db_rows *answer;
     size_t count = 0;
@@ -194,7 +202,8 @@ bool plan_without_statistics(const void *ctx, struct db *db, const struct plan *
         if (i == 0 || plan_acts(plan->nodes[i]))
             oids[count++] = plan->nodes[i]->table.oid;
     const char *params[] = {db_array(ctx, oids, count)};
-    if (!db_query(db, ctx, template_fill(ctx, file, "without_statistics", NULL), 1, params, &answer, err))
+    if (!db_query(db, ctx, template_fill(ctx, file, "without_statistics", NULL), 1, params, &answer,
+                  err))
         return false;
     for (size_t i = 0; i < plan->node_count; i++) {
         without[i] = false;

@@ -1,5 +1,5 @@
-/* What a plan rests on in the catalog: its fingerprint, which each transaction compares. The plan is made
- * again when something changed while it was made. */
+/* What a plan rests on in the catalog: its fingerprint, which each transaction compares. The plan
+ * is made again when something changed while it was made. */
 #include <string.h>
 
 #include "internal.h"
@@ -12,10 +12,11 @@ static const char FILE_NAME[] = "sql/fingerprint.sql";
 static char *fingerprint_sql(const void *ctx, const char *tables, const char *own)
 {
     static const char none[] = "'{}'::pg_catalog.oid[]";
-    /* Temporary tables come and go, with their indexes and columns: of the whole database those are left out. */
-    return template_fill(
-        ctx, FILE_NAME, "fingerprint",
-        TEMPLATE_SLOTS({"tables", tables}, {"of_plan", tables ? tables : none}, {"own", own ? own : none}));
+    /* Temporary tables come and go, with their indexes and columns: of the whole database those are
+     * left out. */
+    return template_fill(ctx, FILE_NAME, "fingerprint",
+                         TEMPLATE_SLOTS({"tables", tables}, {"of_plan", tables ? tables : none},
+                                        {"own", own ? own : none}));
 }
 
 /* How many tables the plan has, each counted once. */
@@ -31,17 +32,18 @@ static size_t own_tables(const struct plan *plan)
     return count;
 }
 
-/* The plan's tables as a parameter, the own ones first. A subquery hides how many there are: PostgreSQL would
- * plan a statement that knows it anew for each chunk. */
+/* The plan's tables as a parameter, the own ones first. A subquery hides how many there are:
+ * PostgreSQL would plan a statement that knows it anew for each chunk. */
 #define UNNESTED "SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])"
 
 char *plan_check_sql(const void *ctx, const struct plan *plan)
 {
     char *own = mem_printf(ctx, "ARRAY(" UNNESTED " LIMIT %zu)", own_tables(plan));
     /* The name of a policy has nothing in it that would have to be quoted (policy_name_valid). */
-    return template_fill(ctx, FILE_NAME, "check",
-                         TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, "ARRAY(" UNNESTED ")", own)},
-                                        {"not", plan->obeys_letters ? "" : "NOT "}, {"policy", plan->policy->name}));
+    return template_fill(
+        ctx, FILE_NAME, "check",
+        TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, "ARRAY(" UNNESTED ")", own)},
+                       {"not", plan->obeys_letters ? "" : "NOT "}, {"policy", plan->policy->name}));
 }
 
 char *plan_check_why(const void *ctx)
@@ -73,10 +75,11 @@ bool fingerprint_read(struct plan *plan, struct db *db, char **of_database, stru
     enum { RELATIONS, PARTITIONED, OF_PLAN, OF_DATABASE };
     struct db_rows *rows;
     const char *params[] = {table_oids(plan)};
-    char *sql = template_fill(plan, FILE_NAME, "read",
-                              TEMPLATE_SLOTS({"of_plan", fingerprint_sql(plan, "ARRAY(SELECT r.oid FROM r)",
-                                                                         "$1::pg_catalog.oid[]")},
-                                             {"of_database", fingerprint_sql(plan, NULL, NULL)}));
+    char *sql =
+        template_fill(plan, FILE_NAME, "read",
+                      TEMPLATE_SLOTS({"of_plan", fingerprint_sql(plan, "ARRAY(SELECT r.oid FROM r)",
+                                                                 "$1::pg_catalog.oid[]")},
+                                     {"of_database", fingerprint_sql(plan, NULL, NULL)}));
     if (!db_query(db, plan, sql, 1, params, &rows, err))
         return false;
     plan->relations = mem_strdup(plan, db_rows_get(rows, 0, RELATIONS));

@@ -4,7 +4,8 @@
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-void fragment_append(PQExpBuffer out, const char *file, const char *name, const struct template_slot *slots)
+void fragment_append(PQExpBuffer out, const char *file, const char *name,
+                     const struct template_slot *slots)
 {
     char *text = template_fill(NULL, file, name, slots);
     appendPQExpBufferStr(out, text);

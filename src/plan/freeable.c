@@ -1,4 +1,5 @@
-/* Which conditions a run's own deletions may make spare less: those that may read what the run deletes or changes. */
+/* Which conditions a run's own deletions may make spare less: those that may read what the run
+ * deletes or changes. */
 #include <string.h>
 
 #include "internal.h"
@@ -11,7 +12,8 @@ static const char CONDITIONS[] = "sql/conditions.sql";
 struct families {
     const struct plan *plan;
     struct db_rows *rows;     /* member, ancestor */
-    struct db_rows *triggers; /* tables that triggers of those that are acted on may change; a row with NULL: any */
+    struct db_rows *triggers; /* tables that triggers of those that are acted on may change; a row
+                                 with NULL: any */
 };
 
 /* A row of one may be a row of the other: they have an ancestor (or themselves) in common. */
@@ -28,7 +30,8 @@ static bool are_kin(const struct families *f, const char *a, const char *b)
     return false;
 }
 
-/* The node is the kept one (or the target), or a reference leads from there to it: the rows of a path go with t. */
+/* The node is the kept one (or the target), or a reference leads from there to it: the rows of a
+ * path go with t. */
 static bool is_on_path(const struct plan_node *from, const struct plan_node *node)
 {
     if (from == node)
@@ -66,11 +69,13 @@ static bool reads_are_freeable(const struct families *f, const struct reads *rea
 {
     bool freeable = reads->anything || is_triggered(f, f->plan->nodes[0]->table.oid);
     for (size_t i = 0; i < reads->count && !freeable; i++)
-        freeable = is_acted_on(f, reads->tables[i].oid, reads->tables[i].own) || is_triggered(f, reads->tables[i].oid);
+        freeable = is_acted_on(f, reads->tables[i].oid, reads->tables[i].own) ||
+                   is_triggered(f, reads->tables[i].oid);
     return freeable;
 }
 
-/* A row that refers to t over others keeps it until it, or one of those between, goes by another way. */
+/* A row that refers to t over others keeps it until it, or one of those between, goes by another
+ * way. */
 static bool path_is_freeable(const struct families *f, const struct plan_node *from)
 {
     bool freeable = false;
@@ -88,8 +93,8 @@ static void add(const void *ctx, const char ***oids, size_t *count, const char *
     (*oids)[i] = oid;
 }
 
-static bool ask_families(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
-                         struct families *f, struct error *err)
+static bool ask_families(struct plan *plan, struct db *db, const struct reads *where,
+                         const struct reads *guards, struct families *f, struct error *err)
 {
     const char **oids = NULL;
     size_t count = 0;
@@ -104,7 +109,8 @@ static bool ask_families(struct plan *plan, struct db *db, const struct reads *w
         if (db_rows_get(f->triggers, i, 0))
             add(plan, &oids, &count, db_rows_get(f->triggers, i, 0));
     const char *params[] = {db_array(plan, oids, count)};
-    return db_query(db, plan, template_fill(plan, CONDITIONS, "families", NULL), 1, params, &f->rows, err);
+    return db_query(db, plan, template_fill(plan, CONDITIONS, "families", NULL), 1, params,
+                    &f->rows, err);
 }
 
 static bool ask_triggers(struct plan *plan, struct db *db, struct families *f, struct error *err)
@@ -118,12 +124,14 @@ static bool ask_triggers(struct plan *plan, struct db *db, struct families *f, s
         else if (plan_acts(node))
             add(plan, &updated, &updated_count, node->table.oid);
     }
-    const char *params[] = {db_array(plan, gone, gone_count), db_array(plan, updated, updated_count)};
-    return db_query(db, plan, template_fill(plan, CONDITIONS, "triggers", NULL), 2, params, &f->triggers, err);
+    const char *params[] = {db_array(plan, gone, gone_count),
+                            db_array(plan, updated, updated_count)};
+    return db_query(db, plan, template_fill(plan, CONDITIONS, "triggers", NULL), 2, params,
+                    &f->triggers, err);
 }
 
-bool freeable_note(struct plan *plan, struct db *db, const struct reads *where, const struct reads *guards,
-                   const char *run_id, struct error *err)
+bool freeable_note(struct plan *plan, struct db *db, const struct reads *where,
+                   const struct reads *guards, const char *run_id, struct error *err)
 {
     struct families f = {.plan = plan};
     bool any = false;

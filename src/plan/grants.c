@@ -1,4 +1,5 @@
-/* The rights that a role of its own needs for a policy, as GRANT statements: no more than a run of the plan uses. */
+/* The rights that a role of its own needs for a policy, as GRANT statements: no more than a run of
+ * the plan uses. */
 #include <string.h>
 
 #include "internal.h"
@@ -45,7 +46,8 @@ static void want_node(struct grants *g, const struct plan_node *node)
 {
     struct wanted *w = want(g, node->table.oid);
     if (order_is_deleted(node)) {
-        /* Locking a row takes the privilege to update one of its columns (manual: SELECT, "The Locking Clause"). */
+        /* Locking a row takes the privilege to update one of its columns (manual: SELECT, "The
+         * Locking Clause"). */
         w->delete = true;
         if (node->key_count > 0)
             name_set_add(g->ctx, &w->update, node->key[0]->ident);
@@ -68,7 +70,8 @@ static void want_operators(struct grants *g, const struct plan_edge *edges, size
         for (size_t c = 0; c < edges[e].width; c++) {
             const char *schema = strchr(edges[e].operators[c], '(') + 1;
             const char *dot = strrchr(schema, '.');
-            name_set_add(g->ctx, &g->schemas, mem_printf(g->ctx, "%.*s", (int)(dot - schema), schema));
+            name_set_add(g->ctx, &g->schemas,
+                         mem_printf(g->ctx, "%.*s", (int)(dot - schema), schema));
         }
 }
 
@@ -92,11 +95,13 @@ static bool read_conditions(struct grants *g, struct db *db, struct error *err)
     char *condition = conditions(g->plan, g->ctx);
     if (!condition)
         return true;
-    char *view = template_fill(g->ctx, GRANTS, "view", TEMPLATE_SLOTS({"condition", condition},
-                                                                      {"root", g->plan->nodes[0]->table.ident}));
-    bool ok = db_query(db, g->ctx, template_fill(g->ctx, GRANTS, "begin", NULL), 0, NULL, NULL, err) &&
-              db_query(db, g->ctx, view, 0, NULL, NULL, err) &&
-              db_query(db, g->ctx, template_fill(g->ctx, GRANTS, "read", NULL), 0, NULL, &rows, err);
+    char *view = template_fill(
+        g->ctx, GRANTS, "view",
+        TEMPLATE_SLOTS({"condition", condition}, {"root", g->plan->nodes[0]->table.ident}));
+    bool ok =
+        db_query(db, g->ctx, template_fill(g->ctx, GRANTS, "begin", NULL), 0, NULL, NULL, err) &&
+        db_query(db, g->ctx, view, 0, NULL, NULL, err) &&
+        db_query(db, g->ctx, template_fill(g->ctx, GRANTS, "read", NULL), 0, NULL, &rows, err);
     db_rollback(db);
     for (int i = 0; ok && i < db_rows_count(rows); i++) {
         const char *kind = db_rows_get(rows, i, 0);
@@ -106,8 +111,9 @@ static bool read_conditions(struct grants *g, struct db *db, struct error *err)
         if (kind && strcmp(kind, "table") == 0)
             want(g, db_rows_get(rows, i, 3));
         else if (kind)
-            name_set_add(g->ctx, &g->lines,
-                         mem_printf(g->ctx, "GRANT EXECUTE ON FUNCTION %s", db_rows_get(rows, i, 1)));
+            name_set_add(
+                g->ctx, &g->lines,
+                mem_printf(g->ctx, "GRANT EXECUTE ON FUNCTION %s", db_rows_get(rows, i, 1)));
     }
     return ok;
 }
@@ -159,7 +165,8 @@ static bool read_tables(struct grants *g, struct db *db, struct error *err)
     return true;
 }
 
-bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role, struct error *err)
+bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role,
+                 struct error *err)
 {
     struct grants g = {.ctx = talloc_new(plan), .plan = plan};
     char *quoted = db_quote_ident(db, g.ctx, role);
@@ -175,11 +182,13 @@ bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const 
                           db_quote_ident(db, g.ctx, db_database(db)), quoted);
         for (size_t i = 0; i < g.schemas.count; i++)
             if (strcmp(g.schemas.list[i], "pg_catalog") != 0)
-                appendPQExpBuffer(out, "GRANT USAGE ON SCHEMA %s TO %s;\n", g.schemas.list[i], quoted);
+                appendPQExpBuffer(out, "GRANT USAGE ON SCHEMA %s TO %s;\n", g.schemas.list[i],
+                                  quoted);
         for (size_t i = 0; i < g.lines.count; i++)
             appendPQExpBuffer(out, "%s TO %s;\n", g.lines.list[i], quoted);
         for (size_t i = 0; i < g.hidden.count; i++)
-            appendPQExpBuffer(out, "ALTER ROLE %s BYPASSRLS; -- %s has row-level security\n", quoted, g.hidden.list[i]);
+            appendPQExpBuffer(out, "ALTER ROLE %s BYPASSRLS; -- %s has row-level security\n",
+                              quoted, g.hidden.list[i]);
     }
     talloc_free(g.ctx);
     return ok;

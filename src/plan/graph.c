@@ -59,10 +59,11 @@ struct plan_node *graph_add_node(struct plan *plan, enum policy_action action)
     return node;
 }
 
-/* A table that refers both to what hangs on the root and to what hangs on a shared table has a node for
- * each: they are acted on at different times. */
-static struct plan_node *find_node(const struct plan *plan, const char *oid, enum policy_action action,
-                                   const struct policy_dependent *rule, const struct plan_node *orphan)
+/* A table that refers both to what hangs on the root and to what hangs on a shared table has a node
+ * for each: they are acted on at different times. */
+static struct plan_node *find_node(const struct plan *plan, const char *oid,
+                                   enum policy_action action, const struct policy_dependent *rule,
+                                   const struct plan_node *orphan)
 {
     for (size_t i = 0; i < plan->node_count; i++)
         if (plan->nodes[i]->rule == rule && strcmp(plan->nodes[i]->table.oid, oid) == 0 &&
@@ -83,20 +84,24 @@ static struct plan_node *find_label(const struct plan *plan, const struct plan_n
 static void set_label(struct plan *plan, struct plan_node *node, const struct reference *ref)
 {
     const char *constraint = node->rule ? node->rule->constraint.value : NULL;
-    node->label = constraint ? mem_printf(plan, "%s (%s)", node->table.label, constraint) : node->table.label;
-    /* Of one table, followed as its constraints say: deleted rows have the table's name for themselves. */
+    node->label =
+        constraint ? mem_printf(plan, "%s (%s)", node->table.label, constraint) : node->table.label;
+    /* Of one table, followed as its constraints say: deleted rows have the table's name for
+     * themselves. */
     struct plan_node *other = find_label(plan, node);
-    if (other && !node->rule && node->action == ACTION_DELETE && other->action == ACTION_DETACH && !other->rule)
+    if (other && !node->rule && node->action == ACTION_DELETE && other->action == ACTION_DETACH &&
+        !other->rule)
         other->label = mem_printf(plan, "%s (%s)", other->table.label, other->edges[0].constraint);
     else if (other && !node->rule)
         node->label = mem_printf(plan, "%s (%s)", node->table.label, ref->edge.constraint);
     if (find_label(plan, node))
-        node->label = mem_printf(plan, "%s (of %s)", node->label, node->orphan ? node->orphan->table.label
-                                                                               : plan->nodes[0]->table.label);
+        node->label =
+            mem_printf(plan, "%s (of %s)", node->label,
+                       node->orphan ? node->orphan->table.label : plan->nodes[0]->table.label);
 }
 
-static struct plan_node *make_node(struct graph *g, const struct reference *ref, int rule, enum policy_action action,
-                                   struct error *err)
+static struct plan_node *make_node(struct graph *g, const struct reference *ref, int rule,
+                                   enum policy_action action, struct error *err)
 {
     struct plan *plan = g->plan;
     struct plan_node *node = graph_add_node(plan, action);
@@ -123,7 +128,8 @@ bool graph_follows(const struct plan *plan, const struct reference *ref, enum po
     if (plan->policy->unlisted != UNLISTED_CASCADE || edge->stated)
         return false;
     *action = edge->on_delete == 'c' ? ACTION_DELETE : ACTION_DETACH;
-    return edge->on_delete == 'c' || edge->on_delete == 'd' || (edge->on_delete == 'n' && rule_can_detach(edge));
+    return edge->on_delete == 'c' || edge->on_delete == 'd' ||
+           (edge->on_delete == 'n' && rule_can_detach(edge));
 }
 
 static void add_edge(struct plan_node *node, const struct reference *ref, bool by_default)
@@ -135,21 +141,24 @@ static void add_edge(struct plan_node *node, const struct reference *ref, bool b
     node->recursive = node->recursive || ref->edge.parent == node;
 }
 
-/* Rows of the policy's own table that go with those of it that they refer to: no dependents, but candidates whose turn
- * is the same. */
+/* Rows of the policy's own table that go with those of it that they refer to: no dependents, but
+ * candidates whose turn is the same. */
 static bool take_self(struct graph *g, const struct reference *ref, int rule, struct error *err)
 {
     struct plan_node *root = g->plan->nodes[0];
     const struct policy_dependent *which = rule < 0 ? NULL : &g->plan->policy->dependents[rule];
     if (which && (which->object_count > 0 || which->set_count > 0))
-        return error_set(err, SWEEP_USAGE,
-                         "%s: %s is the policy's own table: its objects are named by the policy's own "
-                         "\"objects\", and nothing is set in rows that are deleted",
-                         which->table.origin, root->table.label);
+        return error_set(
+            err, SWEEP_USAGE,
+            "%s: %s is the policy's own table: its objects are named by the policy's own "
+            "\"objects\", and nothing is set in rows that are deleted",
+            which->table.origin, root->table.label);
     if (ref->edge.shared || ref->edge.scope || ref->edge.referred_scope) {
         error_set(err, SWEEP_USAGE, "%s: rows of %s cannot be deleted along %s: it is %s",
-                  which ? which->table.origin : g->plan->policy->source, root->table.label, ref->edge.constraint,
-                  ref->edge.shared ? "to several rows at once" : "a reference of some of its partitions only");
+                  which ? which->table.origin : g->plan->policy->source, root->table.label,
+                  ref->edge.constraint,
+                  ref->edge.shared ? "to several rows at once"
+                                   : "a reference of some of its partitions only");
         return error_hint(err, "Choose detach or keep for this reference.");
     }
     if (which)
@@ -167,17 +176,20 @@ bool graph_take(struct graph *g, const struct reference *ref, struct error *err)
     const struct policy_dependent *which = rule < 0 ? NULL : &plan->policy->dependents[rule];
     bool root = strcmp(ref->edge.table_oid, plan->nodes[0]->table.oid) == 0;
     enum policy_action action = which ? which->action : ACTION_DELETE;
-    /* What the policy does not state needs no decision where it is the policy that states the reference. */
+    /* What the policy does not state needs no decision where it is the policy that states the
+     * reference. */
     if (!which && ref->edge.stated)
         return true;
     bool self = root && ref->edge.parent->index == 0;
-    if (!which && (!graph_follows(plan, ref, &action) || (root && !self && action == ACTION_DELETE))) {
+    if (!which &&
+        (!graph_follows(plan, ref, &action) || (root && !self && action == ACTION_DELETE))) {
         graph_refuse(g, ref);
         return true;
     }
     if (self && action == ACTION_DELETE)
         return take_self(g, ref, rule, err);
-    struct plan_node *node = find_node(plan, ref->edge.table_oid, action, which, ref->edge.parent->orphan);
+    struct plan_node *node =
+        find_node(plan, ref->edge.table_oid, action, which, ref->edge.parent->orphan);
     if (!node || node->index == 0)
         node = make_node(g, ref, rule, action, err);
     if (!node || !rule_check(g->db, node, &ref->edge, err))
@@ -238,6 +250,6 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
     for (size_t i = 0; i < plan->policy->object_count; i++)
         if (!rule_add_object(plan, db, plan->nodes[0], &plan->policy->objects[i], err))
             return false;
-    return resolve_listed(&g, err) && references_check(plan, db, err) && graph_visit_from(&g, 0, err) &&
-           shared_build(&g, err) && graph_check(&g, request, err);
+    return resolve_listed(&g, err) && references_check(plan, db, err) &&
+           graph_visit_from(&g, 0, err) && shared_build(&g, err) && graph_check(&g, request, err);
 }

@@ -1,5 +1,5 @@
-/* Tables whose rows refer to rows of the same table: conditions that follow these references over any number
- * of rows. */
+/* Tables whose rows refer to rows of the same table: conditions that follow these references over
+ * any number of rows. */
 #include <string.h>
 
 #include "internal.h"
@@ -28,8 +28,8 @@ static void append_new(PQExpBuffer out, const char *alias, const char ***list, s
     }
 }
 
-void reach_append_level(PQExpBuffer out, const char *alias, const struct plan_node *node, const struct plan_edge *edges,
-                        size_t n)
+void reach_append_level(PQExpBuffer out, const char *alias, const struct plan_node *node,
+                        const struct plan_edge *edges, size_t n)
 {
     const char **list = NULL;
     size_t count = 0;
@@ -52,20 +52,22 @@ static void append_referring(PQExpBuffer out, const char *alias, const struct pl
     talloc_free(list);
 }
 
-/* SELECT of columns FROM the table of the node AS row WHERE the conditions; destroys both buffers. */
-static void append_select(PQExpBuffer out, const struct plan_node *node, const char *row, PQExpBuffer columns,
-                          PQExpBuffer conditions)
+/* SELECT of columns FROM the table of the node AS row WHERE the conditions; destroys both buffers.
+ */
+static void append_select(PQExpBuffer out, const struct plan_node *node, const char *row,
+                          PQExpBuffer columns, PQExpBuffer conditions)
 {
     fragment_append(out, file, "select",
-                    TEMPLATE_SLOTS({"columns", columns->data}, {"table", node->table.ident}, {"alias", row},
-                                   {"conditions", conditions->data}));
+                    TEMPLATE_SLOTS({"columns", columns->data}, {"table", node->table.ident},
+                                   {"alias", row}, {"conditions", conditions->data}));
     destroyPQExpBuffer(columns);
     destroyPQExpBuffer(conditions);
 }
 
-/* One level: the rows that the rows a of the query above, known, refer to (up), or those that refer to them;
- * by an index each. Owned by ctx. */
-static char *next_level(const void *ctx, const struct plan_node *node, const char *known, const char *row, bool up)
+/* One level: the rows that the rows a of the query above, known, refer to (up), or those that refer
+ * to them; by an index each. Owned by ctx. */
+static char *next_level(const void *ctx, const struct plan_node *node, const char *known,
+                        const char *row, bool up)
 {
     PQExpBuffer level = createPQExpBuffer();
     for (size_t i = 0; i < node->edge_count; i++) {
@@ -82,13 +84,14 @@ static char *next_level(const void *ctx, const struct plan_node *node, const cha
         appendPQExpBufferStr(level, level->len > 0 ? "\nUNION ALL\n" : "");
         append_select(level, node, row, columns, match);
     }
-    return template_fill(ctx, file, "next_level",
-                         TEMPLATE_SLOTS({"row", row}, {"known", known}, {"level", buffer_take(ctx, level)}));
+    return template_fill(
+        ctx, file, "next_level",
+        TEMPLATE_SLOTS({"row", row}, {"known", known}, {"level", buffer_take(ctx, level)}));
 }
 
 /* The first rows of those that reach_append_down finds; owned by ctx. */
-static char *first_rows(const void *ctx, const struct plan *plan, const struct plan_node *node, const char *row,
-                        enum leaf leaf)
+static char *first_rows(const void *ctx, const struct plan *plan, const struct plan_node *node,
+                        const char *row, enum leaf leaf)
 {
     PQExpBuffer first = createPQExpBuffer();
     for (size_t i = 0; i < node->edge_count; i++) {
@@ -104,14 +107,16 @@ static char *first_rows(const void *ctx, const struct plan *plan, const struct p
     return buffer_take(ctx, first);
 }
 
-static void append_down_in_array(PQExpBuffer out, const char *alias, const struct plan_column *key, const char *all)
+static void append_down_in_array(PQExpBuffer out, const char *alias, const struct plan_column *key,
+                                 const char *all)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer column = createPQExpBuffer();
     compare_append_column(column, alias, key);
-    fragment_append(out, file, "down_in_array",
-                    TEMPLATE_SLOTS({"key", buffer_take(ctx, column)}, {"equal", key->equal}, {"all_down", all},
-                                   {"cast", *key->operand ? mem_printf(ctx, "%s[]", key->operand) : ""}));
+    fragment_append(
+        out, file, "down_in_array",
+        TEMPLATE_SLOTS({"key", buffer_take(ctx, column)}, {"equal", key->equal}, {"all_down", all},
+                       {"cast", *key->operand ? mem_printf(ctx, "%s[]", key->operand) : ""}));
     talloc_free(ctx);
 }
 
@@ -121,14 +126,18 @@ static bool cannot_hash(const struct plan_node *node, const char *why, struct er
     void *ctx = talloc_new(NULL);
     char *columns = mem_strdup(ctx, "");
     for (size_t k = 0; k < node->key_count; k++)
-        columns = mem_printf(ctx, "%s%s%s of type %s", columns, k ? ", " : "", node->key[k]->name, node->key[k]->type);
-    error_set(err, SWEEP_USAGE, "%s refers to itself, and its rows cannot be told apart by the columns of its key (%s)",
-              node->table.label, columns);
+        columns = mem_printf(ctx, "%s%s%s of type %s", columns, k ? ", " : "", node->key[k]->name,
+                             node->key[k]->type);
+    error_set(
+        err, SWEEP_USAGE,
+        "%s refers to itself, and its rows cannot be told apart by the columns of its key (%s)",
+        node->table.label, columns);
     error_detail(err, "The server says: %s.", why);
     talloc_free(ctx);
-    return error_hint(err, "References within a table are followed by hashing. PostgreSQL does not hash bit, "
-                           "bit varying and money: "
-                           "give the columns another type.");
+    return error_hint(
+        err, "References within a table are followed by hashing. PostgreSQL does not hash bit, "
+             "bit varying and money: "
+             "give the columns another type.");
 }
 
 bool levels_check(const struct plan *plan, struct db *db, struct error *err)
@@ -144,8 +153,9 @@ bool levels_check(const struct plan *plan, struct db *db, struct error *err)
             reach_append_level(columns, "a", node, node->edges, node->edge_count);
         else
             reach_append_level(columns, "a", node, node->self, node->self_count);
-        char *sql = template_fill(ctx, file, "can_hash", TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)},
-                                                                        {"table", node->table.ident}));
+        char *sql = template_fill(
+            ctx, file, "can_hash",
+            TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)}, {"table", node->table.ident}));
         bool ok = db_query(db, ctx, sql, 0, NULL, NULL, &told);
         talloc_free(ctx);
         if (!ok && strcmp(told.sqlstate, "0A000") == 0)
@@ -159,18 +169,19 @@ bool levels_check(const struct plan *plan, struct db *db, struct error *err)
     return true;
 }
 
-void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
-                       enum leaf leaf)
+void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                       const char *alias, enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     char *known = mem_printf(ctx, "r%d", node->index);
     char *row = mem_printf(ctx, "c%d", node->index);
     PQExpBuffer columns = createPQExpBuffer();
     reach_append_columns(columns, known, node->key, node->key_count);
-    char *all = template_fill(ctx, file, "all_down",
-                              TEMPLATE_SLOTS({"known", known}, {"first", first_rows(ctx, plan, node, row, leaf)},
-                                             {"next_level", next_level(ctx, node, known, row, false)},
-                                             {"columns", buffer_take(ctx, columns)}));
+    char *all = template_fill(
+        ctx, file, "all_down",
+        TEMPLATE_SLOTS({"known", known}, {"first", first_rows(ctx, plan, node, row, leaf)},
+                       {"next_level", next_level(ctx, node, known, row, false)},
+                       {"columns", buffer_take(ctx, columns)}));
     if (leaf_is_in_hand(leaf) && node->key_count == 1)
         append_down_in_array(out, alias, node->key[0], all);
     else
@@ -178,8 +189,8 @@ void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct pl
     talloc_free(ctx);
 }
 
-void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
-                     enum leaf leaf)
+void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                     const char *alias, enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     char *known = mem_printf(ctx, "r%d", node->index);
@@ -190,7 +201,7 @@ void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan
     reach_append_edges(conditions, plan, node, row, leaf);
     fragment_append(out, file, "up",
                     TEMPLATE_SLOTS({"known", known}, {"columns", buffer_take(ctx, columns)},
-                                   {"next_level", next_level(ctx, node, known, row, true)}, {"row", row},
-                                   {"conditions", buffer_take(ctx, conditions)}));
+                                   {"next_level", next_level(ctx, node, known, row, true)},
+                                   {"row", row}, {"conditions", buffer_take(ctx, conditions)}));
     talloc_free(ctx);
 }

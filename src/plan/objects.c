@@ -32,7 +32,8 @@ static char *literal(const void *ctx, const char *text)
     return buffer_take(ctx, out);
 }
 
-char *plan_object_texts(const void *ctx, const struct plan_object *object, const char *column, bool strict)
+char *plan_object_texts(const void *ctx, const struct plan_object *object, const char *column,
+                        bool strict)
 {
     if (object->shape == OBJECT_TEXT)
         return NULL;
@@ -48,21 +49,25 @@ char *plan_object_shape_sql(const void *ctx, const char *type)
 }
 
 /* Why the column cannot name objects, and what to do about it. */
-static bool refuse(const struct plan_node *node, const struct policy_object *object, const char *told, const char *type,
-                   struct error *err)
+static bool refuse(const struct plan_node *node, const struct policy_object *object,
+                   const char *told, const char *type, struct error *err)
 {
     const char *column = object->column.value;
     if (told && strcmp(told, "json") == 0) {
         error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s: say which of its texts name objects",
                   object->column.origin, node->table.label, column, type);
-        return error_hint(err, "objects: [{ column: %s, path: '$.files[*].key' }] takes an SQL/JSON path.", column);
+        return error_hint(
+            err, "objects: [{ column: %s, path: '$.files[*].key' }] takes an SQL/JSON path.",
+            column);
     }
     if (told && object->path.value)
-        return error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s: only json and jsonb have a path",
+        return error_set(err, SWEEP_USAGE,
+                         "%s: %s.%s is of type %s: only json and jsonb have a path",
                          object->path.origin, node->table.label, column, type);
-    error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s, which does not name stored objects", object->column.origin,
-              node->table.label, column, type);
-    return error_hint(err, "Name a column of text, an array of text, or json or jsonb with a path.");
+    error_set(err, SWEEP_USAGE, "%s: %s.%s is of type %s, which does not name stored objects",
+              object->column.origin, node->table.label, column, type);
+    return error_hint(err,
+                      "Name a column of text, an array of text, or json or jsonb with a path.");
 }
 
 static bool check_path(struct db *db, const struct policy_object *object, struct error *err)
@@ -72,16 +77,17 @@ static bool check_path(struct db *db, const struct policy_object *object, struct
     char *sql = template_fill(db, OBJECTS, "check_path", NULL);
     bool ok = db_query(db, sql, sql, 1, &object->path.value, NULL, err);
     talloc_free(sql);
-    return ok || error_prefix(err, "%s: \"%s\" is no SQL/JSON path", object->path.origin, object->path.value);
+    return ok || error_prefix(err, "%s: \"%s\" is no SQL/JSON path", object->path.origin,
+                              object->path.value);
 }
 
-bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, const struct policy_object *object,
-                     struct error *err)
+bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node,
+                     const struct policy_object *object, struct error *err)
 {
     const struct plan_column *column = catalog_column(&node->table, object->column.value);
     if (!column)
-        return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", object->column.origin, node->table.label,
-                         object->column.value);
+        return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", object->column.origin,
+                         node->table.label, object->column.value);
     struct plan_object found = {.ident = column->ident, .name = column->name,
                                 .path = object->path.value ? object->path.value : ""};
     if (!plan_object_read_shape(column->object_shape, found.path, &found.shape))
@@ -89,8 +95,10 @@ bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, c
     if (!check_path(db, object, err))
         return false;
     const struct policy *policy = plan->policy;
-    const struct setting *stated = object->prefix_count > 0 ? object->prefixes : policy->object_prefixes;
-    found.prefix_count = object->prefix_count > 0 ? object->prefix_count : policy->object_prefix_count;
+    const struct setting *stated =
+        object->prefix_count > 0 ? object->prefixes : policy->object_prefixes;
+    found.prefix_count =
+        object->prefix_count > 0 ? object->prefix_count : policy->object_prefix_count;
     found.prefixes = mem_array(plan, const char *, found.prefix_count + 1);
     for (size_t p = 0; p < found.prefix_count; p++)
         found.prefixes[p] = stated[p].value;
@@ -100,7 +108,8 @@ bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node, c
     return true;
 }
 
-void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, size_t object)
+void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                         size_t object)
 {
     const struct plan_object *from = &node->objects[object];
     const char *row = node->index == 0 ? "t" : "d";
@@ -110,15 +119,16 @@ void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct 
         plan_append_keys(rows, plan, 1);
     else
         reach_append(rows, plan, node, row, LEAF_KEYS);
-    char *texts = plan_object_texts(scratch, from, mem_printf(scratch, "%s.%s", row, from->ident), true);
+    char *texts =
+        plan_object_texts(scratch, from, mem_printf(scratch, "%s.%s", row, from->ident), true);
     char *condition = buffer_take(scratch, rows);
     const char *table = node->table.ident;
-    appendPQExpBufferStr(out,
-                         texts ? template_fill(scratch, OBJECTS, "set_values",
-                                               TEMPLATE_SLOTS({"table", table}, {"row", row},
-                                                              {"texts", texts}, {"rows", condition}))
-                               : template_fill(scratch, OBJECTS, "text_values",
-                                               TEMPLATE_SLOTS({"table", table}, {"row", row},
-                                                              {"column", from->ident}, {"rows", condition})));
+    appendPQExpBufferStr(
+        out, texts ? template_fill(scratch, OBJECTS, "set_values",
+                                   TEMPLATE_SLOTS({"table", table}, {"row", row}, {"texts", texts},
+                                                  {"rows", condition}))
+                   : template_fill(scratch, OBJECTS, "text_values",
+                                   TEMPLATE_SLOTS({"table", table}, {"row", row},
+                                                  {"column", from->ident}, {"rows", condition})));
     talloc_free(scratch);
 }

@@ -16,7 +16,8 @@ bool order_is_deleted(const struct plan_node *node)
     return node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS;
 }
 
-bool order_same_rows(const struct plan *plan, const struct plan_table *a, const struct plan_table *b)
+bool order_same_rows(const struct plan *plan, const struct plan_table *a,
+                     const struct plan_table *b)
 {
     if (strcmp(a->oid, b->oid) == 0)
         return true;
@@ -41,13 +42,15 @@ bool order_relate(struct plan *plan, struct db *db, struct error *err)
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         size_t pair = mem_grow(plan, &plan->inheritance, &plan->inheritance_count);
-        plan->inheritance[pair] = (struct plan_inheritance){db_rows_get(rows, i, 0), db_rows_get(rows, i, 1)};
+        plan->inheritance[pair] =
+            (struct plan_inheritance){db_rows_get(rows, i, 0), db_rows_get(rows, i, 1)};
     }
     return true;
 }
 
 /* Depth first; *path grows to the circle when one is found. */
-static bool find_circle(const struct plan *plan, const struct plan_node *node, int *state, char **path)
+static bool find_circle(const struct plan *plan, const struct plan_node *node, int *state,
+                        char **path)
 {
     if (state[node->index] == 2)
         return false;
@@ -77,13 +80,17 @@ static bool refuse_circles(const struct plan *plan, struct error *err)
     for (size_t i = 0; i < plan->node_count; i++) {
         if (!order_is_deleted(plan->nodes[i]) || !find_circle(plan, plan->nodes[i], state, &path))
             continue;
-        error_set(err, SWEEP_REFUSED, "policy %s: the references between the tables that it deletes from "
-                  "form a circle, which no order of deletion satisfies", plan->policy->name);
+        error_set(err, SWEEP_REFUSED,
+                  "policy %s: the references between the tables that it deletes from "
+                  "form a circle, which no order of deletion satisfies",
+                  plan->policy->name);
         error_detail(err, "%s", path);
         return error_hint(
-            err, "Break it: give one of these references the action "
-                 "detach or, where its constraint is initially deferred and its row goes in the same "
-                 "transaction anyway, ignore (an entry with \"constraint:\" is for that reference alone).");
+            err,
+            "Break it: give one of these references the action "
+            "detach or, where its constraint is initially deferred and its row goes in the same "
+            "transaction anyway, ignore (an entry with \"constraint:\" is for that reference "
+            "alone).");
     }
     return true;
 }

@@ -7,20 +7,23 @@
 
 static const char file[] = "sql/orphans.sql";
 
-/* The rows in hand are kept in settings that end with the transaction: pgsweep.o<node>_<key column>. */
+/* The rows in hand are kept in settings that end with the transaction: pgsweep.o<node>_<key
+ * column>. */
 static void append_setting(PQExpBuffer out, const struct plan_node *orphan, size_t column)
 {
     appendPQExpBuffer(out, "'pgsweep.o%d_%zu'", orphan->index, column);
 }
 
-/* The setting as an array of the column's type: empty when nothing was put there in this transaction. */
+/* The setting as an array of the column's type: empty when nothing was put there in this
+ * transaction. */
 static void append_array(PQExpBuffer out, const struct plan_node *orphan, size_t column)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer setting = createPQExpBuffer();
     append_setting(setting, orphan, column);
     fragment_append(out, file, "array_in_hand",
-                    TEMPLATE_SLOTS({"setting", buffer_take(ctx, setting)}, {"type", orphan->key[column]->value_type}));
+                    TEMPLATE_SLOTS({"setting", buffer_take(ctx, setting)},
+                                   {"type", orphan->key[column]->value_type}));
     talloc_free(ctx);
 }
 
@@ -33,7 +36,8 @@ static char *key_of(const void *ctx, const struct plan_node *orphan, const char 
 }
 
 /* The condition that the row alias is one that the query selects. */
-static void append_in_query(PQExpBuffer out, const struct plan_node *orphan, const char *alias, const char *query)
+static void append_in_query(PQExpBuffer out, const struct plan_node *orphan, const char *alias,
+                            const char *query)
 {
     compare_append_in(out, alias, orphan->key, orphan->key_count, query);
 }
@@ -56,17 +60,20 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
         compare_append_column(key, alias, orphan->key[0]);
         compare_append_array(cast, orphan->key[0], "");
         fragment_append(out, file, "in_hand",
-                        TEMPLATE_SLOTS({"key", buffer_take(ctx, key)}, {"equal", orphan->key[0]->equal},
-                                       {"array", text}, {"cast", buffer_take(ctx, cast)}));
+                        TEMPLATE_SLOTS({"key", buffer_take(ctx, key)},
+                                       {"equal", orphan->key[0]->equal}, {"array", text},
+                                       {"cast", buffer_take(ctx, cast)}));
     } else {
-        append_in_query(out, orphan, alias, template_fill(ctx, file, "all_in_hand", TEMPLATE_SLOTS({"arrays", text})));
+        append_in_query(out, orphan, alias,
+                        template_fill(ctx, file, "all_in_hand", TEMPLATE_SLOTS({"arrays", text})));
     }
     talloc_free(ctx);
 }
 
 /* What the rows in hand refer to, as an array that the server makes once for the statement. */
-static void append_link_in_hand(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link,
-                                const char *alias, const char *from, enum leaf leaf)
+static void append_link_in_hand(PQExpBuffer out, const struct plan *plan,
+                                const struct plan_edge *link, const char *alias, const char *from,
+                                enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
@@ -74,14 +81,15 @@ static void append_link_in_hand(PQExpBuffer out, const struct plan *plan, const 
     reach_append_not_empty(rows, link, from);
     fragment_append(out, "sql/reach.sql", "in_array",
                     TEMPLATE_SLOTS({"column", mem_printf(ctx, "%s.%s", alias, link->referred[0])},
-                                   {"value", mem_printf(ctx, "%s.%s", from, link->columns[0])}, {"table", link->table},
-                                   {"alias", from}, {"conditions", buffer_take(ctx, rows)}));
+                                   {"value", mem_printf(ctx, "%s.%s", from, link->columns[0])},
+                                   {"table", link->table}, {"alias", from},
+                                   {"conditions", buffer_take(ctx, rows)}));
     talloc_free(ctx);
 }
 
 /* The condition that a row that goes links to the row alias. */
-static void append_link(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link, const char *alias,
-                        enum leaf leaf)
+static void append_link(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link,
+                        const char *alias, enum leaf leaf)
 {
     char from[24];
     snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
@@ -89,7 +97,8 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
         reach_append_match(out, link, from, alias);
         return;
     }
-    if (leaf_is_in_hand(leaf) && link->plain && link->width == 1 && !link->scope && !link->referred_scope) {
+    if (leaf_is_in_hand(leaf) && link->plain && link->width == 1 && !link->scope &&
+        !link->referred_scope) {
         append_link_in_hand(out, plan, link, alias, from, leaf);
         return;
     }
@@ -100,11 +109,11 @@ static void append_link(PQExpBuffer out, const struct plan *plan, const struct p
     reach_append_exists(out, link->table, from, rows, leaf_is_mid(leaf));
 }
 
-/* Through any link, or only those from rows of one group: of those that hang on one shared table, or on the root.
- * or_in_hand: those in hand too, whose links may
- * be gone. */
+/* Through any link, or only those from rows of one group: of those that hang on one shared table,
+ * or on the root. or_in_hand: those in hand too, whose links may be gone. */
 static void append_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                          const char *alias, enum leaf leaf, const struct plan_node *const *group, bool or_in_hand)
+                          const char *alias, enum leaf leaf, const struct plan_node *const *group,
+                          bool or_in_hand)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
@@ -124,8 +133,8 @@ static void append_linked(PQExpBuffer out, const struct plan *plan, const struct
     talloc_free(ctx);
 }
 
-/* For every reference from another table "\nAND NOT EXISTS (...)". Where it is predicted, references that go themselves
- * do not count. */
+/* For every reference from another table "\nAND NOT EXISTS (...)". Where it is predicted,
+ * references that go themselves do not count. */
 static void append_unused(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                           const char *alias, enum leaf leaf)
 {
@@ -147,7 +156,8 @@ static void append_unused(PQExpBuffer out, const struct plan *plan, const struct
 }
 
 /* The row child refers to the row parent of the same shared table, one way or another. */
-static void append_self(PQExpBuffer out, const struct plan_node *orphan, const char *child, const char *parent)
+static void append_self(PQExpBuffer out, const struct plan_node *orphan, const char *child,
+                        const char *parent)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
@@ -169,22 +179,27 @@ static char *referred(const void *ctx, const struct plan_node *orphan, const cha
     compare_append_same(same, "c", name, orphan->key, orphan->key_count);
     return template_fill(ctx, file, "referred",
                          TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "p")}, {"set", name},
-                                        {"table", orphan->table.ident}, {"same", buffer_take(ctx, same)},
+                                        {"table", orphan->table.ident},
+                                        {"same", buffer_take(ctx, same)},
                                         {"match", buffer_take(ctx, match)}));
 }
 
-/* The query name, of rows that meet the conditions and what they refer to; destroys the conditions. Owned by ctx. */
-static char *set_of(const void *ctx, const struct plan_node *orphan, const char *name, PQExpBuffer conditions)
+/* The query name, of rows that meet the conditions and what they refer to; destroys the conditions.
+ * Owned by ctx. */
+static char *set_of(const void *ctx, const struct plan_node *orphan, const char *name,
+                    PQExpBuffer conditions)
 {
     return template_fill(ctx, file, name,
-                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "b")}, {"table", orphan->table.ident},
+                         TEMPLATE_SLOTS({"columns", key_of(ctx, orphan, "b")},
+                                        {"table", orphan->table.ident},
                                         {"conditions", buffer_take(ctx, conditions)},
                                         {"referred", referred(ctx, orphan, name)}));
 }
 
-/* What may go with others of its table: the query "linked", rows that lose a link and what they refer to. */
-static char *linked(const void *ctx, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf,
-                    const struct plan_node *const *group)
+/* What may go with others of its table: the query "linked", rows that lose a link and what they
+ * refer to. */
+static char *linked(const void *ctx, const struct plan *plan, const struct plan_node *orphan,
+                    enum leaf leaf, const struct plan_node *const *group)
 {
     PQExpBuffer rows = createPQExpBuffer();
     append_linked(rows, plan, orphan, "b", leaf, group, leaf_is_mid(leaf));
@@ -192,7 +207,8 @@ static char *linked(const void *ctx, const struct plan *plan, const struct plan_
 }
 
 /* The row alias is in hand or, where that is predicted, in the query "linked". */
-static void append_member(PQExpBuffer out, const struct plan_node *orphan, const char *alias, enum leaf leaf)
+static void append_member(PQExpBuffer out, const struct plan_node *orphan, const char *alias,
+                          enum leaf leaf)
 {
     if (leaf_is_in_hand(leaf)) {
         append_in_hand(out, orphan, alias);
@@ -214,7 +230,8 @@ static void append_and_not(PQExpBuffer out, PQExpBuffer conditions)
 }
 
 /* "blocked": the members that a row outside uses, and what those refer to. */
-static char *blocked(const void *ctx, const struct plan *plan, const struct plan_node *orphan, enum leaf leaf)
+static char *blocked(const void *ctx, const struct plan *plan, const struct plan_node *orphan,
+                     enum leaf leaf)
 {
     PQExpBuffer rows = createPQExpBuffer();
     PQExpBuffer unused = createPQExpBuffer();
@@ -232,22 +249,24 @@ static char *blocked(const void *ctx, const struct plan *plan, const struct plan
 }
 
 /* The row alias is in the query "linked" and, where certain, not in "blocked". */
-static void append_in_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                             const char *alias, enum leaf leaf, const struct plan_node *const *group,
-                             bool certain)
+static void append_in_linked(PQExpBuffer out, const struct plan *plan,
+                             const struct plan_node *orphan, const char *alias, enum leaf leaf,
+                             const struct plan_node *const *group, bool certain)
 {
     void *ctx = talloc_new(NULL);
-    char *sets = mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, leaf, group), certain ? ",\n" : "",
-                            certain ? blocked(ctx, plan, orphan, leaf) : "");
+    char *sets = mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, leaf, group),
+                            certain ? ",\n" : "", certain ? blocked(ctx, plan, orphan, leaf) : "");
     append_in_query(out, orphan, alias,
-                    template_fill(ctx, file, certain ? "all_unblocked" : "all_linked", TEMPLATE_SLOTS({"sets", sets})));
+                    template_fill(ctx, file, certain ? "all_unblocked" : "all_linked",
+                                  TEMPLATE_SLOTS({"sets", sets})));
     talloc_free(ctx);
 }
 
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
                    const char *alias, enum leaf leaf)
 {
-    /* In a guard of the candidate around, who else is a candidate is not known yet: it spares rather too many. */
+    /* In a guard of the candidate around, who else is a candidate is not known yet: it spares
+     * rather too many. */
     bool certain = leaf_is_predicted(leaf);
     if (leaf_is_in_hand(leaf)) {
         append_in_hand(out, orphan, alias);
@@ -267,7 +286,8 @@ static char *settings(const void *ctx, const struct plan_node *orphan)
     for (size_t i = 0; i < orphan->key_count; i++) {
         appendPQExpBufferStr(out, i ? ",\npg_catalog.set_config(" : "pg_catalog.set_config(");
         append_setting(out, orphan, i);
-        appendPQExpBuffer(out, ", coalesce(pg_catalog.array_agg(k%zu)::pg_catalog.text, '{}'), true)", i);
+        appendPQExpBuffer(
+            out, ", coalesce(pg_catalog.array_agg(k%zu)::pg_catalog.text, '{}'), true)", i);
     }
     return buffer_take(ctx, out);
 }
@@ -303,10 +323,11 @@ void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct 
     } else {
         append_linked(rows, plan, orphan, "s", LEAF_KEYS, &group, group != NULL);
     }
-    fragment_append(out, file, "collect",
-                    TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
-                                   {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)},
-                                   {"order", key_of(ctx, orphan, "s")}));
+    fragment_append(
+        out, file, "collect",
+        TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
+                       {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)},
+                       {"order", key_of(ctx, orphan, "s")}));
     talloc_free(ctx);
 }
 
@@ -318,14 +339,16 @@ void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct p
     if (orphan->self_count > 0) {
         char *sets = mem_printf(ctx, "WITH RECURSIVE %s", blocked(ctx, plan, orphan, LEAF_KEYS));
         PQExpBuffer in = createPQExpBuffer();
-        append_in_query(in, orphan, "s", template_fill(ctx, file, "all_blocked", TEMPLATE_SLOTS({"sets", sets})));
+        append_in_query(in, orphan, "s",
+                        template_fill(ctx, file, "all_blocked", TEMPLATE_SLOTS({"sets", sets})));
         append_and_not(rows, in);
     } else {
         append_unused(rows, plan, orphan, "s", LEAF_KEYS);
     }
-    fragment_append(out, file, "narrow",
-                    TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
-                                   {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)}));
+    fragment_append(
+        out, file, "narrow",
+        TEMPLATE_SLOTS({"settings", settings(ctx, orphan)}, {"columns", numbered_key(ctx, orphan)},
+                       {"table", orphan->table.ident}, {"conditions", buffer_take(ctx, rows)}));
     talloc_free(ctx);
 }
 

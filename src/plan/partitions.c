@@ -1,5 +1,5 @@
-/* Partitioned tables: what a table is a part of, what it consists of, and which partitions lack a foreign key
- * that their siblings have. */
+/* Partitioned tables: what a table is a part of, what it consists of, and which partitions lack a
+ * foreign key that their siblings have. */
 #include <string.h>
 
 #include "internal.h"
@@ -40,14 +40,17 @@ bool partition_parent(const struct plan *plan, const char *oid, struct table_nam
 {
     const struct db_rows *rows = catalog_inheritance(plan);
     for (int row = 0; row < db_rows_count(rows); row++)
-        if (strcmp(db_rows_get(rows, row, CHILD), oid) == 0 && db_rows_bool(rows, row, IS_PARTITION)) {
-            *parent = (struct table_name){db_rows_get(rows, row, PARENT), db_rows_get(rows, row, PARENT_LABEL)};
+        if (strcmp(db_rows_get(rows, row, CHILD), oid) == 0 &&
+            db_rows_bool(rows, row, IS_PARTITION)) {
+            *parent = (struct table_name){db_rows_get(rows, row, PARENT),
+                                          db_rows_get(rows, row, PARENT_LABEL)};
             return true;
         }
     return false;
 }
 
-void partition_family(struct plan *plan, const char *oid, struct name_set *whole, struct name_set *parts)
+void partition_family(struct plan *plan, const char *oid, struct name_set *whole,
+                      struct name_set *parts)
 {
     struct table_name table = {oid, NULL};
     name_set_add(plan, whole, oid);
@@ -56,12 +59,14 @@ void partition_family(struct plan *plan, const char *oid, struct name_set *whole
     add_below(plan, oid, parts);
 }
 
-void partition_leaves(struct plan *plan, const char *oid, struct name_set *leaves, struct name_set *labels)
+void partition_leaves(struct plan *plan, const char *oid, struct name_set *leaves,
+                      struct name_set *labels)
 {
     const struct db_rows *rows = catalog_inheritance(plan);
     for (int row = 0; row < db_rows_count(rows); row++) {
         const char *child = db_rows_get(rows, row, CHILD);
-        bool own = strcmp(child, oid) == 0, below = strcmp(db_rows_get(rows, row, PARENT), oid) == 0;
+        bool own = strcmp(child, oid) == 0,
+             below = strcmp(db_rows_get(rows, row, PARENT), oid) == 0;
         if (!db_rows_bool(rows, row, IS_PARTITION) || (!own && !below))
             continue;
         if (strcmp(db_rows_get(rows, row, CHILD_KIND), "p") != 0) {
@@ -90,7 +95,8 @@ bool partition_merge(struct plan *plan, struct reference *into, const struct ref
                 a->on_delete == b->on_delete && into->leaves.count > 0 && from->leaves.count > 0 &&
                 into->referred_leaves.count == from->referred_leaves.count;
     for (size_t i = 0; same && i < a->width; i++)
-        same = strcmp(a->operators[i], b->operators[i]) == 0 && strcmp(a->collations[i], b->collations[i]) == 0;
+        same = strcmp(a->operators[i], b->operators[i]) == 0 &&
+               strcmp(a->collations[i], b->collations[i]) == 0;
     for (size_t i = 0; same && i < from->referred_leaves.count; i++)
         same = name_set_has(&into->referred_leaves, from->referred_leaves.list[i]);
     if (!same)
@@ -134,7 +140,8 @@ static struct table_name top_of(const struct plan *plan, const struct plan_edge 
     return top;
 }
 
-static void add_uncovered(struct plan *plan, const struct plan_edge *edge, const char *label, const char *whole)
+static void add_uncovered(struct plan *plan, const struct plan_edge *edge, const char *label,
+                          const char *whole)
 {
     size_t i = mem_grow(plan, &plan->uncovered, &plan->uncovered_count);
     struct plan_edge *lacking = &plan->uncovered[i];
@@ -142,13 +149,14 @@ static void add_uncovered(struct plan *plan, const struct plan_edge *edge, const
     lacking->table = label;
     lacking->scope = NULL;
     plan_note(plan,
-              "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its rows that "
+              "%s lacks the foreign key (%s) to %s that other partitions of %s have: those of its "
+              "rows that "
               "refer to deleted rows stay, and refer to nothing",
               label, edge->columns[0], edge->parent->table.label, whole);
 }
 
-bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge, int64_t *rows,
-                          struct error *err)
+bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct plan_edge *edge,
+                          int64_t *rows, struct error *err)
 {
     PQExpBuffer goes = createPQExpBuffer();
     void *scratch = talloc_new(plan);
@@ -164,13 +172,15 @@ bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct p
 }
 
 /* One note for each partitioned table and columns. */
-static void note_uncovered(struct plan *plan, const struct reference *refs, size_t count, size_t which)
+static void note_uncovered(struct plan *plan, const struct reference *refs, size_t count,
+                           size_t which)
 {
     const struct plan_edge *edge = &refs[which].edge;
     struct table_name top = top_of(plan, edge);
     struct name_set covered = {0}, leaves = {0}, labels = {0};
     for (size_t i = 0; i < count; i++) {
-        if (!same_columns(&refs[i].edge, edge) || strcmp(top_of(plan, &refs[i].edge).oid, top.oid) != 0)
+        if (!same_columns(&refs[i].edge, edge) ||
+            strcmp(top_of(plan, &refs[i].edge).oid, top.oid) != 0)
             continue;
         if (i < which || refs[i].leaves.count == 0)
             return; /* told already; or a key of all partitions is there besides */

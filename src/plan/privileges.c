@@ -8,7 +8,8 @@ static bool refuse(const struct plan_table *table, struct db *db, const char *gr
                    struct error *err)
 {
     char *role = db_quote_ident(db, db, db_user(db));
-    error_set(err, SWEEP_USAGE, "role %s may not do what the policy needs on %s", role, table->label);
+    error_set(err, SWEEP_USAGE, "role %s may not do what the policy needs on %s", role,
+              table->label);
     error_sqlstate(err, "42501");
     error_hint(err, "%s TO %s;", grant, role);
     talloc_free(role);

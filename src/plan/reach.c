@@ -1,5 +1,5 @@
-/* Predicates: which root rows are candidates, which dependent rows hang on them, which shared rows go
- * with them. One builder for counting, dry run and deletion. */
+/* Predicates: which root rows are candidates, which dependent rows hang on them, which shared rows
+ * go with them. One builder for counting, dry run and deletion. */
 #include <string.h>
 
 #include "internal.h"
@@ -18,13 +18,15 @@ void reach_append_list(PQExpBuffer out, const char *alias, const char *const *co
         appendPQExpBufferChar(out, ')');
 }
 
-void reach_append_columns(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n)
+void reach_append_columns(PQExpBuffer out, const char *alias, const struct plan_column *const *key,
+                          size_t n)
 {
     for (size_t i = 0; i < n; i++)
         appendPQExpBuffer(out, "%s%s.%s", i ? ", " : "", alias, key[i]->ident);
 }
 
-void reach_append_key(PQExpBuffer out, const char *alias, const struct plan_column *const *key, size_t n)
+void reach_append_key(PQExpBuffer out, const char *alias, const struct plan_column *const *key,
+                      size_t n)
 {
     if (n > 1)
         appendPQExpBufferChar(out, '(');
@@ -37,7 +39,8 @@ void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const
 {
     for (size_t i = 0; i < edge->width; i++)
         if (edge->text[i])
-            appendPQExpBuffer(out, "\nAND %s.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ''", alias, edge->columns[i]);
+            appendPQExpBuffer(out, "\nAND %s.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ''", alias,
+                              edge->columns[i]);
 }
 
 void plan_append_digest(PQExpBuffer out, const struct plan *plan)
@@ -49,8 +52,8 @@ void plan_append_digest(PQExpBuffer out, const struct plan *plan)
 }
 
 /* before, the condition (its lines indented by column) and after. */
-static void append_condition(PQExpBuffer out, const char *before, size_t column, const char *condition,
-                             const char *after)
+static void append_condition(PQExpBuffer out, const char *before, size_t column,
+                             const char *condition, const char *after)
 {
     appendPQExpBufferStr(out, before);
     template_append(out, condition, column);
@@ -60,7 +63,8 @@ static void append_condition(PQExpBuffer out, const char *before, size_t column,
 /* Older than the cutoff. */
 static void append_old(PQExpBuffer out, const struct plan *plan)
 {
-    appendPQExpBuffer(out, "t.%s %s $1::%s", plan->age->ident, plan->age->below, plan->age->value_type);
+    appendPQExpBuffer(out, "t.%s %s $1::%s", plan->age->ident, plan->age->below,
+                      plan->age->value_type);
 }
 
 void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bool below)
@@ -68,9 +72,9 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
     append_old(out, plan);
     if (plan->where_sql)
         append_condition(out, "\nAND ", 4, plan->where_sql, "");
-    /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index may be
-     * used for what it says. Of what lies beyond the row the planner would make a join, though, which reads
-     * the other table for each chunk. */
+    /* A guard that cannot be decided spares: NOT of it is no more true than IS FALSE, but an index
+     * may be used for what it says. Of what lies beyond the row the planner would make a join,
+     * though, which reads the other table for each chunk. */
     for (size_t i = 0; i < plan->guard_count; i++) {
         const struct plan_guard *guard = &plan->guards[i];
         if ((guard->letters && !letters) || (guard->below && !below))
@@ -82,7 +86,8 @@ void candidate_append(PQExpBuffer out, const struct plan *plan, bool letters, bo
     }
     if (!plan->spared_run)
         return;
-    /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of NOT EXISTS. */
+    /* A scalar subquery is an index probe for each row; the planner would make a scan per chunk of
+     * NOT EXISTS. */
     appendPQExpBuffer(out,
                       "\nAND (SELECT true\n       FROM pgsweep.spared AS s"
                       "\n      WHERE s.run_id OPERATOR(pg_catalog.=) '%s'\n        AND s.digest "
@@ -105,7 +110,8 @@ void plan_append_held(PQExpBuffer out, const struct plan *plan)
     for (size_t i = 0; i < plan->guard_count; i++) {
         if (!plan->guards[i].freeable)
             continue;
-        append_condition(out, separator, strlen(separator) - 1, plan->guards[i].sql, " IS NOT FALSE");
+        append_condition(out, separator, strlen(separator) - 1, plan->guards[i].sql,
+                         " IS NOT FALSE");
         separator = "\n     OR ";
     }
     appendPQExpBufferChar(out, ')');
@@ -121,8 +127,8 @@ void plan_append_unparked(PQExpBuffer out, const struct plan *plan)
     candidate_append(out, plan, false, true);
 }
 
-/* The keys of the rows in hand, as a query: the rows of the arrays in the parameters from first on, in the
- * order given. */
+/* The keys of the rows in hand, as a query: the rows of the arrays in the parameters from first on,
+ * in the order given. */
 static char *key_rows(const void *ctx, const struct plan *plan, int first, const size_t *order)
 {
     PQExpBuffer arrays = createPQExpBuffer();
@@ -144,7 +150,8 @@ void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first)
     talloc_free(ctx);
 }
 
-/* Which part of the root's key each referred column is; false when the reference is not to the key. */
+/* Which part of the root's key each referred column is; false when the reference is not to the key.
+ */
 static bool key_order(const struct plan *plan, const struct plan_edge *edge, size_t *order)
 {
     if (edge->width != plan->key_count)
@@ -168,19 +175,21 @@ static void append_scope(PQExpBuffer out, const char *scope, const char *alias, 
                           set && strcmp(set, alias) == 0 ? "pgsweep_table" : "tableoid", scope);
 }
 
-void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other,
-                            const char *set)
+void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias,
+                            const char *other, const char *set)
 {
     for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? "\nAND " : "", other, edge->referred[i],
-                          edge->referred_casts[i], edge->operators[i], alias, edge->columns[i], edge->column_casts[i],
-                          *edge->collations[i] ? " " : "", edge->collations[i]);
+        appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? "\nAND " : "", other,
+                          edge->referred[i], edge->referred_casts[i], edge->operators[i], alias,
+                          edge->columns[i], edge->column_casts[i], *edge->collations[i] ? " " : "",
+                          edge->collations[i]);
     append_scope(out, edge->scope, alias, set);
     append_scope(out, edge->referred_scope, other, set);
     reach_append_not_empty(out, edge, alias);
 }
 
-void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias, const char *other)
+void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias,
+                        const char *other)
 {
     reach_append_match_set(out, edge, alias, other, NULL);
 }
@@ -222,8 +231,8 @@ static void append_root(PQExpBuffer out, const struct plan *plan, enum leaf leaf
 }
 
 /* A stated reference may be to several rows at once: then a row goes only with the last of them. */
-static void append_last(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
-                        const char *parent, enum leaf leaf)
+static void append_last(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
+                        const char *alias, const char *parent, enum leaf leaf)
 {
     if (!edge->shared || leaf == LEAF_CORRELATED)
         return;
@@ -237,10 +246,12 @@ static void append_last(PQExpBuffer out, const struct plan *plan, const struct p
     reach_append_exists(out, edge->parent->table.ident, parent, rows, false);
 }
 
-void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, PQExpBuffer conditions, bool row_by_row)
+void reach_append_exists(PQExpBuffer out, const char *table, const char *alias,
+                         PQExpBuffer conditions, bool row_by_row)
 {
-    fragment_append(out, file, row_by_row ? "exists_row_by_row" : "exists",
-                    TEMPLATE_SLOTS({"table", table}, {"alias", alias}, {"conditions", conditions->data}));
+    fragment_append(
+        out, file, row_by_row ? "exists_row_by_row" : "exists",
+        TEMPLATE_SLOTS({"table", table}, {"alias", alias}, {"conditions", conditions->data}));
     destroyPQExpBuffer(conditions);
 }
 
@@ -248,13 +259,15 @@ void reach_append_exists(PQExpBuffer out, const char *table, const char *alias, 
 static void append_in_plain(PQExpBuffer out, const char *columns, const char *query)
 {
     fragment_append(out, file, "in_query",
-                    TEMPLATE_SLOTS({"columns", columns}, {"equal", "OPERATOR(pg_catalog.=)"}, {"query", query}));
+                    TEMPLATE_SLOTS({"columns", columns}, {"equal", "OPERATOR(pg_catalog.=)"},
+                                   {"query", query}));
 }
 
-/* What the rows in hand lead to, as arrays, which an index is asked for, also where several such conditions are joined
- * by OR; the server never reads a whole table because it expects many rows. */
-static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
-                             const char *parent, enum leaf leaf)
+/* What the rows in hand lead to, as arrays, which an index is asked for, also where several such
+ * conditions are joined by OR; the server never reads a whole table because it expects many rows.
+ */
+static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
+                             const char *alias, const char *parent, enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer buffer = createPQExpBuffer();
@@ -263,10 +276,11 @@ static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const str
     const char *table = edge->parent->table.ident;
     for (size_t i = 0; i < edge->width; i++) {
         appendPQExpBufferStr(out, i ? "\nAND " : "");
-        fragment_append(out, file, "in_array",
-                        TEMPLATE_SLOTS({"column", mem_printf(ctx, "%s.%s", alias, edge->columns[i])},
-                                       {"value", mem_printf(ctx, "%s.%s", parent, edge->referred[i])}, {"table", table},
-                                       {"alias", parent}, {"conditions", rows}));
+        fragment_append(
+            out, file, "in_array",
+            TEMPLATE_SLOTS({"column", mem_printf(ctx, "%s.%s", alias, edge->columns[i])},
+                           {"value", mem_printf(ctx, "%s.%s", parent, edge->referred[i])},
+                           {"table", table}, {"alias", parent}, {"conditions", rows}));
     }
     if (edge->width > 1) {
         /* Each column has a value that leads to the rows; now all of them to the same one. */
@@ -274,21 +288,24 @@ static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const str
         PQExpBuffer values = createPQExpBuffer();
         reach_append_list(columns, alias, edge->columns, edge->width, true);
         reach_append_list(values, parent, edge->referred, edge->width, false);
-        char *query = template_fill(ctx, file, "select",
-                                    TEMPLATE_SLOTS({"columns", buffer_take(ctx, values)}, {"table", table},
-                                                   {"alias", parent}, {"conditions", rows}));
+        char *query =
+            template_fill(ctx, file, "select",
+                          TEMPLATE_SLOTS({"columns", buffer_take(ctx, values)}, {"table", table},
+                                         {"alias", parent}, {"conditions", rows}));
         appendPQExpBufferStr(out, "\nAND ");
         append_in_plain(out, buffer_take(ctx, columns), query);
     }
     talloc_free(ctx);
 }
 
-/* The row alias refers to a row of the parent's table at the leaf. OFFSET 0 keeps the look-ups of single rows
- * from being turned into one of all rows that the leaf selects, which may be every candidate. */
-static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge, const char *alias,
-                           const char *parent, enum leaf leaf)
+/* The row alias refers to a row of the parent's table at the leaf. OFFSET 0 keeps the look-ups of
+ * single rows from being turned into one of all rows that the leaf selects, which may be every
+ * candidate. */
+static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
+                           const char *alias, const char *parent, enum leaf leaf)
 {
-    if ((leaf_is_in_hand(leaf) || leaf == LEAF_CORRELATED) && edge->plain && !edge->scope && !edge->referred_scope) {
+    if ((leaf_is_in_hand(leaf) || leaf == LEAF_CORRELATED) && edge->plain && !edge->scope &&
+        !edge->referred_scope) {
         append_in_arrays(out, plan, edge, alias, parent, leaf);
         reach_append_not_empty(out, edge, alias);
         return;
@@ -300,7 +317,8 @@ static void append_through(PQExpBuffer out, const struct plan *plan, const struc
     if (leaf == LEAF_LATER && edge->parent->index != 0) {
         /* A row between may refer to several: it goes with the first. */
         PQExpBuffer now = createPQExpBuffer();
-        if (reach_append_table(now, plan, &edge->parent->table, NULL, false, parent, LEAF_KEYS_BESIDE))
+        if (reach_append_table(now, plan, &edge->parent->table, NULL, false, parent,
+                               LEAF_KEYS_BESIDE))
             fragment_and_not_true(rows, now->data);
         destroyPQExpBuffer(now);
     }
@@ -318,14 +336,15 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
         reach_append_match(out, edge, alias, "t");
         return;
     }
-    if (root && edge->plain && leaf_is_in_hand(leaf) && plan->key_count <= 32 && key_order(plan, edge, order)) {
+    if (root && edge->plain && leaf_is_in_hand(leaf) && plan->key_count <= 32 &&
+        key_order(plan, edge, order)) {
         void *ctx = talloc_new(NULL);
         PQExpBuffer columns = createPQExpBuffer();
         reach_append_list(columns, alias, edge->columns, edge->width, true);
         const char *list = buffer_take(ctx, columns);
         if (edge->width == 1)
-            appendPQExpBuffer(out, "%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", list, first_key(leaf),
-                              plan->key[0]->value_type);
+            appendPQExpBuffer(out, "%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", list,
+                              first_key(leaf), plan->key[0]->value_type);
         else
             append_in_plain(out, list, key_rows(ctx, plan, first_key(leaf), order));
         talloc_free(ctx);
@@ -336,8 +355,8 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
     append_last(out, plan, edge, alias, parent, leaf);
 }
 
-void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct plan_node *node, const char *alias,
-                        enum leaf leaf)
+void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
+                        const char *alias, enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
@@ -366,7 +385,8 @@ void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_no
 }
 
 /* The row alias, of a table that has the rows of the root, is one of the root's at the leaf. */
-static void append_is_root(PQExpBuffer out, const struct plan *plan, const char *alias, enum leaf leaf)
+static void append_is_root(PQExpBuffer out, const struct plan *plan, const char *alias,
+                           enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     const char *table = plan->nodes[0]->table.ident;
@@ -390,21 +410,25 @@ static void append_is_root(PQExpBuffer out, const struct plan *plan, const char 
 }
 
 bool reach_append_table(PQExpBuffer out, const struct plan *plan, const struct plan_table *table,
-                        const struct plan_node *self, bool before, const char *alias, enum leaf leaf)
+                        const struct plan_node *self, bool before, const char *alias,
+                        enum leaf leaf)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
     for (size_t i = 0; i < plan->node_count; i++) {
         const struct plan_node *node = plan->nodes[i];
-        if (!order_is_deleted(node) || node == self || !order_same_rows(plan, &node->table, table) ||
+        if (!order_is_deleted(node) || node == self ||
+            !order_same_rows(plan, &node->table, table) ||
             (before && order_compare(node, self) > 0))
             continue;
         PQExpBuffer way = createPQExpBuffer();
         /* A partition has some of its parent's rows. */
         if (strcmp(node->table.oid, table->oid) != 0) {
             PQExpBuffer same = createPQExpBuffer();
-            appendPQExpBuffer(same, "same.ctid OPERATOR(pg_catalog.=) %s.ctid"
-                                    "\nAND same.tableoid OPERATOR(pg_catalog.=) %s.tableoid", alias, alias);
+            appendPQExpBuffer(same,
+                              "same.ctid OPERATOR(pg_catalog.=) %s.ctid"
+                              "\nAND same.tableoid OPERATOR(pg_catalog.=) %s.tableoid",
+                              alias, alias);
             reach_append_exists(way, node->table.ident, "same", same, false);
             appendPQExpBufferStr(way, "\nAND ");
         }

@@ -26,7 +26,8 @@ static struct reference *add_reference(struct plan *plan, struct reference **lis
 }
 
 /* What the template "comparison" tells of pair i, from column first on. */
-static void take_comparison(struct plan_edge *edge, size_t i, const struct db_rows *rows, int row, int first)
+static void take_comparison(struct plan_edge *edge, size_t i, const struct db_rows *rows, int row,
+                            int first)
 {
     const char *operator = db_rows_get(rows, row, first);
     const char *collation = db_rows_get(rows, row, first + 3);
@@ -42,7 +43,8 @@ static void take_comparison(struct plan_edge *edge, size_t i, const struct db_ro
 static int next_constraint(const struct db_rows *rows, int row)
 {
     int end = row;
-    while (end < db_rows_count(rows) && strcmp(db_rows_get(rows, end, 0), db_rows_get(rows, row, 0)) == 0)
+    while (end < db_rows_count(rows) &&
+           strcmp(db_rows_get(rows, end, 0), db_rows_get(rows, row, 0)) == 0)
         end++;
     return end;
 }
@@ -76,7 +78,8 @@ static bool is_listed(const struct graph *g, const char *oid)
     return strcmp(g->plan->nodes[0]->table.oid, oid) == 0;
 }
 
-/* A partition's own key is one of the table that the policy lists; where it lists none, of the partitioned table. */
+/* A partition's own key is one of the table that the policy lists; where it lists none, of the
+ * partitioned table. */
 static void place(const struct graph *g, struct reference *ref)
 {
     struct table_name table = {ref->edge.table_oid, ref->edge.table};
@@ -90,7 +93,8 @@ static void place(const struct graph *g, struct reference *ref)
     ref->edge.table_oid = table.oid;
 }
 
-static void read_foreign_keys(struct graph *g, struct plan_node *parent, struct reference **list, size_t *count)
+static void read_foreign_keys(struct graph *g, struct plan_node *parent, struct reference **list,
+                              size_t *count)
 {
     const struct db_rows *rows = catalog_foreign_keys(g->plan);
     struct name_set whole = {0}, parts = {0};
@@ -115,7 +119,8 @@ static void read_foreign_keys(struct graph *g, struct plan_node *parent, struct 
     }
 }
 
-static bool check_stated(const struct policy_reference *from, struct catalog_range range, struct error *err)
+static bool check_stated(const struct policy_reference *from, struct catalog_range range,
+                         struct error *err)
 {
     for (int r = range.first; r < range.end; r++) {
         const char *origin = from->columns[r - range.first].origin;
@@ -130,22 +135,24 @@ static bool check_stated(const struct policy_reference *from, struct catalog_ran
 }
 
 /* That the columns can be compared. */
-static bool check_types(struct plan *plan, struct db *db, const struct plan_edge *edge, struct error *err)
+static bool check_types(struct plan *plan, struct db *db, const struct plan_edge *edge,
+                        struct error *err)
 {
     PQExpBuffer match = createPQExpBuffer();
     reach_append_match(match, edge, "a", "b");
     char *pairs = buffer_take(plan, match);
-    char *text = template_fill(
-        plan, "sql/references.sql", "comparable",
-        TEMPLATE_SLOTS({"table", edge->table}, {"parent", edge->parent->table.ident}, {"match", pairs}));
+    char *text =
+        template_fill(plan, "sql/references.sql", "comparable",
+                      TEMPLATE_SLOTS({"table", edge->table}, {"parent", edge->parent->table.ident},
+                                     {"match", pairs}));
     talloc_free(pairs);
     bool ok = db_check(db, text, err);
     talloc_free(text);
     return ok || error_prefix(err, "%s: the columns of the reference", edge->constraint);
 }
 
-static void fill_stated(struct plan *plan, struct db *db, const char *origin, struct catalog_range range,
-                        struct reference *ref)
+static void fill_stated(struct plan *plan, struct db *db, const char *origin,
+                        struct catalog_range range, struct reference *ref)
 {
     const struct db_rows *rows = range.rows;
     struct plan_edge *edge = &ref->edge;
@@ -168,15 +175,17 @@ static void fill_stated(struct plan *plan, struct db *db, const char *origin, st
     ref->edge.table_oid = db_rows_get(rows, range.first, 1);
 }
 
-static bool take_stated(struct plan *plan, struct db *db, size_t reference, struct plan_node *parent,
-                        struct reference **list, size_t *count, struct error *err)
+static bool take_stated(struct plan *plan, struct db *db, size_t reference,
+                        struct plan_node *parent, struct reference **list, size_t *count,
+                        struct error *err)
 {
     const struct policy_reference *from = &plan->policy->references[reference];
     struct catalog_range range;
     if (!catalog_stated(plan, db, reference, &range, err))
         return false;
     /* A table that this schema lacks is looked at where the policy lists it. */
-    if (range.first == range.end || strcmp(db_rows_get(range.rows, range.first, 2), parent->table.oid) != 0)
+    if (range.first == range.end ||
+        strcmp(db_rows_get(range.rows, range.first, 2), parent->table.oid) != 0)
         return true;
     if (!check_stated(from, range, err))
         return false;
@@ -202,7 +211,8 @@ bool references_check(struct plan *plan, struct db *db, struct error *err)
         const struct policy_reference *from = &policy->references[i];
         const struct setting *tables[] = {&from->table, &from->refers_to};
         if (from->column_count == 0)
-            return error_set(err, SWEEP_USAGE, "%s: \"columns\" of the reference is empty", from->table.origin);
+            return error_set(err, SWEEP_USAGE, "%s: \"columns\" of the reference is empty",
+                             from->table.origin);
         for (int t = 0; t < 2; t++) {
             const struct db_rows *rows;
             int row;
@@ -215,8 +225,8 @@ bool references_check(struct plan *plan, struct db *db, struct error *err)
     return true;
 }
 
-bool references_read(struct graph *g, struct plan_node *parent, struct reference **references, size_t *count,
-                     struct error *err)
+bool references_read(struct graph *g, struct plan_node *parent, struct reference **references,
+                     size_t *count, struct error *err)
 {
     *references = NULL;
     *count = 0;
@@ -229,8 +239,8 @@ bool references_read(struct graph *g, struct plan_node *parent, struct reference
     return true;
 }
 
-static void add_reference_columns(struct plan *plan, const struct plan_edge *edge, size_t number, const char **lists[3],
-                                  size_t counts[3])
+static void add_reference_columns(struct plan *plan, const struct plan_edge *edge, size_t number,
+                                  const char **lists[3], size_t counts[3])
 {
     for (size_t c = 0; c < edge->width; c++) {
         const char *values[] = {mem_printf(plan, "%zu", number), edge->table_oid, edge->names[c]};

@@ -1,4 +1,5 @@
-/* Sets of rows as common table expressions: along references, from the candidates or the rows in hand. */
+/* Sets of rows as common table expressions: along references, from the candidates or the rows in
+ * hand. */
 #include "rowset.h"
 
 #include <ctype.h>
@@ -20,12 +21,15 @@ char *rowset_name(const struct rowset *set, const char *what, const struct plan_
     char table[33];
     size_t n = 0;
     for (const char *p = node->table.name; *p && n + 1 < sizeof table; p++)
-        table[n++] = (isalnum((unsigned char)*p) && (unsigned char)*p < 128) ? (char)tolower((unsigned char)*p) : '_';
+        table[n++] = (isalnum((unsigned char)*p) && (unsigned char)*p < 128)
+                         ? (char)tolower((unsigned char)*p)
+                         : '_';
     table[n] = '\0';
     return mem_printf(set->ctx, "%s_%d_%s", what, node->index, table);
 }
 
-static void add_names(const struct rowset *set, struct names *names, const char *const *columns, size_t count)
+static void add_names(const struct rowset *set, struct names *names, const char *const *columns,
+                      size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         bool known = false;
@@ -68,18 +72,21 @@ static struct names needed(const struct rowset *set, const struct plan_node *nod
     return names;
 }
 
-char *rowset_columns(const struct rowset *set, const struct plan_node *node, const char *alias, bool from_set)
+char *rowset_columns(const struct rowset *set, const struct plan_node *node, const char *alias,
+                     bool from_set)
 {
     struct names names = needed(set, node);
-    char *text = from_set ? mem_printf(set->ctx, "%s.pgsweep_table, %s.pgsweep_row", alias, alias)
-                          : mem_printf(set->ctx, "%s.tableoid AS pgsweep_table, %s.ctid AS pgsweep_row", alias, alias);
+    char *text = from_set
+                     ? mem_printf(set->ctx, "%s.pgsweep_table, %s.pgsweep_row", alias, alias)
+                     : mem_printf(set->ctx, "%s.tableoid AS pgsweep_table, %s.ctid AS pgsweep_row",
+                                  alias, alias);
     for (size_t i = 0; i < names.count; i++)
         text = mem_check(talloc_asprintf_append(text, ", %s.%s", alias, names.list[i]));
     return text;
 }
 
-char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const char *child, const char *parent,
-                   const char *which)
+char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const char *child,
+                   const char *parent, const char *which)
 {
     PQExpBuffer out = createPQExpBuffer();
     reach_append_match_set(out, edge, child, parent, which);
@@ -89,8 +96,8 @@ char *rowset_match(const struct rowset *set, const struct plan_edge *edge, const
 void rowset_append(struct rowset *set, const char *name, const char *rows)
 {
     appendPQExpBufferStr(set->sql, set->sql->len == 0 ? "WITH RECURSIVE " : ",\n");
-    appendPQExpBufferStr(set->sql,
-                         template_fill(set->ctx, file, "set", TEMPLATE_SLOTS({"name", name}, {"rows", rows})));
+    appendPQExpBufferStr(set->sql, template_fill(set->ctx, file, "set",
+                                                 TEMPLATE_SLOTS({"name", name}, {"rows", rows})));
 }
 
 char *rowset_union(const struct rowset *set, const char *queries, const char *next)
@@ -98,48 +105,56 @@ char *rowset_union(const struct rowset *set, const char *queries, const char *ne
     return mem_printf(set->ctx, "%s%s%s", queries ? queries : "", queries ? "\nUNION\n" : "", next);
 }
 
-static char *lookup(const struct rowset *set, const struct plan_node *node, const struct plan_edge *edge, bool up)
+static char *lookup(const struct rowset *set, const struct plan_node *node,
+                    const struct plan_edge *edge, bool up)
 {
     const char *alias = up ? "p" : "d";
-    return template_fill(set->ctx, file, "lookup",
-                         TEMPLATE_SLOTS({"columns", rowset_columns(set, node, alias, false)},
-                                        {"table", node->table.ident}, {"alias", alias},
-                                        {"match", rowset_match(set, edge, up ? "c" : "d", up ? "p" : "c", "c")}));
+    return template_fill(
+        set->ctx, file, "lookup",
+        TEMPLATE_SLOTS({"columns", rowset_columns(set, node, alias, false)},
+                       {"table", node->table.ident}, {"alias", alias},
+                       {"match", rowset_match(set, edge, up ? "c" : "d", up ? "p" : "c", "c")}));
 }
 
 char *rowset_next_level(const struct rowset *set, const struct plan_node *node, const char *name,
                         const struct plan_edge *edges, size_t count, bool up)
 {
     if (count == 1 && !up && !edges[0].indexed)
-        return template_fill(set->ctx, file, "next_level_without_index",
-                             TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "d", false)}, {"set", name},
-                                            {"table", node->table.ident},
-                                            {"match", rowset_match(set, &edges[0], "d", "c", "c")}));
+        return template_fill(
+            set->ctx, file, "next_level_without_index",
+            TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "d", false)}, {"set", name},
+                           {"table", node->table.ident},
+                           {"match", rowset_match(set, &edges[0], "d", "c", "c")}));
     char *lookups = NULL;
     for (size_t i = 0; i < count; i++) {
         char *one = lookup(set, node, &edges[i], up);
         lookups = lookups ? mem_printf(set->ctx, "%s\nUNION ALL\n%s", lookups, one) : one;
     }
-    return template_fill(set->ctx, file, "next_level", TEMPLATE_SLOTS({"set", name}, {"lookups", lookups}));
+    return template_fill(set->ctx, file, "next_level",
+                         TEMPLATE_SLOTS({"set", name}, {"lookups", lookups}));
 }
 
 /* text, if any, AND the row alias is not in the set of node. */
-static char *and_not_in(struct rowset *set, char *text, const struct plan_node *node, const char *alias, bool from_set)
+static char *and_not_in(struct rowset *set, char *text, const struct plan_node *node,
+                        const char *alias, bool from_set)
 {
     const char *row = mem_printf(set->ctx, "%s.%s", alias, from_set ? "pgsweep_row" : "ctid");
-    const char *table = mem_printf(set->ctx, "%s.%s", alias, from_set ? "pgsweep_table" : "tableoid");
-    char *one = template_fill(set->ctx, file, "is_not_in",
-                              TEMPLATE_SLOTS({"set", rowset_of(set, node)}, {"row", row}, {"table", table}));
+    const char *table =
+        mem_printf(set->ctx, "%s.%s", alias, from_set ? "pgsweep_table" : "tableoid");
+    char *one = template_fill(
+        set->ctx, file, "is_not_in",
+        TEMPLATE_SLOTS({"set", rowset_of(set, node)}, {"row", row}, {"table", table}));
     return text ? mem_printf(set->ctx, "%s\nAND %s", text, one) : one;
 }
 
-char *rowset_not_going(struct rowset *set, const struct plan_table *table, const char *alias, bool from_set,
-                       const struct plan_node *but, bool before)
+char *rowset_not_going(struct rowset *set, const struct plan_table *table, const char *alias,
+                       bool from_set, const struct plan_node *but, bool before)
 {
     char *text = NULL;
     for (size_t i = 0; i < set->plan->node_count; i++) {
         const struct plan_node *node = set->plan->nodes[i];
-        if (node != but && order_is_deleted(node) && order_same_rows(set->plan, &node->table, table) &&
+        if (node != but && order_is_deleted(node) &&
+            order_same_rows(set->plan, &node->table, table) &&
             !(before && order_compare(node, but) > 0))
             text = and_not_in(set, text, node, alias, from_set);
     }
@@ -152,18 +167,21 @@ static char *last(struct rowset *set, const struct plan_edge *edge)
     char *not_going = NULL;
     for (size_t i = 0; edge->shared && i < edge->child->edge_count; i++) {
         const struct plan_edge *other = &edge->child->edges[i];
-        if (other == edge || (other->parent != edge->parent &&
-                              order_same_rows(set->plan, &other->parent->table, &edge->parent->table)))
+        if (other == edge ||
+            (other->parent != edge->parent &&
+             order_same_rows(set->plan, &other->parent->table, &edge->parent->table)))
             not_going = and_not_in(set, not_going, other->parent, "p", false);
     }
     if (!edge->shared)
         return NULL;
     return template_fill(set->ctx, file, "last",
                          TEMPLATE_SLOTS({"parent", edge->parent->table.ident},
-                                        {"match", rowset_match(set, edge, "d", "p", NULL)}, {"not_going", not_going}));
+                                        {"match", rowset_match(set, edge, "d", "p", NULL)},
+                                        {"not_going", not_going}));
 }
 
-/* The rows of a dependent, through each of its references, and what refers to them within their table. */
+/* The rows of a dependent, through each of its references, and what refers to them within their
+ * table. */
 static void add_dependent(struct rowset *set, const struct plan_node *node, const char *name)
 {
     char *rows = NULL;
@@ -175,13 +193,14 @@ static void add_dependent(struct rowset *set, const struct plan_node *node, cons
             self[self_count++] = *edge;
             continue;
         }
-        rows = rowset_union(set, rows,
-                            template_fill(set->ctx, file, "by_reference",
-                                          TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "d", false)},
-                                                         {"table", node->table.ident},
-                                                         {"set", rowset_of(set, edge->parent)},
-                                                         {"match", rowset_match(set, edge, "d", "p", "p")},
-                                                         {"last", last(set, edge)})));
+        rows = rowset_union(
+            set, rows,
+            template_fill(set->ctx, file, "by_reference",
+                          TEMPLATE_SLOTS({"columns", rowset_columns(set, node, "d", false)},
+                                         {"table", node->table.ident},
+                                         {"set", rowset_of(set, edge->parent)},
+                                         {"match", rowset_match(set, edge, "d", "p", "p")},
+                                         {"last", last(set, edge)})));
     }
     if (self_count > 0)
         rows = rowset_union(set, rows, rowset_next_level(set, node, name, self, self_count, false));

@@ -30,12 +30,16 @@ static char *guards(const struct rowset *set, bool labels)
     for (size_t i = 0; i < plan->guard_count; i++) {
         const struct plan_guard *guard = &plan->guards[i];
         if (labels && guard->by)
-            text = add_line(set, text, mem_printf(set->ctx,
-                                                  "WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) %zu"
-                                                  " THEN coalesce((%s)::pg_catalog.text, '(null)')", i + 1, guard->by));
+            text = add_line(set, text,
+                            mem_printf(set->ctx,
+                                       "WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) %zu"
+                                       " THEN coalesce((%s)::pg_catalog.text, '(null)')",
+                                       i + 1, guard->by));
         if (!labels && !guard->below)
-            text = add_line(set, text, mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
-                                                  condition_indented(set->ctx, guard->sql, strlen("WHEN ")), i + 1));
+            text = add_line(set, text,
+                            mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
+                                       condition_indented(set->ctx, guard->sql, strlen("WHEN ")),
+                                       i + 1));
     }
     /* CASE wants one WHEN. */
     return text || labels ? text : mem_strdup(set->ctx, "WHEN false THEN 0");
@@ -62,22 +66,24 @@ static char *floor_of(const struct rowset *set, const char *more, const char *ro
         return NULL;
     return template_fill(
         set->ctx, file, "floor",
-        TEMPLATE_SLOTS({"columns", mem_printf(set->ctx, "%s%s", rowset_columns(set, root, "t", false), more)},
-                       {"table", root->table.ident}, {"rows", rows}));
+        TEMPLATE_SLOTS(
+            {"columns", mem_printf(set->ctx, "%s%s", rowset_columns(set, root, "t", false), more)},
+            {"table", root->table.ident}, {"rows", rows}));
 }
 
 static void add_old(struct rowset *set, const char *old)
 {
     const struct plan *plan = set->plan;
     const struct plan_node *root = plan->nodes[0];
-    rowset_append(set, old,
-                  template_fill(set->ctx, file, "old_root",
-                                TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
-                                               {"label", label(set)}, {"guards", guards(set, false)},
-                                               {"table", root->table.ident},
-                                               {"old", old_enough(set)},
-                                               {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
-                                               {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
+    rowset_append(
+        set, old,
+        template_fill(
+            set->ctx, file, "old_root",
+            TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
+                           {"label", label(set)}, {"guards", guards(set, false)},
+                           {"table", root->table.ident}, {"old", old_enough(set)},
+                           {"where", condition_indented(set->ctx, plan->where_sql, strlen("AND "))},
+                           {"floor", floor_of(set, ", 0, NULL::pg_catalog.text", "3000")})));
 }
 
 static void add_blocked(struct rowset *set, const char *old, const char *blocked)
@@ -87,11 +93,13 @@ static void add_blocked(struct rowset *set, const char *old, const char *blocked
     for (size_t i = 0; i < root->self_count; i++)
         rows = rowset_union(
             set, rows,
-            template_fill(set->ctx, file, "blocked_root",
-                          TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "b", true)}, {"old", old},
-                                         {"table", root->table.ident},
-                                         {"match", rowset_match(set, &root->self[i], "c", "b", "b")})));
-    rows = rowset_union(set, rows, rowset_next_level(set, root, blocked, root->self, root->self_count, true));
+            template_fill(
+                set->ctx, file, "blocked_root",
+                TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "b", true)}, {"old", old},
+                               {"table", root->table.ident},
+                               {"match", rowset_match(set, &root->self[i], "c", "b", "b")})));
+    rows = rowset_union(set, rows,
+                        rowset_next_level(set, root, blocked, root->self, root->self_count, true));
     rowset_append(set, blocked, rows);
 }
 
@@ -104,31 +112,33 @@ void rowset_add_candidates(struct rowset *set)
     if (set->leaf != LEAF_ELIGIBLE || set->plan->guard_count == 0) {
         rowset_append(set, name,
                       template_fill(set->ctx, file, "going_root",
-                                    TEMPLATE_SLOTS({"columns", rowset_columns(set, root, "t", false)},
-                                                   {"table", root->table.ident}, {"candidate", candidate(set)},
-                                                   {"floor", floor_of(set, "", "1000")})));
+                                    TEMPLATE_SLOTS(
+                                        {"columns", rowset_columns(set, root, "t", false)},
+                                        {"table", root->table.ident}, {"candidate", candidate(set)},
+                                        {"floor", floor_of(set, "", "1000")})));
         return;
     }
     add_old(set, old);
     if (plan_has_below(set->plan)) {
         const char *blocked = rowset_name(set, "blocked", root);
         add_blocked(set, old, blocked);
-        unblocked = template_fill(
-            set->ctx, file, "is_not_in",
-            TEMPLATE_SLOTS({"set", blocked}, {"row", "b.pgsweep_row"}, {"table", "b.pgsweep_table"}));
+        unblocked = template_fill(set->ctx, file, "is_not_in",
+                                  TEMPLATE_SLOTS({"set", blocked}, {"row", "b.pgsweep_row"},
+                                                 {"table", "b.pgsweep_table"}));
     }
     rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
                                            TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
 }
 
-/* What the row counts as where this guard is the first that spares it: its number; with a label if any guard
- * has one. */
+/* What the row counts as where this guard is the first that spares it: its number; with a label if
+ * any guard has one. */
 static char *counted_as(const struct rowset *set, size_t guard, bool labels)
 {
     const char *by = set->plan->guards[guard].by;
     if (!labels)
         return mem_printf(set->ctx, "%zu", guard + 1);
-    return by ? mem_printf(set->ctx, "ARRAY['%zu', coalesce((%s)::pg_catalog.text, '(null)')]", guard + 1, by)
+    return by ? mem_printf(set->ctx, "ARRAY['%zu', coalesce((%s)::pg_catalog.text, '(null)')]",
+                           guard + 1, by)
               : mem_printf(set->ctx, "ARRAY['%zu', NULL]", guard + 1);
 }
 
@@ -139,18 +149,21 @@ char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const
     bool labels = guards(&set, true) != NULL;
     char *whens = NULL;
     for (size_t i = 0; i < plan->guard_count; i++)
-        whens = add_line(&set, whens,
-                         mem_printf(set.ctx, "WHEN %s IS NOT FALSE THEN %s",
-                                    condition_indented(set.ctx, plan->guards[i].sql, strlen("WHEN ")),
-                                    counted_as(&set, i, labels)));
-    char *guard = template_fill(set.ctx, counts, "guard",
-                                TEMPLATE_SLOTS({"guards", whens}, {"none", labels ? "ARRAY['0', NULL]" : "0"}));
+        whens =
+            add_line(&set, whens,
+                     mem_printf(set.ctx, "WHEN %s IS NOT FALSE THEN %s",
+                                condition_indented(set.ctx, plan->guards[i].sql, strlen("WHEN ")),
+                                counted_as(&set, i, labels)));
+    char *guard = template_fill(
+        set.ctx, counts, "guard",
+        TEMPLATE_SLOTS({"guards", whens}, {"none", labels ? "ARRAY['0', NULL]" : "0"}));
     char *sql = template_fill(
         ctx, counts, name,
-        TEMPLATE_SLOTS({"number", labels ? "(g.pgsweep_guard)[1]::pg_catalog.int4" : "g.pgsweep_guard"},
-                       {"label", labels ? "(g.pgsweep_guard)[2]" : "NULL::pg_catalog.text"}, {"guard", guard},
-                       {"table", plan->nodes[0]->table.ident}, {"old", old_enough(&set)},
-                       {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
+        TEMPLATE_SLOTS(
+            {"number", labels ? "(g.pgsweep_guard)[1]::pg_catalog.int4" : "g.pgsweep_guard"},
+            {"label", labels ? "(g.pgsweep_guard)[2]" : "NULL::pg_catalog.text"}, {"guard", guard},
+            {"table", plan->nodes[0]->table.ident}, {"old", old_enough(&set)},
+            {"where", condition_indented(set.ctx, plan->where_sql, strlen("AND "))}));
     talloc_free(set.ctx);
     return sql;
 }

@@ -1,5 +1,5 @@
-/* Shared tables (delete_orphans): what links to their rows, what keeps one, what hangs on it, and the order in
- * which they are come to. */
+/* Shared tables (delete_orphans): what links to their rows, what keeps one, what hangs on it, and
+ * the order in which they are come to. */
 #include <string.h>
 
 #include "internal.h"
@@ -36,8 +36,8 @@ static bool is_covered(const struct plan *plan, const char *oid)
     return false;
 }
 
-/* Do the rows that refer hang on the shared table, or do they keep its rows? What goes with the root anyway
- * keeps them until then; so does what a rule keeps. */
+/* Do the rows that refer hang on the shared table, or do they keep its rows? What goes with the
+ * root anyway keeps them until then; so does what a rule keeps. */
 static bool hangs(struct graph *g, const struct reference *ref)
 {
     int rule = rule_for(g, ref);
@@ -45,13 +45,15 @@ static bool hangs(struct graph *g, const struct reference *ref)
     if (is_covered(g->plan, ref->edge.table_oid))
         return false;
     if (rule < 0)
-        return graph_follows(g->plan, ref, &action) && strcmp(ref->edge.table_oid, ref->edge.parent->table.oid) != 0;
+        return graph_follows(g->plan, ref, &action) &&
+               strcmp(ref->edge.table_oid, ref->edge.parent->table.oid) != 0;
     action = g->plan->policy->dependents[rule].action;
     g->used[rule] = true;
     return action != ACTION_KEEP && action != ACTION_IGNORE;
 }
 
-static bool take_references(struct graph *g, struct plan_node *orphan, struct pending *pending, struct error *err)
+static bool take_references(struct graph *g, struct plan_node *orphan, struct pending *pending,
+                            struct error *err)
 {
     struct reference *refs;
     size_t count;
@@ -78,8 +80,8 @@ static struct plan_edge *add_edge(struct plan *plan, struct plan_edge **list, si
     return &(*list)[i];
 }
 
-/* A reference links from wherever the policy deletes rows of its table: not from via's alone, since another's
- * may be the last. */
+/* A reference links from wherever the policy deletes rows of its table: not from via's alone, since
+ * another's may be the last. */
 static void take_pending(struct graph *g, const struct reference *ref)
 {
     struct plan *plan = g->plan;
@@ -125,13 +127,16 @@ static bool take_via(struct graph *g, struct plan_node *orphan, struct error *er
     if (orphan->parent)
         return true;
     if (!deletes_from(g->plan, via.oid))
-        return error_set(err, SWEEP_USAGE, "%s: via: the policy does not delete from %s", d->via.origin, via.label);
-    error_set(err, SWEEP_USAGE, "%s: %s has no reference to %s", d->via.origin, via.label, orphan->table.label);
-    return error_hint(err, "If the schema does not declare it, state it in the policy's \"references\".");
+        return error_set(err, SWEEP_USAGE, "%s: via: the policy does not delete from %s",
+                         d->via.origin, via.label);
+    error_set(err, SWEEP_USAGE, "%s: %s has no reference to %s", d->via.origin, via.label,
+              orphan->table.label);
+    return error_hint(
+        err, "If the schema does not declare it, state it in the policy's \"references\".");
 }
 
-/* Gives orphan its turn after the shared tables whose rows, or what hangs on them, link to it. Depth first; *path
- * grows to the circle when there is one. */
+/* Gives orphan its turn after the shared tables whose rows, or what hangs on them, link to it.
+ * Depth first; *path grows to the circle when there is one. */
 static bool take_turn(struct plan *plan, struct plan_node *orphan, bool *open, char **path)
 {
     if (orphan->turn)
@@ -145,8 +150,9 @@ static bool take_turn(struct plan *plan, struct plan_node *orphan, bool *open, c
         const struct plan_edge *link = &orphan->links[i];
         if (!link->child->orphan || take_turn(plan, link->child->orphan, open, path))
             continue;
-        *path = mem_check(talloc_asprintf_append(*path, ", which keeps rows of %s (%s of %s)", orphan->table.label,
-                                                 link->constraint, link->child->table.label));
+        *path = mem_check(talloc_asprintf_append(*path, ", which keeps rows of %s (%s of %s)",
+                                                 orphan->table.label, link->constraint,
+                                                 link->child->table.label));
         return false;
     }
     size_t i = mem_grow(plan, &plan->shared, &plan->shared_count);
@@ -160,12 +166,14 @@ static bool order_tables(struct plan *plan, struct error *err)
     bool *open = mem_array(plan, bool, plan->node_count);
     char *path = NULL;
     for (size_t i = 0; i < plan->node_count; i++) {
-        if (plan->nodes[i]->action != ACTION_DELETE_ORPHANS || take_turn(plan, plan->nodes[i], open, &path))
+        if (plan->nodes[i]->action != ACTION_DELETE_ORPHANS ||
+            take_turn(plan, plan->nodes[i], open, &path))
             continue;
-        error_set(err, SWEEP_REFUSED,
-                  "policy %s: shared tables keep each other's rows in a circle, so that no order tells "
-                  "which of them lost their last reference",
-                  plan->policy->name);
+        error_set(
+            err, SWEEP_REFUSED,
+            "policy %s: shared tables keep each other's rows in a circle, so that no order tells "
+            "which of them lost their last reference",
+            plan->policy->name);
         error_detail(err, "%s", path);
         return error_hint(err, "Break it: give one of these references an entry of its own, with "
                                "\"constraint:\" and the action detach.");
@@ -174,14 +182,15 @@ static bool order_tables(struct plan *plan, struct error *err)
 }
 
 /* A shared table, or what it is linked by, may be missing where the policy says so. */
-static bool is_there(struct graph *g, const struct policy_dependent *d, const struct plan_table *table, bool *there,
-                     struct error *err)
+static bool is_there(struct graph *g, const struct policy_dependent *d,
+                     const struct plan_table *table, bool *there, struct error *err)
 {
     struct plan_table via = {0};
     *there = table->oid != NULL;
     if (!*there || !d->optional)
         return true;
-    return catalog_table(g->plan, g->db, d->via.value, &via, there, err) || error_prefix(err, "%s", d->via.origin);
+    return catalog_table(g->plan, g->db, d->via.value, &via, there, err) ||
+           error_prefix(err, "%s", d->via.origin);
 }
 
 bool shared_build(struct graph *g, struct error *err)

@@ -12,8 +12,9 @@ bool plan_takes_keys(const struct plan_node *node)
     return node->orphan == NULL;
 }
 
-/* SET: the reference to NULL or to the new key, then what the policy sets besides. The parameters have no
- * casts, since an explicit cast cuts off what does not fit; without one, the column's type is assigned. */
+/* SET: the reference to NULL or to the new key, then what the policy sets besides. The parameters
+ * have no casts, since an explicit cast cuts off what does not fit; without one, the column's type
+ * is assigned. */
 static void append_set(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                        const struct plan_edge *edge)
 {
@@ -31,7 +32,7 @@ static void append_set(PQExpBuffer out, const struct plan *plan, const struct pl
         comma = ",\n";
     }
     for (size_t i = 0; i < node->set_count; i++)
-        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++); /* no SQL: an assignment */
+        appendPQExpBuffer(out, ",\n%s = $%d", node->set[i].ident, next++); /* no SQL */
 }
 
 int plan_step_values(const struct plan_node *node, const char **values)
@@ -64,13 +65,14 @@ void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct 
 }
 
 /* A template that is about the rows of node which the step reaches. */
-static void append_rows(PQExpBuffer out, const char *name, const struct plan *plan, const struct plan_node *node,
-                        const struct plan_edge *edge)
+static void append_rows(PQExpBuffer out, const char *name, const struct plan *plan,
+                        const struct plan_node *node, const struct plan_edge *edge)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
     plan_append_reached(rows, plan, node, edge);
-    fragment_append(out, file, name, TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)}));
+    fragment_append(out, file, name,
+                    TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)}));
     talloc_free(ctx);
 }
 
@@ -86,8 +88,9 @@ void plan_append_step(PQExpBuffer out, const struct plan *plan, const struct pla
     PQExpBuffer set = createPQExpBuffer();
     plan_append_reached(rows, plan, node, edge);
     append_set(set, plan, node, edge);
-    fragment_append(out, file, "update", TEMPLATE_SLOTS({"table", node->table.ident}, {"set", buffer_take(ctx, set)},
-                                                        {"rows", buffer_take(ctx, rows)}));
+    fragment_append(out, file, "update",
+                    TEMPLATE_SLOTS({"table", node->table.ident}, {"set", buffer_take(ctx, set)},
+                                   {"rows", buffer_take(ctx, rows)}));
     talloc_free(ctx);
 }
 
@@ -114,7 +117,8 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
     if (reach_append_table(deleted, plan, &node->table, node, false, "d", LEAF_GOING))
         fragment_and_not_true(rows, deleted->data);
     destroyPQExpBuffer(deleted);
-    fragment_append(out, file, "rows", TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)}));
+    fragment_append(out, file, "rows",
+                    TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)}));
     talloc_free(ctx);
 }
 
@@ -126,7 +130,8 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
 
 void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node)
 {
-    append_rows(out, "lock_rows", plan, node, node->edge_count == 1 ? plan_step_edge(node, 0) : NULL);
+    append_rows(out, "lock_rows", plan, node,
+                node->edge_count == 1 ? plan_step_edge(node, 0) : NULL);
 }
 
 void plan_append_directories(PQExpBuffer out, const struct plan *plan)
@@ -135,7 +140,8 @@ void plan_append_directories(PQExpBuffer out, const struct plan *plan)
     PQExpBuffer keys = createPQExpBuffer();
     plan_append_keys(keys, plan, 1);
     fragment_append(out, file, "directories",
-                    TEMPLATE_SLOTS({"column", plan->directory->ident}, {"table", plan->nodes[0]->table.ident},
+                    TEMPLATE_SLOTS({"column", plan->directory->ident},
+                                   {"table", plan->nodes[0]->table.ident},
                                    {"keys", buffer_take(ctx, keys)}));
     talloc_free(ctx);
 }
@@ -154,7 +160,8 @@ static const char *type_of(const struct plan_table *table, const char *ident)
     return "pg_catalog.text";
 }
 
-void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent, const char *alias)
+void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent,
+                             const char *alias)
 {
     for (size_t i = 0; i < edge->width; i++)
         appendPQExpBuffer(out, "%s%s.%s::pg_catalog.text", i ? ", " : "", alias,
@@ -170,11 +177,11 @@ void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_pa
         snprintf(value, sizeof value, "(r.v OPERATOR(pg_catalog.->>) %zu)", i);
         appendPQExpBufferStr(out, i ? "\nAND " : "");
         if (for_parent)
-            appendPQExpBuffer(out, "a.%s%s %s %s::%s%s", edge->referred[i], edge->referred_casts[i], edge->operators[i],
-                              value, type, edge->column_casts[i]);
+            appendPQExpBuffer(out, "a.%s%s %s %s::%s%s", edge->referred[i], edge->referred_casts[i],
+                              edge->operators[i], value, type, edge->column_casts[i]);
         else
-            appendPQExpBuffer(out, "%s::%s%s %s a.%s%s", value, type, edge->referred_casts[i], edge->operators[i],
-                              edge->columns[i], edge->column_casts[i]);
+            appendPQExpBuffer(out, "%s::%s%s %s a.%s%s", value, type, edge->referred_casts[i],
+                              edge->operators[i], edge->columns[i], edge->column_casts[i]);
         appendPQExpBuffer(out, "%s%s", *edge->collations[i] ? " " : "", edge->collations[i]);
         if (for_parent && edge->text[i])
             appendPQExpBuffer(out, "\nAND %s OPERATOR(pg_catalog.<>) ''", value);

@@ -33,20 +33,23 @@ static size_t list_keys(struct plan *plan, struct key **keys)
     for (int row = 0; row < db_rows_count(rows); row++) {
         const char *column = db_rows_get(rows, row, 5);
         if (count > 0 && strcmp(db_rows_get(rows, row, 0), oid) == 0) {
-            (*keys)[count - 1].columns = mem_printf(plan, "%s\n%s", (*keys)[count - 1].columns, column);
+            (*keys)[count - 1].columns =
+                mem_printf(plan, "%s\n%s", (*keys)[count - 1].columns, column);
             continue;
         }
         oid = db_rows_get(rows, row, 0);
         size_t i = mem_grow(plan, keys, &count);
-        (*keys)[i] =
-            (struct key){top_of(plan, db_rows_get(rows, row, 3)), top_of(plan, db_rows_get(rows, row, 8)),
-                         column, db_rows_get(rows, row, 2)[0] == 'c'};
+        (*keys)[i] = (struct key){top_of(plan, db_rows_get(rows, row, 3)),
+                                  top_of(plan, db_rows_get(rows, row, 8)), column,
+                                  db_rows_get(rows, row, 2)[0] == 'c'};
     }
     return count;
 }
 
-/* The tables that the policy deletes from, and those that it may once the cascades to them are listed too. */
-static void list_deleted(struct graph *g, const struct key *keys, size_t count, struct name_set *deleted)
+/* The tables that the policy deletes from, and those that it may once the cascades to them are
+ * listed too. */
+static void list_deleted(struct graph *g, const struct key *keys, size_t count,
+                         struct name_set *deleted)
 {
     struct plan *plan = g->plan;
     for (size_t i = 0; i < plan->node_count; i++)
@@ -61,8 +64,8 @@ static void list_deleted(struct graph *g, const struct key *keys, size_t count, 
 }
 
 /* A rule for the table as a whole would decide about other keys of it, too. */
-static bool needs_constraint(struct graph *g, const struct key *keys, size_t count, const struct name_set *deleted,
-                             const struct reference *ref)
+static bool needs_constraint(struct graph *g, const struct key *keys, size_t count,
+                             const struct name_set *deleted, const struct reference *ref)
 {
     const char *table = top_of(g->plan, ref->edge.table_oid);
     const char *first = NULL;
@@ -87,11 +90,13 @@ static const char *yaml_quoted(struct plan *plan, const char *text)
 }
 
 /* The action that comes closest to what the constraint does, then the others that can be chosen. */
-static void append_line(PQExpBuffer out, struct graph *g, const struct reference *ref, bool by_constraint)
+static void append_line(PQExpBuffer out, struct graph *g, const struct reference *ref,
+                        bool by_constraint)
 {
     const struct plan_edge *edge = &ref->edge;
     /* Of the policy's own table, rows go only with others of it. */
-    bool root = strcmp(edge->table_oid, g->plan->nodes[0]->table.oid) == 0 && edge->parent->index != 0;
+    bool root =
+        strcmp(edge->table_oid, g->plan->nodes[0]->table.oid) == 0 && edge->parent->index != 0;
     bool shared = edge->parent->action == ACTION_DELETE_ORPHANS;
     bool self = strcmp(edge->table_oid, edge->parent->table.oid) == 0;
     bool can_detach = rule_can_detach(edge);
@@ -115,8 +120,9 @@ static void append_detail(PQExpBuffer out, const struct reference *ref)
 {
     const struct plan_edge *edge = &ref->edge;
     bool self = strcmp(edge->table_oid, edge->parent->table.oid) == 0;
-    appendPQExpBuffer(out, "%s%s refers to %s (constraint %s, ON DELETE %s)", out->len > 0 ? "\n" : "",
-                      edge->table, self ? "itself" : edge->parent->table.label, edge->constraint,
+    appendPQExpBuffer(out, "%s%s refers to %s (constraint %s, ON DELETE %s)",
+                      out->len > 0 ? "\n" : "", edge->table,
+                      self ? "itself" : edge->parent->table.label, edge->constraint,
                       plan_on_delete_name(edge->on_delete));
 }
 
@@ -135,16 +141,20 @@ bool graph_check_undecided(struct graph *g, struct error *err)
     list_deleted(g, keys, count, &deleted);
     for (size_t i = 0; i < g->undecided_count; i++) {
         append_detail(detail, &g->undecided[i]);
-        append_line(lines, g, &g->undecided[i], needs_constraint(g, keys, count, &deleted, &g->undecided[i]));
+        append_line(lines, g, &g->undecided[i],
+                    needs_constraint(g, keys, count, &deleted, &g->undecided[i]));
     }
     if (g->undecided_count > 0) {
-        error_set(err, SWEEP_REFUSED, "policy %s does not say what happens to rows that refer to those it deletes",
+        error_set(err, SWEEP_REFUSED,
+                  "policy %s does not say what happens to rows that refer to those it deletes",
                   policy->name);
         error_detail(err, "%s", detail->data);
         /* The file is the operator's own: "show X > X.yaml" would empty it. */
         if (policy_is_built_in(policy))
-            error_hint(err, "Decide in a policy of your own (\"pgsweep show %s > DIR/%s.yaml\", then "
-                       "--policy-dir DIR), under dependents:%s", policy->name, policy->name, lines->data);
+            error_hint(err,
+                       "Decide in a policy of your own (\"pgsweep show %s > DIR/%s.yaml\", then "
+                       "--policy-dir DIR), under dependents:%s",
+                       policy->name, policy->name, lines->data);
         else
             error_hint(err, "Decide in %s, under dependents:%s", policy->source, lines->data);
     }

@@ -27,25 +27,29 @@ static void use_cursor(struct plan *plan, enum plan_walk walk)
 }
 
 /* How PostgreSQL would take the walk's statement: the lines of its plan. */
-static bool explain_walk(const struct plan *plan, struct db *db, void *scratch, struct db_rows **rows,
-                         struct error *err)
+static bool explain_walk(const struct plan *plan, struct db *db, void *scratch,
+                         struct db_rows **rows, struct error *err)
 {
     PQExpBuffer candidate = createPQExpBuffer();
     plan_append_candidate(candidate, plan);
-    char *prepare = template_fill(scratch, WALK, "prepare",
-                                  TEMPLATE_SLOTS({"type", plan->age->value_type}, {"root", plan->nodes[0]->table.ident},
-                                                 {"candidate", buffer_take(scratch, candidate)},
-                                                 {"order", mem_printf(scratch, "t.%s", plan->age->ident)}));
-    char *explain = template_fill(scratch, WALK, "explain",
-                                  TEMPLATE_SLOTS({"cutoff", db_quote_literal(db, scratch, plan->cutoff_value)}));
+    char *prepare = template_fill(
+        scratch, WALK, "prepare",
+        TEMPLATE_SLOTS({"type", plan->age->value_type}, {"root", plan->nodes[0]->table.ident},
+                       {"candidate", buffer_take(scratch, candidate)},
+                       {"order", mem_printf(scratch, "t.%s", plan->age->ident)}));
+    char *explain = template_fill(
+        scratch, WALK, "explain",
+        TEMPLATE_SLOTS({"cutoff", db_quote_literal(db, scratch, plan->cutoff_value)}));
     struct error ignored = ERROR_INIT;
-    bool ok = db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
-              db_query(db, scratch, template_fill(scratch, WALK, "settings", NULL), 0, NULL, NULL, err) &&
-              db_query(db, scratch, prepare, 0, NULL, NULL, err);
+    bool ok =
+        db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
+        db_query(db, scratch, template_fill(scratch, WALK, "settings", NULL), 0, NULL, NULL, err) &&
+        db_query(db, scratch, prepare, 0, NULL, NULL, err);
     bool prepared = ok;
     ok = ok && db_query(db, scratch, explain, 0, NULL, rows, err);
     db_rollback(db);
-    if (prepared && !db_is_lost(db) && !db_query(db, scratch, "DEALLOCATE pgsweep_walk", 0, NULL, NULL, &ignored))
+    if (prepared && !db_is_lost(db) &&
+        !db_query(db, scratch, "DEALLOCATE pgsweep_walk", 0, NULL, NULL, &ignored))
         error_clear(&ignored);
     return ok;
 }
@@ -56,21 +60,25 @@ static bool is_scan(const char *line, const char *index, const char *table, bool
     const char *on = strstr(line, " on ");
     size_t length = strlen(table);
     const char *using = strstr(line, " using ");
-    if (!on || strncmp(on + 4, table, length) != 0 || (on[4 + length] != ' ' && on[4 + length] != '\0'))
+    if (!on || strncmp(on + 4, table, length) != 0 ||
+        (on[4 + length] != ' ' && on[4 + length] != '\0'))
         return false;
     using = using ? using + strlen(" using ") : NULL;
-    *uses = using && using < on && (size_t)(on - using) == strlen(index) && strncmp(using, index, strlen(index)) == 0;
+    *uses = using && using < on && (size_t)(on - using) == strlen(index) &&
+            strncmp(using, index, strlen(index)) == 0;
     return true;
 }
 
-/* Every scan of the root's table, or of its partitions, uses the index; those that are never read do not count. */
+/* Every scan of the root's table, or of its partitions, uses the index; those that are never read
+ * do not count. */
 static bool all_use(const struct db_rows *shown, const struct db_rows *leaves)
 {
     bool any = false;
     for (int i = 0; i < db_rows_count(shown); i++)
         for (int l = 0; l < db_rows_count(leaves); l++) {
             bool uses;
-            if (!is_scan(db_rows_get(shown, i, 0), db_rows_get(leaves, l, 0), db_rows_get(leaves, l, 1), &uses))
+            if (!is_scan(db_rows_get(shown, i, 0), db_rows_get(leaves, l, 0),
+                         db_rows_get(leaves, l, 1), &uses))
                 continue;
             if (!uses)
                 return false;
@@ -80,12 +88,14 @@ static bool all_use(const struct db_rows *shown, const struct db_rows *leaves)
 }
 
 /* Sets *usable if the partial index holds every candidate. */
-static bool ask_partial(const struct plan *plan, struct db *db, const char *index, bool *usable, struct error *err)
+static bool ask_partial(const struct plan *plan, struct db *db, const char *index, bool *usable,
+                        struct error *err)
 {
     void *scratch = talloc_new(plan);
     const char *params[] = {index};
     struct db_rows *shown, *leaves;
-    bool ok = db_query(db, scratch, template_fill(scratch, WALK, "leaves", NULL), 1, params, &leaves, err) &&
+    bool ok = db_query(db, scratch, template_fill(scratch, WALK, "leaves", NULL), 1, params,
+                       &leaves, err) &&
               explain_walk(plan, db, scratch, &shown, err);
     *usable = ok && all_use(shown, leaves);
     if (!ok && !db_is_lost(db)) {
@@ -97,8 +107,8 @@ static bool ask_partial(const struct plan *plan, struct db *db, const char *inde
 }
 
 /* The row of the first index that can be used; -1: none. */
-static bool find_index(const struct plan *plan, struct db *db, const struct db_rows *rows, int *found,
-                       struct error *err)
+static bool find_index(const struct plan *plan, struct db *db, const struct db_rows *rows,
+                       int *found, struct error *err)
 {
     *found = -1;
     for (int i = 0; i < db_rows_count(rows) && *found < 0; i++) {
@@ -117,25 +127,29 @@ bool walk_build(struct plan *plan, struct db *db, struct error *err)
     const char *params[] = {table->oid, plan->age->name};
     struct db_rows *rows;
     int i;
-    if (!db_query(db, plan, template_fill(plan, WALK, "age_indexes", NULL), 2, params, &rows, err) ||
+    if (!db_query(db, plan, template_fill(plan, WALK, "age_indexes", NULL), 2, params, &rows,
+                  err) ||
         !find_index(plan, db, rows, &i, err))
         return false;
     if (i < 0) {
         use_cursor(plan, WALK_KEY);
         plan->walk_reason = mem_printf(plan, "no index leads with %s", plan->age->name);
-        plan_note(plan, "no index leads with %s.%s: the sweep reads the whole table once, in key order; "
-                  "CREATE INDEX CONCURRENTLY ON %s (%s);", table->label, plan->age->name, table->ident,
-                  plan->age->ident);
+        plan_note(plan,
+                  "no index leads with %s.%s: the sweep reads the whole table once, in key order; "
+                  "CREATE INDEX CONCURRENTLY ON %s (%s);",
+                  table->label, plan->age->name, table->ident, plan->age->ident);
         return true;
     }
     use_cursor(plan, WALK_AGE);
-    bool ordered = db_rows_int(rows, i, COLUMNS) > 1 && compare_as_rows(plan->cursor, plan->cursor_count);
+    bool ordered =
+        db_rows_int(rows, i, COLUMNS) > 1 && compare_as_rows(plan->cursor, plan->cursor_count);
     if (!ordered && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
         use_cursor(plan, WALK_KEY);
         plan->walk_reason = "many rows have the same age, and the index on it does not order them";
         return true;
     }
-    /* The end of a chunk is looked up by the age alone only where the index answers that by itself. */
+    /* The end of a chunk is looked up by the age alone only where the index answers that by itself.
+     */
     plan->few_equal_ages = !db_rows_bool(rows, i, PARTIAL) && db_rows_bool(rows, i, KNOWN) &&
                            db_rows_int(rows, i, MOST_COMMON_ROWS) <= FEW_EQUAL_AGES;
     plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, i, INDEX));

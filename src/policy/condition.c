@@ -166,16 +166,21 @@ static enum token next_token(struct scanner *s)
         return T_CUTOFF;
     }
     s->p++;
-    return c == '(' || c == '[' ? T_OPEN : c == ')' || c == ']' ? T_CLOSE : c == ';' ? T_SEMICOLON : T_OTHER;
+    return c == '(' || c == '['   ? T_OPEN
+           : c == ')' || c == ']' ? T_CLOSE
+           : c == ';'             ? T_SEMICOLON
+                                  : T_OTHER;
 }
 
 /* Words that an opening bracket may follow without being a call. */
 static bool is_keyword(const char *name)
 {
-    static const char *const words[] = {"and", "or", "not", "in", "any", "all", "some", "exists",
-        "as", "on", "case", "when", "then", "else", "between", "like", "ilike", "is", "from", "where",
-        "values", "array", "row", "using", "filter", "over", "within", "by", "join", "select", "having",
-        "coalesce", "greatest", "least", "nullif", "interval", "cast", "extract"};
+    static const char *const words[] = {
+        "and",      "or",    "not",    "in",       "any",    "all",    "some",    "exists",
+        "as",       "on",    "case",   "when",     "then",   "else",   "between", "like",
+        "ilike",    "is",    "from",   "where",    "values", "array",  "row",     "using",
+        "filter",   "over",  "within", "by",       "join",   "select", "having",  "coalesce",
+        "greatest", "least", "nullif", "interval", "cast",   "extract"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i], name) == 0)
             return true;
@@ -209,8 +214,8 @@ static char *token_name(const void *ctx, const struct scanner *s, enum token tok
 
 static bool broken(const struct setting *condition, const char *what, struct error *err)
 {
-    error_set(err, SWEEP_USAGE, "%s: the condition is not one SQL expression: %s", condition->origin,
-              what);
+    error_set(err, SWEEP_USAGE, "%s: the condition is not one SQL expression: %s",
+              condition->origin, what);
     return error_detail(err, "Condition: %s", condition->value);
 }
 
@@ -244,8 +249,8 @@ static const char *refuse_token(const struct scanner *s, enum token token)
     return NULL;
 }
 
-bool condition_check(const void *ctx, const struct setting *condition, struct condition_facts *facts,
-                     struct error *err)
+bool condition_check(const void *ctx, const struct setting *condition,
+                     struct condition_facts *facts, struct error *err)
 {
     struct scanner s = {.p = condition->value};
     struct reader r = {.wrong = NULL};
@@ -327,7 +332,8 @@ bool condition_words(const void *ctx, const char *text, struct condition_words *
         if (length == 0)
             continue;
         s.p = s.start + length;
-        add_word(ctx, &words->operators, &words->operator_count, mem_printf(ctx, "%.*s", (int)length, s.start));
+        add_word(ctx, &words->operators, &words->operator_count,
+                 mem_printf(ctx, "%.*s", (int)length, s.start));
     }
     return token == T_END;
 }

@@ -1,6 +1,6 @@
-/* Which variables of the environment are settings of pgsweep, and what is to be done about one that is none.
- * A setting that is not understood stops the program: taken for nothing, a misspelt retention would delete
- * what it was to keep. */
+/* Which variables of the environment are settings of pgsweep, and what is to be done about one that
+ * is none. A setting that is not understood stops the program: taken for nothing, a misspelt
+ * retention would delete what it was to keep. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 
 #define OURS "PGSWEEP_"
 
-/* A name that is so near to one of ours, and does not begin as ours do, is a slip too ("PGSWEP_JOBS_RETAIN"). */
+/* A name that is so near to one of ours, and does not begin as ours do, is a slip too
+ * ("PGSWEP_JOBS_RETAIN"). */
 enum { SLIP = 2 };
 
 char *policy_variable(const void *ctx, const char *policy, const char *key)
@@ -86,7 +87,8 @@ static bool fits_some_policy(const char *variable)
         char *end = policy_variable(scratch, "", policy_override_keys[k]) + strlen(OURS);
         size_t tail = strlen(end), head = strlen(OURS);
         bool fits = length > head + tail && strcmp(variable + length - tail, end) == 0;
-        char *name = mem_check(talloc_strndup(scratch, variable + head, fits ? length - head - tail : 0));
+        char *name =
+            mem_check(talloc_strndup(scratch, variable + head, fits ? length - head - tail : 0));
         fits = fits && name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == '\0';
         for (char *p = name; *p; p++)
             *p = (char)tolower((unsigned char)*p);
@@ -98,8 +100,9 @@ static bool fits_some_policy(const char *variable)
     return false;
 }
 
-static enum policy_variable_fate judge(const struct candidates *c, const struct policy_variables *known,
-                                       const char *variable, const char **nearest)
+static enum policy_variable_fate judge(const struct candidates *c,
+                                       const struct policy_variables *known, const char *variable,
+                                       const char **nearest)
 {
     bool of_another = false, near_own = false;
     *nearest = NULL;
@@ -114,18 +117,23 @@ static enum policy_variable_fate judge(const struct candidates *c, const struct 
             return VARIABLE_NOT_OURS;
         return near_own || !known->policy ? VARIABLE_UNKNOWN : VARIABLE_OF_ANOTHER;
     }
-    if (known->others_possible && strncmp(variable, OURS, strlen(OURS)) == 0 && fits_some_policy(variable))
+    if (known->others_possible && strncmp(variable, OURS, strlen(OURS)) == 0 &&
+        fits_some_policy(variable))
         return VARIABLE_KNOWN;
     for (size_t p = 0; p < known->policy_count; p++)
-        of_another = of_another || ((!known->policy || strcmp(known->policies[p], known->policy) != 0) &&
-                                    is_about(variable, known->policies[p]));
-    /* "jobs" and "jobs-old" may both be meant, as may the store and a policy called "s3": the nearest known
-     * name decides. */
-    bool about_own = (known->policy && is_about(variable, known->policy)) || is_about_fixed(variable, known->fixed);
-    return of_another && (!about_own || (*nearest && !near_own)) ? VARIABLE_OF_ANOTHER : VARIABLE_UNKNOWN;
+        of_another =
+            of_another || ((!known->policy || strcmp(known->policies[p], known->policy) != 0) &&
+                           is_about(variable, known->policies[p]));
+    /* "jobs" and "jobs-old" may both be meant, as may the store and a policy called "s3": the
+     * nearest known name decides. */
+    bool about_own = (known->policy && is_about(variable, known->policy)) ||
+                     is_about_fixed(variable, known->fixed);
+    return of_another && (!about_own || (*nearest && !near_own)) ? VARIABLE_OF_ANOTHER
+                                                                 : VARIABLE_UNKNOWN;
 }
 
-enum policy_variable_fate policy_judge_variable(const struct policy_variables *known, const char *variable)
+enum policy_variable_fate policy_judge_variable(const struct policy_variables *known,
+                                                const char *variable)
 {
     void *scratch = talloc_new(NULL);
     struct candidates c = list_candidates(scratch, known);
@@ -140,17 +148,16 @@ static bool refuse(const void *ctx, const char *variable, const char *nearest, s
 {
     error_set(err, SWEEP_USAGE, "environment variable %s is no setting of pgsweep",
               text_escape(ctx, variable, strlen(variable)));
-    error_detail(
-        err,
-        "It is not one of pgsweep's own, and there is no policy with such a setting. Nothing was deleted.");
-    return error_hint(
-        err,
-        "%s%s%sCorrect it or unset it; \"man pgsweep\" lists the variables, \"pgsweep list\" the policies.",
-        nearest ? "Did you mean " : "", nearest ? nearest : "", nearest ? "? " : "");
+    error_detail(err, "It is not one of pgsweep's own, and there is no policy with such a setting. "
+                      "Nothing was deleted.");
+    return error_hint(err,
+                      "%s%s%sCorrect it or unset it; \"man pgsweep\" lists the variables, "
+                      "\"pgsweep list\" the policies.",
+                      nearest ? "Did you mean " : "", nearest ? nearest : "", nearest ? "? " : "");
 }
 
-bool policy_check_environment(const void *ctx, const struct policy_variables *known, char *const *environment,
-                              char **warnings, struct error *err)
+bool policy_check_environment(const void *ctx, const struct policy_variables *known,
+                              char *const *environment, char **warnings, struct error *err)
 {
     void *scratch = talloc_new(ctx);
     struct candidates c = list_candidates(scratch, known);
@@ -159,13 +166,15 @@ bool policy_check_environment(const void *ctx, const struct policy_variables *kn
     for (; ok && *environment; environment++) {
         const char *nearest;
         const char *equals = strchr(*environment, '=');
-        char *variable = mem_check(talloc_strndup(scratch, *environment, equals ? (size_t)(equals - *environment) : 0));
+        char *variable = mem_check(
+            talloc_strndup(scratch, *environment, equals ? (size_t)(equals - *environment) : 0));
         enum policy_variable_fate fate = judge(&c, known, variable, &nearest);
         if (fate == VARIABLE_UNKNOWN)
             ok = refuse(scratch, variable, nearest, err);
         else if (fate == VARIABLE_OF_ANOTHER)
             *warnings = mem_check(talloc_asprintf_append(
-                *warnings, "pgsweep: warning: environment variable %s is no setting of any policy%s%s%s\n",
+                *warnings,
+                "pgsweep: warning: environment variable %s is no setting of any policy%s%s%s\n",
                 text_escape(scratch, variable, strlen(variable)), nearest ? "; did you mean " : "",
                 nearest ? nearest : "", nearest ? "?" : ""));
     }

@@ -46,9 +46,12 @@ static const struct field object_fields[] = {
     {.key = NULL},
 };
 
-#define OBJECTS_FIELD(of)                                                                         \
-    {.key = "objects", .kind = FIELD_LIST, AT(of, objects), .fields = object_fields, .short_form = true, \
-     .count_offset = offsetof(struct of, object_count), .size = sizeof(struct policy_object)}
+#define OBJECTS_FIELD(of)                                                                          \
+    {                                                                                              \
+        .key = "objects", .kind = FIELD_LIST, AT(of, objects), .fields = object_fields,            \
+        .short_form = true, .count_offset = offsetof(struct of, object_count),                     \
+        .size = sizeof(struct policy_object)                                                       \
+    }
 
 static const struct field dependent_fields[] = {
     {.key = "table", .kind = FIELD_TEXT, AT(policy_dependent, table), .required = true},
@@ -92,18 +95,35 @@ static const struct field alert_fields[] = {
     {.key = NULL},
 };
 
-/* Which files may go: the same keys for the roots of a policy of kind files and for working directories. */
-#define FILE_RULE_FIELDS                                                                          \
-    {.key = "age_by", .kind = FIELD_WORDS, AT(policy, files.age_by), .words = policy_age_by_names}, \
-    {.key = "in_use", .kind = FIELD_WORD, AT(policy, files.in_use), .words = policy_in_use_names}, \
-    {.key = "protect", .kind = FIELD_NAMES, AT(policy, files.protect),                            \
-     .count_offset = offsetof(struct policy, files.protect_count), .adds = true},                 \
-    {.key = "protect_dirs", .kind = FIELD_NAMES, AT(policy, files.protect_dirs),                  \
-     .count_offset = offsetof(struct policy, files.protect_dir_count), .adds = true},             \
-    {.key = "protect_case", .kind = FIELD_WORD, AT(policy, files.protect_case),                   \
-     .words = policy_protect_case_names},                                                         \
-    {.key = "system_root", .kind = FIELD_WORD, AT(policy, files.system_root),                     \
-     .words = policy_system_root_names}
+/* Which files may go: the same keys for the roots of a policy of kind files and for working
+ * directories. */
+#define FILE_RULE_FIELDS                                                                           \
+    {.key = "age_by",                                                                              \
+     .kind = FIELD_WORDS,                                                                          \
+     AT(policy, files.age_by),                                                                     \
+     .words = policy_age_by_names},                                                                \
+        {.key = "in_use",                                                                          \
+         .kind = FIELD_WORD,                                                                       \
+         AT(policy, files.in_use),                                                                 \
+         .words = policy_in_use_names},                                                            \
+        {.key = "protect",                                                                         \
+         .kind = FIELD_NAMES,                                                                      \
+         AT(policy, files.protect),                                                                \
+         .count_offset = offsetof(struct policy, files.protect_count),                             \
+         .adds = true},                                                                            \
+        {.key = "protect_dirs",                                                                    \
+         .kind = FIELD_NAMES,                                                                      \
+         AT(policy, files.protect_dirs),                                                           \
+         .count_offset = offsetof(struct policy, files.protect_dir_count),                         \
+         .adds = true},                                                                            \
+        {.key = "protect_case",                                                                    \
+         .kind = FIELD_WORD,                                                                       \
+         AT(policy, files.protect_case),                                                           \
+         .words = policy_protect_case_names},                                                      \
+    {                                                                                              \
+        .key = "system_root", .kind = FIELD_WORD, AT(policy, files.system_root),                   \
+        .words = policy_system_root_names                                                          \
+    }
 
 static const struct field directory_fields[] = {
     {.key = "directory", .kind = FIELD_TEXT, AT(policy, directory)},
@@ -114,8 +134,14 @@ static const struct field directory_fields[] = {
 };
 
 #define KIND_FIELD {.key = "kind", .kind = FIELD_WORD, AT(policy, kind), .words = policy_kind_names}
-#define DESCRIPTION_FIELD {.key = "description", .kind = FIELD_TEXT, AT(policy, description), .may_be_empty = true}
-#define CLOCK_FIELD {.key = "clock", .kind = FIELD_WORD, AT(policy, clock), .words = policy_clock_names}
+#define DESCRIPTION_FIELD                                                                          \
+    {                                                                                              \
+        .key = "description", .kind = FIELD_TEXT, AT(policy, description), .may_be_empty = true    \
+    }
+#define CLOCK_FIELD                                                                                \
+    {                                                                                              \
+        .key = "clock", .kind = FIELD_WORD, AT(policy, clock), .words = policy_clock_names         \
+    }
 #define RETAIN_FIELD {.key = "retain", .kind = FIELD_INTERVAL, AT(policy, retain), .required = true}
 #define CHUNK_FIELD {.key = "chunk", .kind = FIELD_CHUNK, AT(policy, chunk)}
 #define LIMITS_FIELD(inner) {.key = "limits", .kind = FIELD_GROUP, .fields = (inner)}
@@ -158,13 +184,22 @@ static const struct field row_fields[] = {
 static const struct field file_fields[] = {
     KIND_FIELD,
     DESCRIPTION_FIELD,
-    {.key = "roots", .kind = FIELD_NAMES, AT(policy, roots), .count_offset = offsetof(struct policy, root_count)},
+    {.key = "roots",
+     .kind = FIELD_NAMES,
+     AT(policy, roots),
+     .count_offset = offsetof(struct policy, root_count)},
     RETAIN_FIELD,
     CLOCK_FIELD,
     FILE_RULE_FIELDS,
-    {.key = "special", .kind = FIELD_WORD, AT(policy, files.special), .words = policy_special_names},
-    {.key = "owner", .kind = FIELD_NAMES, AT(policy, files.owners),
-     .count_offset = offsetof(struct policy, files.owner_count), .short_form = true},
+    {.key = "special",
+     .kind = FIELD_WORD,
+     AT(policy, files.special),
+     .words = policy_special_names},
+    {.key = "owner",
+     .kind = FIELD_NAMES,
+     AT(policy, files.owners),
+     .count_offset = offsetof(struct policy, files.owner_count),
+     .short_form = true},
     {.key = "min_free", .kind = FIELD_ROOM, AT(policy, files.min_free)},
     {.key = "active", .kind = FIELD_TEXT, AT(policy, active)},
     CHUNK_FIELD,
@@ -200,7 +235,8 @@ static bool is_share(const char *text)
     size_t digits = strspn(text, "0123456789.");
     char *end;
     double share = strtod(text, &end);
-    return digits > 0 && end == text + digits && strcmp(end, "%") == 0 && share >= 0 && share <= 100;
+    return digits > 0 && end == text + digits && strcmp(end, "%") == 0 && share >= 0 &&
+           share <= 100;
 }
 
 double policy_share(const struct setting *share)
@@ -208,14 +244,16 @@ double policy_share(const struct setting *share)
     return strtod(share->value, NULL);
 }
 
-/* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB). */
+/* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB).
+ */
 static bool read_room(const char *text, double *share, int64_t *bytes)
 {
     static const struct {
         const char *unit;
         double factor;
-    } units[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
-                 {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}};
+    } units[] = {
+        {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
+        {"kB", 1e3},     {"MB", 1e6},        {"GB", 1e9},           {"TB", 1e12}};
     size_t digits = strspn(text, "0123456789");
     size_t length = digits;
     if (text[length] == '.')
@@ -254,7 +292,8 @@ char *policy_age_by_text(const void *ctx, unsigned age_by)
     return text;
 }
 
-bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value, char **known)
+bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value,
+                     char **known)
 {
     char *list = mem_strdup(ctx, "");
     for (int i = 0; field->words[i]; i++) {
@@ -300,7 +339,8 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
     case FIELD_INTERVAL:
         return interval_check(value, field->key, err);
     case FIELD_KEEP:
-        return strcmp(value->value, POLICY_RETAIN_NONE) == 0 || interval_check(value, field->key, err);
+        return strcmp(value->value, POLICY_RETAIN_NONE) == 0 ||
+               interval_check(value, field->key, err);
     case FIELD_CHUNK:
         if (strcmp(value->value, "auto") == 0 || text_to_count(value->value, POLICY_CHUNK_MAX, &n))
             return true;
@@ -310,19 +350,24 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
     case FIELD_SHARE:
         if (is_share(value->value))
             return true;
-        return error_set(err, SWEEP_USAGE, "%s: %s must be a percentage from 0%% to 100%%, not \"%s\"",
-                         value->origin, field->key, value->value);
+        return error_set(err, SWEEP_USAGE,
+                         "%s: %s must be a percentage from 0%% to 100%%, not \"%s\"", value->origin,
+                         field->key, value->value);
     case FIELD_ROOM:
         if (read_room(value->value, &share, &n))
             return true;
-        error_set(err, SWEEP_USAGE, "%s: %s \"%s\" is not understood", value->origin, field->key, value->value);
-        return error_hint(err, "Write a share of the file system, such as 20%%, or bytes with a unit, such as 50 GiB "
-                               "(KiB, MiB, GiB, TiB, kB, MB, GB, TB).");
+        error_set(err, SWEEP_USAGE, "%s: %s \"%s\" is not understood", value->origin, field->key,
+                  value->value);
+        return error_hint(
+            err,
+            "Write a share of the file system, such as 20%%, or bytes with a unit, such as 50 GiB "
+            "(KiB, MiB, GiB, TiB, kB, MB, GB, TB).");
     case FIELD_COUNT:
         if (text_to_count(value->value, POLICY_ROWS_MAX, &n))
             return true;
-        return error_set(err, SWEEP_USAGE, "%s: %s must be a whole number of rows above 0, not \"%s\"",
-                         value->origin, field->key, value->value);
+        return error_set(err, SWEEP_USAGE,
+                         "%s: %s must be a whole number of rows above 0, not \"%s\"", value->origin,
+                         field->key, value->value);
     default:
         return true;
     }

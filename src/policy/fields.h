@@ -30,33 +30,38 @@ struct field {
     enum field_kind kind;
     size_t offset;             /* in the struct that the table is about */
     bool required;
-    bool may_be_empty;         /* "" says something; else it is an error, for it could only be a slip */
+    bool may_be_empty; /* "" says something; else it is an error, for it could only be a slip */
     const char *const *words;  /* FIELD_WORD, FIELD_WORDS: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
-    bool short_form;           /* FIELD_LIST: an element may be one word, which stands for its first field; FIELD_NAMES:
-                                * instead of a list there may be words with commas */
+    bool short_form; /* FIELD_LIST: an element may be one word, which stands for its first field;
+                      * FIELD_NAMES: instead of a list there may be words with commas */
     size_t count_offset;       /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
     size_t size;               /* FIELD_LIST: of one element */
-    bool adds;                 /* FIELD_NAMES: what overrides it adds to the list instead of replacing it */
+    bool adds; /* FIELD_NAMES: what overrides it adds to the list instead of replacing it */
 };
 
 /* The fields of struct policy for a kind of policy; ends with a NULL key. */
 const struct field *policy_fields_of(enum policy_kind kind);
 
-/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM; others pass). */
+/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM;
+ * others pass). */
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
 
-/* *value: which of the field's words text is. Else false, and *known names the words, owned by ctx. */
-bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value, char **known);
+/* *value: which of the field's words text is. Else false, and *known names the words, owned by ctx.
+ */
+bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value,
+                     char **known);
 
-/* The elements of "a, b": without blanks around them, "\," in them stands for a comma. Owned by ctx. */
+/* The elements of "a, b": without blanks around them, "\," in them stands for a comma. Owned by
+ * ctx. */
 char **field_split(const void *ctx, const char *text, size_t *count);
 
 /* False, with SWEEP_USAGE, for a prefix of keys that could not be right. */
 bool field_check_prefixes(const struct setting *prefixes, size_t count, struct error *err);
 
-/* The field of that kind of policy, or of its groups, that is called key; NULL when there is none. */
+/* The field of that kind of policy, or of its groups, that is called key; NULL when there is none.
+ */
 const struct field *field_find(enum policy_kind kind, const char *key);
 
 #endif

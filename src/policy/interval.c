@@ -12,7 +12,8 @@ static bool refuse(const struct setting *interval, const char *what, const char 
                    struct error *err)
 {
     error_set(err, SWEEP_USAGE, "%s: %s \"%s\" %s", interval->origin, what, interval->value, why);
-    return error_hint(err, "Give every number a unit: \"30 days\", \"7d\", \"1 month\", \"12 hours\".");
+    return error_hint(err,
+                      "Give every number a unit: \"30 days\", \"7d\", \"1 month\", \"12 hours\".");
 }
 
 static const char *skip_space(const char *p)
@@ -66,8 +67,9 @@ bool interval_check(const struct setting *interval, const char *what, struct err
         if (p == unit)
             return refuse(interval, what, "has a number without a unit", err);
         if (p - unit == 1 && (*unit == 'm' || *unit == 'M'))
-            return refuse(interval, what, "says \"m\", which could be minutes or months: write \"min\" or \"months\"",
-                          err);
+            return refuse(
+                interval, what,
+                "says \"m\", which could be minutes or months: write \"min\" or \"months\"", err);
         p = skip_space(p);
         if (*p == ',')
             p = skip_space(p + 1);
@@ -124,7 +126,8 @@ static time_t months_before(time_t from, int months)
     return timegm(&tm);
 }
 
-/* Digits with at most one point, as interval_check takes them: nothing else that strtod would read. */
+/* Digits with at most one point, as interval_check takes them: nothing else that strtod would read.
+ */
 static double read_number(const char **p)
 {
     double number = 0;
@@ -151,7 +154,8 @@ bool interval_before(const struct setting *interval, const char *what, struct ti
             p++;
         int u = find_unit(unit, (size_t)(p - unit));
         if (u < 0)
-            return refuse(interval, what, "is not understood here, where no database reads it", err);
+            return refuse(interval, what, "is not understood here, where no database reads it",
+                          err);
         seconds += number * units[u].seconds;
         months += number * units[u].months;
         p = skip_space(p);

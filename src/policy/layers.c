@@ -63,7 +63,8 @@ static bool check_directory(const char *dir, struct error *err)
     return error_set(err, SWEEP_USAGE, "cannot read policy directory %s: %s", dir, strerror(errno));
 }
 
-/* "jobs.yml" and "Jobs.yaml" would be passed over, and another policy "jobs" be taken in their place. */
+/* "jobs.yml" and "Jobs.yaml" would be passed over, and another policy "jobs" be taken in their
+ * place. */
 static bool check_no_misnamed(const char *name, const char *dir, struct error *err)
 {
     static const char *const ends[] = {".yaml", ".yml", ".json"};
@@ -72,12 +73,15 @@ static bool check_no_misnamed(const char *name, const char *dir, struct error *e
     bool ok = true;
     for (struct dirent *entry; ok && stream && (entry = readdir(stream));)
         for (size_t i = 0; ok && i < sizeof ends / sizeof *ends; i++)
-            if (strncasecmp(entry->d_name, name, length) == 0 && strcasecmp(entry->d_name + length, ends[i]) == 0) {
-                bool exact = strcmp(entry->d_name + length, ".yaml") == 0 && strncmp(entry->d_name, name, length) == 0;
-                ok = exact ? error_set(err, SWEEP_USAGE, "%s/%s is a link to nothing", dir, entry->d_name)
+            if (strncasecmp(entry->d_name, name, length) == 0 &&
+                strcasecmp(entry->d_name + length, ends[i]) == 0) {
+                bool exact = strcmp(entry->d_name + length, ".yaml") == 0 &&
+                             strncmp(entry->d_name, name, length) == 0;
+                ok = exact ? error_set(err, SWEEP_USAGE, "%s/%s is a link to nothing", dir,
+                                       entry->d_name)
                            : error_set(err, SWEEP_USAGE,
-                                       "%s/%s is not read: the file of policy %s is called %s.yaml", dir,
-                                       entry->d_name, name, name);
+                                       "%s/%s is not read: the file of policy %s is called %s.yaml",
+                                       dir, entry->d_name, name, name);
                 error_hint(err, "Rename it, or take it away. Nothing was deleted.");
             }
     if (stream)
@@ -120,18 +124,20 @@ struct setting policy_temp_dir(void)
 }
 
 const char *const policy_override_keys[] = {
-    "retain", "chunk",    "max_rows",        "max_runtime",  "max_failed",   "pause",       "count_timeout",
-    "age_by", "in_use",   "protect",         "protect_dirs", "protect_case", "system_root", "special",
-    "owner",  "min_free", "object_prefixes", "triggers",     "search_path",  NULL};
+    "retain",       "chunk",           "max_rows",    "max_runtime", "max_failed",
+    "pause",        "count_timeout",   "age_by",      "in_use",      "protect",
+    "protect_dirs", "protect_case",    "system_root", "special",     "owner",
+    "min_free",     "object_prefixes", "triggers",    "search_path", NULL};
 
-static bool bad_word(const struct field *field, const char *word, const char *known, const char *origin,
-                     struct error *err)
+static bool bad_word(const struct field *field, const char *word, const char *known,
+                     const char *origin, struct error *err)
 {
-    return error_set(err, SWEEP_USAGE, "%s: \"%s\" is none of %s for %s", origin, word, known, field->key);
+    return error_set(err, SWEEP_USAGE, "%s: \"%s\" is none of %s for %s", origin, word, known,
+                     field->key);
 }
 
-static bool override_words(struct policy *policy, const struct field *field, const char *value, const char *origin,
-                           struct error *err)
+static bool override_words(struct policy *policy, const struct field *field, const char *value,
+                           const char *origin, struct error *err)
 {
     void *at = (char *)policy + field->offset;
     unsigned mask = 0;
@@ -148,8 +154,8 @@ static bool override_words(struct policy *policy, const struct field *field, con
     return true;
 }
 
-static void override_names(struct policy *policy, const struct field *field, char *const *values, size_t more,
-                           const char *origin)
+static void override_names(struct policy *policy, const struct field *field, char *const *values,
+                           size_t more, const char *origin)
 {
     struct setting **list = (struct setting **)(void *)((char *)policy + field->offset);
     size_t *count = (size_t *)(void *)((char *)policy + field->count_offset);
@@ -164,30 +170,30 @@ static void override_names(struct policy *policy, const struct field *field, cha
 }
 
 /* What is about working directories means nothing without any. */
-static bool check_directories(const struct policy *policy, const struct field *field, const char *origin,
-                              struct error *err)
+static bool check_directories(const struct policy *policy, const struct field *field,
+                              const char *origin, struct error *err)
 {
     size_t start = offsetof(struct policy, files);
     bool about_files = field->offset >= start && field->offset < start + sizeof policy->files;
     if (policy->kind == KIND_FILES || !about_files || policy->directory.value)
         return true;
-    error_set(err, SWEEP_USAGE, "%s: policy %s removes no files: it has no %s", origin, policy->name, field->key);
-    return error_hint(
-        err,
-        "In a policy about rows this goes with the key \"files\": the working directories of deleted rows.");
+    error_set(err, SWEEP_USAGE, "%s: policy %s removes no files: it has no %s", origin,
+              policy->name, field->key);
+    return error_hint(err, "In a policy about rows this goes with the key \"files\": the working "
+                           "directories of deleted rows.");
 }
 
 /* The same about stored objects. */
-static bool check_has_objects(const struct policy *policy, const struct field *field, const char *origin,
-                              struct error *err)
+static bool check_has_objects(const struct policy *policy, const struct field *field,
+                              const char *origin, struct error *err)
 {
     size_t columns = policy->object_count;
     for (size_t i = 0; i < policy->dependent_count; i++)
         columns += policy->dependents[i].object_count;
     return columns > 0 || field->offset != offsetof(struct policy, object_prefixes) ||
            policy->kind != KIND_ROWS ||
-           error_set(err, SWEEP_USAGE, "%s: no column of policy %s names objects: it has no %s", origin,
-                     policy->name, field->key);
+           error_set(err, SWEEP_USAGE, "%s: no column of policy %s names objects: it has no %s",
+                     origin, policy->name, field->key);
 }
 
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
@@ -200,11 +206,13 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
                          policy_kind_names[policy->kind], key);
     if (!field)
         return error_set(err, SWEEP_INTERNAL, "no policy key \"%s\"", key);
-    if (!check_directories(policy, field, origin, err) || !check_has_objects(policy, field, origin, err))
+    if (!check_directories(policy, field, origin, err) ||
+        !check_has_objects(policy, field, origin, err))
         return false;
     void *at = (char *)policy + field->offset;
     if (field->kind == FIELD_WORD)
-        return field_read_word(policy, field, value, at, &known) || bad_word(field, value, known, origin, err);
+        return field_read_word(policy, field, value, at, &known) ||
+               bad_word(field, value, known, origin, err);
     if (field->kind == FIELD_WORDS)
         return override_words(policy, field, value, origin, err);
     if (field->kind == FIELD_NAMES) {
@@ -224,8 +232,8 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
     return true;
 }
 
-bool policy_override_list(struct policy *policy, const char *key, const char *const *values, size_t count,
-                          const char *origin, struct error *err)
+bool policy_override_list(struct policy *policy, const char *key, const char *const *values,
+                          size_t count, const char *origin, struct error *err)
 {
     const struct field *field = field_find(policy->kind, key);
     if (!field)

@@ -23,8 +23,8 @@ static const char *origin(struct reader *r, int line)
 static bool expected(struct reader *r, const struct yaml_node *node, const char *key,
                      const char *wanted)
 {
-    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be %s, not %s", r->source, node->line, key,
-                     wanted, yaml_kind_name(node));
+    return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be %s, not %s", r->source, node->line,
+                     key, wanted, yaml_kind_name(node));
 }
 
 static bool unknown_key(struct reader *r, const struct yaml_node *map, size_t i,
@@ -56,8 +56,8 @@ static bool read_flag(struct reader *r, const struct yaml_node *node, const char
     return true;
 }
 
-static bool bad_word(struct reader *r, const struct yaml_node *node, const struct field *field, const char *text,
-                     const char *known)
+static bool bad_word(struct reader *r, const struct yaml_node *node, const struct field *field,
+                     const char *text, const char *known)
 {
     return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must be one of %s, not \"%s\"", r->source,
                      node->line, field->key, known, text ? text : "null");
@@ -67,11 +67,13 @@ static bool read_word(struct reader *r, const struct yaml_node *node, const stru
                       int *value)
 {
     char *known;
-    return field_read_word(r->ctx, field, node->text, value, &known) || bad_word(r, node, field, node->text, known);
+    return field_read_word(r->ctx, field, node->text, value, &known) ||
+           bad_word(r, node, field, node->text, known);
 }
 
 /* "a", "a, b" or [a, b]. */
-static bool read_words(struct reader *r, const struct yaml_node *node, const struct field *field, unsigned *mask)
+static bool read_words(struct reader *r, const struct yaml_node *node, const struct field *field,
+                       unsigned *mask)
 {
     size_t count = 1;
     if (node->kind == YAML_LIST) {
@@ -82,7 +84,8 @@ static bool read_words(struct reader *r, const struct yaml_node *node, const str
                 return false;
         }
         return node->count > 0 ||
-               error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be an empty list", r->source, node->line, field->key);
+               error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be an empty list", r->source,
+                         node->line, field->key);
     }
     if (node->kind != YAML_SCALAR)
         return expected(r, node, field->key, "a word or a list of words");
@@ -109,8 +112,8 @@ static bool read_scalar(struct reader *r, const struct yaml_node *node, const st
         return read_word(r, node, field, (int *)(void *)(base + field->offset));
     if (!node->text) {
         if (field->required)
-            return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be null", r->source, node->line,
-                             field->key);
+            return error_set(r->err, SWEEP_USAGE, "%s:%d: %s must not be null", r->source,
+                             node->line, field->key);
         return true;
     }
     if (!*node->text && !field->may_be_empty)
@@ -140,7 +143,8 @@ static bool read_list(struct reader *r, const struct yaml_node *node, const stru
         }
         if (node->items[i]->kind != YAML_MAP)
             return expected(r, node->items[i], field->key,
-                            field->short_form ? "a list of names or mappings" : "a list of mappings");
+                            field->short_form ? "a list of names or mappings"
+                                              : "a list of mappings");
         if (!read_fields(r, node->items[i], field->fields, field->key, elements + i * field->size))
             return false;
     }
@@ -266,16 +270,17 @@ static bool check_dependent(struct reader *r, const struct policy_dependent *d)
             return error_set(r->err, SWEEP_USAGE, "%s: \"%s\" goes with action %s only",
                              d->table.origin, keys[i].key, action);
         if (!keys[i].given && keys[i].needed && d->action == keys[i].action)
-            return error_set(r->err, SWEEP_USAGE, "%s: action %s needs \"%s\"", d->table.origin, action,
-                             keys[i].key);
+            return error_set(r->err, SWEEP_USAGE, "%s: action %s needs \"%s\"", d->table.origin,
+                             action, keys[i].key);
     }
     bool stays = d->action != ACTION_DELETE && d->action != ACTION_DELETE_ORPHANS;
     if (d->set_count > 0 && d->action != ACTION_DETACH && d->action != ACTION_REASSIGN)
-        return error_set(r->err, SWEEP_USAGE, "%s: \"set\" goes with actions detach and reassign only",
-                         d->table.origin);
+        return error_set(r->err, SWEEP_USAGE,
+                         "%s: \"set\" goes with actions detach and reassign only", d->table.origin);
     if (d->object_count > 0 && stays)
         return error_set(r->err, SWEEP_USAGE,
-                         "%s: \"objects\" goes with actions that delete; these rows stay", d->table.origin);
+                         "%s: \"objects\" goes with actions that delete; these rows stay",
+                         d->table.origin);
     return true;
 }
 
@@ -296,7 +301,8 @@ static bool check_prefixes(struct reader *r, const struct policy *policy)
         ok = check_objects(r, policy->dependents[i].objects, policy->dependents[i].object_count);
     }
     if (ok && policy->object_prefix_count > 0 && columns == 0)
-        ok = error_set(r->err, SWEEP_USAGE, "%s: object_prefixes: no column of the policy names objects",
+        ok = error_set(r->err, SWEEP_USAGE,
+                       "%s: object_prefixes: no column of the policy names objects",
                        policy->object_prefixes[0].origin);
     return ok && field_check_prefixes(policy->object_prefixes, policy->object_prefix_count, r->err);
 }
@@ -311,13 +317,16 @@ static bool check_whole(struct reader *r, const struct policy *policy)
                 return error_set(r->err, SWEEP_USAGE, "%s: two guards are called \"%s\"",
                                  guard->unless.origin, guard->name);
     }
-    const struct setting *given = policy->directory_root.value ? &policy->directory_root
-                                  : policy->files.retain.value ? &policy->files.retain
-                                  : policy->files.protect_count ? &policy->files.protect[0]
-                                  : policy->files.protect_dir_count ? &policy->files.protect_dirs[0] : NULL;
+    const struct setting *given = policy->directory_root.value      ? &policy->directory_root
+                                  : policy->files.retain.value      ? &policy->files.retain
+                                  : policy->files.protect_count     ? &policy->files.protect[0]
+                                  : policy->files.protect_dir_count ? &policy->files.protect_dirs[0]
+                                                                    : NULL;
     if (policy->kind == KIND_ROWS && given && !policy->directory.value)
-        return error_set(r->err, SWEEP_USAGE, "%s: \"files\" needs \"directory\": the column that names a row's "
-                         "working directory", given->origin);
+        return error_set(r->err, SWEEP_USAGE,
+                         "%s: \"files\" needs \"directory\": the column that names a row's "
+                         "working directory",
+                         given->origin);
     for (size_t i = 0; i < policy->dependent_count; i++)
         if (!check_dependent(r, &policy->dependents[i]))
             return false;

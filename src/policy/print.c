@@ -224,7 +224,8 @@ static void write_fields(struct writer *w, const struct field *fields, const cha
 }
 
 /* as_is: what is not ASCII is written as it is, and not escaped. */
-static bool write_policy(const struct policy *policy, bool as_is, PQExpBuffer out, struct error *err)
+static bool write_policy(const struct policy *policy, bool as_is, PQExpBuffer out,
+                         struct error *err)
 {
     struct writer w = {.ok = true};
     yaml_event_t event;

@@ -24,7 +24,9 @@ static bool fail(struct converter *c, int line, const char *what)
 
 const char *yaml_kind_name(const struct yaml_node *node)
 {
-    return node->kind == YAML_MAP ? "a mapping" : node->kind == YAML_LIST ? "a list" : "a single value";
+    return node->kind == YAML_MAP    ? "a mapping"
+           : node->kind == YAML_LIST ? "a list"
+                                     : "a single value";
 }
 
 static bool is_null(const yaml_node_t *from)
@@ -55,8 +57,9 @@ static bool convert_map(struct converter *c, yaml_node_t *from, int depth, struc
             return fail(c, line, "a key contains a NUL character");
         for (size_t j = 0; j < i; j++)
             if (strcmp(to->keys[j], text) == 0)
-                return error_set(c->err, SWEEP_USAGE, "%s:%d: \"%s\" is given twice (first on line %d)",
-                                 c->source, line, text, to->key_lines[j]);
+                return error_set(c->err, SWEEP_USAGE,
+                                 "%s:%d: \"%s\" is given twice (first on line %d)", c->source, line,
+                                 text, to->key_lines[j]);
         to->keys[i] = mem_strdup(to, text);
         to->key_lines[i] = line;
         if (!convert(c, to, pair->value, depth, &to->items[i]))
@@ -83,7 +86,8 @@ static bool convert_list(struct converter *c, yaml_node_t *from, int depth, stru
 static bool has_tag(const yaml_node_t *from)
 {
     const char *plain = from->type == YAML_MAPPING_NODE    ? YAML_DEFAULT_MAPPING_TAG
-                        : from->type == YAML_SEQUENCE_NODE ? YAML_DEFAULT_SEQUENCE_TAG : YAML_DEFAULT_SCALAR_TAG;
+                        : from->type == YAML_SEQUENCE_NODE ? YAML_DEFAULT_SEQUENCE_TAG
+                                                           : YAML_DEFAULT_SCALAR_TAG;
     return strcmp((const char *)from->tag, plain) != 0;
 }
 
@@ -97,8 +101,9 @@ static bool convert(struct converter *c, const void *ctx, int index, int depth,
     if (depth >= MAX_DEPTH || ++c->nodes > MAX_NODES)
         return fail(c, to->line, "nested too deeply, or too many values");
     if (has_tag(from))
-        return error_set(c->err, SWEEP_USAGE, "%s:%d: tags such as \"!env\" are not understood in a policy",
-                         c->source, to->line);
+        return error_set(c->err, SWEEP_USAGE,
+                         "%s:%d: tags such as \"!env\" are not understood in a policy", c->source,
+                         to->line);
     if (from->type == YAML_MAPPING_NODE)
         return convert_map(c, from, depth + 1, to);
     if (from->type == YAML_SEQUENCE_NODE)
@@ -164,8 +169,9 @@ bool yaml_parse(const void *ctx, const char *source, const char *text, size_t le
     }
     ok = ok && load_one(&c, ctx, &parser, &second);
     if (ok && second)
-        ok = error_set(err, SWEEP_USAGE, "%s:%d: a second document begins here; a file is one policy",
-                       source, second->line);
+        ok = error_set(err, SWEEP_USAGE,
+                       "%s:%d: a second document begins here; a file is one policy", source,
+                       second->line);
     yaml_parser_delete(&parser);
     return ok;
 }

@@ -21,7 +21,8 @@ struct yaml_node {
 };
 
 /* Parses exactly one document of at most 1 MiB, at most 20 levels deep and 10,000 nodes after
- * aliases; keys must be scalars and must not repeat. source goes into messages ("source:line: ..."). */
+ * aliases; keys must be scalars and must not repeat. source goes into messages ("source:line:
+ * ..."). */
 bool yaml_parse(const void *ctx, const char *source, const char *text, size_t length,
                 struct yaml_node **root, struct error *err);
 

@@ -7,8 +7,8 @@
 #include "pgsweep/report.h"
 #include "pgsweep/text.h"
 
-static void print_part(const char *one, const char *many, int64_t n, void *scratch, const char **separator,
-                       FILE *out)
+static void print_part(const char *one, const char *many, int64_t n, void *scratch,
+                       const char **separator, FILE *out)
 {
     if (n == 0)
         return;
@@ -62,9 +62,9 @@ static void print_rooms(const struct report *report, void *scratch, FILE *out)
                     report->dry_run ? "then" : "after", text_bytes(scratch, room->wanted),
                     policy->files.min_free.value, room->reached ? "reached" : "not reached",
                     policy->root_count > 1 ? ", " : "",
-                    policy->root_count > 1
-                        ? text_escape(scratch, policy->roots[i].value, strlen(policy->roots[i].value))
-                        : "");
+                    policy->root_count > 1 ? text_escape(scratch, policy->roots[i].value,
+                                                         strlen(policy->roots[i].value))
+                                           : "");
     }
 }
 
@@ -86,10 +86,11 @@ void report_print_files(const struct report *report, FILE *out)
     const char *separator = "  ";
     unsigned age_by = report->policy->files.age_by;
     fprintf(out, "%s: %s, %s%s < %s (%s)\n", report->policy->name, report->file_roots,
-            age_by & (age_by - 1) ? "the youngest of " : "", policy_age_by_text(scratch, age_by), report->file_cutoff,
-            report->policy->retain.value);
+            age_by & (age_by - 1) ? "the youngest of " : "", policy_age_by_text(scratch, age_by),
+            report->file_cutoff, report->policy->retain.value);
     fprintf(out, "  %-10s %12s\n", "scanned", text_count(scratch, files->scanned));
-    fprintf(out, "  %-10s %12s", report->dry_run ? "delete" : "deleted", text_count(scratch, files_deleted(files)));
+    fprintf(out, "  %-10s %12s", report->dry_run ? "delete" : "deleted",
+            text_count(scratch, files_deleted(files)));
     print_part("file", "files", files->deleted_files, scratch, &separator, out);
     print_part("link", "links", files->deleted_links, scratch, &separator, out);
     print_part("directory", "directories", files->deleted_directories, scratch, &separator, out);
@@ -99,7 +100,8 @@ void report_print_files(const struct report *report, FILE *out)
     fputc('\n', out);
     print_kept(files, scratch, out);
     if (files->vanished > 0)
-        fprintf(out, "  %-10s %12s  gone by themselves meanwhile\n", "vanished", text_count(scratch, files->vanished));
+        fprintf(out, "  %-10s %12s  gone by themselves meanwhile\n", "vanished",
+                text_count(scratch, files->vanished));
     print_errors(files, scratch, out);
     print_rooms(report, scratch, out);
     for (size_t i = 0; i < report->remark_count; i++)

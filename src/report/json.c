@@ -33,7 +33,8 @@ void report_json_name(json_t *object, const char *key, const char *value)
     talloc_free(encoded);
 }
 
-/* A list of names, and beside it, where one of them is not UTF-8, one of their bytes (null for the others). */
+/* A list of names, and beside it, where one of them is not UTF-8, one of their bytes (null for the
+ * others). */
 static void set_roots(json_t *object, const struct setting *names, size_t count)
 {
     json_t *list = json_array();
@@ -86,7 +87,8 @@ static json_t *tables(const struct report *report)
         report_json_name(entry, "table", node->label);
         json_object_set_new(entry, "action", text(policy_action_names[node->action]));
         json_object_set_new(entry, "rows", counted(!plan_acts(node) ? 0 : counts[i]));
-        if (report->dry_run && node->action == ACTION_DELETE_ORPHANS && report->counts.kept_by_node) {
+        if (report->dry_run && node->action == ACTION_DELETE_ORPHANS &&
+            report->counts.kept_by_node) {
             json_object_set_new(entry, "kept", json_integer(report->counts.kept_by_node[i]));
             json_object_set_new(entry, "kept_by", kept_by(&report->counts, (int)i));
         }
@@ -167,18 +169,20 @@ static void add_plan(json_t *doc, const struct report *report)
         json_object_set_new(doc, "old_enough", counted(report->counts.old_enough));
     report_json_name(doc, "directory_root", plan->directory ? plan->directory_root : NULL);
     json_object_set_new(doc, "tables", tables(report));
-    json_object_set_new(doc, "spared", report->counted == COUNTED_EXACTLY ? spared(report) : json_null());
+    json_object_set_new(doc, "spared",
+                        report->counted == COUNTED_EXACTLY ? spared(report) : json_null());
     json_object_set_new(doc, "triggers", code(plan));
     json_object_set_new(doc, "notes", lines(plan->notes, plan->note_count));
 }
 
 static json_t *objects(const struct report_objects *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued", (json_int_t)from->queued,
-                     "deleted", (json_int_t)from->deleted, "in_use", (json_int_t)from->in_use, "foreign",
-                     (json_int_t)from->foreign, "outside", (json_int_t)from->outside, "elsewhere",
-                     (json_int_t)from->elsewhere, "held", (json_int_t)from->held, "failed",
-                     (json_int_t)from->failed, "dead", (json_int_t)from->dead, "waiting",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "queued",
+                     (json_int_t)from->queued, "deleted", (json_int_t)from->deleted, "in_use",
+                     (json_int_t)from->in_use, "foreign", (json_int_t)from->foreign, "outside",
+                     (json_int_t)from->outside, "elsewhere", (json_int_t)from->elsewhere, "held",
+                     (json_int_t)from->held, "failed", (json_int_t)from->failed, "dead",
+                     (json_int_t)from->dead, "waiting",
                      from->waiting < 0 ? json_null() : json_integer(from->waiting));
 }
 
@@ -204,10 +208,11 @@ static json_t *directories(const struct report_directories *from)
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued",
                      (json_int_t)from->queued, "removed", (json_int_t)from->removed, "kept",
                      (json_int_t)from->kept, "files_protected", (json_int_t)from->files_protected,
-                     "files_young", (json_int_t)from->files_young, "in_use", (json_int_t)from->in_use,
-                     "refused", (json_int_t)from->refused, "busy", (json_int_t)from->busy, "failed",
-                     (json_int_t)from->failed, "dead", (json_int_t)from->dead, "waiting",
-                     (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
+                     "files_young", (json_int_t)from->files_young, "in_use",
+                     (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "busy",
+                     (json_int_t)from->busy, "failed", (json_int_t)from->failed, "dead",
+                     (json_int_t)from->dead, "waiting", (json_int_t)from->waiting, "bytes_freed",
+                     (json_int_t)from->bytes_freed);
 }
 
 /* How much is free, for each root that exists. */
@@ -235,11 +240,13 @@ static void add_files(json_t *doc, const struct report *report)
     json_t *kept = json_object();
     json_t *errors = json_array();
     for (int i = 0; i < FILES_KEPT_COUNT; i++)
-        json_object_set_new(kept, files_kept_word((enum files_kept)i), json_integer(files->kept[i]));
+        json_object_set_new(kept, files_kept_word((enum files_kept)i),
+                            json_integer(files->kept[i]));
     for (size_t i = 0; i < files->error_count; i++)
-        json_array_append_new(errors, json_pack("{s:i, s:s, s:I}", "errno", files->errors[i].code, "error",
-                                                files->errors[i].code ? strerror(files->errors[i].code) : "others",
-                                                "count", (json_int_t)files->errors[i].count));
+        json_array_append_new(
+            errors, json_pack("{s:i, s:s, s:I}", "errno", files->errors[i].code, "error",
+                              files->errors[i].code ? strerror(files->errors[i].code) : "others",
+                              "count", (json_int_t)files->errors[i].count));
     set_roots(doc, report->policy->roots, report->policy->root_count);
     json_object_set_new(doc, "cutoff", text(report->file_cutoff));
     char *age_by = policy_age_by_text(NULL, report->policy->files.age_by);
@@ -285,7 +292,9 @@ void report_print_json(const struct report *report, FILE *out)
         add_plan(doc, report);
     if (report->files)
         add_files(doc, report);
-    json_object_set_new(doc, "deleted", json_integer(report->dry_run ? 0 : report_processed(report) - report->failed));
+    json_object_set_new(
+        doc, "deleted",
+        json_integer(report->dry_run ? 0 : report_processed(report) - report->failed));
     json_object_set_new(doc, "spared_late", json_integer(report->spared_late));
     json_object_set_new(doc, "failed", json_integer(report->failed));
     json_object_set_new(doc, "failures", failures(report));
@@ -295,7 +304,8 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "objects", objects(&report->objects));
     json_object_set_new(doc, "directories", directories(&report->directories));
     json_object_set_new(doc, "dead_letters",
-                        report->letter_depth < 0 ? json_null() : json_integer(report->letter_depth));
+                        report->letter_depth < 0 ? json_null()
+                                                 : json_integer(report->letter_depth));
     json_object_set_new(doc, "metrics", metrics(report));
     json_object_set_new(doc, "alerts", lines(report->alerts, report->alert_count));
     json_object_set_new(doc, "limit", text(report->limit));

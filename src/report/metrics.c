@@ -17,7 +17,8 @@ static long long old_success(const struct report *report)
 {
     void *scratch = talloc_new(report);
     char *line = output_read(scratch, report->metrics);
-    const char *wanted = mem_printf(scratch, "%s{policy=\"%s\"} ", success_metric, report->policy->name);
+    const char *wanted =
+        mem_printf(scratch, "%s{policy=\"%s\"} ", success_metric, report->policy->name);
     long long value = 0;
     for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         if (strncmp(line, wanted, strlen(wanted)) == 0)
@@ -31,7 +32,8 @@ static void head(FILE *out, const char *name, const char *help)
     fprintf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
 }
 
-static void metric(FILE *out, const struct report *report, const char *name, const char *help, double value)
+static void metric(FILE *out, const struct report *report, const char *name, const char *help,
+                   double value)
 {
     head(out, name, help);
     fprintf(out, "%s{policy=\"%s\"} %.15g\n", name, report->policy->name, value);
@@ -61,7 +63,8 @@ static void tables(FILE *out, const struct report *report)
         fprintf(out, "\",action=\"%s\"} %" PRId64 "\n", policy_action_names[node->action],
                 report->deleted[i]);
     }
-    head(out, "pgsweep_last_run_counted", "Rows of the last run under the names that the policy gives.");
+    head(out, "pgsweep_last_run_counted",
+         "Rows of the last run under the names that the policy gives.");
     for (size_t i = 1; report->plan && i < report->plan->node_count; i++) {
         int64_t sum;
         const char *counted = report_counted(report, i, &sum);
@@ -77,8 +80,8 @@ static void files(FILE *out, const struct report *report)
 {
     const struct files_report *sums = report->files;
     const char *name = "pgsweep_last_run_files_kept";
-    metric(out, report, "pgsweep_last_run_files_scanned", "Files and directories that it looked at.",
-           (double)sums->scanned);
+    metric(out, report, "pgsweep_last_run_files_scanned",
+           "Files and directories that it looked at.", (double)sums->scanned);
     metric(out, report, "pgsweep_last_run_files_deleted", "Files and directories that it deleted.",
            (double)files_deleted(sums));
     metric(out, report, "pgsweep_last_run_bytes_freed", "Bytes that the file system got back.",
@@ -91,25 +94,31 @@ static void files(FILE *out, const struct report *report)
 
 static void write_metrics(FILE *out, const struct report *report, long long success)
 {
-    metric(out, report, "pgsweep_last_run_timestamp_seconds", "When the last run ended.", (double)time(NULL));
-    metric(out, report, success_metric, "When the last run that left nothing undone ended.", (double)success);
+    metric(out, report, "pgsweep_last_run_timestamp_seconds", "When the last run ended.",
+           (double)time(NULL));
+    metric(out, report, success_metric, "When the last run that left nothing undone ended.",
+           (double)success);
     metric(out, report, "pgsweep_last_run_exit_code", "Its exit code.", report->exit_code);
     metric(out, report, "pgsweep_last_run_duration_seconds", "How long it took.",
            (double)report->duration_ms / 1000);
-    if (!report->files && report->counts.eligible >= 0) /* files are not counted beforehand, rows not always */
-        metric(out, report, "pgsweep_last_run_eligible", "Candidates at its start.", (double)report->counts.eligible);
+    if (!report->files &&
+        report->counts.eligible >= 0) /* files are not counted beforehand, rows not always */
+        metric(out, report, "pgsweep_last_run_eligible", "Candidates at its start.",
+               (double)report->counts.eligible);
     metric(out, report, "pgsweep_last_run_processed", "Candidates that it dealt with.",
            (double)report_processed(report));
-    metric(out, report, "pgsweep_last_run_failed", "Candidates that could not go.", (double)report->failed);
+    metric(out, report, "pgsweep_last_run_failed", "Candidates that could not go.",
+           (double)report->failed);
     metric(out, report, "pgsweep_last_run_objects_deleted", "Stored objects that it deleted.",
            (double)report->objects.deleted);
     /* What is not known is left out: a 0 would end an alert. */
     if (report->objects.waiting >= 0)
         metric(out, report, "pgsweep_objects_waiting", "Stored objects in the queue.",
                (double)report->objects.waiting);
-    metric(out, report, "pgsweep_last_run_directories_removed", "Working directories that it removed.",
-           (double)report->directories.removed);
-    metric(out, report, "pgsweep_last_run_directories_failed", "Working directories that could not go or were refused.",
+    metric(out, report, "pgsweep_last_run_directories_removed",
+           "Working directories that it removed.", (double)report->directories.removed);
+    metric(out, report, "pgsweep_last_run_directories_failed",
+           "Working directories that could not go or were refused.",
            (double)report_directories_failed(report));
     metric(out, report, "pgsweep_directories_waiting", "Working directories in the queue.",
            (double)report->directories.waiting);
@@ -123,7 +132,8 @@ static void write_metrics(FILE *out, const struct report *report, long long succ
 
 bool report_open_metrics(struct report *report, const char *path, struct error *err)
 {
-    return output_open(report, "metrics file", path, &report->metrics, err) && output_may_replace(report->metrics, err);
+    return output_open(report, "metrics file", path, &report->metrics, err) &&
+           output_may_replace(report->metrics, err);
 }
 
 bool report_write_metrics(const struct report *report, struct error *err)

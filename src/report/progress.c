@@ -38,8 +38,9 @@ char *progress_text(const void *ctx, const struct report *report, int64_t elapse
     if (done > 0 && goal > done)
         left = mem_printf(scratch, ", %s%s left", at_most ? "at most " : "",
                           text_duration(scratch, (goal - done) * elapsed_ms / done));
-    char *text = mem_printf(ctx, "%s%s rows%s, %s rows/s%s", text_count(scratch, done), of, share,
-                            text_count(scratch, elapsed_ms > 0 ? done * 1000 / elapsed_ms : 0), left);
+    char *text =
+        mem_printf(ctx, "%s%s rows%s, %s rows/s%s", text_count(scratch, done), of, share,
+                   text_count(scratch, elapsed_ms > 0 ? done * 1000 / elapsed_ms : 0), left);
     talloc_free(scratch);
     return text;
 }

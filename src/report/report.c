@@ -11,7 +11,8 @@
 #include "pgsweep/report.h"
 #include "pgsweep/text.h"
 
-const char *const report_outcome_names[] = {"running", "done", "partial", "limit", "stopped", "error"};
+const char *const report_outcome_names[] = {"running", "done",    "partial",
+                                            "limit",   "stopped", "error"};
 const char *const report_count_kind_names[] = {"none", "exact", "estimate"};
 const char *const report_format_names[] = {"text", "json", NULL};
 
@@ -71,7 +72,8 @@ void report_add_failure(struct report *report, const char *key, const struct err
     memcpy(failure->sqlstate, err->sqlstate, sizeof failure->sqlstate);
 }
 
-__attribute__((format(printf, 2, 0))) static void remark(struct report *report, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void remark(struct report *report, const char *format,
+                                                         va_list args)
 {
     char *given = mem_check(talloc_vasprintf(report, format, args));
     char *text = text_line(report, given);
@@ -104,7 +106,9 @@ void report_note_undrained(struct report *report, const char *format, ...)
 
 int64_t report_processed(const struct report *report)
 {
-    int64_t done = report->files ? files_deleted(report->files) : report->deleted ? report->deleted[0] : 0;
+    int64_t done = report->files     ? files_deleted(report->files)
+                   : report->deleted ? report->deleted[0]
+                                     : 0;
     return done + report->failed;
 }
 
@@ -137,16 +141,21 @@ void report_check_alerts(struct report *report)
     int64_t processed = report_processed(report);
     const char *letters = policy->alert_dead_letters.value;
     if (policy->alert_failed_share.value &&
-        (double)report->failed * 100 > policy_share(&policy->alert_failed_share) * (double)processed)
-        add_alert(report, mem_printf(report, "%lld of %lld items failed, more than %s", (long long)report->failed,
-                                     (long long)processed, policy->alert_failed_share.value));
+        (double)report->failed * 100 >
+            policy_share(&policy->alert_failed_share) * (double)processed)
+        add_alert(report, mem_printf(report, "%lld of %lld items failed, more than %s",
+                                     (long long)report->failed, (long long)processed,
+                                     policy->alert_failed_share.value));
     for (size_t i = 0; report->rooms && i < policy->root_count; i++) {
         const struct files_room *room = &report->rooms[i];
         if (room->found && !room->reached && !report->limit && !report->signal)
-            add_alert(report, mem_printf(report, "min_free: %s free below %s, %s wanted, and nothing expired is left",
-                                         text_bytes(report, room->after),
-                                         text_escape(report, policy->roots[i].value, strlen(policy->roots[i].value)),
-                                         text_bytes(report, room->wanted)));
+            add_alert(
+                report,
+                mem_printf(
+                    report, "min_free: %s free below %s, %s wanted, and nothing expired is left",
+                    text_bytes(report, room->after),
+                    text_escape(report, policy->roots[i].value, strlen(policy->roots[i].value)),
+                    text_bytes(report, room->wanted)));
     }
     if (letters && report->letter_depth > strtoll(letters, NULL, 10))
         add_alert(report, mem_printf(report, "%lld dead letters, more than %s",
@@ -172,8 +181,9 @@ void report_close(struct report *report)
         report->exit_code = (int)report->error.code;
     } else if (report->signal) {
         report->outcome = OUTCOME_STOPPED;
-    } else if (report->failed > 0 || report->left_locked > 0 || report_directories_failed(report) > 0 ||
-               report_objects_failed(report) > 0 || report->undrained) {
+    } else if (report->failed > 0 || report->left_locked > 0 ||
+               report_directories_failed(report) > 0 || report_objects_failed(report) > 0 ||
+               report->undrained) {
         report->outcome = OUTCOME_PARTIAL;
         report->exit_code = SWEEP_SOME_FAILED;
     } else if (report->limit) {

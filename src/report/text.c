@@ -23,8 +23,8 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
                     labels, "%s%s %s", *labels ? ", " : "", text_count(scratch, spared->rows),
                     text_escape(scratch, spared->label, strlen(spared->label)));
         }
-        fprintf(out, "  spared by \"%s\": %s%s%s%s\n", text_line(scratch, guard), text_count(scratch, sum),
-                *labels ? " (" : "", labels, *labels ? ")" : "");
+        fprintf(out, "  spared by \"%s\": %s%s%s%s\n", text_line(scratch, guard),
+                text_count(scratch, sum), *labels ? " (" : "", labels, *labels ? ")" : "");
         i = end;
     }
 }
@@ -32,10 +32,15 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
 /* Adds a detail to those of an action. */
 static char *append_detail(char *details, const char *label, const char *detail)
 {
-    return mem_check(talloc_asprintf_append(details, "%s%s%s", !*details ? "" : *label ? "; " : ", ", label, detail));
+    return mem_check(talloc_asprintf_append(details, "%s%s%s",
+                                            !*details ? ""
+                                            : *label  ? "; "
+                                                      : ", ",
+                                            label, detail));
 }
 
-/* Shared rows that lose a reference and stay, and which references keep them. One row may be kept by several. */
+/* Shared rows that lose a reference and stay, and which references keep them. One row may be kept
+ * by several. */
 static char *kept_text(const struct report *report, void *scratch, const struct plan_node *node)
 {
     const struct plan_counts *counts = &report->counts;
@@ -44,8 +49,8 @@ static char *kept_text(const struct report *report, void *scratch, const struct 
     for (size_t i = 0; i < counts->kept_count; i++) {
         if (counts->kept[i].node != node->index)
             continue;
-        text = mem_printf(scratch, "%s%s%s by %s", text, separator, text_count(scratch, counts->kept[i].rows),
-                          counts->kept[i].by);
+        text = mem_printf(scratch, "%s%s%s by %s", text, separator,
+                          text_count(scratch, counts->kept[i].rows), counts->kept[i].by);
         separator = ", ";
     }
     return text;
@@ -53,21 +58,24 @@ static char *kept_text(const struct report *report, void *scratch, const struct 
 
 static bool has_kept(const struct report *report, const struct plan_node *node)
 {
-    return report->dry_run && node->action == ACTION_DELETE_ORPHANS && report->counts.kept_by_node &&
-           report->counts.kept_by_node[node->index] > 0;
+    return report->dry_run && node->action == ACTION_DELETE_ORPHANS &&
+           report->counts.kept_by_node && report->counts.kept_by_node[node->index] > 0;
 }
 
 /* The action, what is set, what else goes, the name it is counted by, and what keeps rows. */
-static const char *action_text(const struct report *report, void *scratch, const struct plan_node *node)
+static const char *action_text(const struct report *report, void *scratch,
+                               const struct plan_node *node)
 {
-    static const char *const names[] = {"delete", "detach", "reassign", "keep", "delete orphans", "ignore"};
+    static const char *const names[] = {"delete", "detach",         "reassign",
+                                        "keep",   "delete orphans", "ignore"};
     const struct policy_dependent *rule = node->rule;
     char *details = mem_strdup(scratch, "");
     if (rule && node->action == ACTION_REASSIGN)
         details = append_detail(details, "to ", rule->to.value);
     for (size_t i = 0; i < node->set_count; i++)
-        details = append_detail(details, "", mem_printf(scratch, "%s = %s", node->set[i].name,
-                                                        node->set[i].value ? node->set[i].value : "NULL"));
+        details = append_detail(details, "",
+                                mem_printf(scratch, "%s = %s", node->set[i].name,
+                                           node->set[i].value ? node->set[i].value : "NULL"));
     for (size_t i = 0; i < node->object_count; i++)
         details = append_detail(details, i ? "" : "objects: ", node->objects[i].name);
     if (rule && rule->count_as.value)
@@ -76,7 +84,8 @@ static const char *action_text(const struct report *report, void *scratch, const
         details = append_detail(details, "because: ", rule->reason.value);
     if (has_kept(report, node))
         details = append_detail(details, "kept ", kept_text(report, scratch, node));
-    return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action], text_line(scratch, details));
+    return mem_printf(scratch, *details ? "%-16s %s" : "%s", names[node->action],
+                      text_line(scratch, details));
 }
 
 /* A number of rows; "~" marks an estimate. */
@@ -84,7 +93,8 @@ static const char *rows_text(const struct report *report, void *scratch, int64_t
 {
     if (n < 0)
         return "not counted";
-    return mem_printf(scratch, "%s%s", report->dry_run && report->counted == COUNTED_ROUGHLY ? "~" : "",
+    return mem_printf(scratch, "%s%s",
+                      report->dry_run && report->counted == COUNTED_ROUGHLY ? "~" : "",
                       text_count(scratch, n));
 }
 
@@ -119,10 +129,12 @@ static void print_children(const struct report *report, void *scratch, const str
         if (child->parent != node)
             continue;
         bool shared = child->action == ACTION_DELETE_ORPHANS; /* it is referred to, not referring */
-        char *branch = mem_printf(scratch, "%s%c%c ", rail, child == last ? '`' : '|', shared ? '>' : '-');
+        char *branch =
+            mem_printf(scratch, "%s%c%c ", rail, child == last ? '`' : '|', shared ? '>' : '-');
         print_row(report, scratch, child, branch, width, out);
         print_children(report, scratch, child,
-                       mem_printf(scratch, "%s%s", rail, child == last ? "   " : "|  "), width, out);
+                       mem_printf(scratch, "%s%s", rail, child == last ? "   " : "|  "), width,
+                       out);
     }
 }
 
@@ -149,8 +161,9 @@ static void print_tables(const struct report *report, void *scratch, FILE *out)
 static void print_heading(const struct report *report, void *scratch, FILE *out)
 {
     const struct plan *plan = report->plan;
-    fprintf(out, "%s: %s, %s < %s (%s)\n", report->policy->name, text_line(scratch, plan->nodes[0]->table.label),
-            text_line(scratch, plan->age->name), plan->cutoff, report->policy->retain.value);
+    fprintf(out, "%s: %s, %s < %s (%s)\n", report->policy->name,
+            text_line(scratch, plan->nodes[0]->table.label), text_line(scratch, plan->age->name),
+            plan->cutoff, report->policy->retain.value);
 }
 
 static void print_remarks(const struct report *report, FILE *out)
@@ -169,9 +182,9 @@ static void print_kept(const struct report *report, void *scratch, FILE *out)
             continue;
         for (size_t k = 0; k < counts->kept_count; k++)
             if (counts->kept[k].node == (int)i)
-                by = mem_check(talloc_asprintf_append(by, "%sby %s (%s) %s", *by ? ", " : "; ", counts->kept[k].by,
-                                                      counts->kept[k].constraint,
-                                                      text_count(scratch, counts->kept[k].rows)));
+                by = mem_check(talloc_asprintf_append(
+                    by, "%sby %s (%s) %s", *by ? ", " : "; ", counts->kept[k].by,
+                    counts->kept[k].constraint, text_count(scratch, counts->kept[k].rows)));
         fprintf(out, "  kept %s: %s%s\n", text_line(scratch, report->plan->nodes[i]->table.label),
                 text_count(scratch, counts->kept_by_node[i]), text_line(scratch, by));
     }
@@ -207,10 +220,13 @@ void report_print_tree(const struct report *report, FILE *out)
         fprintf(out, "  note: %s\n", text_line(scratch, plan->notes[i]));
     print_remarks(report, out);
     if (report->counted == COUNTED_ROUGHLY)
-        fputs("  the numbers with ~ are estimates from the statistics of the tables: good for ages, often poor for\n"
-              "  conditions and guards; what guards spare is not estimated\n", out);
+        fputs("  the numbers with ~ are estimates from the statistics of the tables: good for "
+              "ages, often poor for\n"
+              "  conditions and guards; what guards spare is not estimated\n",
+              out);
     if (report->signal)
-        fprintf(out, "  stopped by signal %d: what was not counted by then is \"not counted\"\n", report->signal);
+        fprintf(out, "  stopped by signal %d: what was not counted by then is \"not counted\"\n",
+                report->signal);
     fputs("  dry run: nothing was changed\n", out);
     talloc_free(scratch);
 }
@@ -218,10 +234,11 @@ void report_print_tree(const struct report *report, FILE *out)
 static void print_failures(const struct report *report, void *scratch, FILE *out)
 {
     for (size_t i = 0; i < report->failure_count; i++)
-        fprintf(out, "  failed: %s: %s%s%s%s\n", report->failures[i].key,
-                text_escape(scratch, report->failures[i].message, strlen(report->failures[i].message)),
-                *report->failures[i].sqlstate ? " (" : "", report->failures[i].sqlstate,
-                *report->failures[i].sqlstate ? ")" : "");
+        fprintf(
+            out, "  failed: %s: %s%s%s%s\n", report->failures[i].key,
+            text_escape(scratch, report->failures[i].message, strlen(report->failures[i].message)),
+            *report->failures[i].sqlstate ? " (" : "", report->failures[i].sqlstate,
+            *report->failures[i].sqlstate ? ")" : "");
     if (report->failed > (int64_t)report->failure_count)
         fprintf(out, "  failed: %s more\n",
                 text_count(scratch, report->failed - (int64_t)report->failure_count));
@@ -241,17 +258,23 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
                    report->failed;
     if (report->limit)
-        fprintf(out, "  stopped at %s; %s%s eligible rows are left for the next run\n", report->limit,
-                report->left >= REPORT_LEFT_MAX ? "at least " : "", text_count(scratch, report->left));
-    int64_t waiting = (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
+        fprintf(out, "  stopped at %s; %s%s eligible rows are left for the next run\n",
+                report->limit, report->left >= REPORT_LEFT_MAX ? "at least " : "",
+                text_count(scratch, report->left));
+    int64_t waiting =
+        (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
-        fprintf(out, "  stopped by signal %d when the rows were gone; objects or directories that wait: %s\n",
+        fprintf(out,
+                "  stopped by signal %d when the rows were gone; objects or directories that wait: "
+                "%s\n",
                 report->signal, text_count(scratch, waiting));
     else if (report->signal)
         fprintf(out, "  stopped by signal %d after the chunk in flight; %s\n", report->signal,
                 left_text(report, scratch, left));
     if (report->left_locked > 0)
-        fprintf(out, "  left because other sessions keep them locked: %s row%s; the next run takes what is left\n",
+        fprintf(out,
+                "  left because other sessions keep them locked: %s row%s; the next run takes what "
+                "is left\n",
                 text_count(scratch, report->left_locked), report->left_locked == 1 ? "" : "s");
 }
 
@@ -270,7 +293,8 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
                  {"failed, to be tried again", o->failed},
                  {"given up (dead letters)", o->dead},
                  {"waiting in the queue", o->waiting}};
-    if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) == 0 &&
+    if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) ==
+            0 &&
         o->waiting <= 0)
         return;
     fprintf(out, "  objects: %s queued", text_count(scratch, o->queued));
@@ -294,7 +318,9 @@ static void print_directories(const struct report *report, void *scratch, FILE *
                  {"failed, to be tried again", d->failed},
                  {"given up (dead letters)", d->dead},
                  {"waiting in the queue", d->waiting}};
-    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->busy + d->failed + d->dead + d->waiting == 0)
+    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->busy + d->failed + d->dead +
+            d->waiting ==
+        0)
         return;
     fprintf(out, "  working directories: %s queued", text_count(scratch, d->queued));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -318,12 +344,14 @@ void report_print_summary(const struct report *report, FILE *out)
     print_objects(report, scratch, out);
     print_directories(report, scratch, out);
     if (report->letter_depth > 0)
-        fprintf(out, "  dead letters: %s (pgsweep dlq list)\n", text_count(scratch, report->letter_depth));
+        fprintf(out, "  dead letters: %s (pgsweep dlq list)\n",
+                text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
     if (report->count_limit)
         fprintf(out,
-                "  the count before the run took longer than %s (count_timeout): the run went on without a "
+                "  the count before the run took longer than %s (count_timeout): the run went on "
+                "without a "
                 "total\n",
                 report->count_limit);
     if (report->counts.total >= 0)
@@ -331,7 +359,8 @@ void report_print_summary(const struct report *report, FILE *out)
     else
         fputs("  ", out);
     fprintf(out, "eligible %s, deleted %s, errors %s, in %s\n",
-            rows_text(report, scratch, report->counts.eligible), text_count(scratch, report->deleted[0]),
-            text_count(scratch, report->failed), text_duration(scratch, report->duration_ms));
+            rows_text(report, scratch, report->counts.eligible),
+            text_count(scratch, report->deleted[0]), text_count(scratch, report->failed),
+            text_duration(scratch, report->duration_ms));
     talloc_free(scratch);
 }

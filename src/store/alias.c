@@ -6,16 +6,19 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
-static bool bad_alias(struct store_config *config, const char *text, const char *why, struct error *err)
+static bool bad_alias(struct store_config *config, const char *text, const char *why,
+                      struct error *err)
 {
     error_set(err, SWEEP_USAGE, "object store: %s: \"%s\" %s", ALIASES_VARIABLE,
               text_escape(config, text, strlen(text)), why);
-    return error_hint(err, "Give URL=BUCKET or URL/PATH/=BUCKET/PREFIX/, separated by commas, such as "
-                           "https://cdn.example.com/=media, https://img.example.com/thumbs/=media/thumbs/");
+    return error_hint(
+        err, "Give URL=BUCKET or URL/PATH/=BUCKET/PREFIX/, separated by commas, such as "
+             "https://cdn.example.com/=media, https://img.example.com/thumbs/=media/thumbs/");
 }
 
 /* The part before "=": host, port and path. Why it cannot be used, or NULL. */
-static const char *read_url(const struct store_config *config, const char *text, struct store_alias *alias)
+static const char *read_url(const struct store_config *config, const char *text,
+                            struct store_alias *alias)
 {
     CURLU *url = mem_check(curl_url());
     const char *problem = "does not begin with an http:// or https:// URL";
@@ -76,13 +79,14 @@ bool aliases_load(struct store_config *config, const char *value, struct error *
     return config->alias_count > 0 || bad_alias(config, value, "names no alias", err);
 }
 
-const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port,
-                                     bool own_port, const char *path)
+const struct store_alias *alias_find(const struct store_config *config, const char *host,
+                                     const char *port, bool own_port, const char *path)
 {
     const struct store_alias *best = NULL;
     for (size_t i = 0; i < config->alias_count; i++) {
         const struct store_alias *a = &config->aliases[i];
-        bool same = strcmp(a->host, host) == 0 && (a->port ? strcmp(a->port, port) == 0 : own_port) &&
+        bool same = strcmp(a->host, host) == 0 &&
+                    (a->port ? strcmp(a->port, port) == 0 : own_port) &&
                     strncmp(path, a->path, strlen(a->path)) == 0;
         if (same && (!best || strlen(a->path) > strlen(best->path)))
             best = a;

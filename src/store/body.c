@@ -13,7 +13,10 @@ static size_t decode_utf8(const unsigned char *s, uint32_t *character)
         *character = s[0];
         return 1;
     }
-    size_t n = (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+    size_t n = (s[0] & 0xe0) == 0xc0   ? 2
+               : (s[0] & 0xf0) == 0xe0 ? 3
+               : (s[0] & 0xf8) == 0xf0 ? 4
+                                       : 0;
     if (n == 0)
         return 0;
     uint32_t c = s[0] & (0x7fu >> n);

@@ -45,7 +45,8 @@ static bool slot_prepare(struct slot *slot, const struct store_config *config)
         ok &= curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_bundle) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) == CURLE_OK;
-    /* No limit on slowness besides: a server may be silent for long while it deletes 1,000 objects. */
+    /* No limit on slowness besides: a server may be silent for long while it deletes 1,000 objects.
+     */
     ok &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->timeout_ms) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->curl_error) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) == CURLE_OK;
@@ -80,8 +81,8 @@ size_t store_requests_sent(const struct store *store)
     return store->sent;
 }
 
-/* The headers that are signed along with libcurl's host and x-amz-date. Content-MD5 is what every S3
- * server asks for; where the library refuses MD5 (FIPS), the checksum header says the same. */
+/* The headers that are signed along with libcurl's host and x-amz-date. Content-MD5 is what every
+ * S3 server asks for; where the library refuses MD5 (FIPS), the checksum header says the same. */
 static bool set_headers(struct slot *slot, const struct store_config *config)
 {
     unsigned char sha[EVP_MAX_MD_SIZE], md5[EVP_MAX_MD_SIZE], base64[2 * EVP_MAX_MD_SIZE];
@@ -91,7 +92,8 @@ static bool set_headers(struct slot *slot, const struct store_config *config)
         return false;
     for (unsigned i = 0; i < sha_length; i++)
         snprintf(hex + 2 * i, 3, "%02x", sha[i]);
-    bool has_md5 = EVP_Digest(slot->body.data, slot->body.length, md5, &md5_length, EVP_md5(), NULL);
+    bool has_md5 =
+        EVP_Digest(slot->body.data, slot->body.length, md5, &md5_length, EVP_md5(), NULL);
     EVP_EncodeBlock(base64, has_md5 ? md5 : sha, (int)(has_md5 ? md5_length : sha_length));
 
     void *scratch = mem_check(talloc_new(NULL));
@@ -155,7 +157,8 @@ struct verdict client_verdict(const struct store *store, struct slot *slot, CURL
     long status = 0;
     struct curl_header *region = NULL;
     curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (curl_easy_header(slot->easy, "x-amz-bucket-region", 0, CURLH_HEADER, -1, &region) != CURLHE_OK)
+    if (curl_easy_header(slot->easy, "x-amz-bucket-region", 0, CURLH_HEADER, -1, &region) !=
+        CURLHE_OK)
         region = NULL;
     return verdict_of(ctx, store->config, code, slot->curl_error, status,
                       region ? region->value : "", slot->reply);

@@ -16,7 +16,12 @@
 #include "pgsweep/trust.h"
 
 /* libcurl 7.88 keeps the region of a signature in 64 bytes. */
-enum { REGION_MAX = 60, REQUESTS_DEFAULT = 4, TIMEOUT_DEFAULT_MS = 60000, BACKOFF_DEFAULT_MS = 200 };
+enum {
+    REGION_MAX = 60,
+    REQUESTS_DEFAULT = 4,
+    TIMEOUT_DEFAULT_MS = 60000,
+    BACKOFF_DEFAULT_MS = 200
+};
 
 static const char *const ENDPOINT_VARIABLES[] = {"PGSWEEP_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3",
                                                  "AWS_ENDPOINT_URL", NULL};
@@ -29,8 +34,9 @@ static const char *const ALIASES_VARIABLES[] = {ALIASES_VARIABLE, NULL};
 static const char *const CA_VARIABLES[] = {"AWS_CA_BUNDLE", NULL};
 
 /* All of the above; the first of a row is ours, unless the row is of AWS alone. */
-static const char *const *const VARIABLES[] = {BUCKET_VARIABLES,     ENDPOINT_VARIABLES, REGION_VARIABLES,
-                                               PATH_STYLE_VARIABLES, TIMEOUT_VARIABLES,  ALIASES_VARIABLES};
+static const char *const *const VARIABLES[] = {BUCKET_VARIABLES,  ENDPOINT_VARIABLES,
+                                               REGION_VARIABLES,  PATH_STYLE_VARIABLES,
+                                               TIMEOUT_VARIABLES, ALIASES_VARIABLES};
 
 const char *store_variable(size_t i)
 {
@@ -131,9 +137,11 @@ static const char *endpoint_problem(const struct store_config *config, CURLU *ur
         return "not an http:// or https:// URL";
     if (!config->host || !*config->host)
         return "has no host";
-    if (config_url_part(config, url, CURLUPART_USER, 0) || config_url_part(config, url, CURLUPART_PASSWORD, 0))
+    if (config_url_part(config, url, CURLUPART_USER, 0) ||
+        config_url_part(config, url, CURLUPART_PASSWORD, 0))
         return "holds a user name or a password; credentials do not belong into the URL";
-    if (config_url_part(config, url, CURLUPART_QUERY, 0) || config_url_part(config, url, CURLUPART_FRAGMENT, 0))
+    if (config_url_part(config, url, CURLUPART_QUERY, 0) ||
+        config_url_part(config, url, CURLUPART_FRAGMENT, 0))
         return "has a query string or a fragment";
     for (const char *p = config->base_path; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("-._~/", *p))
@@ -208,20 +216,25 @@ static bool load_path_style(struct store_config *config, struct setting setting,
 /* A whole number with a unit, as everywhere: "500 ms", "30s", "2 min". */
 static bool load_timeout(struct store_config *config, struct setting setting, struct error *err)
 {
-    static const struct { const char *name; int ms; } units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}};
+    static const struct {
+        const char *name;
+        int ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}};
     const int most_ms = 3600 * 1000;
     if (!setting.value)
         return true;
     char *unit;
     long n = strtol(setting.value, &unit, 10);
     unit += strspn(unit, " ");
-    for (size_t i = 0; isdigit((unsigned char)*setting.value) && i < sizeof units / sizeof *units; i++) {
+    for (size_t i = 0; isdigit((unsigned char)*setting.value) && i < sizeof units / sizeof *units;
+         i++) {
         if (strcmp(unit, units[i].name) != 0 || n < 1 || n > most_ms / units[i].ms)
             continue;
         config->timeout_ms = (int)n * units[i].ms;
         return true;
     }
-    return bad_setting(err, setting, "not a time from 1 ms to 60 min such as 30 s (units: ms, s, min)");
+    return bad_setting(err, setting,
+                       "not a time from 1 ms to 60 min such as 30 s (units: ms, s, min)");
 }
 
 static bool load_ca_bundle(struct store_config *config, struct setting setting, struct error *err)
@@ -243,10 +256,12 @@ static bool load_ca_bundle(struct store_config *config, struct setting setting, 
 /* See store_config_place. An endpoint may be AWS by its own name. */
 static char *place_name(const struct store_config *config)
 {
-    bool aws = config->is_aws || (strcmp(config->port, "443") == 0 && aws_host_matches(config->host, NULL));
+    bool aws = config->is_aws ||
+               (strcmp(config->port, "443") == 0 && aws_host_matches(config->host, NULL));
     const char *r = config->region;
     if (!aws)
-        return mem_printf(config, "%s://%s%s", config->scheme, config->authority, config->base_path);
+        return mem_printf(config, "%s://%s%s", config->scheme, config->authority,
+                          config->base_path);
     return mem_strdup(config, strncmp(r, "cn-", 3) == 0       ? "aws-cn"
                               : strncmp(r, "us-gov-", 7) == 0 ? "aws-us-gov"
                                                               : "aws");
@@ -269,7 +284,8 @@ static enum store_setup load(const void *ctx, const struct store_options *option
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
             if (!ours[i]->value || strncmp(ours[i]->source, "AWS_", 4) == 0)
                 continue;
-            error_set(err, SWEEP_USAGE, "object store: %s is set, but no bucket is", ours[i]->source);
+            error_set(err, SWEEP_USAGE, "object store: %s is set, but no bucket is",
+                      ours[i]->source);
             error_hint(err, "Set PGSWEEP_S3_BUCKET too, or unset %s.", ours[i]->source);
             return STORE_MISCONFIGURED;
         }
@@ -279,11 +295,12 @@ static enum store_setup load(const void *ctx, const struct store_options *option
     c->requests = given->requests > 0 ? given->requests : REQUESTS_DEFAULT;
     c->timeout_ms = TIMEOUT_DEFAULT_MS;
     c->backoff_ms = given->backoff_ms > 0 ? given->backoff_ms : BACKOFF_DEFAULT_MS;
-    if (load_buckets(c, bucket, err) && aliases_load(c, aliases.value, err) && load_region(c, region, err) &&
-        load_endpoint(c, endpoint, err) && load_path_style(c, style, err) &&
-        (!credentials ||
-         (load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
-          load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) && credentials_load(c, err)))) {
+    if (load_buckets(c, bucket, err) && aliases_load(c, aliases.value, err) &&
+        load_region(c, region, err) && load_endpoint(c, endpoint, err) &&
+        load_path_style(c, style, err) &&
+        (!credentials || (load_timeout(c, setting_find(NULL, NULL, TIMEOUT_VARIABLES), err) &&
+                          load_ca_bundle(c, setting_find(NULL, NULL, CA_VARIABLES), err) &&
+                          credentials_load(c, err)))) {
         c->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : c->timeout_ms;
         c->place = place_name(c);
         *config = c;

@@ -9,7 +9,8 @@
 #include "pgsweep/error.h"
 #include "pgsweep/store.h"
 
-/* Objects of a bucket under another host: a URL below host and path is the object prefix + the rest. */
+/* Objects of a bucket under another host: a URL below host and path is the object prefix + the
+ * rest. */
 struct store_alias {
     char *host;         /* lower case */
     char *port;         /* NULL: the one of the URL's scheme */
@@ -60,10 +61,10 @@ bool aws_host_matches(const char *host, const char *bucket);
 /* Reads PGSWEEP_S3_ALIASES (value; may be NULL) once the buckets are known. */
 bool aliases_load(struct store_config *config, const char *value, struct error *err);
 
-/* The alias that a URL is below, the one with the longest path, or NULL. path: decoded. own_port: it is the one of the
- * URL's scheme. */
-const struct store_alias *alias_find(const struct store_config *config, const char *host, const char *port,
-                                     bool own_port, const char *path);
+/* The alias that a URL is below, the one with the longest path, or NULL. path: decoded. own_port:
+ * it is the one of the URL's scheme. */
+const struct store_alias *alias_find(const struct store_config *config, const char *host,
+                                     const char *port, bool own_port, const char *path);
 
 /* Decodes percent escapes in place; why it cannot, or NULL. */
 const char *url_decode_path(char *text);

@@ -14,11 +14,13 @@
 #include "pgsweep/trust.h"
 
 static const char HINT[] =
-    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), or "
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), "
+    "or "
     "write them into a profile of the shared credentials file (AWS_SHARED_CREDENTIALS_FILE, "
     "AWS_PROFILE).";
 
-/* What goes into a header and a signature must be visible ASCII: a line break would end the header. */
+/* What goes into a header and a signature must be visible ASCII: a line break would end the header.
+ */
 static bool is_clean(const char *text)
 {
     for (const char *p = text; *p; p++)
@@ -38,8 +40,10 @@ static bool credentials_check(struct store_config *config, const char *where, st
     if (id && secret && !dirty)
         return true;
     if (dirty) {
-        error_set(err, SWEEP_USAGE, "object store: %s: the %s holds a blank, a control character or "
-                  "a character that is not ASCII", where, dirty);
+        error_set(err, SWEEP_USAGE,
+                  "object store: %s: the %s holds a blank, a control character or "
+                  "a character that is not ASCII",
+                  where, dirty);
         return error_hint(err, "Copy it again, without quotes and line breaks.");
     }
     if (!id && !secret)

@@ -1,5 +1,6 @@
 /* store_delete: sorting keys into requests, keeping several in flight, repeating what is worth it,
- * and settling each key exactly once. How a request is sent and judged is client.c and verdict.c. */
+ * and settling each key exactly once. How a request is sent and judged is client.c and verdict.c.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +63,8 @@ static void collect(struct run *run, const struct store_object *objects, size_t 
                                                     mem_strdup(run->ctx, problem)};
             continue;
         }
-        run->items[run->count++] = (struct item){.key = objects[i].key, .bucket = bucket, .index = i};
+        run->items[run->count++] =
+            (struct item){.key = objects[i].key, .bucket = bucket, .index = i};
     }
     qsort(run->items, run->count, sizeof *run->items, item_compare);
 }
@@ -164,12 +166,13 @@ static void finish(struct run *run, struct slot *slot, CURLcode code)
         run->over[slot->bucket] = v;
 }
 
-/* Gives up what a stop leaves undone: what was never sent and what waits for another try; what is in
- * flight when the stop is forced, or when it is not answered soon. */
+/* Gives up what a stop leaves undone: what was never sent and what waits for another try; what is
+ * in flight when the stop is forced, or when it is not answered soon. */
 static void give_up(struct run *run)
 {
     if (!run->stopped) {
-        run->stopped = verdict_text(run->ctx, "Stopped", "stopped by a signal before the object store confirmed it");
+        run->stopped = verdict_text(run->ctx, "Stopped",
+                                    "stopped by a signal before the object store confirmed it");
         run->stop_ms = clock_now_ms();
     }
     bool at_once = stop_forced() || clock_now_ms() - run->stop_ms >= STOP_GRACE_MS;
@@ -187,7 +190,8 @@ static void give_up(struct run *run)
     }
 }
 
-/* Sends what is due. Returns how many slots are busy; *wait_ms is when to look again at the latest. */
+/* Sends what is due. Returns how many slots are busy; *wait_ms is when to look again at the latest.
+ */
 static int start_slots(struct run *run, int *wait_ms)
 {
     int busy = 0;

@@ -168,7 +168,9 @@ static bool parse(struct wire_reply *reply, const char *data, size_t length, boo
     if (XML_Parse(reply->parser, data, (int)length, last) == XML_STATUS_OK)
         return true;
     if (!reply->problem)
-        reply->problem = last && reply->bytes == 0 ? "empty" : last ? "cut short" : "not well-formed XML";
+        reply->problem = last && reply->bytes == 0 ? "empty"
+                         : last                    ? "cut short"
+                                                   : "not well-formed XML";
     return false;
 }
 
@@ -218,12 +220,27 @@ const char *wire_reply_region(const struct wire_reply *reply)
 enum store_outcome wire_code_outcome(const char *code)
 {
     static const char *const gone[] = {"NoSuchKey", "NoSuchVersion", "NotFound", "404"};
-    static const char *const permanent[] = {
-        "AccessDenied", "AccountProblem", "AllAccessDisabled", "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException", "InvalidAccessKeyId", "InvalidArgument",
-        "InvalidBucketName", "InvalidRequest", "InvalidSecurity", "InvalidToken", "KeyTooLongError",
-        "MalformedXML", "MethodNotAllowed", "NoSuchBucket", "NotImplemented", "NotSignedUp",
-        "PermanentRedirect", "SignatureDoesNotMatch", "UserKeyMustBeSpecified", "XAmzContentSHA256Mismatch"};
+    static const char *const permanent[] = {"AccessDenied",
+                                            "AccountProblem",
+                                            "AllAccessDisabled",
+                                            "AuthorizationHeaderMalformed",
+                                            "IllegalLocationConstraintException",
+                                            "InvalidAccessKeyId",
+                                            "InvalidArgument",
+                                            "InvalidBucketName",
+                                            "InvalidRequest",
+                                            "InvalidSecurity",
+                                            "InvalidToken",
+                                            "KeyTooLongError",
+                                            "MalformedXML",
+                                            "MethodNotAllowed",
+                                            "NoSuchBucket",
+                                            "NotImplemented",
+                                            "NotSignedUp",
+                                            "PermanentRedirect",
+                                            "SignatureDoesNotMatch",
+                                            "UserKeyMustBeSpecified",
+                                            "XAmzContentSHA256Mismatch"};
     for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
         if (strcmp(code, gone[i]) == 0)
             return STORE_DELETED;

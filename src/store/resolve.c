@@ -143,7 +143,8 @@ static bool has_dot_segment(const char *path)
 bool store_key_is_below(const char *key, const char *const *prefixes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!*prefixes[i] || (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0 && !has_dot_segment(key)))
+        if (!*prefixes[i] ||
+            (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0 && !has_dot_segment(key)))
             return true;
     return false;
 }
@@ -163,7 +164,8 @@ static const char *split_url(const void *ctx, const char *text, struct url_parts
     /* As it is: libcurl would otherwise resolve the dot segments that are looked for below. */
     if (curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_ALLOW_SPACE) != CURLUE_OK) {
         problem = "not a well-formed URL";
-    } else if (config_url_part(ctx, url, CURLUPART_USER, 0) || config_url_part(ctx, url, CURLUPART_PASSWORD, 0)) {
+    } else if (config_url_part(ctx, url, CURLUPART_USER, 0) ||
+               config_url_part(ctx, url, CURLUPART_PASSWORD, 0)) {
         problem = "a URL with a user name in it";
     } else {
         parts->host = config_url_part(ctx, url, CURLUPART_HOST, 0);
@@ -225,8 +227,9 @@ static bool is_aws_bucket(const char *host)
 }
 
 /* By an alias; false when there is none. */
-static bool resolve_alias(const void *ctx, const struct store_config *config, const struct url_parts *parts,
-                          bool own_port, struct store_location *location)
+static bool resolve_alias(const void *ctx, const struct store_config *config,
+                          const struct url_parts *parts, bool own_port,
+                          struct store_location *location)
 {
     char *path = mem_strdup(ctx, parts->path);
     if (config->alias_count == 0 || url_decode_path(path))
@@ -235,8 +238,9 @@ static bool resolve_alias(const void *ctx, const struct store_config *config, co
     if (!alias)
         return false;
     const char *rest = path + strlen(alias->path);
-    *location = *rest ? object(ctx, config, alias->bucket, mem_printf(ctx, "%s%s", alias->prefix, rest))
-                      : foreign(ctx, "names a bucket, but no object in it");
+    *location =
+        *rest ? object(ctx, config, alias->bucket, mem_printf(ctx, "%s%s", alias->prefix, rest))
+              : foreign(ctx, "names a bucket, but no object in it");
     return true;
 }
 
@@ -257,7 +261,8 @@ static struct store_location resolve_url(const void *ctx, const struct store_con
         return location;
     for (size_t i = 0; i < config->bucket_count; i++) {
         if (endpoint_matches(config, &parts, config->buckets[i]))
-            return below ? resolve_path(ctx, config, (int)i, parts.path + base + 1, text) : unclear(ctx, outside, text);
+            return below ? resolve_path(ctx, config, (int)i, parts.path + base + 1, text)
+                         : unclear(ctx, outside, text);
         if (own_port && aws_host_matches(parts.host, config->buckets[i]))
             return resolve_path(ctx, config, (int)i, parts.path + 1, text);
     }
@@ -269,7 +274,8 @@ static struct store_location resolve_url(const void *ctx, const struct store_con
     } else if (!own_port || !aws_host_matches(parts.host, NULL)) {
         static const char nobody[] =
             "a URL of a host that is neither the endpoint nor a configured bucket's nor an alias";
-        return own_port && is_aws_bucket(parts.host) ? foreign(ctx, nobody) : unclear(ctx, nobody, text);
+        return own_port && is_aws_bucket(parts.host) ? foreign(ctx, nobody)
+                                                     : unclear(ctx, nobody, text);
     }
     size_t length = strcspn(path, "/");
     int bucket = config_bucket(config, path, length);
@@ -278,14 +284,15 @@ static struct store_location resolve_url(const void *ctx, const struct store_con
     return resolve_path(ctx, config, bucket, path + length + (path[length] == '/'), text);
 }
 
-struct store_location store_resolve(const void *ctx, const struct store_config *config, const char *value)
+struct store_location store_resolve(const void *ctx, const struct store_config *config,
+                                    const char *value)
 {
     return store_resolve_in(ctx, config, config->buckets[0], value);
 }
 
 /* A key as it stands. */
-static struct store_location resolve_key(const void *ctx, const struct store_config *config, const char *name,
-                                         const char *key)
+static struct store_location resolve_key(const void *ctx, const struct store_config *config,
+                                         const char *name, const char *key)
 {
     int bucket = config_bucket(config, name, strlen(name));
     struct store_location location =
@@ -294,8 +301,8 @@ static struct store_location resolve_key(const void *ctx, const struct store_con
     return location;
 }
 
-struct store_location store_resolve_in(const void *ctx, const struct store_config *config, const char *default_bucket,
-                                       const char *value)
+struct store_location store_resolve_in(const void *ctx, const struct store_config *config,
+                                       const char *default_bucket, const char *value)
 {
     if (!value || !*value)
         return (struct store_location){.kind = STORE_NOTHING};
@@ -312,8 +319,9 @@ struct store_location store_resolve_in(const void *ctx, const struct store_confi
         const char *name = value + 5;
         size_t length = strcspn(name, "/");
         int bucket = config_bucket(config, name, length);
-        location = bucket < 0 ? other_bucket(scratch, name, length)
-                              : object(scratch, config, bucket, name + length + (name[length] == '/'));
+        location = bucket < 0
+                       ? other_bucket(scratch, name, length)
+                       : object(scratch, config, bucket, name + length + (name[length] == '/'));
         location.relative = true;
     } else if ((scheme == 4 && strncasecmp(value, "http", 4) == 0) ||
                (scheme == 5 && strncasecmp(value, "https", 5) == 0)) {
@@ -323,7 +331,8 @@ struct store_location store_resolve_in(const void *ctx, const struct store_confi
     } else if (strncasecmp(value, "arn:", 4) == 0 ||
                (strncasecmp(value, "data:", 5) == 0 && strchr(value, ','))) {
         location = foreign(scratch, "neither a key nor a URL of an object");
-    } else if (authority && (memchr(value + 2, '.', authority) || memchr(value + 2, ':', authority))) {
+    } else if (authority &&
+               (memchr(value + 2, '.', authority) || memchr(value + 2, ':', authority))) {
         const char *own = config->scheme;
         location = resolve_url(scratch, config, mem_printf(scratch, "%s:%s", own, value));
     } else {

@@ -4,8 +4,8 @@
 #include "config.h"
 #include "pgsweep/mem.h"
 
-size_t store_spellings(const void *ctx, const struct store_config *config, const struct store_location *where,
-                       char ***spellings)
+size_t store_spellings(const void *ctx, const struct store_config *config,
+                       const struct store_location *where, char ***spellings)
 {
     size_t n = 1;
     char **texts = mem_array(ctx, char *, config->alias_count + 1);

@@ -1,7 +1,6 @@
 /*
  * What goes over the wire: the body of a DeleteObjects request, its reply, and what its codes mean
- * (Amazon S3 API Reference: DeleteObjects; Error Responses). Private to this room; no network.
- */
+ * (Amazon S3 API Reference: DeleteObjects; Error Responses). Private to this room; no network. */
 #ifndef PGSWEEP_STORE_WIRE_H
 #define PGSWEEP_STORE_WIRE_H
 
@@ -33,8 +32,8 @@ struct wire_body {
 /* Empties the body and writes its head. */
 void wire_body_begin(const void *ctx, struct wire_body *body);
 
-/* Adds a key that wire_key_problem accepted; false, and nothing added, when the body would be longer
- * than WIRE_BODY_MAX. */
+/* Adds a key that wire_key_problem accepted; false, and nothing added, when the body would be
+ * longer than WIRE_BODY_MAX. */
 bool wire_body_add(const void *ctx, struct wire_body *body, const char *key);
 
 void wire_body_end(const void *ctx, struct wire_body *body);
@@ -62,15 +61,15 @@ bool wire_reply_end(struct wire_reply *reply);
 /* Why feed or end returned false; never NULL then. */
 const char *wire_reply_problem(const struct wire_reply *reply);
 
-/* After wire_reply_end: what the reply is, and what an <Error> reply says ("" where it says nothing;
- * region: the one that it asks for). */
+/* After wire_reply_end: what the reply is, and what an <Error> reply says ("" where it says
+ * nothing; region: the one that it asks for). */
 enum wire_root wire_reply_root(const struct wire_reply *reply);
 const char *wire_reply_code(const struct wire_reply *reply);
 const char *wire_reply_message(const struct wire_reply *reply);
 const char *wire_reply_region(const struct wire_reply *reply);
 
-/* What an error code means for a key: "NoSuchKey" is STORE_DELETED, codes that no retry can help are
- * permanent, all others (unknown ones too) retryable. */
+/* What an error code means for a key: "NoSuchKey" is STORE_DELETED, codes that no retry can help
+ * are permanent, all others (unknown ones too) retryable. */
 enum store_outcome wire_code_outcome(const char *code);
 
 #endif

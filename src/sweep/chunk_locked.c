@@ -1,5 +1,5 @@
-/* The locked strategy: lock the next candidates, look again now that they cannot change, delete what
- * hangs on them and then them, all in one transaction. */
+/* The locked strategy: lock the next candidates, look again now that they cannot change, delete
+ * what hangs on them and then them, all in one transaction. */
 #include <string.h>
 
 #include "internal.h"
@@ -25,7 +25,8 @@ static bool lock_candidates(struct locked *l)
     params[n++] = mem_printf(l->chunk->ctx, "%lld", (long long)l->chunk->asked);
     struct db_step steps[] = {
         {.statement = &db_begin},
-        {.statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)], .nparams = n,
+        {.statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
+         .nparams = n,
          .params = params}};
     if (!effects_batch(sweep->effects, l->chunk->ctx, steps, 2, NULL, &l->chunk->error))
         return false;
@@ -33,9 +34,9 @@ static bool lock_candidates(struct locked *l)
     return true;
 }
 
-/* Makes the array parameters from the key columns of rows, from column first on, without the keys that
- * failed in an earlier pass. What is below a candidate belongs to it all the same: where that cannot go, it
- * cannot either. */
+/* Makes the array parameters from the key columns of rows, from column first on, without the keys
+ * that failed in an earlier pass. What is below a candidate belongs to it all the same: where that
+ * cannot go, it cannot either. */
 static void take_keys(struct locked *l, const struct db_rows *rows, int first)
 {
     struct chunk *chunk = l->chunk;
@@ -61,8 +62,9 @@ static void take_keys(struct locked *l, const struct db_rows *rows, int first)
 /* Others may add rows below until all that these refer to is locked: not as often as this. */
 enum { BELOW_LOOKS_MAX = 100 };
 
-/* Takes along what is below the candidates, locked. What another session adds meanwhile is found by looking
- * again: where nothing was found twice, nothing can be added, for what it would refer to is locked. */
+/* Takes along what is below the candidates, locked. What another session adds meanwhile is found by
+ * looking again: where nothing was found twice, nothing can be added, for what it would refer to is
+ * locked. */
 static bool take_below(struct locked *l)
 {
     struct sweep *sweep = l->sweep;
@@ -70,11 +72,13 @@ static bool take_below(struct locked *l)
     l->grown = true;
     for (int looks = 0; before != l->rows; looks++) {
         if (looks == BELOW_LOOKS_MAX) {
-            error_set(&l->chunk->error, SWEEP_SOME_FAILED, "the rows below a candidate are others each time");
+            error_set(&l->chunk->error, SWEEP_SOME_FAILED,
+                      "the rows below a candidate are others each time");
             error_sqlstate(&l->chunk->error, "40001");
             return false;
         }
-        struct db_step step = {.statement = &sweep->statements.lock_below, .nparams = (int)sweep->plan->key_count,
+        struct db_step step = {.statement = &sweep->statements.lock_below,
+                               .nparams = (int)sweep->plan->key_count,
                                .params = l->keys};
         if (!effects_batch(sweep->effects, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))
             return false;
@@ -89,10 +93,12 @@ static bool take_below(struct locked *l)
 static bool is_over_limit(const struct locked *l)
 {
     const struct sweep *sweep = l->sweep;
-    return l->grown && sweep->budget->max_rows > 0 && sweep->taken + l->rows > sweep->budget->max_rows;
+    return l->grown && sweep->budget->max_rows > 0 &&
+           sweep->taken + l->rows > sweep->budget->max_rows;
 }
 
-/* One candidate at a time; one that is too many with what is below it is left, and the report says so. */
+/* One candidate at a time; one that is too many with what is below it is left, and the report says
+ * so. */
 static enum chunk_outcome pass_over(struct locked *l)
 {
     struct chunk *chunk = l->chunk;
@@ -108,8 +114,8 @@ static enum chunk_outcome pass_over(struct locked *l)
     return CHUNK_DONE;
 }
 
-/* Looks again under a fresh snapshot, now that the rows (and the dependents that a condition may read)
- * are locked. */
+/* Looks again under a fresh snapshot, now that the rows (and the dependents that a condition may
+ * read) are locked. */
 static bool verify(struct locked *l)
 {
     struct sweep *sweep = l->sweep;
@@ -118,7 +124,8 @@ static bool verify(struct locked *l)
     struct db_step *steps = mem_array(l->chunk->ctx, struct db_step, s->lock_dependent_count + 1);
     int n = 0;
     for (size_t i = 0; i < s->lock_dependent_count; i++)
-        steps[n++] = (struct db_step){.statement = &s->lock_dependents[i], .nparams = keys, .params = l->keys};
+        steps[n++] = (struct db_step){
+            .statement = &s->lock_dependents[i], .nparams = keys, .params = l->keys};
     const char **params = mem_array(l->chunk->ctx, const char *, keys + 1);
     params[0] = sweep->plan->cutoff_value;
     memcpy(params + 1, l->keys, (size_t)keys * sizeof *params);
@@ -138,14 +145,15 @@ static void explain(struct locked *l, const struct work_step *step)
         work_explain(l->sweep, step, l->rows, l->chunk, &l->chunk->error);
 }
 
-/* Near: the rows are counted here, from command tags, which is cheaper than in SQL; the numbers go back
- * with the record. */
+/* Near: the rows are counted here, from command tags, which is cheaper than in SQL; the numbers go
+ * back with the record. */
 static bool work_near(struct locked *l, struct db_step *steps, int *count)
 {
     struct sweep *sweep = l->sweep;
     struct chunk *chunk = l->chunk;
     int failed = 0;
-    if (!effects_batch(sweep->effects, chunk->ctx, steps, (int)sweep->work.counted, &failed, &chunk->error)) {
+    if (!effects_batch(sweep->effects, chunk->ctx, steps, (int)sweep->work.counted, &failed,
+                       &chunk->error)) {
         explain(l, work_step_at(sweep, failed));
         return false;
     }
@@ -183,7 +191,8 @@ static bool work_and_commit(struct locked *l)
     }
     chunk->commit_sent = db_is_lost(sweep->db);
     if (ok) {
-        error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[n - 1].tag);
+        error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"",
+                  steps[n - 1].tag);
         error_sqlstate(&chunk->error, "40000");
     } else if (!sweep->near) {
         explain(l, work_step_at(sweep, failed));
@@ -214,7 +223,8 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
         if (is_over_limit(&l))
             return pass_over(&l);
     }
-    /* Locking has looked at the row's own columns again; what lies beyond it takes a fresh snapshot. */
+    /* Locking has looked at the row's own columns again; what lies beyond it takes a fresh
+     * snapshot. */
     if (l.rows > 0 && sweep->plan->looks_beyond && !verify(&l))
         return CHUNK_ERROR;
     if (l.rows == 0) {
@@ -232,7 +242,8 @@ enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk)
     l.keys = mem_array(chunk->ctx, const char *, keys);
     for (size_t k = 0; k < keys; k++)
         l.keys[k] = db_array(chunk->ctx, NULL, 0);
-    bool ok = effects_batch(sweep->effects, chunk->ctx, &begin, 1, NULL, &chunk->error) && work_and_commit(&l);
+    bool ok = effects_batch(sweep->effects, chunk->ctx, &begin, 1, NULL, &chunk->error) &&
+              work_and_commit(&l);
     if (!ok && db_is_lost(sweep->db))
         return CHUNK_ERROR;
     if (!ok) {

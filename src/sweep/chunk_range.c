@@ -1,5 +1,5 @@
-/* The range strategy: delete everything eligible between two cursors, with the whole condition in the
- * DELETE itself, and look up the end of the next chunk in the same round trip as the commit. */
+/* The range strategy: delete everything eligible between two cursors, with the whole condition in
+ * the DELETE itself, and look up the end of the next chunk in the same round trip as the commit. */
 #include <string.h>
 
 #include "internal.h"
@@ -33,24 +33,28 @@ static struct db_step range_step(struct sweep *sweep, const struct chunk *chunk,
     const struct plan *plan = sweep->plan;
     enum bound_by from = cursor_bound(&sweep->cursor, plan);
     enum bound_by to = cursor_bound(&sweep->high, plan);
-    const char **params = mem_array(ctx, const char *, sweep->cursor.columns + sweep->high.columns + 4);
+    const char **params =
+        mem_array(ctx, const char *, sweep->cursor.columns + sweep->high.columns + 4);
     int n = 0;
     params[n++] = plan->cutoff_value;
     n = cursor_add(params, n, &sweep->cursor);
     n = cursor_add(params, n, &sweep->high);
     if (!with_record)
-        return (struct db_step){.statement = &sweep->statements.plain[from][to], .nparams = n, .params = params};
+        return (struct db_step){
+            .statement = &sweep->statements.plain[from][to], .nparams = n, .params = params};
     params[n++] = sweep->report->run_id;
     params[n++] = plan->nodes[0]->label;
     params[n++] = mem_printf(ctx, "%lld", (long long)row_limit(sweep, chunk));
-    return (struct db_step){.statement = &sweep->statements.range[from][to], .nparams = n, .params = params};
+    return (struct db_step){
+        .statement = &sweep->statements.range[from][to], .nparams = n, .params = params};
 }
 
 static struct db_step record_step(struct sweep *sweep, const void *ctx, int64_t rows)
 {
     const char **params = mem_array(ctx, const char *, RUN_RECORD_PARAMS);
     int n = run_counted_params(ctx, sweep->report, &rows, params);
-    return (struct db_step){.statement = &sweep->statements.record_counted, .nparams = n, .params = params};
+    return (struct db_step){
+        .statement = &sweep->statements.record_counted, .nparams = n, .params = params};
 }
 
 /* Takes the answer of a bound step as the end of the next chunk. */
@@ -92,7 +96,8 @@ static void take_deleted(struct sweep *sweep, struct chunk *chunk, const struct 
         chunk->keys[chunk->key_count++] = key_from_row(chunk->ctx, plan, rows, i, 0);
 }
 
-/* The steps behind the record: check of the plan, COMMIT, and the end of the next chunk where there is one. */
+/* The steps behind the record: check of the plan, COMMIT, and the end of the next chunk where there
+ * is one. */
 static int end_steps(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int64_t *next)
 {
     int n = 0;
@@ -104,12 +109,13 @@ static int end_steps(struct sweep *sweep, struct chunk *chunk, struct db_step *s
     return n;
 }
 
-/* More rows than a transaction may delete: they became eligible after the end of the range had been looked up, or more
- * have one age than the statistics say. */
+/* More rows than a transaction may delete: they became eligible after the end of the range had been
+ * looked up, or more have one age than the statistics say. */
 static void note_too_many(struct chunk *chunk)
 {
     chunk->too_many = true;
-    error_set(&chunk->error, SWEEP_INTERNAL, "a range held more rows than one transaction may delete");
+    error_set(&chunk->error, SWEEP_INTERNAL,
+              "a range held more rows than one transaction may delete");
     error_sqlstate(&chunk->error, "40001");
 }
 
@@ -124,7 +130,8 @@ static void explain(struct chunk *chunk, int failed, int commit)
         note_too_many(chunk);
 }
 
-/* A transaction that could not even begin ends with COMMIT, too: the server says no more than that there was none. */
+/* A transaction that could not even begin ends with COMMIT, too: the server says no more than that
+ * there was none. */
 static bool has_committed(const struct db_step *steps, int commit)
 {
     for (int i = 0; i < commit; i++)
@@ -133,10 +140,10 @@ static bool has_committed(const struct db_step *steps, int commit)
     return db_committed(&steps[commit]);
 }
 
-/* Sends what ends in COMMIT and perhaps a look-up (commit: the COMMIT's place). The chunk stands once its
- * COMMIT is confirmed, whatever became of the look-up behind it. */
-static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int count, int commit,
-                        int64_t next)
+/* Sends what ends in COMMIT and perhaps a look-up (commit: the COMMIT's place). The chunk stands
+ * once its COMMIT is confirmed, whatever became of the look-up behind it. */
+static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step *steps, int count,
+                        int commit, int64_t next)
 {
     int failed = 0;
     chunk->commit_sent = true;
@@ -144,7 +151,8 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
     if (!has_committed(steps, commit)) {
         chunk->commit_sent = db_is_lost(sweep->db);
         if (ok) {
-            error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"", steps[commit].tag);
+            error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"",
+                      steps[commit].tag);
             error_sqlstate(&chunk->error, "40000");
         } else if (!chunk->commit_sent) {
             explain(chunk, failed, commit);

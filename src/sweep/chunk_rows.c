@@ -1,5 +1,5 @@
-/* One transaction for each candidate: a whole chunk of them is sent in one go, so that the distance to
- * the server is paid once for the chunk and not for each row. */
+/* One transaction for each candidate: a whole chunk of them is sent in one go, so that the distance
+ * to the server is paid once for the chunk and not for each row. */
 #include <string.h>
 
 #include "internal.h"
@@ -23,7 +23,8 @@ static bool list(struct sweep *sweep, struct chunk *chunk, struct db_rows **rows
     params[n++] = sweep->plan->cutoff_value;
     n = cursor_add(params, n, &sweep->cursor);
     params[n++] = mem_printf(chunk->ctx, "%lld", (long long)chunk->asked);
-    return db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows, &chunk->error);
+    return db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows,
+                      &chunk->error);
 }
 
 /* The steps of one row's transaction. */
@@ -40,8 +41,10 @@ static void build_row(struct sweep *sweep, const void *ctx, struct row *row, str
     steps[n++] = (struct db_step){.statement = &db_begin};
     steps[n++] = (struct db_step){.statement = &s->lock_row, .nparams = keys, .params = arrays};
     for (size_t i = 0; i < s->lock_dependent_count; i++)
-        steps[n++] = (struct db_step){.statement = &s->lock_dependents[i], .nparams = keys, .params = arrays};
-    steps[n++] = (struct db_step){.statement = &s->verify_row, .nparams = keys + 1, .params = verify};
+        steps[n++] = (struct db_step){
+            .statement = &s->lock_dependents[i], .nparams = keys, .params = arrays};
+    steps[n++] =
+        (struct db_step){.statement = &s->verify_row, .nparams = keys + 1, .params = verify};
     row->work = n;
     row->steps = steps;
     row->count = n + work_add(sweep, ctx, arrays, 1, steps + n);
@@ -75,7 +78,8 @@ static void row_committed(struct sweep *sweep, struct chunk *chunk, const struct
         return;
     progress_clear(sweep->progress);
     report_log(sweep->report, "deleted %s %s%s", sweep->plan->nodes[0]->label,
-               key_text(chunk->ctx, sweep->plan, row->key), counts_text(chunk->ctx, sweep->plan, added));
+               key_text(chunk->ctx, sweep->plan, row->key),
+               counts_text(chunk->ctx, sweep->plan, added));
 }
 
 /* The first step of the row that has no result, or -1. */
@@ -88,7 +92,8 @@ static int first_failed(const struct row *row)
 }
 
 /* The row cannot go: it is set aside once the rest of the chunk is in the report. */
-static void row_failed(struct sweep *sweep, struct chunk *chunk, const struct row *row, struct error *why)
+static void row_failed(struct sweep *sweep, struct chunk *chunk, const struct row *row,
+                       struct error *why)
 {
     size_t i = mem_grow(chunk->ctx, &chunk->failures, &chunk->failure_count);
     chunk->failures[i] = failure_new(chunk->ctx, sweep->plan, row->key, why);
@@ -118,7 +123,8 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         return true;
     }
     struct error copy = ERROR_INIT;
-    error_set(&copy, SWEEP_SOME_FAILED, "%s", why && why->message ? why->message : "the COMMIT did not take effect");
+    error_set(&copy, SWEEP_SOME_FAILED, "%s",
+              why && why->message ? why->message : "the COMMIT did not take effect");
     error_sqlstate(&copy, why ? why->sqlstate : "40000");
     if (number)
         work_explain(sweep, work_step_at(sweep, step - row->work), 1, chunk, &copy);
@@ -156,7 +162,8 @@ static bool send_rows(struct sweep *sweep, struct chunk *chunk, struct row *rows
     chunk->commit_sent = true;
     bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, NULL, &chunk->error);
     if (db_is_lost(sweep->db)) {
-        /* What was answered before is known, and goes into the log; the run's record tells of the rest. */
+        /* What was answered before is known, and goes into the log; the run's record tells of the
+         * rest. */
         for (size_t i = 0; i < count; i++)
             if (rows[i].again && is_committed(&rows[i]))
                 row_committed(sweep, chunk, &rows[i]);

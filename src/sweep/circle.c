@@ -1,4 +1,5 @@
-/* A walk that comes back to where it was before would never end: the operators of the key contradict each other. */
+/* A walk that comes back to where it was before would never end: the operators of the key
+ * contradict each other. */
 #include <string.h>
 
 #include "internal.h"
@@ -20,7 +21,8 @@ static char *cursor_text(const void *ctx, const struct sweep *sweep)
     char *text = mem_strdup(ctx, "");
     for (size_t i = 0; i < sweep->cursor.columns; i++) {
         char *shown = text_escape(ctx, sweep->cursor.values[i], strlen(sweep->cursor.values[i]));
-        text = mem_printf(ctx, "%s%s%s = %s", text, i ? ", " : "", sweep->plan->cursor[i]->name, shown);
+        text = mem_printf(ctx, "%s%s%s = %s", text, i ? ", " : "", sweep->plan->cursor[i]->name,
+                          shown);
     }
     return text;
 }
@@ -28,13 +30,15 @@ static char *cursor_text(const void *ctx, const struct sweep *sweep)
 static bool tell(const struct sweep *sweep, struct error *err)
 {
     void *ctx = talloc_new(NULL);
-    error_set(err, SWEEP_SOME_FAILED, "the sweep of %s does not move on: after %lld transactions it is again at %s",
-              sweep->plan->nodes[0]->table.label, (long long)sweep->report->chunks, cursor_text(ctx, sweep));
+    error_set(err, SWEEP_SOME_FAILED,
+              "the sweep of %s does not move on: after %lld transactions it is again at %s",
+              sweep->plan->nodes[0]->table.label, (long long)sweep->report->chunks,
+              cursor_text(ctx, sweep));
     talloc_free(ctx);
     return error_hint(
-        err,
-        "Every row has its place in the order of the key. Check the operators of the types of these columns "
-        "(\\do, \\dAo), their collations, and the index of the primary key (REINDEX).");
+        err, "Every row has its place in the order of the key. Check the operators of the types of "
+             "these columns "
+             "(\\do, \\dAo), their collations, and the index of the primary key (REINDEX).");
 }
 
 void sweep_walk_anew(struct sweep *sweep)
@@ -52,6 +56,7 @@ bool circle_check(struct sweep *sweep, struct error *err)
     if (++circle->steps < circle->reach)
         return true;
     cursor_reset(&circle->mark);
-    *circle = (struct circle){.mark = cursor_copy(sweep->report, &sweep->cursor), .reach = 2 * circle->reach};
+    *circle = (struct circle){.mark = cursor_copy(sweep->report, &sweep->cursor),
+                              .reach = 2 * circle->reach};
     return true;
 }

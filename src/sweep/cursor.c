@@ -27,7 +27,9 @@ struct cursor cursor_copy(const void *ctx, const struct cursor *from)
 
 enum bound_by cursor_bound(const struct cursor *cursor, const struct plan *plan)
 {
-    return cursor->columns == 0 ? BY_NOTHING : cursor->columns == plan->cursor_count ? BY_ALL : BY_AGE;
+    return cursor->columns == 0                    ? BY_NOTHING
+           : cursor->columns == plan->cursor_count ? BY_ALL
+                                                   : BY_AGE;
 }
 
 int cursor_add(const char **params, int n, const struct cursor *cursor)
@@ -43,8 +45,8 @@ void cursor_reset(struct cursor *cursor)
     *cursor = (struct cursor){NULL, 0};
 }
 
-const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
-                          int first)
+const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
+                          int row, int first)
 {
     const char **values = mem_array(ctx, const char *, plan->key_count);
     for (size_t k = 0; k < plan->key_count; k++)

@@ -1,4 +1,5 @@
-/* What follows from a failed chunk: again, smaller, set aside, or the end. A lost connection: lost.c. */
+/* What follows from a failed chunk: again, smaller, set aside, or the end. A lost connection:
+ * lost.c. */
 #include <string.h>
 
 #include "internal.h"
@@ -17,7 +18,8 @@ void sweep_back_off(struct sweep *sweep, int attempt)
 
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
 {
-    /* What ran into the statement's timeout took so long that it is not done over and over again. */
+    /* What ran into the statement's timeout took so long that it is not done over and over again.
+     */
     bool slow = strcmp(why->sqlstate, "57014") == 0;
     return sweep->impatient || slow ? 1 : sweep->budget->retries;
 }
@@ -54,7 +56,8 @@ static const char **copy_key(const void *ctx, const struct plan *plan, const cha
     return copy;
 }
 
-struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key, struct error *why)
+struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
+                           struct error *why)
 {
     struct failure failure = {copy_key(ctx, plan, key), error_new(ctx)};
     error_move(failure.why, why);
@@ -159,7 +162,8 @@ static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *er
     struct failure failure = {sweep_failing_key(sweep, chunk), &chunk->error};
     if (!failure.key)
         return give_up(chunk, err);
-    sweep_skip(sweep, chunk); /* first: writing the letter may find that the sweep has to begin again */
+    sweep_skip(sweep,
+               chunk); /* first: writing the letter may find that the sweep has to begin again */
     return sweep_set_aside(sweep, &failure, err);
 }
 
@@ -181,7 +185,8 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
     bool locked = strcmp(chunk->error.sqlstate, "55P03") == 0;
-    if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1) {
+    if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked &&
+        sweep->pass == 1) {
         /* Somebody holds rows of this range: take the ones around them now, and them later. */
         sweep->skip_locked = true;
         sweep->skipped = true;
@@ -196,8 +201,8 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
     return true;
 }
 
-/* More rows than a transaction may delete: the end of the range is looked up again, exactly; if that was not
- * enough, the chunk is locked row by row, up to its number. */
+/* More rows than a transaction may delete: the end of the range is looked up again, exactly; if
+ * that was not enough, the chunk is locked row by row, up to its number. */
 static bool bound_again(struct sweep *sweep)
 {
     db_rollback(sweep->db);
@@ -208,9 +213,9 @@ static bool bound_again(struct sweep *sweep)
     return true;
 }
 
-/* True for errors that come from a changed schema: a table, column, function or operator that is not there
- * any more, or a result that has another type than before. A new plan says it better, if it does not cure it.
- */
+/* True for errors that come from a changed schema: a table, column, function or operator that is
+ * not there any more, or a result that has another type than before. A new plan says it better, if
+ * it does not cure it. */
 static bool may_be_cured(const struct sweep *sweep, const struct error *why)
 {
     return !sweep->recompiling && sweep->recompiled == 0 &&
@@ -231,8 +236,8 @@ static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *er
     return ok;
 }
 
-/* What was left to a foreign key refuses the candidates: is that key another one by now? The plan is looked
- * at at the end of a transaction, which this one did not reach. */
+/* What was left to a foreign key refuses the candidates: is that key another one by now? The plan
+ * is looked at at the end of a transaction, which this one did not reach. */
 static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
 {
     if (!plan_has_cascades(sweep->plan) || strncmp(chunk->error.sqlstate, "23", 2) != 0)
@@ -246,8 +251,8 @@ static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
     return changed;
 }
 
-/* The session does not count what it deletes (somebody has switched track_counts off): from here on each
- * dependent's rows are deleted by a statement, whose command tag tells their number. */
+/* The session does not count what it deletes (somebody has switched track_counts off): from here on
+ * each dependent's rows are deleted by a statement, whose command tag tells their number. */
 static bool count_otherwise(struct sweep *sweep, struct error *err)
 {
     db_rollback(sweep->db);

@@ -7,8 +7,8 @@
 
 #define SWEEP_SQL "sql/sweep.sql"
 
-/* A position in the walk: the values of the plan's cursor columns, or of the first of them alone: then
- * everything of that age is behind it. columns 0: before the first. */
+/* A position in the walk: the values of the plan's cursor columns, or of the first of them alone:
+ * then everything of that age is behind it. columns 0: before the first. */
 struct cursor {
     const char **values;
     size_t columns;
@@ -20,15 +20,17 @@ enum bound_by { BY_NOTHING, BY_ALL, BY_AGE, BOUNDS };
 struct statements {
     struct db_statement bound[BOUNDS];         /* the end of a chunk, exactly */
     struct db_statement bound_age[BOUNDS];     /* the same, between two ages */
-    struct db_statement range[BOUNDS][BOUNDS]; /* [from][to]: deletes and records, in one statement */
+    struct db_statement range[BOUNDS]
+                             [BOUNDS]; /* [from][to]: deletes and records, in one statement */
     struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
     struct db_statement record_counted;        /* records what was counted here */
-    struct db_statement record;                /* records what the statements of a transaction counted */
+    struct db_statement record; /* records what the statements of a transaction counted */
     struct db_statement check;                 /* fails when the plan does not hold any more */
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
-    struct db_statement lock_below;  /* the rows in hand and those below them; only where the plan has such */
+    struct db_statement
+        lock_below; /* the rows in hand and those below them; only where the plan has such */
     struct db_statement verify;
     struct db_statement verify_row;  /* fails when the row is no candidate any more */
     struct db_statement *lock_dependents;
@@ -45,8 +47,8 @@ enum work_expects {
     EXPECTS_NONE_LEFT,  /* no row is left that a trigger or rule may have kept */
     EXPECTS_LOCKED,     /* no row was deleted that had not been locked before */
     EXPECTS_NONE_ADDED, /* nobody added a row that a stated reference is about */
-    EXPECTS_COUNTERS,   /* the session counts what it deletes; how many candidates is its parameter */
-    EXPECTS_PLAN,       /* the tables are what they were when the plan was made */
+    EXPECTS_COUNTERS, /* the session counts what it deletes; how many candidates is its parameter */
+    EXPECTS_PLAN,     /* the tables are what they were when the plan was made */
 };
 
 /* One statement of a transaction's work. */
@@ -59,7 +61,8 @@ struct work_step {
     bool takes_keys;               /* then the key arrays */
     bool queues_object;            /* its row count is objects that entered the queue, */
     bool queues_directory;         /* or working directories */
-    const struct plan_node *locks; /* its result says how many rows of that node it locked; they may be more by now */
+    const struct plan_node
+        *locks; /* its result says how many rows of that node it locked; they may be more by now */
     enum work_expects expects;
     const char **extra;            /* parameters that are the same in every transaction, */
     const char *const *extra_words; /* in words; NULL: values that the policy sets */
@@ -70,13 +73,15 @@ struct work_step {
 struct work_look {
     const char *setting;
     const struct plan_edge *edge;
-    bool for_parent; /* looks for rows that the remembered ones refer to, not for rows that refer to them */
+    bool for_parent; /* looks for rows that the remembered ones refer to, not for rows that refer to
+                        them */
 };
 
 struct work {
     struct work_step *steps;
     size_t count;
-    size_t counted; /* steps before this one change rows; what looks at them and records them follows */
+    size_t counted; /* steps before this one change rows; what looks at them and records them
+                       follows */
     struct work_look *looks;
     size_t look_count;
 };
@@ -87,11 +92,12 @@ struct failure {
     struct error *why;
 };
 
-/* When more candidates than this cost the connection, and nothing goes between them, the fault is not theirs. */
+/* When more candidates than this cost the connection, and nothing goes between them, the fault is
+ * not theirs. */
 enum { SUSPECTS_MAX = 5 };
 
-/* A place that the walk has passed. It is moved to where the walk is after 1, 2, 4, 8... further chunks: a
- * circle of any length is found before the walk has gone through it three times. */
+/* A place that the walk has passed. It is moved to where the walk is after 1, 2, 4, 8... further
+ * chunks: a circle of any length is found before the walk has gone through it three times. */
 struct circle {
     struct cursor mark;
     int64_t steps; /* chunks since the mark was set */
@@ -139,7 +145,8 @@ struct sweep {
     size_t suspect_count;
     int64_t parked;       /* candidates that failed for the last time */
     int lost_rows;        /* candidates that were set aside because they cost it */
-    bool by_statement; /* the session did not count what it deleted: no dependent is left to its foreign key any more */
+    bool by_statement;    /* the session did not count what it deleted: no dependent is left to its
+                             foreign key any more */
     int recompiled;    /* how often the plan was made again since something was committed */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
@@ -194,15 +201,16 @@ char *statements_keys_sql(const struct sweep *sweep, int first);
 /* Builds the work of one transaction. */
 void work_build(struct sweep *sweep);
 
-/* Makes the plan again, with the same cutoff, because the tables of the old one changed; the sweep goes on from the
- * beginning. False, with err set as a new run would set it, when the policy does not fit them any more. */
+/* Makes the plan again, with the same cutoff, because the tables of the old one changed; the sweep
+ * goes on from the beginning. False, with err set as a new run would set it, when the policy does
+ * not fit them any more. */
 bool sweep_recompile(struct sweep *sweep, struct error *err);
 
 /* Takes a plan in hand: its statements, its report. False: the connection failed. */
 bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error *err);
 
-/* Makes what was committed durable, so that something irreversible may follow. False: the connection or
- * the server failed, and nothing may follow now. */
+/* Makes what was committed durable, so that something irreversible may follow. False: the
+ * connection or the server failed, and nothing may follow now. */
 bool sweep_settle(struct sweep *sweep, struct error *err);
 
 /* The last parameter of the step is how many candidates there are. */
@@ -213,9 +221,10 @@ bool work_takes_number(const struct work_step *step);
 int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int64_t rows,
              struct db_step *steps);
 
-/* Where the caller has counted the rows (by node index): the record, the check of the plan and the COMMIT; returns how
- * many steps. Room for 3. */
-int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows, struct db_step *steps);
+/* Where the caller has counted the rows (by node index): the record, the check of the plan and the
+ * COMMIT; returns how many steps. Room for 3. */
+int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows,
+                         struct db_step *steps);
 
 /* The step that fails when the plan does not hold any more. */
 struct db_step work_check_step(const struct sweep *sweep, const void *ctx);
@@ -224,26 +233,30 @@ struct db_step work_check_step(const struct sweep *sweep, const void *ctx);
 int work_end(struct db_step *steps, int n);
 
 /* Adds what the results of the steps count to added, by node, and what was queued to the chunk. */
-void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added);
+void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk,
+                int64_t *added);
 
 /* The step that locked fewer rows of its node than were deleted (added, by node), or NULL. */
-const struct work_step *work_unlocked(const struct sweep *sweep, const struct db_step *steps, const int64_t *added);
+const struct work_step *work_unlocked(const struct sweep *sweep, const struct db_step *steps,
+                                      const int64_t *added);
 
 /* The step of that number; for any other number one that expects nothing. */
 const struct work_step *work_step_at(const struct sweep *sweep, int step);
 
-/* Puts the failure of a step that expects something into words, or notes in the chunk that the plan changed. */
-void work_explain(const struct sweep *sweep, const struct work_step *step, int64_t rows, struct chunk *chunk,
-                  struct error *err);
+/* Puts the failure of a step that expects something into words, or notes in the chunk that the plan
+ * changed. */
+void work_explain(const struct sweep *sweep, const struct work_step *step, int64_t rows,
+                  struct chunk *chunk, struct error *err);
 
 /* The number under which locked rows of the node are counted in the transaction. */
 int work_locked_number(const struct sweep *sweep, const struct plan_node *node);
 
 /* Adds a statement, whose why stands in the template of that name. */
-struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql);
+struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about,
+                            const char *sql);
 
-/* Remembers what the rows of the node refer to and are referred to by, where no constraint stands behind a reference;
- * adds the last looks. */
+/* Remembers what the rows of the node refer to and are referred to by, where no constraint stands
+ * behind a reference; adds the last looks. */
 void looks_remember(struct sweep *sweep, const struct plan_node *node);
 void looks_add(struct sweep *sweep);
 
@@ -258,11 +271,13 @@ enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk);
 /* True when this candidate could not go earlier in this run. */
 bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
 
-/* A candidate that cannot go, with a copy of its key, and the reason, which moves there; owned by ctx. */
-struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key, struct error *why);
+/* A candidate that cannot go, with a copy of its key, and the reason, which moves there; owned by
+ * ctx. */
+struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
+                           struct error *why);
 
-/* One candidate cannot go: reports it and notes its dead letter, once in a run. False when not even that
- * works. The chunk in hand must be in the report, or not have taken effect. */
+/* One candidate cannot go: reports it and notes its dead letter, once in a run. False when not even
+ * that works. The chunk in hand must be in the report, or not have taken effect. */
 bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct error *err);
 
 /* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
@@ -274,8 +289,9 @@ void sweep_skip(struct sweep *sweep, const struct chunk *chunk);
 /* True when so many candidates failed in a row that the run has to end. */
 bool sweep_all_fail(const struct sweep *sweep);
 
-/* Does act until it works, as long as what follows from its failures allows it. act must be one that may
- * be done twice. False, with err set, when it failed for good; true also when a signal ended it. */
+/* Does act until it works, as long as what follows from its failures allows it. act must be one
+ * that may be done twice. False, with err set, when it failed for good; true also when a signal
+ * ended it. */
 typedef bool sweep_act(struct sweep *sweep, void *arg, struct error *err);
 bool sweep_insist(struct sweep *sweep, sweep_act *act, void *arg, struct error *err);
 
@@ -289,9 +305,10 @@ int cursor_add(const char **params, int n, const struct cursor *cursor);
 /* Forgets the position: before the first. */
 void cursor_reset(struct cursor *cursor);
 
-/* The key's values in a result row, from column first on, as an array owned by ctx (the values by rows). */
-const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows, int row,
-                          int first);
+/* The key's values in a result row, from column first on, as an array owned by ctx (the values by
+ * rows). */
+const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
+                          int row, int first);
 
 /* "(id)=(42)" from the key's values. */
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values);
@@ -308,7 +325,8 @@ bool circle_check(struct sweep *sweep, struct error *err);
 /* Puts a committed chunk into the report and the log, and moves the cursor. */
 void chunk_committed(struct sweep *sweep, struct chunk *chunk);
 
-/* Decides what follows from a failed chunk: retry, smaller, set aside, reconnect, or give up (false). */
+/* Decides what follows from a failed chunk: retry, smaller, set aside, reconnect, or give up
+ * (false). */
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
 /* The same when the connection is lost (src/sweep/lost.c). */
@@ -327,8 +345,8 @@ void sweep_back_off(struct sweep *sweep, int attempt);
 void pace_adjust(struct sweep *sweep, int64_t elapsed_ms);
 void pace_start(struct sweep *sweep);
 
-/* The number of candidates that the next chunk may take, within max_rows, when a chunk of ahead is still
- * to come before it. */
+/* The number of candidates that the next chunk may take, within max_rows, when a chunk of ahead is
+ * still to come before it. */
 int64_t pace_rows(const struct sweep *sweep, int64_t ahead);
 
 #endif

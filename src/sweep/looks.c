@@ -1,12 +1,14 @@
-/* The last look before COMMIT, for references that no constraint stands behind: another session may add a row that
- * refers to one that is deleted here, or that still needs it. What PostgreSQL would check itself is not looked at. */
+/* The last look before COMMIT, for references that no constraint stands behind: another session may
+ * add a row that refers to one that is deleted here, or that still needs it. What PostgreSQL would
+ * check itself is not looked at. */
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
 
 /* The values of the rows of node that go. */
-static void remember(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge, bool of_parent)
+static void remember(struct sweep *sweep, const struct plan_node *node,
+                     const struct plan_edge *edge, bool of_parent)
 {
     void *ctx = sweep->report;
     const bool root = node->index == 0;
@@ -22,11 +24,12 @@ static void remember(struct sweep *sweep, const struct plan_node *node, const st
         plan_append_reached(rows, sweep->plan, node, of_parent ? NULL : edge);
     char *value_list = buffer_take(ctx, values);
     char *row_text = buffer_take(ctx, rows);
-    struct work_step *step = work_step(sweep, "remember", node,
-                                       template_fill(ctx, SWEEP_SQL, "remember",
-                                                     TEMPLATE_SLOTS({"setting", look->setting}, {"values", value_list},
-                                                                    {"table", node->table.ident},
-                                                                    {"row", root ? "t" : "d"}, {"rows", row_text})));
+    struct work_step *step =
+        work_step(sweep, "remember", node,
+                  template_fill(ctx, SWEEP_SQL, "remember",
+                                TEMPLATE_SLOTS({"setting", look->setting}, {"values", value_list},
+                                               {"table", node->table.ident},
+                                               {"row", root ? "t" : "d"}, {"rows", row_text})));
     step->takes_keys = plan_takes_keys(node);
 }
 
@@ -46,7 +49,8 @@ void looks_remember(struct sweep *sweep, const struct plan_node *node)
     for (size_t i = 1; !shared && i < plan->node_count; i++) {
         const struct plan_node *child = plan->nodes[i];
         for (size_t e = 0; e < child->edge_count && child->action != ACTION_IGNORE; e++)
-            if (child->edges[e].parent == node && child->edges[e].stated && !child->edges[e].shared && child != node)
+            if (child->edges[e].parent == node && child->edges[e].stated &&
+                !child->edges[e].shared && child != node)
                 remember(sweep, node, &child->edges[e], true);
     }
 }
@@ -62,7 +66,8 @@ void looks_add(struct sweep *sweep)
         const char *table = look->for_parent ? look->edge->parent->table.ident : look->edge->table;
         work_step(sweep, "look_added", look->for_parent ? look->edge->parent : look->edge->child,
                   template_fill(ctx, SWEEP_SQL, "look_added",
-                                TEMPLATE_SLOTS({"setting", look->setting}, {"table", table}, {"match", text})))
+                                TEMPLATE_SLOTS({"setting", look->setting}, {"table", table},
+                                               {"match", text})))
             ->expects = EXPECTS_NONE_ADDED;
     }
 }

@@ -1,6 +1,6 @@
-/* What follows when the connection is lost: connect again and find out what took effect. When the same
- * candidates cost it again and again, the one that does is looked for, in few steps: each time it may be the
- * whole server that crashes. */
+/* What follows when the connection is lost: connect again and find out what took effect. When the
+ * same candidates cost it again and again, the one that does is looked for, in few steps: each time
+ * it may be the whole server that crashes. */
 #include <string.h>
 
 #include "internal.h"
@@ -9,7 +9,8 @@
 
 enum { LOCK_WAIT_MS = 30000 };
 
-/* Once may be chance. After so many times a chunk is done candidate by candidate, and one of these suspected. */
+/* Once may be chance. After so many times a chunk is done candidate by candidate, and one of these
+ * suspected. */
 enum { LOSSES = 2 };
 
 /* So many candidates that cost it in one run: the server deserves a rest, and a person's look. */
@@ -18,13 +19,16 @@ enum { LOST_ROWS_MAX = 10 };
 /* So often the server may lose commits in crashes before the run ends. */
 enum { REWINDS_MAX = 3 };
 
-/* The server crashed and took the last commits with it: what the record says is what is gone, and the
- * sweep begins again, for rows behind the cursor have come back. */
-static bool rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *deleted, struct error *err)
+/* The server crashed and took the last commits with it: what the record says is what is gone, and
+ * the sweep begins again, for rows behind the cursor have come back. */
+static bool rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *deleted,
+                      struct error *err)
 {
     struct report *report = sweep->report;
-    report_remark(report, "the server lost the last %lld transactions in a crash; their rows were swept again",
-                  (long long)(report->chunks - chunks));
+    report_remark(
+        report,
+        "the server lost the last %lld transactions in a crash; their rows were swept again",
+        (long long)(report->chunks - chunks));
     report->chunks = chunks;
     memcpy(report->deleted, deleted, sweep->plan->node_count * sizeof *deleted);
     report->spared_late = 0; /* they are looked at again */
@@ -35,7 +39,8 @@ static bool rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *delete
     sweep->singly = 0;
     sweep_walk_anew(sweep);
     return ++sweep->rewinds <= REWINDS_MAX ||
-           error_set(err, SWEEP_UNREACHABLE, "the server lost transactions in a crash %d times", sweep->rewinds);
+           error_set(err, SWEEP_UNREACHABLE, "the server lost transactions in a crash %d times",
+                     sweep->rewinds);
 }
 
 /* Did the chunk whose COMMIT was sent take effect? Its number in the run's record says so. */
@@ -53,17 +58,20 @@ static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err
     chunk->transactions = chunks - report->chunks;
     for (size_t i = 0; i < sweep->plan->node_count; i++)
         chunk->added[i] = deleted[i] - report->deleted[i];
-    report_remark(report, "the connection was lost at the commit of transaction %lld; it had taken effect",
+    report_remark(report,
+                  "the connection was lost at the commit of transaction %lld; it had taken effect",
                   (long long)chunks);
     if (sweep->plan->by_row)
-        chunk->end = (struct cursor){NULL, 0}; /* some of its rows may be left: list them again from the same place */
+        chunk->end = (struct cursor){
+            NULL, 0}; /* some of its rows may be left: list them again from the same place */
     chunk->candidates = chunk->added[0] + chunk->spared;
     chunk_committed(sweep, chunk);
     return true;
 }
 
-/* What the record says is to stay so; and from now on commits wait for the disk, so that a crash that this
- * sweep itself brings about undoes nothing. If even that fails, the next chunk will notice. */
+/* What the record says is to stay so; and from now on commits wait for the disk, so that a crash
+ * that this sweep itself brings about undoes nothing. If even that fails, the next chunk will
+ * notice. */
 static void make_sure(struct sweep *sweep)
 {
     struct error ignored = ERROR_INIT;
@@ -71,7 +79,8 @@ static void make_sure(struct sweep *sweep)
         error_clear(&ignored);
 }
 
-static bool connect_again(struct sweep *sweep, struct chunk *chunk, struct error *lost, struct error *err)
+static bool connect_again(struct sweep *sweep, struct chunk *chunk, struct error *lost,
+                          struct error *err)
 {
     struct report *report = sweep->report;
     for (int attempt = 1; attempt <= sweep->budget->retries && !stop_forced(); attempt++) {
@@ -80,7 +89,8 @@ static bool connect_again(struct sweep *sweep, struct chunk *chunk, struct error
         if (!db_reconnect(sweep->db, err) ||
             !run_lock_again(sweep->db, report->policy->name, report->run_id, LOCK_WAIT_MS, err)) {
             /* Somebody else holds the lock by now, or the server refuses us for good. */
-            if (err->code == SWEEP_LOCKED || (err->code != SWEEP_UNREACHABLE && !db_is_lost(sweep->db)))
+            if (err->code == SWEEP_LOCKED ||
+                (err->code != SWEEP_UNREACHABLE && !db_is_lost(sweep->db)))
                 break;
             continue;
         }
@@ -108,19 +118,21 @@ static bool give_up(struct sweep *sweep, struct error *lost, struct error *err, 
     error_move(err, lost);
     err->code = SWEEP_UNREACHABLE;
     error_prefix(err, "the connection was lost %s", what);
-    return error_hint(err, "It could be made again each time: the log of the server says why it was lost. %s",
-                      sweep->suspect_count > 0 ? "No dead letter was written."
-                                               : "What was committed before stays; the next run goes on.");
+    return error_hint(
+        err, "It could be made again each time: the log of the server says why it was lost. %s",
+        sweep->suspect_count > 0 ? "No dead letter was written."
+                                 : "What was committed before stays; the next run goes on.");
 }
 
-/* Goes on behind a candidate that costs the connection. That it is at fault is not said before it is known
- * that not everything costs it. */
+/* Goes on behind a candidate that costs the connection. That it is at fault is not said before it
+ * is known that not everything costs it. */
 static bool suspect(struct sweep *sweep, struct chunk *chunk, struct error *lost, struct error *err)
 {
     const char **key = sweep_failing_key(sweep, chunk);
     if (sweep->suspect_count == SUSPECTS_MAX)
-        return give_up(sweep, lost, err,
-                       mem_printf(chunk->ctx, "over each of %d candidates in a row", SUSPECTS_MAX + 1));
+        return give_up(
+            sweep, lost, err,
+            mem_printf(chunk->ctx, "over each of %d candidates in a row", SUSPECTS_MAX + 1));
     error_prefix(lost, "deleting it cost the connection to the server");
     sweep->suspects[sweep->suspect_count++] = failure_new(sweep->report, sweep->plan, key, lost);
     sweep_skip(sweep, chunk);
@@ -134,14 +146,21 @@ static bool end_of_patience(struct sweep *sweep, struct error *lost, struct erro
 {
     error_move(err, lost);
     err->code = SWEEP_UNREACHABLE;
-    error_prefix(err, "%d candidates each cost the connection to the server, and one more does; the run ends, so that "
-                 "the server has peace", sweep->lost_rows);
-    return error_hint(err, "They are dead letters (pgsweep dlq list %s). The log of the server says why the "
-                      "connection was lost; the next run goes on.", sweep->report->policy->name);
+    error_prefix(err,
+                 "%d candidates each cost the connection to the server, and one more does; the run "
+                 "ends, so that "
+                 "the server has peace",
+                 sweep->lost_rows);
+    return error_hint(
+        err,
+        "They are dead letters (pgsweep dlq list %s). The log of the server says why the "
+        "connection was lost; the next run goes on.",
+        sweep->report->policy->name);
 }
 
 /* The chunk in hand has cost the connection, which is there again. */
-static bool judge_loss(struct sweep *sweep, struct chunk *chunk, struct error *lost, struct error *err)
+static bool judge_loss(struct sweep *sweep, struct chunk *chunk, struct error *lost,
+                       struct error *err)
 {
     bool known = chunk->key_count > 0 || chunk->end.columns > 0 || chunk->last;
     if (sweep->losses < LOSSES)
@@ -167,8 +186,10 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
     if (stop_requested() && !chunk->commit_sent) {
         /* Nothing to find out: the loop sees the signal and ends. */
         if (sweep->pending > 0)
-            report_remark(sweep->report, "the connection was lost before the last %lld transactions were known "
-                          "to be on disk", (long long)sweep->pending);
+            report_remark(sweep->report,
+                          "the connection was lost before the last %lld transactions were known "
+                          "to be on disk",
+                          (long long)sweep->pending);
         return true;
     }
     sweep->losses++;

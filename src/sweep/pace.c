@@ -1,7 +1,8 @@
 /* How large a chunk is: as asked for, or as much as fits into the chunk time. */
 #include "internal.h"
 
-/* Between two ages: rows of the last age come on top of what was asked for, and stay below MAX_ROWS together. */
+/* Between two ages: rows of the last age come on top of what was asked for, and stay below MAX_ROWS
+ * together. */
 enum { START_ROWS = 500, MIN_ROWS = 100, MAX_ROWS = 10000, BY_AGE_ROWS = 9000 };
 
 void pace_start(struct sweep *sweep)

@@ -19,7 +19,8 @@ bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error 
         report->objects.waiting = 0;
     statements_build(sweep);
     work_build(sweep);
-    /* A generic plan of a partitioned table locks every partition, a custom one those that it needs. */
+    /* A generic plan of a partitioned table locks every partition, a custom one those that it
+     * needs. */
     return !plan->partitioned || db_set_custom_plans(sweep->db, true, err);
 }
 
@@ -42,13 +43,16 @@ static void carry_over(struct report *report, const struct plan *from, struct pl
 /* What was committed is to stay so, and the tables are read again. */
 static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err)
 {
-    const struct plan_request request = {.live = true, .cutoff = sweep->plan->cutoff,
+    const struct plan_request request = {.live = true,
+                                         .cutoff = sweep->plan->cutoff,
                                          .allow_missing_index = sweep->budget->allow_missing_index,
-                                         .by_statement = sweep->by_statement, .run_id = sweep->report->run_id};
+                                         .by_statement = sweep->by_statement,
+                                         .run_id = sweep->report->run_id};
     if (!sweep_settle(sweep, err) || !db_forget_statements(sweep->db, err) ||
         !plan_build(sweep->report, sweep->db, sweep->plan->policy, &request, plan, err))
         return false;
-    /* More conditions may be freeable now; what was written down before stays spared in any case. */
+    /* More conditions may be freeable now; what was written down before stays spared in any case.
+     */
     if ((*plan)->spared_run)
         return spared_record(sweep->effects, *plan, err);
     (*plan)->spared_run = sweep->plan->spared_run ? request.run_id : NULL;
@@ -57,7 +61,8 @@ static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err
 
 static bool is_temporary(const struct sweep *sweep, const struct error *why)
 {
-    return db_is_lost(sweep->db) || (*why->sqlstate && db_failure_class(sweep->db, why) == DB_FAILURE_TRANSIENT);
+    return db_is_lost(sweep->db) ||
+           (*why->sqlstate && db_failure_class(sweep->db, why) == DB_FAILURE_TRANSIENT);
 }
 
 static bool insist(struct sweep *sweep, struct plan **plan, struct error *err)
@@ -85,23 +90,25 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     const struct plan *old = sweep->plan;
     struct plan *plan = NULL;
     if (++sweep->recompiled > RECOMPILES_MAX)
-        return error_set(err, SWEEP_SOME_FAILED,
-                         "the tables of the policy changed %d times in a row, with no transaction in "
-                         "between",
-                         RECOMPILES_MAX);
+        return error_set(
+            err, SWEEP_SOME_FAILED,
+            "the tables of the policy changed %d times in a row, with no transaction in "
+            "between",
+            RECOMPILES_MAX);
     bool ok = insist(sweep, &plan, err);
     if (!ok && err->code == SWEEP_USAGE)
         err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
     if (!ok || !plan)
         return stop_requested() && !err->message;
     carry_over(report, old, plan);
-    if (sweep->by_statement && plan_has_cascades(old) && strcmp(old->fingerprint, plan->fingerprint) == 0)
-        report_remark(
-            report,
-            "PostgreSQL does not count the rows that foreign keys delete (see track_counts): the run deletes "
-            "dependents by statements of its own");
+    if (sweep->by_statement && plan_has_cascades(old) &&
+        strcmp(old->fingerprint, plan->fingerprint) == 0)
+        report_remark(report, "PostgreSQL does not count the rows that foreign keys delete (see "
+                              "track_counts): the run deletes "
+                              "dependents by statements of its own");
     else
-        report_remark(report, "the tables of the policy changed during the run: the plan was made again");
+        report_remark(report,
+                      "the tables of the policy changed during the run: the plan was made again");
     if (plan->key_count != old->key_count)
         sweep->failed_count = 0;
     sweep_walk_anew(sweep);

@@ -11,11 +11,15 @@ struct list {
 static void add(struct list *list, const char *when, const struct db_statement *statement)
 {
     size_t i = mem_grow(list->ctx, &list->items, &list->count);
-    list->items[i] = (struct sweep_statement){.when = when, .name = statement->name, .why = statement->why,
-                                              .sql = statement->sql, .parameters = statement->parameters};
+    list->items[i] = (struct sweep_statement){.when = when,
+                                              .name = statement->name,
+                                              .why = statement->why,
+                                              .sql = statement->sql,
+                                              .parameters = statement->parameters};
 }
 
-static const char first[] = "first chunk", later[] = "each later chunk", last[] = "last chunk", each[] = "each chunk";
+static const char first[] = "first chunk", later[] = "each later chunk", last[] = "last chunk",
+                  each[] = "each chunk";
 
 static void add_range(struct list *list, const struct sweep *sweep)
 {

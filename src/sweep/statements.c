@@ -18,7 +18,8 @@ static int number(struct numbering *n, const void *ctx, size_t count, const char
     if (count > 1)
         what = mem_printf(ctx, "to $%d %s", n->next - 1, what);
     if (count > 0)
-        n->words = mem_printf(ctx, "%s%s$%d %s", n->words ? n->words : "", n->words ? ", " : "", first, what);
+        n->words = mem_printf(ctx, "%s%s$%d %s", n->words ? n->words : "", n->words ? ", " : "",
+                              first, what);
     return first;
 }
 
@@ -27,7 +28,8 @@ static char *key_words(const struct sweep *sweep, const char *what)
 {
     char *names = mem_strdup(sweep->report, "");
     for (size_t i = 0; i < sweep->plan->key_count; i++)
-        names = mem_printf(sweep->report, "%s%s%s", names, i ? ", " : "", sweep->plan->key[i]->name);
+        names =
+            mem_printf(sweep->report, "%s%s%s", names, i ? ", " : "", sweep->plan->key[i]->name);
     return mem_printf(sweep->report, "%s (%s)", what, names);
 }
 
@@ -58,7 +60,8 @@ static char *key_sql(const struct sweep *sweep)
 {
     PQExpBuffer sql = createPQExpBuffer();
     for (size_t i = 0; i < sweep->plan->key_count; i++)
-        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "", sweep->plan->key[i]->ident);
+        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "",
+                          sweep->plan->key[i]->ident);
     return buffer_take(sweep->report, sql);
 }
 
@@ -107,9 +110,11 @@ static struct db_statement build_bound(struct sweep *sweep, enum bound_by from)
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
-    char *rows = mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
+    char *rows =
+        mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
     return filled(sweep, "bound", from_names[from], &n,
-                  TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"root", sweep->plan->nodes[0]->table.ident},
+                  TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)},
+                                 {"root", sweep->plan->nodes[0]->table.ident},
                                  {"candidate", candidate_sql(sweep)}, {"after", after},
                                  {"order", cursor_sql(sweep, true)}, {"rows", rows}));
 }
@@ -123,11 +128,13 @@ static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by fr
     number(&n, ctx, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
     char *rows = mem_printf(ctx, "$%d", number(&n, ctx, 1, "rows of the chunk"));
-    return filled(sweep, "bound_age", from_names[from], &n,
-                  TEMPLATE_SLOTS({"cursor", mem_printf(ctx, "t.%s::pg_catalog.text", age->ident)},
-                                 {"root", sweep->plan->nodes[0]->table.ident},
-                                 {"old", mem_printf(ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type)},
-                                 {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));
+    return filled(
+        sweep, "bound_age", from_names[from], &n,
+        TEMPLATE_SLOTS(
+            {"cursor", mem_printf(ctx, "t.%s::pg_catalog.text", age->ident)},
+            {"root", sweep->plan->nodes[0]->table.ident},
+            {"old", mem_printf(ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type)},
+            {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));
 }
 
 /* The DELETE of a range. Parameters: cutoff, [cursor from], [cursor to]. */
@@ -137,14 +144,16 @@ static struct db_statement build_range(struct sweep *sweep, enum bound_by from, 
     number(&n, sweep->report, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
     char *up_to = bound_sql(sweep, false, to, &n);
-    return filled(sweep, "range", mem_printf(sweep->report, "%s%s", from_names[from], to_names[to]), &n,
-                  TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
-                                 {"after", after}, {"up_to", up_to}));
+    return filled(
+        sweep, "range", mem_printf(sweep->report, "%s%s", from_names[from], to_names[to]), &n,
+        TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident},
+                       {"candidate", candidate_sql(sweep)}, {"after", after}, {"up_to", up_to}));
 }
 
-/* The same with the run record, whose parameters follow, in one statement and so in one round trip; a
- * row for each deleted one in verbose mode, else one row with their number. */
-static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_by from, enum bound_by to)
+/* The same with the run record, whose parameters follow, in one statement and so in one round trip;
+ * a row for each deleted one in verbose mode, else one row with their number. */
+static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_by from,
+                                                enum bound_by to)
 {
     void *ctx = sweep->report;
     bool verbose = sweep->budget->verbose;
@@ -155,9 +164,11 @@ static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_
     int record = number(&n, ctx, 1, "run id");
     number(&n, ctx, 1, "table");
     number(&n, ctx, 1, "rows that a transaction may delete");
-    return filled(sweep, "range_recorded", mem_printf(ctx, "%s%s", from_names[from], to_names[to]), &n,
-                  TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
-                                 {"after", after}, {"up_to", up_to}, {"returning", verbose ? key_sql(sweep) : "1"},
+    return filled(sweep, "range_recorded", mem_printf(ctx, "%s%s", from_names[from], to_names[to]),
+                  &n,
+                  TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident},
+                                 {"candidate", candidate_sql(sweep)}, {"after", after},
+                                 {"up_to", up_to}, {"returning", verbose ? key_sql(sweep) : "1"},
                                  {"record", run_record_gone_sql(ctx, record)},
                                  {"result", verbose ? "*" : "pg_catalog.count(*)"}));
 }
@@ -168,35 +179,39 @@ static struct db_statement build_next(struct sweep *sweep, const char *name, enu
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
-    char *rows = mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
+    char *rows =
+        mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
     return filled(sweep, name, from_names[from], &n,
                   TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"key", key_sql(sweep)},
-                                 {"root", sweep->plan->nodes[0]->table.ident}, {"candidate", candidate_sql(sweep)},
-                                 {"after", after}, {"order", cursor_sql(sweep, true)}, {"rows", rows}));
+                                 {"root", sweep->plan->nodes[0]->table.ident},
+                                 {"candidate", candidate_sql(sweep)}, {"after", after},
+                                 {"order", cursor_sql(sweep, true)}, {"rows", rows}));
 }
 
 /* Parameters: key arrays of one row. Fails unless the row is there and can be locked at once. */
 static struct db_statement build_lock_row(struct sweep *sweep)
 {
     struct numbering n = {.next = 1};
-    int keys = number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "key of the candidate"));
+    int keys =
+        number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "key of the candidate"));
     return filled(sweep, "lock_row", "", &n,
                   TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident},
                                  {"keys", statements_keys_sql(sweep, keys)}));
 }
 
-/* Parameters: cutoff, key arrays. The keys that still are candidates, now that they are locked; or, of one row, fails
- * unless it still is one. */
+/* Parameters: cutoff, key arrays. The keys that still are candidates, now that they are locked; or,
+ * of one row, fails unless it still is one. */
 static struct db_statement build_verify(struct sweep *sweep, const char *name, bool keys_out)
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
-    char *keys = statements_keys_sql(
-        sweep, number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates")));
+    char *keys = statements_keys_sql(sweep, number(&n, sweep->report, sweep->plan->key_count,
+                                                   key_words(sweep, "keys of the candidates")));
     const char *root = sweep->plan->nodes[0]->table.ident;
     if (!keys_out)
-        return filled(sweep, name, "", &n,
-                      TEMPLATE_SLOTS({"root", root}, {"keys", keys}, {"candidate", candidate_sql(sweep)}));
+        return filled(
+            sweep, name, "", &n,
+            TEMPLATE_SLOTS({"root", root}, {"keys", keys}, {"candidate", candidate_sql(sweep)}));
     return filled(sweep, name, "", &n,
                   TEMPLATE_SLOTS({"key", key_sql(sweep)}, {"root", root}, {"keys", keys},
                                  {"candidate", candidate_sql(sweep)}));
@@ -217,10 +232,12 @@ static void build_lock_dependents(struct sweep *sweep)
             size_t k = mem_grow(sweep->report, &s->lock_dependents, &s->lock_dependent_count);
             struct numbering n = {.next = 1};
             PQExpBuffer sql = createPQExpBuffer();
-            number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates"));
+            number(&n, sweep->report, sweep->plan->key_count,
+                   key_words(sweep, "keys of the candidates"));
             plan_append_lock_step(sql, sweep->plan, nodes[i], plan_step_edge(nodes[i], e));
-            s->lock_dependents[k] = filled(sweep, "lock_dependents", mem_printf(sweep->report, "_%zu", k), &n,
-                                           TEMPLATE_SLOTS({"statement", taken(sweep->report, sql)}));
+            s->lock_dependents[k] =
+                filled(sweep, "lock_dependents", mem_printf(sweep->report, "_%zu", k), &n,
+                       TEMPLATE_SLOTS({"statement", taken(sweep->report, sql)}));
         }
 }
 
@@ -250,7 +267,8 @@ void statements_build(struct sweep *sweep)
     }
     s->record = run_record(sweep->report);
     s->record_counted = run_record_counted(sweep->report);
-    s->check = (struct db_statement){.name = "check_plan", .sql = plan_check_sql(sweep->report, sweep->plan),
+    s->check = (struct db_statement){.name = "check_plan",
+                                     .sql = plan_check_sql(sweep->report, sweep->plan),
                                      .why = plan_check_why(sweep->report),
                                      .parameters = "$1 tables of the plan, $2 its fingerprint"};
     s->lock_row = build_lock_row(sweep);

@@ -7,8 +7,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-/* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long as some
- * go, and after this many passes in which none did, or so many in all, no more. */
+/* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long
+ * as some go, and after this many passes in which none did, or so many in all, no more. */
 enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 500 };
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
@@ -27,7 +27,8 @@ static void note_durable(struct sweep *sweep)
 {
     sweep->pending = 0;
     sweep->settled_ms = clock_now_ms();
-    memcpy(sweep->durable, sweep->report->deleted, sweep->plan->node_count * sizeof *sweep->durable);
+    memcpy(sweep->durable, sweep->report->deleted,
+           sweep->plan->node_count * sizeof *sweep->durable);
 }
 
 void chunk_committed(struct sweep *sweep, struct chunk *chunk)
@@ -86,8 +87,11 @@ static void tell_durable(struct sweep *sweep)
     struct report *report = sweep->report;
     if (sweep->pending == 0)
         return;
-    report_remark(report, "%lld rows more were deleted, but the server was lost before they were known to be on "
-                  "its disk: they may have come back", (long long)(report->deleted[0] - sweep->durable[0]));
+    report_remark(
+        report,
+        "%lld rows more were deleted, but the server was lost before they were known to be on "
+        "its disk: they may have come back",
+        (long long)(report->deleted[0] - sweep->durable[0]));
     memcpy(report->deleted, sweep->durable, sweep->plan->node_count * sizeof *sweep->durable);
 }
 
@@ -101,17 +105,19 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     struct report *report = sweep->report;
     const char *policy = report->policy->name;
     (void)arg;
-    bool ok = sweep_settle(sweep, err) &&
-              (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
-              (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
-    /* Told even if a second try with a new plan succeeds: what the first one has touched is not due in the second. */
+    bool ok =
+        sweep_settle(sweep, err) &&
+        (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
+        (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
+    /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
+     * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
         report_note_undrained(report, UNDRAINED, err->message);
     return ok;
 }
 
-/* Neither the object store nor the file system is a reason to stop: what they refuse stays queued. On the way a
- * lost connection is the next chunk's trouble; at the end it is made again. */
+/* Neither the object store nor the file system is a reason to stop: what they refuse stays queued.
+ * On the way a lost connection is the next chunk's trouble; at the end it is made again. */
 static void drain(struct sweep *sweep, bool end)
 {
     struct error err = ERROR_INIT;
@@ -144,14 +150,18 @@ static bool may_go_on(struct sweep *sweep)
         report->limit = "max-rows";
         return false;
     }
-    if (budget->max_runtime_ms > 0 && clock_now_ms() - sweep->started_ms >= budget->max_runtime_ms) {
+    if (budget->max_runtime_ms > 0 &&
+        clock_now_ms() - sweep->started_ms >= budget->max_runtime_ms) {
         report->limit = "max-runtime";
         return false;
     }
     if (sweep_all_fail(sweep)) {
         report->limit = "max-failed";
-        report_remark(report, "%lld candidates in a row failed and not one went: something may be wrong with all of "
-                      "them; the rest was not tried", (long long)sweep->failed_in_a_row);
+        report_remark(
+            report,
+            "%lld candidates in a row failed and not one went: something may be wrong with all of "
+            "them; the rest was not tried",
+            (long long)sweep->failed_in_a_row);
         return false;
     }
     return true;
@@ -247,9 +257,9 @@ static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
 {
     const struct report *report = sweep->report;
     stop_cancel_early(true);
-    bool ok = !stop_requested() &&
-              plan_count_remaining(sweep->db, sweep->plan, report->failed > 0 ? report->run_id : NULL,
-                                   REPORT_LEFT_MAX, arg, err);
+    bool ok = !stop_requested() && plan_count_remaining(sweep->db, sweep->plan,
+                                                        report->failed > 0 ? report->run_id : NULL,
+                                                        REPORT_LEFT_MAX, arg, err);
     stop_cancel_early(false);
     return ok || stop_requested();
 }
@@ -264,7 +274,8 @@ static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
     return ok;
 }
 
-/* What a limit left is counted; one that was reached with the very last candidate has stopped nothing. */
+/* What a limit left is counted; one that was reached with the very last candidate has stopped
+ * nothing. */
 static bool check_limit(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
@@ -337,8 +348,8 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
                             .progress = progress, .report = report, .started_ms = clock_now_ms(),
                             .settled_ms = clock_now_ms()};
-    /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and cannot be
-     * undone does. */
+    /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and
+     * cannot be undone does. */
     sweep->near = is_near(db);
     if (!db_set_async(db, budget->pause_ms == 0, err) ||
         !sweep_take_plan(sweep, plan, err))
@@ -353,8 +364,10 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     if (!ok && stop_requested())
         report->signal = stop_signal();
     if (sweep->parked > 0)
-        report_remark(report, "%lld rows have failed %d times and are parked for a person (pgsweep dlq list %s)",
-                      (long long)sweep->parked, LETTER_RETRIES + 1, report->policy->name);
+        report_remark(
+            report,
+            "%lld rows have failed %d times and are parked for a person (pgsweep dlq list %s)",
+            (long long)sweep->parked, LETTER_RETRIES + 1, report->policy->name);
     if (ok)
         drain(sweep, true);
     else if (db_is_lost(db))

@@ -1,5 +1,5 @@
-/* What one transaction does to the rows in hand, as a list of statements in their order: written once
- * for chunks and for single rows. Everything is locked before it is read. */
+/* What one transaction does to the rows in hand, as a list of statements in their order: written
+ * once for chunks and for single rows. Everything is locked before it is read. */
 #include <string.h>
 
 #include "internal.h"
@@ -9,11 +9,18 @@ static const char *const record_words[] = {"run id", "tables", "their numbers in
 static const char *const counters_words[] = {"tables", "their numbers in the plan"};
 static const char *const cascaded_words[] = {"its table", "table of the candidates"};
 static const char *const check_words[] = {"tables of the plan", "its fingerprint"};
-static const char *const queue_words[] = {"run id", "policy", "where the name was found", "kind", "root of directories",
-                                         "what stays in directories", "store",
-                                         "bucket of a value that names none", "what its key must begin with"};
+static const char *const queue_words[] = {"run id",
+                                          "policy",
+                                          "where the name was found",
+                                          "kind",
+                                          "root of directories",
+                                          "what stays in directories",
+                                          "store",
+                                          "bucket of a value that names none",
+                                          "what its key must begin with"};
 
-struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about, const char *sql)
+struct work_step *work_step(struct sweep *sweep, const char *name, const struct plan_node *about,
+                            const char *sql)
 {
     struct work *work = &sweep->work;
     size_t i = mem_grow(sweep->report, &work->steps, &work->count);
@@ -25,8 +32,8 @@ struct work_step *work_step(struct sweep *sweep, const char *name, const struct 
     return step;
 }
 
-static struct work_step *add_made(struct sweep *sweep, const char *name, const struct plan_node *about,
-                                  PQExpBuffer made)
+static struct work_step *add_made(struct sweep *sweep, const char *name,
+                                  const struct plan_node *about, PQExpBuffer made)
 {
     return work_step(sweep, name, about, buffer_take(sweep->report, made));
 }
@@ -38,18 +45,19 @@ static bool counts_in_sql(const struct sweep *sweep)
 }
 
 /* A SELECT, or a DELETE or UPDATE with RETURNING, whose rows count for node. */
-static struct work_step *add_counting(struct sweep *sweep, const char *name, const struct plan_node *node,
-                                      PQExpBuffer rows)
+static struct work_step *add_counting(struct sweep *sweep, const char *name,
+                                      const struct plan_node *node, PQExpBuffer rows)
 {
     char *text = buffer_take(sweep->report, rows);
-    struct work_step *step = work_step(sweep, name, node, run_counted_sql(sweep->report, node->index, text));
+    struct work_step *step =
+        work_step(sweep, name, node, run_counted_sql(sweep->report, node->index, text));
     step->node = node;
     return step;
 }
 
 /* A DELETE or UPDATE whose rows count for node. */
-static struct work_step *add_counted(struct sweep *sweep, const char *name, const struct plan_node *node,
-                                     PQExpBuffer change)
+static struct work_step *add_counted(struct sweep *sweep, const char *name,
+                                     const struct plan_node *node, PQExpBuffer change)
 {
     if (counts_in_sql(sweep)) {
         appendPQExpBufferStr(change, "\nRETURNING 1");
@@ -62,16 +70,18 @@ static struct work_step *add_counted(struct sweep *sweep, const char *name, cons
 }
 
 /* Something could keep the rows without an error: fails if any is left. */
-static void add_look_left(struct sweep *sweep, const struct plan_node *node, const struct plan_edge *edge)
+static void add_look_left(struct sweep *sweep, const struct plan_node *node,
+                          const struct plan_edge *edge)
 {
     if (!node->obstacle)
         return;
     PQExpBuffer rows = createPQExpBuffer();
     plan_append_reached(rows, sweep->plan, node, edge);
     char *text = buffer_take(sweep->report, rows);
-    struct work_step *step = work_step(sweep, "look_left", node,
-                                       template_fill(sweep->report, SWEEP_SQL, "look_left",
-                                                     TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", text})));
+    struct work_step *step =
+        work_step(sweep, "look_left", node,
+                  template_fill(sweep->report, SWEEP_SQL, "look_left",
+                                TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", text})));
     step->takes_keys = plan_takes_keys(node);
     step->expects = EXPECTS_NONE_LEFT;
 }
@@ -100,8 +110,9 @@ static void add_acts(struct sweep *sweep, const struct plan_node *node)
 }
 
 /* The values that select finds enter the queue. */
-static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBuffer select, bool takes_keys,
-                      const char *source, const char *root, const struct plan_object *object)
+static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBuffer select,
+                      bool takes_keys, const char *source, const char *root,
+                      const struct plan_object *object)
 {
     PQExpBuffer sql = createPQExpBuffer();
     char *text = buffer_take(sweep->report, select);
@@ -133,7 +144,8 @@ static void add_objects(struct sweep *sweep, const struct plan_node *node)
         PQExpBuffer select = createPQExpBuffer();
         plan_append_objects(select, sweep->plan, node, i);
         add_queue(sweep, node, select, plan_takes_keys(node),
-                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL, &node->objects[i]);
+                  mem_printf(sweep->report, "%s.%s", node->label, node->objects[i].name), NULL,
+                  &node->objects[i]);
     }
 }
 
@@ -167,8 +179,8 @@ static bool links_to_shared(const struct plan *plan, const struct plan_node *nod
     return false;
 }
 
-/* Rows can be added to those of the node although what they refer to is locked: no constraint makes the other session
- * wait, or it refers to a row that was added itself. */
+/* Rows can be added to those of the node although what they refer to is locked: no constraint makes
+ * the other session wait, or it refers to a row that was added itself. */
 static bool may_grow(const struct plan_node *node)
 {
     bool grows = node->recursive;
@@ -177,14 +189,16 @@ static bool may_grow(const struct plan_node *node)
     return grows;
 }
 
-/* Locks rows that go, where something of them is used later in the transaction: names of objects, links to shared rows,
- * or rows that refer to them (one that another session adds would go by a declared cascade, whatever the policy says
- * about it). */
+/* Locks rows that go, where something of them is used later in the transaction: names of objects,
+ * links to shared rows, or rows that refer to them (one that another session adds would go by a
+ * declared cascade, whatever the policy says about it). */
 static void add_locks(struct sweep *sweep, const struct plan_node *node)
 {
     bool grows = may_grow(node);
-    bool used = is_parent(sweep->plan, node) || node->object_count > 0 || links_to_shared(sweep->plan, node);
-    bool locked = sweep->plan->looks_beyond && !node->orphan; /* before the conditions were evaluated again */
+    bool used = is_parent(sweep->plan, node) || node->object_count > 0 ||
+                links_to_shared(sweep->plan, node);
+    bool locked =
+        sweep->plan->looks_beyond && !node->orphan; /* before the conditions were evaluated again */
     if (node->action != ACTION_DELETE || !used || (locked && !grows))
         return;
     size_t steps = grows ? 1 : plan_step_count(node);
@@ -201,7 +215,8 @@ static void add_locks(struct sweep *sweep, const struct plan_node *node)
             PQExpBuffer rows = createPQExpBuffer();
             plan_append_lock_rows(rows, sweep->plan, node);
             char *text = buffer_take(sweep->report, rows);
-            step->statement.sql = run_counted_sql(sweep->report, work_locked_number(sweep, node), text);
+            step->statement.sql =
+                run_counted_sql(sweep->report, work_locked_number(sweep, node), text);
         }
     }
 }
@@ -214,20 +229,23 @@ static void add_assert_locked(struct sweep *sweep)
         const struct plan_node *node = sweep->work.steps[i].locks;
         if (!node)
             continue;
-        char *sql = run_assert_locked_sql(sweep->report, node->index, work_locked_number(sweep, node));
+        char *sql =
+            run_assert_locked_sql(sweep->report, node->index, work_locked_number(sweep, node));
         work_step(sweep, "assert_locked", node, sql)->expects = EXPECTS_LOCKED;
     }
 }
 
 /* Dependents from the top down, as a writer who adds to them would lock them. */
-static void add_dependent_locks(struct sweep *sweep, const struct plan_node *const *nodes, size_t count)
+static void add_dependent_locks(struct sweep *sweep, const struct plan_node *const *nodes,
+                                size_t count)
 {
     for (size_t i = count; i > 0; i--)
         add_locks(sweep, nodes[i - 1]);
 }
 
 /* Parameters that stay the same, which the caller fills in. */
-static const char **add_extra(struct sweep *sweep, struct work_step *step, int count, const char *const *words)
+static const char **add_extra(struct sweep *sweep, struct work_step *step, int count,
+                              const char *const *words)
 {
     step->extra = mem_array(sweep->report, const char *, (size_t)count);
     step->extra_count = count;
@@ -235,8 +253,8 @@ static const char **add_extra(struct sweep *sweep, struct work_step *step, int c
     return step->extra;
 }
 
-/* Before the candidates are deleted: how many rows the session has deleted, of them and of what goes by
- * foreign keys. */
+/* Before the candidates are deleted: how many rows the session has deleted, of them and of what
+ * goes by foreign keys. */
 static void add_note_counters(struct sweep *sweep)
 {
     const struct plan *plan = sweep->plan;
@@ -248,9 +266,9 @@ static void add_note_counters(struct sweep *sweep)
             oids[count] = plan->nodes[i]->table.oid;
             numbers[count++] = mem_printf(sweep->report, "%zu", i);
         }
-    const char **extra =
-        add_extra(sweep, work_step(sweep, "note_counters", NULL, run_note_counters_sql(sweep->report)), 2,
-                  counters_words);
+    const char **extra = add_extra(
+        sweep, work_step(sweep, "note_counters", NULL, run_note_counters_sql(sweep->report)), 2,
+        counters_words);
     extra[0] = db_array(sweep->report, oids, count);
     extra[1] = db_array(sweep->report, numbers, count);
 }
@@ -262,8 +280,8 @@ static void add_count_cascaded(struct sweep *sweep)
         const struct plan_node *node = sweep->plan->nodes[i];
         if (!node->cascades)
             continue;
-        struct work_step *step =
-            work_step(sweep, "count_cascaded", node, run_count_cascaded_sql(sweep->report, node->index));
+        struct work_step *step = work_step(sweep, "count_cascaded", node,
+                                           run_count_cascaded_sql(sweep->report, node->index));
         const char **extra = add_extra(sweep, step, 2, cascaded_words);
         step->node = node;
         step->expects = EXPECTS_COUNTERS;
@@ -276,8 +294,9 @@ static void add_root(struct sweep *sweep)
 {
     PQExpBuffer change = createPQExpBuffer();
     const struct plan_node *root = sweep->plan->nodes[0];
-    char *sql = template_fill(sweep->report, SWEEP_SQL, "delete_root",
-                              TEMPLATE_SLOTS({"root", root->table.ident}, {"keys", statements_keys_sql(sweep, 1)}));
+    char *sql = template_fill(
+        sweep->report, SWEEP_SQL, "delete_root",
+        TEMPLATE_SLOTS({"root", root->table.ident}, {"keys", statements_keys_sql(sweep, 1)}));
     appendPQExpBufferStr(change, sql);
     if (plan_has_cascades(sweep->plan))
         add_note_counters(sweep);
@@ -285,8 +304,8 @@ static void add_root(struct sweep *sweep)
     add_count_cascaded(sweep);
 }
 
-/* Remembers the shared rows that those in hand refer to: of the root and what hangs on it (NULL), or of a shared
- * table. */
+/* Remembers the shared rows that those in hand refer to: of the root and what hangs on it (NULL),
+ * or of a shared table. */
 static void add_collects(struct sweep *sweep, const struct plan_node *group)
 {
     for (size_t i = 0; i < sweep->plan->shared_count; i++) {
@@ -322,7 +341,8 @@ static void add_root_group(struct sweep *sweep)
 static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
 {
     size_t count;
-    const struct plan_node **nodes = plan_execution_order(sweep->report, sweep->plan, orphan, &count);
+    const struct plan_node **nodes =
+        plan_execution_order(sweep->report, sweep->plan, orphan, &count);
     PQExpBuffer narrow = createPQExpBuffer();
     PQExpBuffer change = createPQExpBuffer();
     plan_append_narrow(narrow, sweep->plan, orphan);
@@ -342,12 +362,14 @@ static void add_orphans(struct sweep *sweep, const struct plan_node *orphan)
     add_look_left(sweep, orphan, NULL);
 }
 
-/* What looks at the rows and records them in one go with the rest, for a distant server and for single rows. */
+/* What looks at the rows and records them in one go with the rest, for a distant server and for
+ * single rows. */
 static void add_end(struct sweep *sweep)
 {
     add_assert_locked(sweep);
     sweep->work.counted = sweep->work.count;
-    work_step(sweep, "assert", sweep->plan->nodes[0], run_assertion_sql(sweep->report, 0))->expects = EXPECTS_ROOT;
+    work_step(sweep, "assert", sweep->plan->nodes[0], run_assertion_sql(sweep->report, 0))
+        ->expects = EXPECTS_ROOT;
     struct work_step *step = work_step(sweep, "record", NULL, sweep->statements.record.sql);
     step->extra = mem_array(sweep->report, const char *, RUN_RECORD_PARAMS);
     step->extra_count = run_record_params(sweep->report, sweep->report, step->extra);
@@ -367,17 +389,19 @@ static void explain(struct sweep *sweep, struct work_step *step)
     char *words = mem_strdup(sweep->report, "");
     int n = 1;
     if (step->about)
-        step->statement.why = mem_printf(sweep->report, "%s: %s", step->about->label, step->statement.why);
+        step->statement.why =
+            mem_printf(sweep->report, "%s: %s", step->about->label, step->statement.why);
     if (step->takes_cutoff)
         words = mem_printf(sweep->report, "$%d cutoff", n++);
     for (size_t k = 0; step->takes_keys && k < sweep->plan->key_count; k++, n++)
-        words = mem_printf(sweep->report, "%s%s$%d keys of the candidates (%s)", words, n > 1 ? ", " : "", n,
-                           sweep->plan->key[k]->name);
+        words = mem_printf(sweep->report, "%s%s$%d keys of the candidates (%s)", words,
+                           n > 1 ? ", " : "", n, sweep->plan->key[k]->name);
     for (int k = 0; k < step->extra_count; k++, n++)
         words = mem_printf(sweep->report, "%s%s$%d %s", words, n > 1 ? ", " : "", n,
                            step->extra_words ? step->extra_words[k] : "value that the policy sets");
     if (work_takes_number(step))
-        words = mem_printf(sweep->report, "%s%s$%d how many candidates", words, n > 1 ? ", " : "", n);
+        words =
+            mem_printf(sweep->report, "%s%s$%d how many candidates", words, n > 1 ? ", " : "", n);
     step->statement.parameters = *words ? words : NULL;
 }
 

@@ -1,4 +1,5 @@
-/* A transaction's work as steps of a batch: parameters, results, and what a failed expectation means. */
+/* A transaction's work as steps of a batch: parameters, results, and what a failed expectation
+ * means. */
 #include <string.h>
 
 #include "internal.h"
@@ -21,7 +22,8 @@ int work_add(struct sweep *sweep, const void *ctx, const char *const *keys, int6
     const char *number = mem_printf(ctx, "%lld", (long long)rows);
     for (size_t i = 0; i < sweep->work.count; i++) {
         const struct work_step *from = &sweep->work.steps[i];
-        const char **params = mem_array(ctx, const char *, key_count + (size_t)from->extra_count + 2);
+        const char **params =
+            mem_array(ctx, const char *, key_count + (size_t)from->extra_count + 2);
         int n = 0;
         if (from->takes_cutoff)
             params[n++] = sweep->plan->cutoff_value;
@@ -46,11 +48,13 @@ int work_end(struct db_step *steps, int n)
     return n + 1;
 }
 
-int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows, struct db_step *steps)
+int work_add_counted_end(struct sweep *sweep, const void *ctx, const int64_t *rows,
+                         struct db_step *steps)
 {
     const char **params = mem_array(ctx, const char *, RUN_RECORD_PARAMS);
     int count = run_counted_params(ctx, sweep->report, rows, params);
-    steps[0] = (struct db_step){.statement = &sweep->statements.record_counted, .nparams = count, .params = params};
+    steps[0] = (struct db_step){
+        .statement = &sweep->statements.record_counted, .nparams = count, .params = params};
     steps[1] = work_check_step(sweep, ctx);
     return work_end(steps, 2);
 }
@@ -63,7 +67,8 @@ struct db_step work_check_step(const struct sweep *sweep, const void *ctx)
     return (struct db_step){.statement = &sweep->statements.check, .nparams = 2, .params = params};
 }
 
-void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk, int64_t *added)
+void work_count(const struct sweep *sweep, const struct db_step *steps, struct chunk *chunk,
+                int64_t *added)
 {
     for (size_t i = 0; i < sweep->work.count; i++) {
         const struct work_step *step = &sweep->work.steps[i];
@@ -77,11 +82,13 @@ void work_count(const struct sweep *sweep, const struct db_step *steps, struct c
     }
 }
 
-const struct work_step *work_unlocked(const struct sweep *sweep, const struct db_step *steps, const int64_t *added)
+const struct work_step *work_unlocked(const struct sweep *sweep, const struct db_step *steps,
+                                      const int64_t *added)
 {
     for (size_t i = 0; i < sweep->work.counted; i++) {
         const struct work_step *step = &sweep->work.steps[i];
-        if (step->locks && steps[i].rows && added[step->locks->index] > db_rows_int(steps[i].rows, 0, 0))
+        if (step->locks && steps[i].rows &&
+            added[step->locks->index] > db_rows_int(steps[i].rows, 0, 0))
             return step;
     }
     return NULL;
@@ -93,10 +100,9 @@ static void explain_kept(const struct plan_node *node, int64_t rows, struct erro
     error_set(err, SWEEP_SOME_FAILED, "%s kept %s of %s from being %s",
               node->obstacle ? node->obstacle : "a trigger or rule",
               rows == 1 && node->index == 0 ? "the row" : "some rows", node->table.label, what);
-    error_hint(
-        err,
-        "A trigger that returns NULL, or a rule, keeps a row without an error. Change it, or let the policy "
-        "spare such rows with a guard.");
+    error_hint(err, "A trigger that returns NULL, or a rule, keeps a row without an error. Change "
+                    "it, or let the policy "
+                    "spare such rows with a guard.");
     error_sqlstate(err, "P0004");
 }
 
@@ -110,8 +116,8 @@ static void explain_added(const struct plan_node *node, const char *table, struc
     error_sqlstate(err, "40001");
 }
 
-void work_explain(const struct sweep *sweep, const struct work_step *step, int64_t rows, struct chunk *chunk,
-                  struct error *err)
+void work_explain(const struct sweep *sweep, const struct work_step *step, int64_t rows,
+                  struct chunk *chunk, struct error *err)
 {
     const struct plan_node *about = step->about;
     switch (step->expects) {

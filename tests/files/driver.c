@@ -1,4 +1,5 @@
-/* A bare command line for the file sweep, for tests and measurements: one call, its report as JSON. */
+/* A bare command line for the file sweep, for tests and measurements: one call, its report as JSON.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
@@ -204,7 +205,8 @@ static void print_report(const struct files_report *r, const char *outcome, cons
         const char *name = strerrorname_np(r->errors[i].code);
         printf("%s\"%s\":%" PRId64, i ? "," : "", name ? name : "other", r->errors[i].count);
     }
-    printf("},\"untested\":%" PRId64 ",\"unguarded\":%" PRId64 ",\"aside\":%" PRId64 ",\"unlocked\":%" PRId64,
+    printf("},\"untested\":%" PRId64 ",\"unguarded\":%" PRId64 ",\"aside\":%" PRId64
+           ",\"unlocked\":%" PRId64,
            r->untested, r->unguarded, r->set_aside, r->unlocked);
     printf(",\"limit\":%s,\"stopped\":%s,\"ms\":%" PRId64 ",\"max_rss_kib\":%ld}\n",
            r->limit_reached ? "true" : "false", r->stopped ? "true" : "false", r->duration_ms,
@@ -232,7 +234,9 @@ static bool run_command(struct driver *d, const char *command, const char *name,
         ok = files_sweep(&d->options, &report, err);
     if (ok)
         print_report(&report,
-                     strcmp(command, "tree") == 0 ? outcomes[outcome] : missing ? "missing" : "done",
+                     strcmp(command, "tree") == 0 ? outcomes[outcome]
+                     : missing                    ? "missing"
+                                                  : "done",
                      reason);
     return ok;
 }

@@ -1,9 +1,8 @@
 /*
  * A fuzz test of one parser: LLVMFuzzerTestOneInput, which libFuzzer can drive (clang
- * -fsanitize=fuzzer -DFUZZ_LIBFUZZER), and else a main of its own that mutates the seeds, always in the
- * same way, for FUZZ_ROUNDS rounds or FUZZ_SECONDS seconds, whichever ends first.
- * A failing input is written to ./fuzz-failure and named; "PROGRAM FILE" tries one again.
- */
+ * -fsanitize=fuzzer -DFUZZ_LIBFUZZER), and else a main of its own that mutates the seeds, always in
+ * the same way, for FUZZ_ROUNDS rounds or FUZZ_SECONDS seconds, whichever ends first. A failing
+ * input is written to ./fuzz-failure and named; "PROGRAM FILE" tries one again. */
 #ifndef PGSWEEP_TESTS_FUZZ_H
 #define PGSWEEP_TESTS_FUZZ_H
 
@@ -153,7 +152,9 @@ int main(int argc, char **argv)
         fuzz_size = strlen(seed);
         memcpy(fuzz_input, seed, fuzz_size);
         /* The seeds themselves first; then a few changes, now and then many. */
-        size_t changes = (size_t)round < seeds ? 0 : fuzz_random(16) ? 1 + fuzz_random(6) : fuzz_random(60);
+        size_t changes = (size_t)round < seeds ? 0
+                         : fuzz_random(16)     ? 1 + fuzz_random(6)
+                                               : fuzz_random(60);
         for (size_t i = 0; i < changes; i++)
             fuzz_mutate();
         LLVMFuzzerTestOneInput(fuzz_input, fuzz_size);

@@ -4,12 +4,42 @@
 
 #ifndef FUZZ_LIBFUZZER
 static const char *const fuzz_seeds[] = {
-    "jobs\n--dry-run\n--retain\n30 days", "jobs\n-dpassword=x", "jobs\n--dbname=postgres://u:p@h/d", "init\n--role=x\n-e", "show\njobs\n--chunk=5", "list\n--policy-dir\nd", "-nqh\nx\n-p5432\njobs",
-    "--help", "jobs\n--\n-x", NULL,
+    "jobs\n--dry-run\n--retain\n30 days",
+    "jobs\n-dpassword=x",
+    "jobs\n--dbname=postgres://u:p@h/d",
+    "init\n--role=x\n-e",
+    "show\njobs\n--chunk=5",
+    "list\n--policy-dir\nd",
+    "-nqh\nx\n-p5432\njobs",
+    "--help",
+    "jobs\n--\n-x",
+    NULL,
 };
 static const char *const fuzz_pieces[] = {
-    "\n", "\n-", "\n--", "=", "-n", "--dry-run", "--dry", "--re", "-d", "-h", "-W", "-w", "-V", "--version", "--help", "\njobs", "\ninit",
-    "\nshow", "--format=json", "--quiet", "-v", "--policy-dir", "\xff", NULL,
+    "\n",
+    "\n-",
+    "\n--",
+    "=",
+    "-n",
+    "--dry-run",
+    "--dry",
+    "--re",
+    "-d",
+    "-h",
+    "-W",
+    "-w",
+    "-V",
+    "--version",
+    "--help",
+    "\njobs",
+    "\ninit",
+    "\nshow",
+    "--format=json",
+    "--quiet",
+    "-v",
+    "--policy-dir",
+    "\xff",
+    NULL,
 };
 #endif
 
@@ -34,8 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         previews = previews || strcmp(argv[i], "--dry-run") == 0;
     if (cli_parse(argc, argv, &options, &err)) {
         HOLDS(!err.message);
-        HOLDS(options.command == COMMAND_SWEEP || !options.dry_run || options.command >= COMMAND_HELP);
-        HOLDS((options.command == COMMAND_SWEEP || options.command == COMMAND_SHOW) == (options.policy != NULL));
+        HOLDS(options.command == COMMAND_SWEEP || !options.dry_run ||
+              options.command >= COMMAND_HELP);
+        HOLDS((options.command == COMMAND_SWEEP || options.command == COMMAND_SHOW) ==
+              (options.policy != NULL));
         HOLDS(!(options.quiet && options.verbose));
         /* Whoever wrote --dry-run does not get a live run. */
         HOLDS(options.command != COMMAND_SWEEP || !previews || options.dry_run);

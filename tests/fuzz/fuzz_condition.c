@@ -4,12 +4,18 @@
 
 #ifndef FUZZ_LIBFUZZER
 static const char *const fuzz_seeds[] = {
-    "t.a = 1 AND (t.b OR t.c[1] > :cutoff)", "t.a = E'x\\'y' OR t.b = 'it''s' -- end", "f(t.a) /* a /* b */ c */ = $x$ ) $x$",
-    "EXISTS (SELECT FROM s WHERE s.at::date > :cutoff)", "\"a\"\"b\" = E'a'\n'\\'' ", "true", NULL,
+    "t.a = 1 AND (t.b OR t.c[1] > :cutoff)",
+    "t.a = E'x\\'y' OR t.b = 'it''s' -- end",
+    "f(t.a) /* a /* b */ c */ = $x$ ) $x$",
+    "EXISTS (SELECT FROM s WHERE s.at::date > :cutoff)",
+    "\"a\"\"b\" = E'a'\n'\\'' ",
+    "true",
+    NULL,
 };
 static const char *const fuzz_pieces[] = {
-    "'", "''", "\"", "E'", "\\'", "\\", "$$", "$x$", "$1", "(", ")", "[", "]", "--", "\n", "\r", "/*", "*/", ":cutoff", "::", ":", ";", " ",
-    "e", "U&'", "N'", "select", "lower(", "\x80", NULL,
+    "'", "''", "\"", "E'", "\\'", "\\", "$$",     "$x$",    "$1",      "(",
+    ")", "[",  "]",  "--", "\n",  "\r", "/*",     "*/",     ":cutoff", "::",
+    ":", ";",  " ",  "e",  "U&'", "N'", "select", "lower(", "\x80",    NULL,
 };
 #endif
 
@@ -23,8 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         PQExpBuffer out = createPQExpBuffer();
         condition_append(out, condition.value, (const char *[]){"$9::timestamptz"}, 1);
         HOLDS(out->len >= 2 && out->data[0] == '(' && out->data[out->len - 1] == ')');
-        /* With something plain for the cutoff it is again one expression, with the same calls and one
-         * bracket more around it: what follows it in a statement stays outside. */
+        /* With something plain for the cutoff it is again one expression, with the same calls and
+         * one bracket more around it: what follows it in a statement stays outside. */
         resetPQExpBuffer(out);
         condition_append(out, condition.value, (const char *[]){":cutoff"}, 1);
         appendPQExpBufferStr(out, " AND (last)");

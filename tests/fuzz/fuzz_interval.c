@@ -5,9 +5,11 @@
 #include "pgsweep/policy.h"
 
 #ifndef FUZZ_LIBFUZZER
-static const char *const fuzz_seeds[] = {"30 days", "7d", "1 month, 2.5 days", "P1Y2M", "PT12H", " 90 min ", NULL};
+static const char *const fuzz_seeds[] = {"30 days",  "7d", "1 month, 2.5 days", "P1Y2M", "PT12H",
+                                         " 90 min ", NULL};
 static const char *const fuzz_pieces[] = {
-    " ", ".", ",", "-", "+", "m", "M", "P", "T", "D", "1", "99999999999999999999", "1e5", "0x", "inf", "days", "\t", ":", "\xc3\xa4", NULL,
+    " ",   ".",  ",",   "-",    "+",  "m", "M",        "P",  "T", "D", "1", "99999999999999999999",
+    "1e5", "0x", "inf", "days", "\t", ":", "\xc3\xa4", NULL,
 };
 #endif
 
@@ -19,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (interval_check(&setting, "retain", &err)) {
         bool digit = false, unit = false;
         for (const char *p = setting.value; *p; p++) {
-            HOLDS(isalnum((unsigned char)*p) || isspace((unsigned char)*p) || *p == '.' || *p == ',');
+            HOLDS(isalnum((unsigned char)*p) || isspace((unsigned char)*p) || *p == '.' ||
+                  *p == ',');
             digit = digit || isdigit((unsigned char)*p);
             unit = unit || (isalpha((unsigned char)*p) && (digit || *setting.value == 'P'));
         }

@@ -3,8 +3,17 @@
 #include "pgsweep/text.h"
 
 #ifndef FUZZ_LIBFUZZER
-static const char *const fuzz_seeds[] = {"plain", "a\\b\n\t\x1b[31m", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xff\xed\xa0\x80", "12345", "dry-rnu", "", NULL};
-static const char *const fuzz_pieces[] = {"\\", "\n", "\x1b", "\x7f", "\xc2\x9b", "\xf4\x90", "\xe0\x80", "9999999999999999999", "dry-run", "\\x41", NULL};
+static const char *const fuzz_seeds[] = {"plain",
+                                         "a\\b\n\t\x1b[31m",
+                                         "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+                                         "\xff\xed\xa0\x80",
+                                         "12345",
+                                         "dry-rnu",
+                                         "",
+                                         NULL};
+static const char *const fuzz_pieces[] = {"\\",       "\n",       "\x1b",     "\x7f",
+                                          "\xc2\x9b", "\xf4\x90", "\xe0\x80", "9999999999999999999",
+                                          "dry-run",  "\\x41",    NULL};
 #endif
 
 /* Undoes text_escape. */

@@ -1,4 +1,5 @@
-/* Preloaded: moves the wall clock, and the time since boot, by as many seconds as CLOCK_SHIFT and BOOT_SHIFT say. */
+/* Preloaded: moves the wall clock, and the time since boot, by as many seconds as CLOCK_SHIFT and
+ * BOOT_SHIFT say. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/syscall.h>

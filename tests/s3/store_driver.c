@@ -3,9 +3,9 @@
  *
  * usage: store_driver [requests [timeout_ms [backoff_ms [calls [pause_ms]]]]] < objects.json
  * The input is a JSON array of [bucket, key]; a bucket of null: the key is a value to resolve. The
- * same objects are deleted `calls` times, with a pause in between. The output is one JSON object: setup, error, hint,
- * describe, requests, deleted, results. The configuration comes from the environment.
- */
+ * same objects are deleted `calls` times, with a pause in between. The output is one JSON object:
+ * setup, error, hint, describe, requests, deleted, results. The configuration comes from the
+ * environment. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +22,8 @@ static json_t *text_or_null(const char *text)
     return text ? json_string(text) : json_null();
 }
 
-static void run(void *ctx, const struct store_config *config, json_t *input, int calls, int pause_ms,
-                json_t *output)
+static void run(void *ctx, const struct store_config *config, json_t *input, int calls,
+                int pause_ms, json_t *output)
 {
     struct error err = ERROR_INIT;
     struct store *store = NULL;
@@ -55,10 +55,10 @@ static void run(void *ctx, const struct store_config *config, json_t *input, int
         deleted = store_delete(store, ctx, objects, n, result);
     }
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(results, json_pack("{s:s, s:s, s:o, s:s}", "bucket", objects[i].bucket,
-                                                 "key", objects[i].key, "error",
-                                                 text_or_null(result[i].error), "outcome",
-                                                 OUTCOMES[result[i].outcome]));
+        json_array_append_new(results,
+                              json_pack("{s:s, s:s, s:o, s:s}", "bucket", objects[i].bucket, "key",
+                                        objects[i].key, "error", text_or_null(result[i].error),
+                                        "outcome", OUTCOMES[result[i].outcome]));
     char *describe = store_config_describe(ctx, config);
     json_object_set_new(output, "describe", json_string(describe));
     json_object_set_new(output, "requests", json_integer((json_int_t)store_requests_sent(store)));

@@ -1,4 +1,5 @@
-/* Mutations of valid inputs for the short fuzz loops of the unit tests: the same on every machine. */
+/* Mutations of valid inputs for the short fuzz loops of the unit tests: the same on every machine.
+ */
 #ifndef PGSWEEP_TESTS_MUTATE_H
 #define PGSWEEP_TESTS_MUTATE_H
 

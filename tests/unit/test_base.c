@@ -175,12 +175,33 @@ START_TEST(text_escape_shows_what_a_terminal_would_obey)
 }
 END_TEST
 
-static const char *const hidden_characters[] = {
-    "\xc2\x85" /* C1 */, "\xc2\x9b", "\xc2\xad" /* soft hyphen */, "\xd8\x9c" /* U+061C */, "\xe2\x80\x8b" /* U+200B */,
-    "\xe2\x80\x8d", "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8" /* U+2028 */, "\xe2\x80\xa9", "\xe2\x80\xaa",
-    "\xe2\x80\xae" /* U+202E */, "\xe2\x81\xa0", "\xe2\x81\xa6" /* U+2066 */, "\xe2\x81\xa9", "\xef\xbb\xbf" /* U+FEFF */,
-    "\xef\xbf\xb9", "\xef\xb8\x8f" /* U+FE0F */, "\xe3\x85\xa4" /* U+3164 */, "\xf3\xa0\x81\x81" /* U+E0041 */,
-    "\xf0\x9d\x85\xb3" /* U+1D173 */, "\x1b", "\x7f", "\r", "\xff", "\xe2\x80", "\xed\xa0\x80" /* a surrogate */};
+static const char *const hidden_characters[] = {"\xc2\x85" /* C1 */,
+                                                "\xc2\x9b",
+                                                "\xc2\xad" /* soft hyphen */,
+                                                "\xd8\x9c" /* U+061C */,
+                                                "\xe2\x80\x8b" /* U+200B */,
+                                                "\xe2\x80\x8d",
+                                                "\xe2\x80\x8e",
+                                                "\xe2\x80\x8f",
+                                                "\xe2\x80\xa8" /* U+2028 */,
+                                                "\xe2\x80\xa9",
+                                                "\xe2\x80\xaa",
+                                                "\xe2\x80\xae" /* U+202E */,
+                                                "\xe2\x81\xa0",
+                                                "\xe2\x81\xa6" /* U+2066 */,
+                                                "\xe2\x81\xa9",
+                                                "\xef\xbb\xbf" /* U+FEFF */,
+                                                "\xef\xbf\xb9",
+                                                "\xef\xb8\x8f" /* U+FE0F */,
+                                                "\xe3\x85\xa4" /* U+3164 */,
+                                                "\xf3\xa0\x81\x81" /* U+E0041 */,
+                                                "\xf0\x9d\x85\xb3" /* U+1D173 */,
+                                                "\x1b",
+                                                "\x7f",
+                                                "\r",
+                                                "\xff",
+                                                "\xe2\x80",
+                                                "\xed\xa0\x80" /* a surrogate */};
 
 START_TEST(text_shows_what_is_hidden)
 {
@@ -199,7 +220,8 @@ END_TEST
 
 START_TEST(text_leaves_what_is_seen)
 {
-    static const char seen[] = "Gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xe4\xbd\xa0 \xf0\x9f\x98\x80 \xd7\x90\xd8\xa7 e\xcc\x81";
+    static const char seen[] =
+        "Gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xe4\xbd\xa0 \xf0\x9f\x98\x80 \xd7\x90\xd8\xa7 e\xcc\x81";
     ck_assert_str_eq(text_escape(ctx, seen, strlen(seen)), seen);
     ck_assert_str_eq(text_lines(ctx, "a\n\tb\\"), "a\n\tb\\");
     ck_assert_str_eq(text_line(ctx, "a\n\tb\\"), "a\\n\\tb\\");
@@ -226,8 +248,14 @@ END_TEST
 
 START_TEST(text_base64_as_in_rfc_4648)
 {
-    static const char *const pairs[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-                                           {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfd", "//79"}};
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"},
+                                           {"\xff\xfe\xfd", "//79"}};
     for (int i = 0; i < (int)(sizeof pairs / sizeof *pairs); i++)
         ck_assert_str_eq(text_base64(ctx, pairs[i][0], strlen(pairs[i][0])), pairs[i][1]);
 }
@@ -382,10 +410,20 @@ static const struct {
     {"2026-01-02 03:04:05+5", "2026-01-01 22:04:05.000000+00"},
     {"2024-02-29 00:00 +05:45", "2024-02-28 18:15:00.000000+00"},
     {"1969-12-31 23:59:59", "1969-12-31 23:59:59.000000+00"},
-    {"", NULL}, {"yesterday", NULL}, {"2026-02-30", NULL}, {"2025-02-29 00:00:00", NULL}, {"2026-01-02x", NULL},
-    {"2026-01-02 03:04:05.", NULL}, {"2026-01-02 03:04:05+16", NULL}, {"2026-01-02 03:04:05+02:", NULL},
-    {"2026-01-02 03:04:05+02:60", NULL}, {"2026-01-02 03:04:05+0200x", NULL}, {"2026-01-02 03:04:05 02", NULL},
-    {"2026-01-02 03:04:05+", NULL}, {"2026-13-01", NULL}, {"2026-01-02 25:00", NULL},
+    {"", NULL},
+    {"yesterday", NULL},
+    {"2026-02-30", NULL},
+    {"2025-02-29 00:00:00", NULL},
+    {"2026-01-02x", NULL},
+    {"2026-01-02 03:04:05.", NULL},
+    {"2026-01-02 03:04:05+16", NULL},
+    {"2026-01-02 03:04:05+02:", NULL},
+    {"2026-01-02 03:04:05+02:60", NULL},
+    {"2026-01-02 03:04:05+0200x", NULL},
+    {"2026-01-02 03:04:05 02", NULL},
+    {"2026-01-02 03:04:05+", NULL},
+    {"2026-13-01", NULL},
+    {"2026-01-02 25:00", NULL},
 };
 
 START_TEST(instants_are_read_whole_or_not_at_all)
@@ -404,7 +442,8 @@ END_TEST
 
 START_TEST(instants_have_an_order)
 {
-    struct timespec a = {.tv_sec = 5, .tv_nsec = 2}, b = {.tv_sec = 5, .tv_nsec = 3}, c = {.tv_sec = 6};
+    struct timespec a = {.tv_sec = 5, .tv_nsec = 2}, b = {.tv_sec = 5, .tv_nsec = 3},
+                    c = {.tv_sec = 6};
     ck_assert(instant_is_after(b, a) && instant_is_after(c, b));
     ck_assert(!instant_is_after(a, b) && !instant_is_after(b, c) && !instant_is_after(a, a));
 }
@@ -450,47 +489,57 @@ START_TEST(embedded_files_are_found_by_path)
 }
 END_TEST
 
-#define LAST_OF_COUNTED "                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, true)\n"
+#define LAST_OF_COUNTED                                                                            \
+    "                              OPERATOR(pg_catalog.+) pg_catalog.count(*))::pg_catalog.text, " \
+    "true)\n"
 
 START_TEST(templates_fill_their_slots)
 {
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
-                                   TEMPLATE_SLOTS({"rows", "DELETE FROM a\nRETURNING 1"}, {"node", "7"}, {"number", "n"})),
+                                   TEMPLATE_SLOTS({"rows", "DELETE FROM a\nRETURNING 1"},
+                                                  {"node", "7"}, {"number", "n"})),
                      "WITH gone AS (\n    DELETE FROM a\n    RETURNING 1\n)\n"
                      "SELECT pg_catalog.count(*),\n"
                      "       pg_catalog.set_config('pgsweep.n7',\n"
-                     "                             (n\n" LAST_OF_COUNTED
-                     "  FROM gone");
+                     "                             (n\n" LAST_OF_COUNTED "  FROM gone");
     /* A line with a slot that has no value is left out. */
-    ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
-                                   TEMPLATE_SLOTS({"rows", "SELECT"}, {"node", NULL}, {"number", NULL})),
-                     "WITH gone AS (\n    SELECT\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
+    ck_assert_str_eq(
+        template_fill(ctx, "sql/runs.sql", "counted",
+                      TEMPLATE_SLOTS({"rows", "SELECT"}, {"node", NULL}, {"number", NULL})),
+        "WITH gone AS (\n    SELECT\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED
+        "  FROM gone");
     /* Spaces in front of a line would change a text or a name: then no line is indented. */
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
-                                   TEMPLATE_SLOTS({"rows", "SELECT 'a\nb'\nFROM x"}, {"node", NULL}, {"number", NULL})),
-                     "WITH gone AS (\n    SELECT 'a\nb'\nFROM x\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
+                                   TEMPLATE_SLOTS({"rows", "SELECT 'a\nb'\nFROM x"}, {"node", NULL},
+                                                  {"number", NULL})),
+                     "WITH gone AS (\n    SELECT 'a\nb'\nFROM x\n)\nSELECT "
+                     "pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
     ck_assert_str_eq(template_fill(ctx, "sql/runs.sql", "counted",
-                                   TEMPLATE_SLOTS({"rows", "SELECT $1, 'it''s'\nFROM x"}, {"node", NULL}, {"number", NULL})),
-                     "WITH gone AS (\n    SELECT $1, 'it''s'\n    FROM x\n)\nSELECT pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
+                                   TEMPLATE_SLOTS({"rows", "SELECT $1, 'it''s'\nFROM x"},
+                                                  {"node", NULL}, {"number", NULL})),
+                     "WITH gone AS (\n    SELECT $1, 'it''s'\n    FROM x\n)\nSELECT "
+                     "pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
     ck_assert_str_eq(template_why(ctx, "sql/runs.sql", "counted"),
-                     "Counts the rows of one step, and adds them to the number of its table in this transaction.");
+                     "Counts the rows of one step, and adds them to the number of its table in "
+                     "this transaction.");
 }
 END_TEST
 
 START_TEST(templates_align_conditions)
 {
     const char *conditions = "EXISTS (\n    SELECT FROM b)\nAND c";
-    ck_assert_str_eq(template_fill(ctx, "sql/reach.sql", "exists",
-                                   TEMPLATE_SLOTS({"table", "x"}, {"alias", "y"}, {"conditions", conditions})),
-                     "EXISTS (\n"
-                     "    SELECT FROM x AS y\n"
-                     "     WHERE EXISTS (\n"
-                     "           SELECT FROM b)\n"
-                     "       AND c)");
+    ck_assert_str_eq(
+        template_fill(ctx, "sql/reach.sql", "exists",
+                      TEMPLATE_SLOTS({"table", "x"}, {"alias", "y"}, {"conditions", conditions})),
+        "EXISTS (\n"
+        "    SELECT FROM x AS y\n"
+        "     WHERE EXISTS (\n"
+        "           SELECT FROM b)\n"
+        "       AND c)");
     /* Not where the slot stands behind another word. */
     ck_assert_str_eq(template_fill(ctx, "sql/reach.sql", "select",
-                                   TEMPLATE_SLOTS({"columns", "a,\nb"}, {"table", "x"}, {"alias", "y"},
-                                                  {"conditions", "p\nAND q"})),
+                                   TEMPLATE_SLOTS({"columns", "a,\nb"}, {"table", "x"},
+                                                  {"alias", "y"}, {"conditions", "p\nAND q"})),
                      "SELECT a,\n"
                      "       b\n"
                      "  FROM x AS y\n"
@@ -526,8 +575,10 @@ static const struct {
     {{.now = 1000000, .built = 1000001 + CLOCK_SLACK_S, .kernel = -1}, "made later"},
     {{.now = 1000000, .built = 0, .kernel = 1000000 - CLOCK_SLACK_S}, NULL},
     {{.now = 1000000, .built = 0, .kernel = 999999 - CLOCK_SLACK_S}, "boot time"},
-    {{.now = 1000000, .built = 0, .kernel = 9000000}, NULL}, /* earlier than the kernel says: less would go */
-    {{.now = INT64_C(4102444800), .built = 0, .kernel = 1000000}, "it says 2100-01-01 00:00:00 UTC"},
+    {{.now = 1000000, .built = 0, .kernel = 9000000},
+     NULL}, /* earlier than the kernel says: less would go */
+    {{.now = INT64_C(4102444800), .built = 0, .kernel = 1000000},
+     "it says 2100-01-01 00:00:00 UTC"},
 };
 
 START_TEST(host_clocks_that_cannot_be_right_are_refused)
@@ -549,11 +600,14 @@ START_TEST(database_clocks_may_differ_by_five_minutes_and_the_time_of_the_answer
     static const struct {
         int64_t before, database, after;
         bool ok;
-    } cases[] = {{0, 300000, 0, true}, {0, 300001, 0, false}, {0, -300000, 0, true}, {0, -300001, 0, false},
-                 {0, 360000, 60000, true}, {0, 360001, 60000, false}, {0, -300001, 60000, false}};
+    } cases[] = {{0, 300000, 0, true},      {0, 300001, 0, false},    {0, -300000, 0, true},
+                 {0, -300001, 0, false},    {0, 360000, 60000, true}, {0, 360001, 60000, false},
+                 {0, -300001, 60000, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error err = ERROR_INIT;
-        ck_assert_int_eq(clock_judge_database(cases[i].before, cases[i].database, cases[i].after, &err), cases[i].ok);
+        ck_assert_int_eq(
+            clock_judge_database(cases[i].before, cases[i].database, cases[i].after, &err),
+            cases[i].ok);
         ck_assert_int_eq(err.code, cases[i].ok ? SWEEP_OK : SWEEP_REFUSED);
         error_clear(&err);
     }
@@ -576,7 +630,8 @@ START_TEST(the_clock_of_this_host_is_right)
     struct error err = ERROR_INIT;
     clock_read_facts(&facts);
     ck_assert_int_gt(facts.built, INT64_C(1767225600)); /* 2026 */
-    ck_assert_int_lt(facts.now - facts.kernel < 0 ? facts.kernel - facts.now : facts.now - facts.kernel, 5);
+    ck_assert_int_lt(
+        facts.now - facts.kernel < 0 ? facts.kernel - facts.now : facts.now - facts.kernel, 5);
     ck_assert(clock_judge_host(&facts, &err));
 }
 END_TEST
@@ -596,7 +651,8 @@ static Suite *base_suite(void)
     tcase_add_loop_test(tests, text_escape_shows_what_a_terminal_would_obey, 0,
                         sizeof escapes / sizeof *escapes);
     tcase_add_test(tests, text_escape_reads_no_further_than_told);
-    tcase_add_loop_test(tests, text_shows_what_is_hidden, 0, sizeof hidden_characters / sizeof *hidden_characters);
+    tcase_add_loop_test(tests, text_shows_what_is_hidden, 0,
+                        sizeof hidden_characters / sizeof *hidden_characters);
     tcase_add_test(tests, text_leaves_what_is_seen);
     tcase_add_test(tests, different_names_are_shown_differently);
     tcase_add_test(tests, text_base64_as_in_rfc_4648);
@@ -610,10 +666,12 @@ static Suite *base_suite(void)
     tcase_add_test(tests, sleep_ends_when_a_stop_is_requested);
     tcase_add_loop_test(tests, first_signal_cancels_only_what_is_worth_nothing_half_done, 0, 2);
     tcase_add_test(tests, timestamp_is_iso_utc);
-    tcase_add_loop_test(tests, instants_are_read_whole_or_not_at_all, 0, (int)(sizeof instants / sizeof *instants));
+    tcase_add_loop_test(tests, instants_are_read_whole_or_not_at_all, 0,
+                        (int)(sizeof instants / sizeof *instants));
     tcase_add_test(tests, instants_have_an_order);
     tcase_add_test(tests, arrays_grow_zeroed_and_owned);
-    tcase_add_loop_test(tests, host_clocks_that_cannot_be_right_are_refused, 0, (int)(sizeof host_clocks / sizeof *host_clocks));
+    tcase_add_loop_test(tests, host_clocks_that_cannot_be_right_are_refused, 0,
+                        (int)(sizeof host_clocks / sizeof *host_clocks));
     tcase_add_test(tests, database_clocks_may_differ_by_five_minutes_and_the_time_of_the_answer);
     tcase_add_test(tests, an_idle_root_is_older_than_a_year_and_than_the_cutoff);
     tcase_add_test(tests, the_clock_of_this_host_is_right);

@@ -36,8 +36,8 @@ static const char *value_for(const struct cli_option *option)
     return strcmp(option->name, "format") == 0 ? "json" : "some/value";
 }
 
-/* A slip in any option, and any option with a value twice, is refused: made from the table. (The beginning of a long option is
- * understood, as everywhere.) */
+/* A slip in any option, and any option with a value twice, is refused: made from the table. (The
+ * beginning of a long option is understood, as everywhere.) */
 START_TEST(every_slip_in_an_option_is_refused)
 {
     for (const struct cli_option *o = cli_options_table; o->name; o++) {
@@ -45,7 +45,8 @@ START_TEST(every_slip_in_an_option_is_refused)
         for (size_t at = 0; at < length; at++) {
             char *wrong = mem_strdup(ctx, o->name);
             wrong[at] = wrong[at] == 'x' ? 'y' : 'x';
-            char *line = mem_printf(ctx, "%s --%s%s", command_for(o), wrong, o->argument ? "=1" : "");
+            char *line =
+                mem_printf(ctx, "%s --%s%s", command_for(o), wrong, o->argument ? "=1" : "");
             ck_assert_msg(!parse(line), "taken: %s", line);
             ck_says(err.message, "unknown option");
             wrong = mem_printf(ctx, "%s%s", o->name, "x");
@@ -54,7 +55,8 @@ START_TEST(every_slip_in_an_option_is_refused)
         }
         if (!o->argument || o->count_offset)
             continue;
-        ck_assert(!parse(mem_printf(ctx, "%s --%s=%s --%s=%s", command_for(o), o->name, value_for(o), o->name, value_for(o))));
+        ck_assert(!parse(mem_printf(ctx, "%s --%s=%s --%s=%s", command_for(o), o->name,
+                                    value_for(o), o->name, value_for(o))));
         ck_says(err.message, "is given twice");
     }
 }
@@ -85,9 +87,13 @@ START_TEST(every_option_is_taken_in_every_form)
     for (const struct cli_option *o = cli_options_table; o->name; o++) {
         for (int form = 0; form < (o->argument ? 2 : 1); form++) {
             ck_takes(mem_printf(ctx, "%s --%s%s%s", command_for(o), o->name,
-                                !o->argument ? "" : form ? "=" : " ", o->argument ? value_for(o) : ""));
+                                !o->argument ? ""
+                                : form       ? "="
+                                             : " ",
+                                o->argument ? value_for(o) : ""));
             if (o->argument)
-                ck_assert_str_eq(*(const char **)(void *)((char *)&options + o->offset), value_for(o));
+                ck_assert_str_eq(*(const char **)(void *)((char *)&options + o->offset),
+                                 value_for(o));
             else
                 ck_assert(*(bool *)(void *)((char *)&options + o->offset));
         }
@@ -109,7 +115,8 @@ START_TEST(an_option_goes_with_its_commands_only)
         for (int c = 0; c < COUNT(commands); c++) {
             bool ok = parse(mem_printf(ctx, "%s --%s%s%s", commands[c].line, o->name,
                                        o->argument ? "=" : "", o->argument ? value_for(o) : ""));
-            ck_assert_msg(ok == !!(o->commands & (int)commands[c].command), "%s --%s", commands[c].line, o->name);
+            ck_assert_msg(ok == !!(o->commands & (int)commands[c].command), "%s --%s",
+                          commands[c].line, o->name);
             if (!ok) {
                 ck_says(err.message, o->name);
                 ck_says(err.hint, "pgsweep ");
@@ -256,7 +263,8 @@ START_TEST(help_of_a_command_tells_its_options_only)
     fclose(out);
     ck_says(text, mem_printf(ctx, "Usage: pgsweep %s", topics[_i]));
     for (const struct cli_option *o = cli_options_table; o->name; o++)
-        ck_assert_msg(!strstr(text, o->help) == !(o->commands & commands[_i]), "%s: --%s", topics[_i], o->name);
+        ck_assert_msg(!strstr(text, o->help) == !(o->commands & commands[_i]), "%s: --%s",
+                      topics[_i], o->name);
     ck_assert_int_eq(!!strstr(text, "Exit codes"), commands[_i] == COMMAND_SWEEP);
     free(text);
 }
@@ -266,15 +274,26 @@ static const struct {
     const char *word;
     bool secret;
 } passwords[] = {
-    {"app", false}, {"host=h dbname=app", false}, {"postgresql://u@h/app", false}, {"postgresql://h:5432/app", false},
-    {"password", false}, {"host=h password=x", true}, {"host=h PASSWORD = 'x y'", true}, {"sslpassword=x", true},
-    {"postgresql://u:p@h/app", true}, {"postgres://u:p@q@h/app", true}, {"postgresql://u:p@h:1,g:2/app", true},
-    {"postgresql://h/app?password=x", true}, {"postgresql://h/app?p%61ssword=x", true}, {"--dbnam=postgres://u:p@h/", true},
+    {"app", false},
+    {"host=h dbname=app", false},
+    {"postgresql://u@h/app", false},
+    {"postgresql://h:5432/app", false},
+    {"password", false},
+    {"host=h password=x", true},
+    {"host=h PASSWORD = 'x y'", true},
+    {"sslpassword=x", true},
+    {"postgresql://u:p@h/app", true},
+    {"postgres://u:p@q@h/app", true},
+    {"postgresql://u:p@h:1,g:2/app", true},
+    {"postgresql://h/app?password=x", true},
+    {"postgresql://h/app?p%61ssword=x", true},
+    {"--dbnam=postgres://u:p@h/", true},
 };
 
 START_TEST(passwords_are_recognised_and_leave_argv)
 {
-    char *argv[] = {mem_strdup(ctx, "pgsweep"), mem_strdup(ctx, "jobs"), mem_strdup(ctx, "-d"), mem_strdup(ctx, passwords[_i].word)};
+    char *argv[] = {mem_strdup(ctx, "pgsweep"), mem_strdup(ctx, "jobs"), mem_strdup(ctx, "-d"),
+                    mem_strdup(ctx, passwords[_i].word)};
     ck_assert_int_eq(cli_holds_password(passwords[_i].word), passwords[_i].secret);
     const char *given = argv[3];
     if (*given == '-')

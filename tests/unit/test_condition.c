@@ -9,12 +9,30 @@ static struct setting said(const char *text)
 }
 
 static const char *const good[] = {
-    "true", "t.a = 1", "(t.a = ANY (ARRAY[1, 2]))", "t.note = 'it''s (; $1'", "t.\"odd (; name\" = 1",
-    "t.a = E'\\'); (' AND true", "t.a = e'\\\\'", "t.a = $$ ' ) ; $$", "t.a = $x$ $y$ ) $x$",
-    "/* ) ; /* nested ' */ */ true", "true -- ) ; '", "-- first\ntrue", "t.at < :cutoff", "t.at::date < :cutoff::date",
-    "t.a = 'x' -- why\n 'y'", "date'2020-01-01' < t.at", "t.a = U&'\\0041'", "t.type'\\' IS NULL",
-    "t.a = E'x'\n'\\')'", "t.a[1] > 0 AND t.b[(1)] IS NULL", "t.a$b > 1", "a1e'\\'",
-    "\xc3\xa4 = 1", "true -- a comment that ends the line\r\n AND true",
+    "true",
+    "t.a = 1",
+    "(t.a = ANY (ARRAY[1, 2]))",
+    "t.note = 'it''s (; $1'",
+    "t.\"odd (; name\" = 1",
+    "t.a = E'\\'); (' AND true",
+    "t.a = e'\\\\'",
+    "t.a = $$ ' ) ; $$",
+    "t.a = $x$ $y$ ) $x$",
+    "/* ) ; /* nested ' */ */ true",
+    "true -- ) ; '",
+    "-- first\ntrue",
+    "t.at < :cutoff",
+    "t.at::date < :cutoff::date",
+    "t.a = 'x' -- why\n 'y'",
+    "date'2020-01-01' < t.at",
+    "t.a = U&'\\0041'",
+    "t.type'\\' IS NULL",
+    "t.a = E'x'\n'\\')'",
+    "t.a[1] > 0 AND t.b[(1)] IS NULL",
+    "t.a$b > 1",
+    "a1e'\\'",
+    "\xc3\xa4 = 1",
+    "true -- a comment that ends the line\r\n AND true",
 };
 
 START_TEST(takes_one_expression)
@@ -27,18 +45,35 @@ END_TEST
 static const struct {
     const char *text, *why;
 } bad[] = {
-    {"", "empty"}, {"  \n", "empty"}, {"-- only this", "empty"}, {"/* only */", "empty"},
-    {"(true", "not closed"}, {"true)", "not opened"}, {"t.a[1)", "not opened"}, {")true(", "not opened"},
-    {"true; DROP TABLE jobs", "semicolon"}, {"true;", "semicolon"},
-    {"t.a = $1", "parameter"}, {"t.a=$12", "parameter"},
-    {"t.a = 'x", "quote"}, {"t.a = E'x\\'", "quote"}, {"t.\"a", "quote"}, {"t.a = '''", "quote"},
-    {"t.a = $$x", "dollar quote"}, {"t.a = $x$ $y$", "dollar quote"},
-    {"true /* x", "comment"}, {"true /* x /* y */", "comment"},
+    {"", "empty"},
+    {"  \n", "empty"},
+    {"-- only this", "empty"},
+    {"/* only */", "empty"},
+    {"(true", "not closed"},
+    {"true)", "not opened"},
+    {"t.a[1)", "not opened"},
+    {")true(", "not opened"},
+    {"true; DROP TABLE jobs", "semicolon"},
+    {"true;", "semicolon"},
+    {"t.a = $1", "parameter"},
+    {"t.a=$12", "parameter"},
+    {"t.a = 'x", "quote"},
+    {"t.a = E'x\\'", "quote"},
+    {"t.\"a", "quote"},
+    {"t.a = '''", "quote"},
+    {"t.a = $$x", "dollar quote"},
+    {"t.a = $x$ $y$", "dollar quote"},
+    {"true /* x", "comment"},
+    {"true /* x /* y */", "comment"},
     /* Attempts to leave the brackets that the condition is put in. */
-    {"true) OR (true", "not opened"}, {"true) -- ", "not opened"}, {"true /* ' */) OR (true", "not opened"},
-    {"t.a = E'\\\\') OR (true", "not opened"}, {"t.a = '\\') OR (true", "not opened"},
+    {"true) OR (true", "not opened"},
+    {"true) -- ", "not opened"},
+    {"true /* ' */) OR (true", "not opened"},
+    {"t.a = E'\\\\') OR (true", "not opened"},
+    {"t.a = '\\') OR (true", "not opened"},
     {"t.a = $a$x$a$) OR (true", "not opened"},
-    {"true -- x\r) OR (true", "not opened"}, /* PostgreSQL ends a comment at a carriage return too */
+    {"true -- x\r) OR (true",
+     "not opened"}, /* PostgreSQL ends a comment at a carriage return too */
     {"t.a = E'a'\n'\\'' ) OR (true --'", "not opened"}, /* a continued E'' keeps its backslashes */
     {"t.a = E'a' -- x\n'\\'' ) OR (true --'", "not opened"},
 };
@@ -130,7 +165,8 @@ END_TEST
 
 START_TEST(each_cutoff_has_its_own_value)
 {
-    static const char text[] = "t.a < :cutoff AND t.b < :cutoff OR t.c = ':cutoff' OR t.d < :cutoff";
+    static const char text[] =
+        "t.a < :cutoff AND t.b < :cutoff OR t.c = ':cutoff' OR t.d < :cutoff";
     const char *values[] = {"A", "B", "C"};
     PQExpBuffer out = createPQExpBuffer();
     ck_assert_uint_eq(condition_cutoffs(text), 3);
@@ -152,12 +188,16 @@ static char *joined(const char **list, size_t count)
 START_TEST(tells_the_words_of_what_explain_shows)
 {
     struct condition_words words;
-    ck_assert(condition_words(ctx, "Output: ((hashed SubPlan 2) OR is_held(t.*) OR (t.\"Is it\" <@ 'no(x)'::text))\n"
-                                   "  ->  Seq Scan on public.b\n Filter: (b.a OPERATOR(app.#?) $0)", &words));
+    ck_assert(condition_words(
+        ctx,
+        "Output: ((hashed SubPlan 2) OR is_held(t.*) OR (t.\"Is it\" <@ 'no(x)'::text))\n"
+        "  ->  Seq Scan on public.b\n Filter: (b.a OPERATOR(app.#?) $0)",
+        &words));
     ck_assert_str_eq(joined(words.calls, words.call_count), "is_held or operator ");
     ck_assert_str_eq(joined(words.operators, words.operator_count), "* <@ -> #? ");
     ck_assert_str_eq(joined(words.words, words.word_count),
-                     "output hashed subplan or is_held t or t Is it text seq scan on public b filter b a operator app ");
+                     "output hashed subplan or is_held t or t Is it text seq scan on public b "
+                     "filter b a operator app ");
     ck_assert(!condition_words(ctx, "is_held(t) = 'open", &words));
 }
 END_TEST

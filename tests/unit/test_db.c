@@ -42,15 +42,22 @@ static const struct {
     const char *sqlstate;
     enum db_failure class;
 } classes[] = {
-    {"40001", DB_FAILURE_TRANSIENT}, {"40P01", DB_FAILURE_TRANSIENT}, {"55P03", DB_FAILURE_TRANSIENT},
-    {"57014", DB_FAILURE_TRANSIENT}, {"57P01", DB_FAILURE_CONNECTION}, {"57P02", DB_FAILURE_CONNECTION},
-    {"57P03", DB_FAILURE_CONNECTION}, {"57P05", DB_FAILURE_CONNECTION}, {"08006", DB_FAILURE_CONNECTION},
-    {"08P01", DB_FAILURE_CONNECTION}, {"25P03", DB_FAILURE_CONNECTION}, {"53300", DB_FAILURE_CONNECTION},
-    {"", DB_FAILURE_CONNECTION}, {"23503", DB_FAILURE_ROW}, {"23505", DB_FAILURE_ROW}, {"P0001", DB_FAILURE_ROW},
-    {"22012", DB_FAILURE_ROW}, {"25006", DB_FAILURE_FATAL}, {"42501", DB_FAILURE_FATAL}, {"42P01", DB_FAILURE_FATAL},
-    {"53100", DB_FAILURE_FATAL}, {"53200", DB_FAILURE_FATAL}, {"XX001", DB_FAILURE_FATAL}, {"26000", DB_FAILURE_FATAL},
-    {"0A000", DB_FAILURE_FATAL}, {"28P01", DB_FAILURE_FATAL}, {"58030", DB_FAILURE_FATAL}, {"54001", DB_FAILURE_FATAL},
-    {"55006", DB_FAILURE_FATAL}, {"3D000", DB_FAILURE_FATAL}, {"40002", DB_FAILURE_ROW},
+    {"40001", DB_FAILURE_TRANSIENT},  {"40P01", DB_FAILURE_TRANSIENT},
+    {"55P03", DB_FAILURE_TRANSIENT},  {"57014", DB_FAILURE_TRANSIENT},
+    {"57P01", DB_FAILURE_CONNECTION}, {"57P02", DB_FAILURE_CONNECTION},
+    {"57P03", DB_FAILURE_CONNECTION}, {"57P05", DB_FAILURE_CONNECTION},
+    {"08006", DB_FAILURE_CONNECTION}, {"08P01", DB_FAILURE_CONNECTION},
+    {"25P03", DB_FAILURE_CONNECTION}, {"53300", DB_FAILURE_CONNECTION},
+    {"", DB_FAILURE_CONNECTION},      {"23503", DB_FAILURE_ROW},
+    {"23505", DB_FAILURE_ROW},        {"P0001", DB_FAILURE_ROW},
+    {"22012", DB_FAILURE_ROW},        {"25006", DB_FAILURE_FATAL},
+    {"42501", DB_FAILURE_FATAL},      {"42P01", DB_FAILURE_FATAL},
+    {"53100", DB_FAILURE_FATAL},      {"53200", DB_FAILURE_FATAL},
+    {"XX001", DB_FAILURE_FATAL},      {"26000", DB_FAILURE_FATAL},
+    {"0A000", DB_FAILURE_FATAL},      {"28P01", DB_FAILURE_FATAL},
+    {"58030", DB_FAILURE_FATAL},      {"54001", DB_FAILURE_FATAL},
+    {"55006", DB_FAILURE_FATAL},      {"3D000", DB_FAILURE_FATAL},
+    {"40002", DB_FAILURE_ROW},
 };
 
 START_TEST(failures_have_classes)
@@ -111,10 +118,17 @@ START_TEST(a_connection_is_configured_or_not)
 END_TEST
 
 static const char *const conninfos[] = {
-    "host=a dbname", "host='a", "postgresql://u:hunter2@h/db?nonsense=1", "postgresql://u:hunter2@[::1/db",
-    "nonsense=hunter2", "postgres://u:hun%zzter2@h/db", "password=hunter2 host='x",
+    "host=a dbname",
+    "host='a",
+    "postgresql://u:hunter2@h/db?nonsense=1",
+    "postgresql://u:hunter2@[::1/db",
+    "nonsense=hunter2",
+    "postgres://u:hun%zzter2@h/db",
+    "password=hunter2 host='x",
     /* Not encoded, so that a part of the password is read as something else. */
-    "postgresql://u:3/hunter2@h/db", "postgresql://u:hunter2@hunter2@h/db", "postgresql://u:hunter2/x@h/db",
+    "postgresql://u:3/hunter2@h/db",
+    "postgresql://u:hunter2@hunter2@h/db",
+    "postgresql://u:hunter2/x@h/db",
 };
 
 START_TEST(malformed_conninfo_is_refused_without_its_password)
@@ -125,8 +139,10 @@ START_TEST(malformed_conninfo_is_refused_without_its_password)
     ck_assert_int_eq(err.code, SWEEP_USAGE);
     ck_says(err.message, "connection string");
     ck_says(err.hint, "postgresql://");
-    ck_assert_msg(!strstr(err.message, "hunter2") && !(err.detail && strstr(err.detail, "hunter2")) &&
-                  !strstr(err.hint, "hunter2"), "%s / %s", err.message, err.detail);
+    ck_assert_msg(!strstr(err.message, "hunter2") &&
+                      !(err.detail && strstr(err.detail, "hunter2")) &&
+                      !strstr(err.hint, "hunter2"),
+                  "%s / %s", err.message, err.detail);
 }
 END_TEST
 
@@ -142,7 +158,8 @@ int main(void)
     tcase_add_test(tests, a_cancelled_query_is_told_from_a_timeout);
     tcase_add_test(tests, lock_keys_are_stable);
     tcase_add_test(tests, a_connection_is_configured_or_not);
-    tcase_add_loop_test(tests, malformed_conninfo_is_refused_without_its_password, 0, COUNT(conninfos));
+    tcase_add_loop_test(tests, malformed_conninfo_is_refused_without_its_password, 0,
+                        COUNT(conninfos));
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

@@ -1,4 +1,5 @@
-/* Patterns of protected names: what they match, against a model, and which are refused with what advice. */
+/* Patterns of protected names: what they match, against a model, and which are refused with what
+ * advice. */
 #define _GNU_SOURCE
 #include "unit.h"
 
@@ -36,8 +37,9 @@ static const struct {
 
 START_TEST(test_T2_double_star_is_any_depth)
 {
-    ck_assert_msg(files_match_pattern(matches[_i].pattern, matches[_i].path, false) == matches[_i].match, "%s on %s",
-                  matches[_i].pattern, matches[_i].path);
+    ck_assert_msg(files_match_pattern(matches[_i].pattern, matches[_i].path, false) ==
+                      matches[_i].match,
+                  "%s on %s", matches[_i].pattern, matches[_i].path);
 }
 END_TEST
 
@@ -83,7 +85,8 @@ static bool model_path(const char *p, const char *s)
     return more_p && more_s ? model_path(pend + 1, send + 1) : !more_p && !more_s;
 }
 
-static const char *const parts[] = {"a", "b", "ab", "*", "a*", "*b", "?", "[ab]", "**", "*a*b", "b?", "**"};
+static const char *const parts[] = {"a", "b",    "ab", "*",    "a*", "*b",
+                                    "?", "[ab]", "**", "*a*b", "b?", "**"};
 static const char *const names[] = {"a", "b", "ab", "ba", "abb", "aab", "bb"};
 
 static void random_path(char *out, const char *const *from, int count, int depth)
@@ -107,14 +110,17 @@ START_TEST(test_T2_matches_as_the_model_does)
         random_path(path, names, COUNT(names), 1 + rand() % 6);
         bool expected = model_path(pattern, path);
         hits += expected;
-        ck_assert_msg(files_match_pattern(pattern, path, false) == expected, "%s on %s", pattern, path);
+        ck_assert_msg(files_match_pattern(pattern, path, false) == expected, "%s on %s", pattern,
+                      path);
         if (!strstr(pattern, "**"))
-            ck_assert_msg(expected == (fnmatch(pattern, path, FNM_PATHNAME) == 0), "%s on %s", pattern, path);
+            ck_assert_msg(expected == (fnmatch(pattern, path, FNM_PATHNAME) == 0), "%s on %s",
+                          pattern, path);
         const char *advice;
         ck_assert_ptr_null(files_refuse_pattern(ctx, pattern, &advice));
         for (char *c = path; *c; c++)
             *c = (char)(rand() % 2 ? toupper(*c) : *c);
-        ck_assert_msg(files_match_pattern(pattern, path, true) == expected, "%s on %s in any case", pattern, path);
+        ck_assert_msg(files_match_pattern(pattern, path, true) == expected, "%s on %s in any case",
+                      pattern, path);
     }
     ck_assert_int_gt(hits, 10000);
 }
@@ -177,17 +183,25 @@ START_TEST(test_T2_patterns_that_can_match_are_taken)
 {
     static const struct {
         const char *pattern, *path;
-    } taken[] = {{"keep", "keep"}, {"/keep", "keep"}, {"keep/", "a/keep"}, {"a\\\\", "a\\"}, {"\\!keep", "!keep"},
-                 {"\\~", "~"}, {"*~", "a.txt~"}, {"~$a", "~$a"}, {"\\{a,b}", "{a,b}"}, {"{1234-56}", "{1234-56}"},
-                 {"[[]a\\]", "[a]"}, {"\\[a\\]", "[a]"}, {"[]a]", "]"}, {"[!a]", "b"}, {"[a-]", "-"}, {"a[,]*b", "a,b"},
-                 {"[[:digit:]-]x", "-x"}, {"...", "..."}, {"..a/b", "..a/b"}, {"*", "x"}, {"[ ]a", " a"},
-                 {"a, b", "a, b"}, {"[\\]]", "]"}, {"**", "x"}, {"a/**", "a/b"}, {"[a-z]/x", "b/x"}};
+    } taken[] = {{"keep", "keep"},        {"/keep", "keep"},
+                 {"keep/", "a/keep"},     {"a\\\\", "a\\"},
+                 {"\\!keep", "!keep"},    {"\\~", "~"},
+                 {"*~", "a.txt~"},        {"~$a", "~$a"},
+                 {"\\{a,b}", "{a,b}"},    {"{1234-56}", "{1234-56}"},
+                 {"[[]a\\]", "[a]"},      {"\\[a\\]", "[a]"},
+                 {"[]a]", "]"},           {"[!a]", "b"},
+                 {"[a-]", "-"},           {"a[,]*b", "a,b"},
+                 {"[[:digit:]-]x", "-x"}, {"...", "..."},
+                 {"..a/b", "..a/b"},      {"*", "x"},
+                 {"[ ]a", " a"},          {"a, b", "a, b"},
+                 {"[\\]]", "]"},          {"**", "x"},
+                 {"a/**", "a/b"},         {"[a-z]/x", "b/x"}};
     for (int i = 0; i < COUNT(taken); i++) {
         const char *advice;
         const char *why = files_refuse_pattern(ctx, taken[i].pattern, &advice);
         ck_assert_msg(why == NULL, "\"%s\": %s", taken[i].pattern, why);
-        ck_assert_msg(files_match_pattern(taken[i].pattern, taken[i].path, false), "%s on %s", taken[i].pattern,
-                      taken[i].path);
+        ck_assert_msg(files_match_pattern(taken[i].pattern, taken[i].path, false), "%s on %s",
+                      taken[i].pattern, taken[i].path);
     }
 }
 END_TEST
@@ -209,8 +223,12 @@ START_TEST(test_T2_what_is_read_of_any_text_ends_and_stays_inside)
         ck_assert(!why || (advice && *advice));
         if (!why && !strpbrk(exact, "*?[\\")) {
             const char *path = exact + strspn(exact, "/");
-            ck_assert_msg(files_match_pattern(exact, path[strlen(path) - 1] == '/'
-                          ? talloc_strndup(ctx, path, strlen(path) - 1) : path, false), "\"%s\" does not match itself", exact);
+            ck_assert_msg(files_match_pattern(exact,
+                                              path[strlen(path) - 1] == '/'
+                                                  ? talloc_strndup(ctx, path, strlen(path) - 1)
+                                                  : path,
+                                              false),
+                          "\"%s\" does not match itself", exact);
         }
         free(exact);
     }

@@ -1,4 +1,5 @@
-/* The policy room: YAML, fields, overrides, layers, printing. Conditions and intervals have their own. */
+/* The policy room: YAML, fields, overrides, layers, printing. Conditions and intervals have their
+ * own. */
 #define _GNU_SOURCE
 #include "policies.h"
 
@@ -12,10 +13,14 @@
 
 START_TEST(reads_every_key)
 {
-    ck_parses("description: d\ntable: a\nage: b\ntime_zone: Europe/Rome\nretain: 3 days\nwhere: t.x\ncount_total: true\n"
-              "guards:\n  - {name: g, unless: t.y, by: t.z}\ndependents:\n  - {table: c, action: detach, optional: True,\n"
-              "     set: {status: gone, note: ~, word: 'null'}}\n  - {table: d, action: ignore, reason: why}\n"
-              "unlisted: cascade\nchunk: 500\nlimits: {max_rows: 10, max_runtime: 1 hour, max_failed: 50, pause: 5 ms, count_timeout: 2 s}\n");
+    ck_parses("description: d\ntable: a\nage: b\ntime_zone: Europe/Rome\nretain: 3 days\nwhere: "
+              "t.x\ncount_total: true\n"
+              "guards:\n  - {name: g, unless: t.y, by: t.z}\ndependents:\n  - {table: c, action: "
+              "detach, optional: True,\n"
+              "     set: {status: gone, note: ~, word: 'null'}}\n  - {table: d, action: ignore, "
+              "reason: why}\n"
+              "unlisted: cascade\nchunk: 500\nlimits: {max_rows: 10, max_runtime: 1 hour, "
+              "max_failed: 50, pause: 5 ms, count_timeout: 2 s}\n");
     ck_assert_str_eq(policy->name, "test");
     ck_assert_str_eq(policy->time_zone.value, "Europe/Rome");
     ck_assert_str_eq(policy->retain.value, "3 days");
@@ -56,9 +61,11 @@ END_TEST
 static const struct {
     const char *text, *message, *hint;
 } wrong[] = {
-    {BASE "retian: 1 day\n", "p.yaml:4: unknown key \"retian\" in the policy", "Did you mean \"retain\"?"},
+    {BASE "retian: 1 day\n", "p.yaml:4: unknown key \"retian\" in the policy",
+     "Did you mean \"retain\"?"},
     {BASE "zzzzzzzzz: 1\n", "p.yaml:4: unknown key", "Known keys: kind, description, table"},
-    {BASE "guards:\n  - {name: g, unles: x}\n", "p.yaml:5: unknown key \"unles\" in guards", "\"unless\""},
+    {BASE "guards:\n  - {name: g, unles: x}\n", "p.yaml:5: unknown key \"unles\" in guards",
+     "\"unless\""},
     {BASE "limits:\n  max_row: 1\n", "p.yaml:5: unknown key \"max_row\" in limits", "\"max_rows\""},
     {"age: b\nretain: 1 day\n", "p.yaml:1: \"table\" is missing", NULL},
     {"table: a\nretain: 1 day\n", "\"age\" is missing", NULL},
@@ -67,37 +74,50 @@ static const struct {
     {"table:\nage: b\nretain: 1 day\n", "p.yaml:1: table must not be null", NULL},
     {"table: ''\nage: b\nretain: 1 day\n", "p.yaml:1: table must not be empty", NULL},
     {BASE "guards:\n  - {name: '', unless: t.x}\n", "p.yaml:5: name must not be empty", NULL},
-    {"table: [a]\nage: b\nretain: 1 day\n", "p.yaml:1: table must be a single value, not a list", NULL},
-    {"table: a\nage: {b: c}\nretain: 1 day\n", "p.yaml:2: age must be a single value, not a mapping", NULL},
+    {"table: [a]\nage: b\nretain: 1 day\n", "p.yaml:1: table must be a single value, not a list",
+     NULL},
+    {"table: a\nage: {b: c}\nretain: 1 day\n",
+     "p.yaml:2: age must be a single value, not a mapping", NULL},
     {BASE "guards: yes\n", "p.yaml:4: guards must be a list", NULL},
     {BASE "guards: [x]\n", "guards must be a list of mappings", NULL},
     {BASE "limits: 5\n", "p.yaml:4: limits must be a mapping", NULL},
-    {BASE "dependents:\n  - {table: c, action: detach, set: [x]}\n", "set must be a mapping of column", NULL},
-    {BASE "dependents:\n  - {table: c, action: detach, set: {x: [y]}}\n", "x must be a single value", NULL},
-    {BASE "dependents:\n  - {table: c, action: drop}\n", "p.yaml:5: action must be one of delete, detach", NULL},
+    {BASE "dependents:\n  - {table: c, action: detach, set: [x]}\n",
+     "set must be a mapping of column", NULL},
+    {BASE "dependents:\n  - {table: c, action: detach, set: {x: [y]}}\n",
+     "x must be a single value", NULL},
+    {BASE "dependents:\n  - {table: c, action: drop}\n",
+     "p.yaml:5: action must be one of delete, detach", NULL},
     {BASE "dependents:\n  - {table: c, action: ~}\n", "not \"null\"", NULL},
-    {BASE "dependents:\n  - {table: c, action: delete, set: {a: b}}\n", "p.yaml:5: \"set\" goes with", NULL},
-    {BASE "dependents:\n  - {table: c, action: ignore}\n", "p.yaml:5: action ignore needs \"reason\"", NULL},
-    {BASE "guards:\n  - {name: g, unless: x}\n  - {name: g, unless: y}\n", "p.yaml:6: two guards are called \"g\"", NULL},
+    {BASE "dependents:\n  - {table: c, action: delete, set: {a: b}}\n",
+     "p.yaml:5: \"set\" goes with", NULL},
+    {BASE "dependents:\n  - {table: c, action: ignore}\n",
+     "p.yaml:5: action ignore needs \"reason\"", NULL},
+    {BASE "guards:\n  - {name: g, unless: x}\n  - {name: g, unless: y}\n",
+     "p.yaml:6: two guards are called \"g\"", NULL},
     {BASE "count_total: 1\n", "p.yaml:4: count_total must be true or false", NULL},
     {BASE "count_total: 'true'\n", "must be true or false", NULL},
     {BASE "table: c\n", "p.yaml:4: \"table\" is given twice (first on line 1)", NULL},
     {BASE "---\n" BASE, "p.yaml:5: a second document begins here", NULL},
     {BASE "...\n---\nx", "a second document", NULL},
     {BASE "--- [\n", "p.yaml:", NULL},
-    {"", "p.yaml:1: the file is empty", "show jobs"}, {"# a comment\n", "the file is empty", "show jobs"},
-    {"---\n", "a policy must be a mapping", NULL}, {"just text\n", "p.yaml:1: a policy must be a mapping", NULL},
+    {"", "p.yaml:1: the file is empty", "show jobs"},
+    {"# a comment\n", "the file is empty", "show jobs"},
+    {"---\n", "a policy must be a mapping", NULL},
+    {"just text\n", "p.yaml:1: a policy must be a mapping", NULL},
     {"- table\n", "a policy must be a mapping, not a list", NULL},
-    {"table: a\n\tage: b\n", "p.yaml:2:", "one YAML document"}, {"table: 'a\n", "p.yaml:", "one YAML document"},
+    {"table: a\n\tage: b\n", "p.yaml:2:", "one YAML document"},
+    {"table: 'a\n", "p.yaml:", "one YAML document"},
     {"a: *x\n", "p.yaml:1:", "one YAML document"},
     {"{a: b}: c\n", "p.yaml:1: a key must be a single word", NULL},
-    {"table: a\nage: b\nretain: 30\n", "p.yaml:3: retain \"30\" has a number without a unit", "30 days"},
+    {"table: a\nage: b\nretain: 30\n", "p.yaml:3: retain \"30\" has a number without a unit",
+     "30 days"},
     {"table: a\nage: b\nretain: 5 m\n", "p.yaml:3: retain", NULL},
     {BASE "where: (t.x\n", "p.yaml:4: the condition is not one SQL expression", NULL},
     {BASE "where: t.x; DROP TABLE y\n", "semicolon", NULL},
     {BASE "guards:\n  - {name: g, unless: x, by: \"y)\"}\n", "p.yaml:5:", NULL},
     {BASE "chunk: 0\n", "p.yaml:4: chunk must be \"auto\" or a number", NULL},
-    {BASE "chunk: 100001\n", "from 1 to 100000", NULL}, {BASE "chunk: many\n", "not \"many\"", NULL},
+    {BASE "chunk: 100001\n", "from 1 to 100000", NULL},
+    {BASE "chunk: many\n", "not \"many\"", NULL},
     {BASE "limits: {max_rows: -1}\n", "p.yaml:4: max_rows must be a whole number", NULL},
     {BASE "limits: {max_rows: 1.5}\n", "max_rows must be", NULL},
     {BASE "limits: {pause: 100}\n", "p.yaml:4: pause \"100\" has a number without a unit", NULL},
@@ -131,8 +151,9 @@ START_TEST(refuses_bombs)
 {
     char *text = mem_strdup(ctx, "a: &a [x, x, x, x, x, x, x, x, x, x]\n");
     for (char c = 'b'; c < 'i'; c++)
-        text = talloc_asprintf_append(text, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1,
-                                      c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
+        text = talloc_asprintf_append(
+            text, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1, c - 1,
+            c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
     ck_assert(!parse(text));
     ck_says(err.message, "too many values");
     text = mem_strdup(ctx, BASE "x: ");
@@ -151,10 +172,60 @@ START_TEST(refuses_bombs)
 END_TEST
 
 static const char *const odd[] = {
-    "plain", "true", "null", "NULL", "nULL", "~", "", " ", "  two  ", "12", "a: b", "- a", "# c", "a #b", "'q'", "\"q\"",
-    "\\", "\\n", "{x", "[x", "*a", "&a", "!t", "|", ">", "%x", "@x", "`x", "a\nb", "a\n", "\na", " a\n b\n", "\n\n", "a\n\n\nb\n\n",
-    "tab\there", "\ttab", "a \nb", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc2\x85x", "\x1b[31m", "---", "...", "?", "-", "=", "<<", ",",
-    "a\r\nb", "\xef\xbb\xbfz", "x\xe2\x80\xa8y", "no", "0x1F", "1e3", "2026-01-01",
+    "plain",
+    "true",
+    "null",
+    "NULL",
+    "nULL",
+    "~",
+    "",
+    " ",
+    "  two  ",
+    "12",
+    "a: b",
+    "- a",
+    "# c",
+    "a #b",
+    "'q'",
+    "\"q\"",
+    "\\",
+    "\\n",
+    "{x",
+    "[x",
+    "*a",
+    "&a",
+    "!t",
+    "|",
+    ">",
+    "%x",
+    "@x",
+    "`x",
+    "a\nb",
+    "a\n",
+    "\na",
+    " a\n b\n",
+    "\n\n",
+    "a\n\n\nb\n\n",
+    "tab\there",
+    "\ttab",
+    "a \nb",
+    "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+    "\xc2\x85x",
+    "\x1b[31m",
+    "---",
+    "...",
+    "?",
+    "-",
+    "=",
+    "<<",
+    ",",
+    "a\r\nb",
+    "\xef\xbb\xbfz",
+    "x\xe2\x80\xa8y",
+    "no",
+    "0x1F",
+    "1e3",
+    "2026-01-01",
 };
 
 START_TEST(odd_text_survives_printing)
@@ -167,7 +238,9 @@ START_TEST(odd_text_survives_printing)
     char *text = printed(policy);
     ck_parses(text);
     ck_assert_str_eq(policy->description.value ? policy->description.value : "(null)", odd[_i]);
-    ck_assert_str_eq(policy->dependents[0].set[0].value ? policy->dependents[0].set[0].value : "(null)", odd[_i]);
+    ck_assert_str_eq(policy->dependents[0].set[0].value ? policy->dependents[0].set[0].value
+                                                        : "(null)",
+                     odd[_i]);
     ck_assert_str_eq(policy->dependents[0].set[0].column, odd[_i]);
     ck_assert_str_eq(printed(policy), text);
 }
@@ -204,7 +277,8 @@ START_TEST(overrides_are_checked_like_the_file)
     ck_assert(policy_override(policy, "retain", "2 days", "option --retain", &err));
     ck_assert_str_eq(policy->retain.value, "2 days");
     ck_assert_str_eq(policy->retain.origin, "option --retain");
-    static const char *const bad[][2] = {{"retain", "2"}, {"chunk", "0"}, {"max_rows", "x"}, {"pause", "5"}, {"max_runtime", ""}};
+    static const char *const bad[][2] = {
+        {"retain", "2"}, {"chunk", "0"}, {"max_rows", "x"}, {"pause", "5"}, {"max_runtime", ""}};
     for (int i = 0; i < COUNT(bad); i++) {
         ck_assert(!policy_override(policy, bad[i][0], bad[i][1], "option --x", &err));
         ck_says(err.message, "option --x: ");
@@ -306,8 +380,9 @@ START_TEST(names_are_sorted_and_told_once)
     const char **names;
     size_t count;
     char *dir = directory();
-    char *paths[] = {write_file(dir, "jobs.yaml", BASE), write_file(dir, "aaa.yaml", BASE), write_file(dir, "Bad.yaml", ""),
-                     write_file(dir, "x.yml", ""), write_file(dir, ".yaml", "")};
+    char *paths[] = {write_file(dir, "jobs.yaml", BASE), write_file(dir, "aaa.yaml", BASE),
+                     write_file(dir, "Bad.yaml", ""), write_file(dir, "x.yml", ""),
+                     write_file(dir, ".yaml", "")};
     ck_assert(policy_names(ctx, dir, &names, &count, &err));
     ck_assert_str_eq(names[0], "aaa");
     for (size_t i = 1; i < count; i++)
@@ -324,7 +399,16 @@ START_TEST(names_have_a_form)
 {
     ck_assert(policy_name_valid("a") && policy_name_valid("old-files_2"));
     ck_assert(policy_name_valid("a234567890123456789012345678901"));
-    static const char *const bad[] = {"", "A", "1a", "-a", "a b", "a/b", "..", "a.b", "\xc3\xa4", "a\n",
+    static const char *const bad[] = {"",
+                                      "A",
+                                      "1a",
+                                      "-a",
+                                      "a b",
+                                      "a/b",
+                                      "..",
+                                      "a.b",
+                                      "\xc3\xa4",
+                                      "a\n",
                                       "a2345678901234567890123456789012"};
     for (int i = 0; i < COUNT(bad); i++)
         ck_assert_msg(!policy_name_valid(bad[i]), "%s", bad[i]);

@@ -7,9 +7,11 @@
 
 START_TEST(reads_every_key)
 {
-    ck_parses("kind: files\ndescription: d\nroots: [/a, /b c]\nretain: 3 days\nage_by: btime\nin_use: delete\n"
-              "protect: ['*.mp4', 'keep/*']\nprotect_dirs:\n  - /a/out\nactive: jobs\nchunk: 500\n"
-              "limits: {max_rows: 10, max_runtime: 1 hour, pause: 5 ms}\nalerts: {failed_share: 5%}\n");
+    ck_parses(
+        "kind: files\ndescription: d\nroots: [/a, /b c]\nretain: 3 days\nage_by: btime\nin_use: "
+        "delete\n"
+        "protect: ['*.mp4', 'keep/*']\nprotect_dirs:\n  - /a/out\nactive: jobs\nchunk: 500\n"
+        "limits: {max_rows: 10, max_runtime: 1 hour, pause: 5 ms}\nalerts: {failed_share: 5%}\n");
     ck_assert_int_eq(policy->kind, KIND_FILES);
     ck_assert_uint_eq(policy->root_count, 2);
     ck_assert_str_eq(policy->roots[1].value, "/b c");
@@ -50,7 +52,11 @@ START_TEST(several_times_and_room)
     static const struct {
         const char *text;
         int64_t bytes;
-    } sizes[] = {{"1 KiB", 1024}, {"1.5GiB", 1610612736}, {"2 kB", 2000}, {"3mb", 3000000}, {"1 TiB", 1099511627776}};
+    } sizes[] = {{"1 KiB", 1024},
+                 {"1.5GiB", 1610612736},
+                 {"2 kB", 2000},
+                 {"3mb", 3000000},
+                 {"1 TiB", 1099511627776}};
     for (int i = 0; i < COUNT(sizes); i++) {
         struct setting setting = {sizes[i].text, "x"};
         policy_min_free(&setting, &share, &bytes);
@@ -77,35 +83,42 @@ END_TEST
 static const struct {
     const char *text, *message, *hint;
 } wrong[] = {
-    {BASE "table: jobs\n", "p.yaml:3: unknown key \"table\" in the policy", "Known keys: kind, description, roots"},
+    {BASE "table: jobs\n", "p.yaml:3: unknown key \"table\" in the policy",
+     "Known keys: kind, description, roots"},
     {BASE "guards: []\n", "p.yaml:3: unknown key \"guards\"", NULL},
     {BASE "where: t.x\n", "p.yaml:3: unknown key \"where\"", NULL},
     {BASE "files: {directory: id}\n", "p.yaml:3: unknown key \"files\"", NULL},
     {BASE "root: /a\n", "p.yaml:3: unknown key \"root\"", "\"roots\"?"},
     {BASE "protekt: [x]\n", "p.yaml:3: unknown key \"protekt\"", "\"protect\""},
     {"kind: files\nroots: [/a]\n", "\"retain\" is missing in the policy", NULL},
-    {"kind: file\nretain: 1 day\n", "p.yaml:1: kind must be one of rows, files, not \"file\"", NULL},
+    {"kind: file\nretain: 1 day\n", "p.yaml:1: kind must be one of rows, files, not \"file\"",
+     NULL},
     {"kind: [files]\nretain: 1 day\n", "p.yaml:1: kind must be a single value, not a list", NULL},
     {BASE "kind: files\n", "p.yaml:3: \"kind\" is given twice", NULL},
     {BASE "roots: /a\n", "p.yaml:3: roots must be a list", NULL},
     {BASE "roots: [[/a]]\n", "p.yaml:3: roots must be a list of names", NULL},
     {BASE "roots: [~]\n", "roots must be a list of names", NULL},
     {BASE "protect: {a: b}\n", "p.yaml:3: protect must be a list", NULL},
-    {BASE "age_by: size\n", "p.yaml:3: age_by must be one of mtime, atime, ctime, btime, not \"size\"", NULL},
-    {BASE "age_by: [mtime, size]\n", "p.yaml:3: age_by must be one of mtime, atime, ctime, btime, not \"size\"", NULL},
+    {BASE "age_by: size\n",
+     "p.yaml:3: age_by must be one of mtime, atime, ctime, btime, not \"size\"", NULL},
+    {BASE "age_by: [mtime, size]\n",
+     "p.yaml:3: age_by must be one of mtime, atime, ctime, btime, not \"size\"", NULL},
     {BASE "age_by: []\n", "p.yaml:3: age_by must not be an empty list", NULL},
     {BASE "age_by: {a: b}\n", "p.yaml:3: age_by must be a word or a list of words", NULL},
     {BASE "age_by: [[mtime]]\n", "p.yaml:3: age_by must be a list of words", NULL},
     {BASE "age_by: \"mtime,\"\n", "p.yaml:3: age_by must be one of", NULL},
-    {BASE "protect_case: any\n", "p.yaml:3: protect_case must be one of default, ignore, match", NULL},
+    {BASE "protect_case: any\n", "p.yaml:3: protect_case must be one of default, ignore, match",
+     NULL},
     {BASE "special: yes\n", "p.yaml:3: special must be one of keep, delete", NULL},
     {BASE "system_root: true\n", "p.yaml:3: system_root must be one of refuse, allow", NULL},
     {BASE "min_free: 20\n", "p.yaml:3: min_free \"20\" is not understood", "such as 20%"},
     {BASE "min_free: 0 GiB\n", "min_free \"0 GiB\" is not understood", NULL},
     {BASE "owner: {a: b}\n", "p.yaml:3: owner must be a list of names", NULL},
-    {ROWS "files: {directory: id, min_free: 5%}\n", "p.yaml:4: unknown key \"min_free\" in files", NULL},
+    {ROWS "files: {directory: id, min_free: 5%}\n", "p.yaml:4: unknown key \"min_free\" in files",
+     NULL},
     {ROWS "files: {protect: [x]}\n", "p.yaml:4: \"files\" needs \"directory\"", NULL},
-    {ROWS "files: {directory: id, retain: 5}\n", "p.yaml:4: retain \"5\" has a number without a unit", NULL},
+    {ROWS "files: {directory: id, retain: 5}\n",
+     "p.yaml:4: retain \"5\" has a number without a unit", NULL},
     {BASE "in_use: maybe\n", "p.yaml:3: in_use must be one of keep, delete", NULL},
     {BASE "active: [jobs]\n", "p.yaml:3: active must be a single value", NULL},
     {BASE "limits: {pause: 5}\n", "p.yaml:3: pause \"5\" has a number without a unit", NULL},
@@ -113,7 +126,8 @@ static const struct {
     {ROWS "roots: [/a]\n", "p.yaml:4: unknown key \"roots\"", NULL},
     {ROWS "age_by: mtime\n", "p.yaml:4: unknown key \"age_by\"", NULL},
     {ROWS "files: {root: /a}\n", "p.yaml:4: \"files\" needs \"directory\"", NULL},
-    {ROWS "files: {direktory: id}\n", "p.yaml:4: unknown key \"direktory\" in files", "\"directory\"?"},
+    {ROWS "files: {direktory: id}\n", "p.yaml:4: unknown key \"direktory\" in files",
+     "\"directory\"?"},
     {ROWS "files: id\n", "p.yaml:4: files must be a mapping", NULL},
 };
 
@@ -132,9 +146,11 @@ START_TEST(survives_printing)
     static const char *const texts[] = {
         BASE "roots: [/a, '/b: c']\nage_by: atime\nin_use: delete\nprotect: ['*', \"a\\nb\"]\n"
              "protect_dirs: [/c]\nactive: jobs\nlimits: {max_rows: 3}\n",
-        ROWS "files: {directory: id, retain: 1 day, age_by: [ctime, mtime], protect: ['*.mov'], protect_case: match,"
+        ROWS "files: {directory: id, retain: 1 day, age_by: [ctime, mtime], protect: ['*.mov'], "
+             "protect_case: match,"
              " in_use: delete, protect_dirs: [/x], system_root: allow}\n",
-        BASE "age_by: atime\nowner: a, 5\nmin_free: 20.5 %\nspecial: delete\nprotect_case: ignore\nsystem_root: allow\n",
+        BASE "age_by: atime\nowner: a, 5\nmin_free: 20.5 %\nspecial: delete\nprotect_case: "
+             "ignore\nsystem_root: allow\n",
         ROWS "files: {directory: id, root: '/srv/a b'}\n", ROWS "files: {directory: id}\n"};
     for (int i = 0; i < COUNT(texts); i++) {
         ck_parses(texts[i]);

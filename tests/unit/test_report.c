@@ -22,8 +22,13 @@ static struct report *report_made(bool dry_run)
     static const char *const names[] = {"jobs", "job_logs", "tags"};
     policy = (struct policy){.name = "jobs", .retain = {"7 days", "x"}};
     age = (struct plan_column){.name = "created_at"};
-    plan = (struct plan){.policy = &policy, .nodes = nodes, .node_count = 3, .age = &age, .cutoff = "2026-11-14 03:00:00+00",
-                         .strategy_reason = "why", .walk_reason = "index i"};
+    plan = (struct plan){.policy = &policy,
+                         .nodes = nodes,
+                         .node_count = 3,
+                         .age = &age,
+                         .cutoff = "2026-11-14 03:00:00+00",
+                         .strategy_reason = "why",
+                         .walk_reason = "index i"};
     for (int i = 0; i < 3; i++) {
         nodes[i] = mem_new(ctx, struct plan_node);
         nodes[i]->index = i;
@@ -91,7 +96,8 @@ END_TEST
 START_TEST(dry_run_is_told_as_a_tree)
 {
     struct report *report = report_made(true);
-    struct plan_spared spared[] = {{"active", "running", 12}, {"active", hostile, 3}, {"recent", NULL, 4}};
+    struct plan_spared spared[] = {
+        {"active", "running", 12}, {"active", hostile, 3}, {"recent", NULL, 4}};
     report->counts.spared = spared;
     report->counts.spared_count = 3;
     report->counts.total = 5000;
@@ -168,7 +174,8 @@ START_TEST(json_is_one_document_whatever_the_text)
     ck_assert_str_eq(json_string_value(json_object_get(doc, "mode")), _i & 1 ? "dry run" : "live");
     ck_assert_int_eq(json_integer_value(json_object_get(doc, "exit_code")), _i & 2 ? 4 : 1);
     ck_assert_uint_eq(json_array_size(json_object_get(doc, "tables")), 3);
-    ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(json_object_get(doc, "tables"), 1), "rows")),
+    ck_assert_int_eq(json_integer_value(json_object_get(
+                         json_array_get(json_object_get(doc, "tables"), 1), "rows")),
                      _i & 1 ? 1234567 : 0);
     json_t *label = json_object_get(json_array_get(json_object_get(doc, "spared"), 0), "label");
     ck_assert_str_eq(json_string_value(label), hostile);
@@ -186,7 +193,8 @@ START_TEST(json_needs_no_plan)
     report_close(report);
     json_t *doc = json_loads(told(report, REPORT_JSON), 0, NULL);
     ck_assert_ptr_nonnull(doc);
-    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(doc, "error"), "message")), "cannot connect");
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(doc, "error"), "message")),
+                     "cannot connect");
     json_decref(doc);
     ck_assert_str_eq(told(report, REPORT_TEXT), "");
 }
@@ -213,7 +221,8 @@ static char *shown(struct progress *progress, const struct report *report)
 START_TEST(progress_is_shown_now_and_then)
 {
     struct report *report = report_made(false);
-    struct progress progress = {.terminal = true, .started_ms = clock_now_ms(), .shown_ms = clock_now_ms()};
+    struct progress progress = {
+        .terminal = true, .started_ms = clock_now_ms(), .shown_ms = clock_now_ms()};
     ck_assert_str_eq(shown(&progress, report), "");
     progress.started_ms -= 10 * 1000;
     progress.shown_ms -= 10 * 1000;
@@ -223,7 +232,8 @@ START_TEST(progress_is_shown_now_and_then)
     ck_says(text, " left");
     ck_assert(text[0] == '\r' && progress.drawn);
     ck_assert_str_eq(shown(&progress, report), "");
-    progress = (struct progress){.started_ms = clock_now_ms() - 70 * 1000, .shown_ms = clock_now_ms() - 70 * 1000};
+    progress = (struct progress){.started_ms = clock_now_ms() - 70 * 1000,
+                                 .shown_ms = clock_now_ms() - 70 * 1000};
     text = shown(&progress, report);
     ck_says(text, "20261121T030000-1f2e3d4c jobs: 250 of 1,000");
     ck_assert_ptr_null(strchr(text, '\r'));
@@ -281,7 +291,8 @@ START_TEST(what_was_not_counted_is_not_zero)
     ck_assert_int_eq(report->exit_code, 130);
     ck_assert(strstr(told(report, REPORT_TEXT), " not counted  delete"));
     json_t *doc = json_loads(told(report, REPORT_JSON), 0, NULL);
-    ck_assert(doc && json_is_null(json_object_get(doc, "eligible")) && json_is_null(json_object_get(doc, "spared")));
+    ck_assert(doc && json_is_null(json_object_get(doc, "eligible")) &&
+              json_is_null(json_object_get(doc, "spared")));
     json_decref(doc);
     report = report_made(false);
     report_uncount(report);

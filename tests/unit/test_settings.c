@@ -1,4 +1,5 @@
-/* A setting that is not understood stops the program: slips of the fingers made from the tables of what is known. */
+/* A setting that is not understood stops the program: slips of the fingers made from the tables of
+ * what is known. */
 #define _GNU_SOURCE
 #include "policies.h"
 
@@ -8,17 +9,20 @@
 
 #include "pgsweep/text.h"
 
-static const char *const policies[] = {"anonymous", "jobs", "jobs-old", "jobs_max", "mocs", "options", "s3", "tempfiles", "test", "tokens"};
-static const char *const fixed[] = {"PGSWEEP_OPTIONS",    "PGSWEEP_TEST_DISTANCE", "PGSWEEP_S3_BUCKET",
-                                    "PGSWEEP_S3_REGION",  "PGSWEEP_S3_TIMEOUT",    "PGSWEEP_S3_ALIASES",
-                                    "PGSWEEP_S3_ENDPOINT", NULL};
+static const char *const policies[] = {"anonymous", "jobs", "jobs-old",  "jobs_max", "mocs",
+                                       "options",   "s3",   "tempfiles", "test",     "tokens"};
+static const char *const fixed[] = {
+    "PGSWEEP_OPTIONS",    "PGSWEEP_TEST_DISTANCE", "PGSWEEP_S3_BUCKET",   "PGSWEEP_S3_REGION",
+    "PGSWEEP_S3_TIMEOUT", "PGSWEEP_S3_ALIASES",    "PGSWEEP_S3_ENDPOINT", NULL};
 
 static struct policy_variables about(const char *name)
 {
-    return (struct policy_variables){.policy = name, .policies = policies, .policy_count = COUNT(policies), .fixed = fixed};
+    return (struct policy_variables){
+        .policy = name, .policies = policies, .policy_count = COUNT(policies), .fixed = fixed};
 }
 
-/* The n-th word that one slip makes of this one: a letter left out, twice, wrong, or two in the wrong order. NULL: no more. */
+/* The n-th word that one slip makes of this one: a letter left out, twice, wrong, or two in the
+ * wrong order. NULL: no more. */
 static char *slip(const char *word, size_t n)
 {
     size_t length = strlen(word), at = n % length, kind = n / length;
@@ -54,7 +58,8 @@ static bool is_known(const char *variable)
     bool known = is_one_of(variable, fixed);
     for (int p = 0; p < COUNT(policies); p++)
         for (size_t k = 0; policy_override_keys[k]; k++)
-            known = known || strcmp(variable, policy_variable(ctx, policies[p], policy_override_keys[k])) == 0;
+            known = known || strcmp(variable, policy_variable(ctx, policies[p],
+                                                              policy_override_keys[k])) == 0;
     return known;
 }
 
@@ -64,8 +69,10 @@ START_TEST(known_variables_are_silent)
         struct policy_variables known = about(policies[own]);
         for (int p = 0; p < COUNT(policies); p++)
             for (size_t k = 0; policy_override_keys[k]; k++)
-                ck_assert_int_eq(policy_judge_variable(&known, policy_variable(ctx, policies[p], policy_override_keys[k])),
-                                 VARIABLE_KNOWN);
+                ck_assert_int_eq(
+                    policy_judge_variable(
+                        &known, policy_variable(ctx, policies[p], policy_override_keys[k])),
+                    VARIABLE_KNOWN);
         for (size_t k = 0; fixed[k]; k++)
             ck_assert_int_eq(policy_judge_variable(&known, fixed[k]), VARIABLE_KNOWN);
     }
@@ -84,8 +91,10 @@ START_TEST(every_slip_in_an_own_variable_is_refused)
             if (is_known(wrong))
                 continue;
             enum policy_variable_fate fate = policy_judge_variable(&known, wrong);
-            /* "PGSWEEP_JOS3..." could not be told from others; a name that became another policy's is that one's. */
-            ck_assert_msg(fate == VARIABLE_UNKNOWN || fate == VARIABLE_OF_ANOTHER, "%s: %d", wrong, fate);
+            /* "PGSWEEP_JOS3..." could not be told from others; a name that became another policy's
+             * is that one's. */
+            ck_assert_msg(fate == VARIABLE_UNKNOWN || fate == VARIABLE_OF_ANOTHER, "%s: %d", wrong,
+                          fate);
             if (strncmp(wrong, right, strlen("PGSWEEP_") + strlen(policies[_i]) + 1) == 0)
                 ck_assert_msg(fate == VARIABLE_UNKNOWN, "%s: %d", wrong, fate);
             seen++;
@@ -96,7 +105,8 @@ START_TEST(every_slip_in_an_own_variable_is_refused)
         for (size_t n = 0; (wrong = slip(fixed[k], n)); n++)
             if (!is_known(wrong)) {
                 ck_assert_msg(policy_judge_variable(&known, wrong) != VARIABLE_KNOWN, "%s", wrong);
-                ck_assert_msg(policy_judge_variable(&known, wrong) != VARIABLE_NOT_OURS, "%s", wrong);
+                ck_assert_msg(policy_judge_variable(&known, wrong) != VARIABLE_NOT_OURS, "%s",
+                              wrong);
                 seen++;
             }
     }
@@ -112,7 +122,8 @@ START_TEST(a_slip_in_another_policys_key_is_a_warning)
         char *wrong;
         for (size_t n = 0; (wrong = slip(word, n)); n++)
             if (strncmp(wrong, "PGSWEEP_MOCS_", 13) == 0 && !is_known(wrong))
-                ck_assert_msg(policy_judge_variable(&known, wrong) == VARIABLE_OF_ANOTHER, "%s", wrong);
+                ck_assert_msg(policy_judge_variable(&known, wrong) == VARIABLE_OF_ANOTHER, "%s",
+                              wrong);
     }
 }
 END_TEST
@@ -163,8 +174,10 @@ static const struct {
 START_TEST(a_variable_is_judged)
 {
     struct policy_variables known = about(judged[_i].policy);
-    ck_assert_msg(policy_judge_variable(&known, judged[_i].variable) == judged[_i].fate, "%s under %s: %d", judged[_i].variable,
-                  judged[_i].policy ? judged[_i].policy : "-", policy_judge_variable(&known, judged[_i].variable));
+    ck_assert_msg(policy_judge_variable(&known, judged[_i].variable) == judged[_i].fate,
+                  "%s under %s: %d", judged[_i].variable,
+                  judged[_i].policy ? judged[_i].policy : "-",
+                  policy_judge_variable(&known, judged[_i].variable));
 }
 END_TEST
 
@@ -182,7 +195,8 @@ END_TEST
 START_TEST(the_refusal_names_the_nearest_and_no_value)
 {
     struct policy_variables known = about("jobs");
-    char *environment[] = {"PATH=/bin", "nonsense", "PGSWEEP_MOCS_RETIAN=hush", "PGSWEEP_JOBS_RETIAN=hush", NULL};
+    char *environment[] = {"PATH=/bin", "nonsense", "PGSWEEP_MOCS_RETIAN=hush",
+                           "PGSWEEP_JOBS_RETIAN=hush", NULL};
     char *warnings;
     ck_assert(!policy_check_environment(ctx, &known, environment, &warnings, &err));
     ck_assert_int_eq(err.code, SWEEP_USAGE);
@@ -201,11 +215,13 @@ END_TEST
 /* A document in which the line (at the depth that path has) is the only thing wrong. */
 static char *document(enum policy_kind kind, const char *path, const char *line)
 {
-    const char *base = kind == KIND_ROWS ? "table: a\nage: b\nretain: 1 day\n" : "kind: files\nretain: 1 day\n";
+    const char *base =
+        kind == KIND_ROWS ? "table: a\nage: b\nretain: 1 day\n" : "kind: files\nretain: 1 day\n";
     return mem_printf(ctx, "%s%s%s", base, path, line);
 }
 
-typedef void visitor(enum policy_kind kind, const char *path, const struct field *fields, const struct field *field);
+typedef void visitor(enum policy_kind kind, const char *path, const struct field *fields,
+                     const struct field *field);
 
 static int visited;
 
@@ -216,7 +232,10 @@ static void visit(enum policy_kind kind, const char *path, const struct field *f
         visited++;
         const char *margin = *path ? "    " : "";
         if (field->kind == FIELD_LIST)
-            visit(kind, mem_printf(ctx, "%s%s%s:\n%s  - ", path, *path ? "\n    " : "", field->key, margin), field->fields, act);
+            visit(
+                kind,
+                mem_printf(ctx, "%s%s%s:\n%s  - ", path, *path ? "\n    " : "", field->key, margin),
+                field->fields, act);
         else if (field->kind == FIELD_GROUP)
             visit(kind, mem_printf(ctx, "%s%s:\n  ", path, field->key), field->fields, act);
     }
@@ -241,7 +260,8 @@ static bool is_key(const struct field *fields, const char *word)
     return false;
 }
 
-static void misspell_key(enum policy_kind kind, const char *path, const struct field *fields, const struct field *field)
+static void misspell_key(enum policy_kind kind, const char *path, const struct field *fields,
+                         const struct field *field)
 {
     char *wrong;
     for (size_t n = 0; (wrong = slip(field->key, n)); n++) {
@@ -260,7 +280,8 @@ START_TEST(every_slip_in_a_key_is_refused)
 }
 END_TEST
 
-static void misspell_word(enum policy_kind kind, const char *path, const struct field *fields, const struct field *field)
+static void misspell_word(enum policy_kind kind, const char *path, const struct field *fields,
+                          const struct field *field)
 {
     (void)fields;
     if (field->kind != FIELD_WORD || strcmp(field->key, "kind") == 0)
@@ -281,17 +302,20 @@ START_TEST(every_slip_in_a_word_is_refused)
 {
     visit_all(misspell_word);
     for (size_t n = 0; slip("files", n); n++)
-        ck_assert(strcmp(slip("files", n), "files") == 0 || !parse(mem_printf(ctx, "kind: %s\nretain: 1 day\n", slip("files", n))));
+        ck_assert(strcmp(slip("files", n), "files") == 0 ||
+                  !parse(mem_printf(ctx, "kind: %s\nretain: 1 day\n", slip("files", n))));
 }
 END_TEST
 
 /* Given twice, empty, or with a tag: each is refused for each key that is one value. */
-static void spoil_value(enum policy_kind kind, const char *path, const struct field *fields, const struct field *field)
+static void spoil_value(enum policy_kind kind, const char *path, const struct field *fields,
+                        const struct field *field)
 {
     (void)fields;
     bool first = *path && path[strlen(path) - 1] == ' ' && strstr(path, "- ");
     const char *margin = !*path ? "" : first ? "    " : "  ";
-    char *twice = document(kind, path, mem_printf(ctx, "%s: x\n%s%s: x\n", field->key, margin, field->key));
+    char *twice =
+        document(kind, path, mem_printf(ctx, "%s: x\n%s%s: x\n", field->key, margin, field->key));
     ck_assert_msg(!parse(twice), "taken:\n%s", twice);
     if (*path && !strstr(path, "\n    "))
         ck_says(err.message, "is given twice");
@@ -299,8 +323,8 @@ static void spoil_value(enum policy_kind kind, const char *path, const struct fi
     ck_assert_msg(!parse(tag), "taken:\n%s", tag);
     if (*path)
         ck_says(err.message, "tags");
-    if (field->kind == FIELD_LIST || field->kind == FIELD_GROUP || field->kind == FIELD_NAMES || field->kind == FIELD_SET ||
-        field->may_be_empty)
+    if (field->kind == FIELD_LIST || field->kind == FIELD_GROUP || field->kind == FIELD_NAMES ||
+        field->kind == FIELD_SET || field->may_be_empty)
         return;
     char *empty = document(kind, path, mem_printf(ctx, "%s: ''\n", field->key));
     ck_assert_msg(!parse(empty), "taken:\n%s", empty);
@@ -312,17 +336,21 @@ START_TEST(every_value_that_says_nothing_is_refused)
 }
 END_TEST
 
-static const char *const no_shares[] = {"0x10%", " 5%", "+5%", "nan%", "inf%", "5 %", "5", "5%%", "-1%", "101%", "1e1%", "%", "."};
+static const char *const no_shares[] = {"0x10%", " 5%", "+5%",  "nan%", "inf%", "5 %", "5",
+                                        "5%%",   "-1%", "101%", "1e1%", "%",    "."};
 
 START_TEST(a_share_is_a_plain_number)
 {
-    ck_assert(!parse(mem_printf(ctx, "table: a\nage: b\nretain: 1 day\nalerts: { failed_share: '%s' }\n", no_shares[_i])));
+    ck_assert(!parse(mem_printf(
+        ctx, "table: a\nage: b\nretain: 1 day\nalerts: { failed_share: '%s' }\n", no_shares[_i])));
     ck_says(err.message, "failed_share");
 }
 END_TEST
 
-/* A file that is called nearly as it must be would be passed over for the built-in policy of that name. */
-static const char *const misnamed[] = {"jobs.yml", "jobs.YAML", "Jobs.yaml", "jobs.json", "JOBS.YML"};
+/* A file that is called nearly as it must be would be passed over for the built-in policy of that
+ * name. */
+static const char *const misnamed[] = {"jobs.yml", "jobs.YAML", "Jobs.yaml", "jobs.json",
+                                       "JOBS.YML"};
 
 START_TEST(a_misnamed_file_is_refused)
 {
@@ -345,7 +373,8 @@ START_TEST(a_misnamed_file_is_refused)
     ck_assert(!policy_load(ctx, "jobs", dir, &policy, &err));
     ck_says(err.message, "link to nothing");
     unlink(path);
-    static const char *const beside[] = {"jobs.yaml.bak", "jobs.yaml~", "jobs2.yml", ".jobs.yaml.swp"};
+    static const char *const beside[] = {"jobs.yaml.bak", "jobs.yaml~", "jobs2.yml",
+                                         ".jobs.yaml.swp"};
     for (int i = 0; i < COUNT(beside); i++) {
         char *other = mem_printf(ctx, "%s/%s", dir, beside[i]);
         file = fopen(other, "w");

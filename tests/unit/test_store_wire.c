@@ -1,7 +1,6 @@
 /*
  * Unit tests of the object store module: the request body, the reply parser, verdicts. No network;
- * tests/integration/test_store_s3.py has that.
- */
+ * tests/integration/test_store_s3.py has that. */
 #define _GNU_SOURCE
 #include "unit.h"
 
@@ -19,17 +18,37 @@ START_TEST(test_M3_body_escapes_keys)
     ck_assert(wire_body_add(ctx, &body, " <&>\"'\t\n\r é "));
     ck_assert(wire_body_add(ctx, &body, "a b"));
     wire_body_end(ctx, &body);
-    const char *expected = "<Object><Key>&#32;&lt;&amp;&gt;&quot;&apos;&#9;&#10;&#13; é&#32;</Key></Object>"
-                           "<Object><Key>a b</Key></Object></Delete>";
+    const char *expected =
+        "<Object><Key>&#32;&lt;&amp;&gt;&quot;&apos;&#9;&#10;&#13; é&#32;</Key></Object>"
+        "<Object><Key>a b</Key></Object></Delete>";
     char *text = talloc_strndup(ctx, body.data, body.length);
     ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
-    static const char *const bad[] = {"", "a\x01", "\x1f", "\x80", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-                                      "\xef\xbf\xbe", "\xef\xbf\xbf", "\xe2\x82", "\xf0\x9f\xa6", "\xff"};
+    static const char *const bad[] = {"",
+                                      "a\x01",
+                                      "\x1f",
+                                      "\x80",
+                                      "\xc0\x80",
+                                      "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xef\xbf\xbe",
+                                      "\xef\xbf\xbf",
+                                      "\xe2\x82",
+                                      "\xf0\x9f\xa6",
+                                      "\xff"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(wire_key_problem(bad[i]) != NULL, "case %zu", i);
-    static const char *const good[] = {"a", "\t\n\r", "\x7f", "é", "日本", "🦀", "\xef\xbf\xbd", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"};
+    static const char *const good[] = {"a",
+                                       "\t\n\r",
+                                       "\x7f",
+                                       "é",
+                                       "日本",
+                                       "🦀",
+                                       "\xef\xbf\xbd",
+                                       "\xed\x9f\xbf",
+                                       "\xf4\x8f\xbf\xbf"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        ck_assert_msg(wire_key_problem(good[i]) == NULL, "%s: %s", good[i], wire_key_problem(good[i]));
+        ck_assert_msg(wire_key_problem(good[i]) == NULL, "%s: %s", good[i],
+                      wire_key_problem(good[i]));
     char longest[1026];
     memset(longest, 'x', sizeof longest);
     longest[1025] = '\0';
@@ -55,11 +74,13 @@ static void remember(void *user, const char *key, const char *code, const char *
     (void)user;
     (void)message;
     size_t n = strlen(said);
-    snprintf(said + n, sizeof said - n, "%s%s%s%s ", code ? "-" : "+", key, code ? "=" : "", code ? code : "");
+    snprintf(said + n, sizeof said - n, "%s%s%s%s ", code ? "-" : "+", key, code ? "=" : "",
+             code ? code : "");
 }
 
 /* Parses text in pieces of that size; the reply, or NULL when it was refused (why in *problem). */
-static struct wire_reply *parsed(const char *text, size_t length, size_t piece, const char **problem)
+static struct wire_reply *parsed(const char *text, size_t length, size_t piece,
+                                 const char **problem)
 {
     struct wire_reply *reply = wire_reply_new(ctx, remember, NULL);
     *said = '\0';
@@ -72,9 +93,12 @@ static struct wire_reply *parsed(const char *text, size_t length, size_t piece, 
 }
 
 static const char GOOD_REPLY[] =
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
-    "<Deleted><Key>a &amp; b</Key><VersionId>1</VersionId></Deleted>\n <Deleted><DeleteMarker>true</DeleteMarker>"
-    "<Key>\xc3\xbc&#13;</Key></Deleted><Error><Key>c</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<DeleteResult "
+    "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+    "<Deleted><Key>a &amp; b</Key><VersionId>1</VersionId></Deleted>\n "
+    "<Deleted><DeleteMarker>true</DeleteMarker>"
+    "<Key>\xc3\xbc&#13;</Key></Deleted><Error><Key>c</Key><Code>AccessDenied</Code><Message>no</"
+    "Message></Error>"
     "<Future><Key>x</Key></Future><Error><Key>d</Key></Error></DeleteResult>";
 
 START_TEST(test_O5_reply_entries)
@@ -86,11 +110,13 @@ START_TEST(test_O5_reply_entries)
         ck_assert_int_eq(wire_reply_root(reply), WIRE_ROOT_DELETE_RESULT);
         ck_assert_str_eq(said, "+a & b +ü\r -c=AccessDenied -d=UnknownError ");
     }
-    static const char prefixed[] = "<p:DeleteResult xmlns:p='u'><p:Deleted><p:Key>k</p:Key></p:Deleted></p:DeleteResult>";
+    static const char prefixed[] =
+        "<p:DeleteResult xmlns:p='u'><p:Deleted><p:Key>k</p:Key></p:Deleted></p:DeleteResult>";
     ck_assert_ptr_nonnull(parsed(prefixed, sizeof prefixed - 1, 9, &problem));
     ck_assert_str_eq(said, "+k ");
-    static const char error[] = "<Error><Code>SlowDown</Code><Message>m &lt;</Message><Region>r-1</Region>"
-                                "<Nested><Code>x</Code></Nested></Error>";
+    static const char error[] =
+        "<Error><Code>SlowDown</Code><Message>m &lt;</Message><Region>r-1</Region>"
+        "<Nested><Code>x</Code></Nested></Error>";
     struct wire_reply *reply = parsed(error, sizeof error - 1, 5, &problem);
     ck_assert_int_eq(wire_reply_root(reply), WIRE_ROOT_ERROR);
     ck_assert_str_eq(wire_reply_code(reply), "SlowDown");
@@ -112,13 +138,17 @@ END_TEST
 START_TEST(test_O5_reply_garbage_is_refused)
 {
     static const char *const bad[] = {
-        "hello", "<html></html>", "<DeleteResult></DeleteResult><x/>", "<DeleteResult><Deleted></DeleteResult>",
+        "hello",
+        "<html></html>",
+        "<DeleteResult></DeleteResult><x/>",
+        "<DeleteResult><Deleted></DeleteResult>",
         "<DeleteResult><Deleted><VersionId>1</VersionId></Deleted></DeleteResult>",
         "<DeleteResult><Deleted><Key>a</Key><Key>b</Key></Deleted></DeleteResult>",
         "<DeleteResult><Deleted><Key>a<b/>c</Key></Deleted></DeleteResult>",
         "<DeleteResult><Deleted><Key>&unknown;</Key></Deleted></DeleteResult>",
         "<DeleteResult><Deleted><Key>\xff</Key></Deleted></DeleteResult>",
-        "<!DOCTYPE d [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><DeleteResult><Deleted><Key>&b;</Key></Deleted></DeleteResult>",
+        "<!DOCTYPE d [<!ENTITY a \"aaaa\"><!ENTITY b "
+        "\"&a;&a;\">]><DeleteResult><Deleted><Key>&b;</Key></Deleted></DeleteResult>",
         "<!DOCTYPE d SYSTEM \"file:///etc/passwd\"><DeleteResult/>",
         "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a>"};
     const char *problem = NULL;
@@ -156,29 +186,42 @@ START_TEST(test_M3_verdicts)
         const char *body, *text;
         enum store_outcome outcome;
         bool again, ends_bucket;
-    } cases[] = {
-        {503, "<Error><Code>SlowDown</Code><Message>m</Message></Error>", "SlowDown: m", STORE_FAILED_RETRYABLE, true, true},
-        {500, "", "HTTP 500", STORE_FAILED_RETRYABLE, true, true},
-        {200, "<Error><Code>InternalError</Code></Error>", "InternalError", STORE_FAILED_RETRYABLE, true, true},
-        {403, "<Error><Code>AccessDenied</Code></Error>", "AccessDenied", STORE_FAILED_PERMANENT, false, true},
-        {403, "<html>", "HTTP 403", STORE_FAILED_PERMANENT, false, true},
-        {403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", "RequestTimeTooSkewed: the clocks", STORE_FAILED_RETRYABLE, false, true},
-        {404, "<Error><Code>NoSuchBucket</Code></Error>", "NoSuchBucket", STORE_FAILED_PERMANENT, false, true},
-        {404, "<Error><Code>NoSuchKey</Code></Error>", "NoSuchKey", STORE_FAILED_RETRYABLE, false, true},
-        {408, "", "HTTP 408", STORE_FAILED_RETRYABLE, false, true}, {429, "", "HTTP 429", STORE_FAILED_RETRYABLE, true, true},
-        {301, "", "HTTP 301: the bucket is in region hint-1, not eu-west-1", STORE_FAILED_PERMANENT, false, true},
-        {400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>xx-1</Region></Error>",
-         "AuthorizationHeaderMalformed: the bucket is in region xx-1", STORE_FAILED_PERMANENT, false, true},
-        {400, "<Error><Code>ExpiredToken</Code></Error>", "ExpiredToken", STORE_FAILED_RETRYABLE, false, true},
-        {200, "<DeleteResult>", "BadReply: the reply of the object store is cut short", STORE_FAILED_RETRYABLE, false, false},
-        {204, "", "BadReply: the reply of the object store is empty", STORE_FAILED_RETRYABLE, false, false}};
+    } cases[] = {{503, "<Error><Code>SlowDown</Code><Message>m</Message></Error>", "SlowDown: m",
+                  STORE_FAILED_RETRYABLE, true, true},
+                 {500, "", "HTTP 500", STORE_FAILED_RETRYABLE, true, true},
+                 {200, "<Error><Code>InternalError</Code></Error>", "InternalError",
+                  STORE_FAILED_RETRYABLE, true, true},
+                 {403, "<Error><Code>AccessDenied</Code></Error>", "AccessDenied",
+                  STORE_FAILED_PERMANENT, false, true},
+                 {403, "<html>", "HTTP 403", STORE_FAILED_PERMANENT, false, true},
+                 {403, "<Error><Code>RequestTimeTooSkewed</Code></Error>",
+                  "RequestTimeTooSkewed: the clocks", STORE_FAILED_RETRYABLE, false, true},
+                 {404, "<Error><Code>NoSuchBucket</Code></Error>", "NoSuchBucket",
+                  STORE_FAILED_PERMANENT, false, true},
+                 {404, "<Error><Code>NoSuchKey</Code></Error>", "NoSuchKey", STORE_FAILED_RETRYABLE,
+                  false, true},
+                 {408, "", "HTTP 408", STORE_FAILED_RETRYABLE, false, true},
+                 {429, "", "HTTP 429", STORE_FAILED_RETRYABLE, true, true},
+                 {301, "", "HTTP 301: the bucket is in region hint-1, not eu-west-1",
+                  STORE_FAILED_PERMANENT, false, true},
+                 {400,
+                  "<Error><Code>AuthorizationHeaderMalformed</Code><Region>xx-1</Region></Error>",
+                  "AuthorizationHeaderMalformed: the bucket is in region xx-1",
+                  STORE_FAILED_PERMANENT, false, true},
+                 {400, "<Error><Code>ExpiredToken</Code></Error>", "ExpiredToken",
+                  STORE_FAILED_RETRYABLE, false, true},
+                 {200, "<DeleteResult>", "BadReply: the reply of the object store is cut short",
+                  STORE_FAILED_RETRYABLE, false, false},
+                 {204, "", "BadReply: the reply of the object store is empty",
+                  STORE_FAILED_RETRYABLE, false, false}};
     const struct store_config config = {.scheme = "https", .host = "s3.example.com",
                                         .authority = "s3.example.com", .region = "eu-west-1"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wire_reply *reply = wire_reply_new(ctx, remember, NULL);
         wire_reply_feed(reply, cases[i].body, strlen(cases[i].body));
         struct verdict v = verdict_of(ctx, &config, CURLE_OK, "", cases[i].status, "hint-1", reply);
-        ck_assert_msg(!v.good && strncmp(v.text, cases[i].text, strlen(cases[i].text)) == 0, "%s", v.text);
+        ck_assert_msg(!v.good && strncmp(v.text, cases[i].text, strlen(cases[i].text)) == 0, "%s",
+                      v.text);
         ck_assert_msg(v.outcome == cases[i].outcome && v.again == cases[i].again &&
                       v.ends_bucket == cases[i].ends_bucket, "%s", v.text);
     }

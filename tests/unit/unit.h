@@ -40,7 +40,8 @@ static int unit_run(Suite *suite)
 #define ck_says(part, text)                                                                        \
     do {                                                                                           \
         const char *in_ = (part), *what_ = (text);                                                 \
-        ck_assert_msg(in_ && strstr(in_, what_), "\"%s\" is not in: %s", what_, in_ ? in_ : "(nothing)"); \
+        ck_assert_msg(in_ &&strstr(in_, what_), "\"%s\" is not in: %s", what_,                     \
+                      in_ ? in_ : "(nothing)");                                                    \
     } while (0)
 
 #endif
