@@ -120,7 +120,7 @@ ALTER TABLE pgsweep.object_queue
     ADD COLUMN IF NOT EXISTS bucket   pg_catalog.text,
     ADD COLUMN IF NOT EXISTS prefixes pg_catalog.text[];
 COMMENT ON COLUMN pgsweep.object_queue.prefixes IS 'The policy stated, when the entry was queued, that only keys that begin with one of these may be deleted. NULL: it stated nothing.';
-COMMENT ON COLUMN pgsweep.object_queue.rules IS 'Of a directory: which files in it stay, as the run that queued it was told. NULL: the defaults.';
+COMMENT ON COLUMN pgsweep.object_queue.rules IS 'Of a directory: which files in it stay, by the rules of the run that queued it. NULL: the defaults.';
 COMMENT ON COLUMN pgsweep.object_queue.endpoint IS 'The store that was configured when the entry was queued, without credentials. NULL: none was; the next run of the policy that has one decides.';
 COMMENT ON COLUMN pgsweep.object_queue.bucket IS 'The bucket of a value that names none itself.';
 
