@@ -1,5 +1,5 @@
-/* What of a server's error is told: in the report, the log, dead letters and the run's record, all of
- * which are kept longer than the rows that they are about. The rule is in SECURITY.md. */
+/* What of a server's error is told: in the report, the log, dead letters and the run's record, all
+ * of which are kept longer than the rows that they are about. The rule is in SECURITY.md. */
 #include <string.h>
 
 #include "internal.h"
