@@ -140,7 +140,7 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
         report_log(report, "failed %s %s: %s", table, text,
-                   text_escape(report, failure->why->message, strlen(failure->why->message)));
+                   error_text(report, failure->why, "; "));
     }
     return true;
 }

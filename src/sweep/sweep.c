@@ -112,7 +112,7 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
      * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
-        report_note_undrained(report, UNDRAINED, err->message);
+        report_note_undrained(report, UNDRAINED, error_text(report, err, "; "));
     return ok;
 }
 
@@ -129,7 +129,8 @@ static void drain(struct sweep *sweep, bool end)
     sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
     if (!ok && !sweep->report->undrained && (end || !db_is_lost(sweep->db)))
-        report_note_undrained(sweep->report, UNDRAINED, err.message);
+        report_note_undrained(sweep->report, UNDRAINED,
+                              error_text(sweep->report, &err, "; "));
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
     sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
