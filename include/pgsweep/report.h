@@ -18,8 +18,7 @@ struct output;
 /* A candidate that could not go. */
 struct report_failure {
     const char *key; /* "(id)=(42)" */
-    char sqlstate[6];
-    const char *message;
+    struct error *why; /* with the server's detail and hint, as far as they are told */
 };
 
 /* Stored objects of the run, and those of earlier ones that it took along. */
@@ -32,7 +31,7 @@ struct report_objects {
                         of earlier runs too */
     int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one,
                           or for none */
-    int64_t held;    /* not deleted: nobody can tell whether a row names the object */
+    int64_t held;    /* not deleted: it is not known whether a row names the object */
     int64_t failed;  /* will be tried again */
     int64_t dead;    /* tried often enough: a dead letter now */
     int64_t waiting; /* in the queue when the run ended; -1: not known */
@@ -54,7 +53,7 @@ struct report_directories {
     int64_t bytes_freed;
 };
 
-/* How many failures are told one by one; the rest is only counted. */
+/* How many failures are listed one by one; further ones are only counted. */
 enum { REPORT_FAILURES_MAX = 100 };
 
 /* What is left is counted up to here: more is "very many" to anybody. */
@@ -164,7 +163,7 @@ bool report_open_metrics(struct report *report, const char *path, struct error *
  * run was none. False when the file cannot be written. */
 bool report_write_metrics(const struct report *report, struct error *err);
 
-/* Objects that were not deleted although no row names them, or nobody can tell. */
+/* Objects that were not deleted although no row names them, or because that is not known. */
 int64_t report_objects_failed(const struct report *report);
 
 /* Working directories that did not go as they should have. Not those in use or protected: that is
@@ -174,7 +173,7 @@ int64_t report_directories_failed(const struct report *report);
 /* Sets outcome and exit code from what the report holds. */
 void report_close(struct report *report);
 
-/* How a report is told. */
+/* How a report is printed. */
 enum report_format { REPORT_TEXT, REPORT_JSON };
 extern const char *const report_format_names[]; /* ends with NULL */
 

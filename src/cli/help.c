@@ -41,7 +41,7 @@ static void print_general(const char *const *policies, FILE *out)
     for (const struct cli_command_entry *e = cli_commands_table + 1; e->name; e++)
         fprintf(out, "  %-7s %-6s %s\n", e->name, e->operand ? e->operand : "", e->summary);
     fputs("\nSee first what would happen: pgsweep jobs --dry-run -d DBNAME\n"
-          "\"pgsweep COMMAND --help\" tells more about one command, \"man pgsweep\" about "
+          "\"pgsweep COMMAND --help\" explains one command, \"man pgsweep\" "
           "everything.\n",
           out);
     print_options(COMMAND_SWEEP | COMMAND_INIT | COMMAND_LIST | COMMAND_SHOW | COMMAND_DLQ |

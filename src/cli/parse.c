@@ -166,7 +166,7 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
     int expected = 1;
     if (options->command == COMMAND_DLQ || options->command == COMMAND_OBJECTS) {
         if (optind + 1 >= argc) {
-            error_set(err, SWEEP_USAGE, "pgsweep %s needs to be told what to do", first);
+            error_set(err, SWEEP_USAGE, "pgsweep %s needs a subcommand", first);
             return error_hint(err, "\"pgsweep %s --help\" lists what it can.", first);
         }
         options->verb = argv[optind + 1];

@@ -58,7 +58,7 @@ static bool build_age(struct plan *plan, struct error *err)
               table->label, policy->age.value);
     if (nearest)
         return error_hint(err, "Did you mean \"%s\"?", nearest);
-    return error_hint(err, "Name the timestamp column that tells the age of a row as \"age\".");
+    return error_hint(err, "Name the timestamp column with the age of a row as \"age\".");
 }
 
 /* The column that names working directories. Where this host has no such root there is nothing to

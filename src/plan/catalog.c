@@ -136,7 +136,7 @@ bool catalog_key(struct plan_node *node, struct error *err)
     if (node->key_count > 0)
         return true;
     error_set(err, SWEEP_USAGE, "table %s has no primary key", table->label);
-    error_detail(err, "Without one, nothing tells its rows apart.");
+    error_detail(err, "Without one, its rows cannot be identified.");
     return error_hint(err, "ALTER TABLE %s ADD PRIMARY KEY (...);", table->ident);
 }
 

@@ -134,7 +134,7 @@ static bool cannot_tell(const struct plan *plan, const char *what, const struct 
                         struct error *err)
 {
     error_set(err, SWEEP_USAGE,
-              "%s: %s: the type of :cutoff cannot be told from what it is compared with",
+              "%s: %s: the type of :cutoff cannot be inferred from what it is compared with",
               condition->origin, what);
     error_detail(err, "Condition: %s", condition->value);
     return error_hint(

@@ -130,7 +130,7 @@ static bool cannot_hash(const struct plan_node *node, const char *why, struct er
                              node->key[k]->type);
     error_set(
         err, SWEEP_USAGE,
-        "%s refers to itself, and its rows cannot be told apart by the columns of its key (%s)",
+        "%s refers to itself, and its rows cannot be compared by the columns of its key (%s)",
         node->table.label, columns);
     error_detail(err, "The server says: %s.", why);
     talloc_free(ctx);

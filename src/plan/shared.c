@@ -171,7 +171,7 @@ static bool order_tables(struct plan *plan, struct error *err)
             continue;
         error_set(
             err, SWEEP_REFUSED,
-            "policy %s: shared tables keep each other's rows in a circle, so that no order tells "
+            "policy %s: shared tables reference each other in a circle, so that no order shows "
             "which of them lost their last reference",
             plan->policy->name);
         error_detail(err, "%s", path);
