@@ -1,6 +1,6 @@
-/* How large a chunk is: as asked for, or as much as the server does in the chunk time. The way to the
- * server is no work: what a chunk's round trips cost is taken off, or a distant server would get
- * the smallest chunks, which cost the most round trips. */
+/* How large a chunk is: as asked for, or as much as the server does in the chunk time. The way to
+ * the server is no work: what a chunk's round trips cost is taken off, or a distant server would
+ * get the smallest chunks, which cost the most round trips. */
 #include "internal.h"
 #include "pgsweep/clock.h"
 
@@ -44,7 +44,8 @@ struct pace_spent pace_end(const struct sweep *sweep, struct pace_start_of begun
                                .way_us = way_us};
 }
 
-/* The work that a chunk should be. Far away it is longer, so that the way is about a fifth of the time. */
+/* The work that a chunk should be. Far away it is longer, so that the way is about a fifth of the
+ * time. */
 static int64_t aim_us(struct pace_spent spent)
 {
     int64_t aim = SWEEP_CHUNK_MS * INT64_C(1000);
