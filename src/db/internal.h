@@ -3,6 +3,7 @@
 #define PGSWEEP_DB_INTERNAL_H
 
 #include <libpq-fe.h>
+#include <pthread.h>
 
 #include "pgsweep/db.h"
 
@@ -25,6 +26,7 @@ struct db {
     int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
                            none yet */
     bool broken; /* requests and replies no longer match: as good as lost */
+    const char *given_up; /* why nothing is waited for any more; NULL: it is */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
     char *role;                      /* what SET ROLE would say by default */
@@ -94,8 +96,41 @@ enum { DB_SETTING_PARAMS = 8 + DB_LOCALE_SETTINGS };
 /* db_failure_class for a connection that is not lost. */
 enum db_failure db_failure_of_sqlstate(const char *sqlstate);
 
-/* Makes the connection the one that the signal handler cancels (NULL: none). */
-void db_cancel_register(PGconn *conn);
+/* Waits until PQgetResult does not block: something has come, or the connection is lost. A signal
+ * that cancels sends the server a request to. False: db_is_lost, and nothing more is to be asked of
+ * libpq (a second signal, or the server did not answer in time). */
+bool db_await(struct db *db);
+
+/* PQgetResult that waits like that; NULL also when the connection was given up. */
+PGresult *db_next(struct db *db);
+
+/* The last result of a command that stands for itself. sent: what the PQsend function returned. */
+PGresult *db_only(struct db *db, int sent);
+
+/* Closes the connection without waiting for anybody. */
+void db_close(struct db *db);
+
+/* The parameters with which a dead peer is noticed in time, without those that the user has set in
+ * the connection string dbname (or a database's name, or NULL), a service or the environment. Room
+ * for DB_LIVENESS_PARAMS; returns how many. */
+enum { DB_LIVENESS_PARAMS = 5 };
+size_t db_liveness_defaults(const char *dbname, const char **keys, const char **values);
+
+/* The same for the server's end of a session that is ours, so that the lock of a dead client does
+ * not keep the next run out. False: the connection is lost. */
+enum { DB_LIVENESS_STATEMENTS = 2 };
+bool db_set_liveness(struct db *db, struct error *err);
+
+/* Runs a function beside the main thread, to which all signals go. */
+bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+
+/* Waits for its end. False: it goes on. */
+bool db_join_thread(pthread_t thread, int64_t timeout_ms);
+
+/* Connects (PQconnectdbParams) with these parameters, which are copied, and gives up when a second
+ * signal comes, whatever the network or the look-up of a name does; at the first one if it is the
+ * first connection. NULL: it was given up. */
+PGconn *db_dial(const char *const *keys, const char *const *values, bool first);
 
 /* Prints a statement and its parameters when --echo asks for it. */
 void db_echo(const struct db *db, const char *sql, int nparams, const char *const *params);

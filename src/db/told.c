@@ -51,7 +51,7 @@ bool db_result_error(const struct db *db, const PGresult *result, struct error *
     if (!message || !*message)
         message = result ? PQresultErrorMessage(result) : "";
     if (!*message)
-        message = PQerrorMessage(db->conn);
+        message = db->given_up ? db->given_up : PQerrorMessage(db->conn);
     error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s", *message ? message : "no result");
     error_sqlstate(err, sqlstate ? sqlstate : lost ? "08006" : "");
     detail = detail && db_detail_is_told(err->sqlstate) ? detail : "";
