@@ -89,6 +89,35 @@ static const struct field file_limit_fields[] = {
     {.key = NULL},
 };
 
+#define LIMIT_FIELD(name, units)                                                                   \
+    {                                                                                              \
+        .key = #name, .kind = FIELD_LIMIT, AT(policy, throttle.name), .takes = (units)             \
+    }
+#define PRESSURE_FIELD(name)                                                                       \
+    {                                                                                              \
+        .key = #name, .kind = FIELD_WORD, AT(policy, throttle.name),                               \
+        .words = policy_pressure_names                                                             \
+    }
+
+static const struct field throttle_fields[] = {
+    LIMIT_FIELD(replica_lag, LIMIT_TIME | LIMIT_BYTES),
+    LIMIT_FIELD(slot_wal, LIMIT_BYTES),
+    {.key = "ignore_replicas", .kind = FIELD_NAMES, AT(policy, throttle.ignore_replicas),
+     .short_form = true, .count_offset = offsetof(struct policy, throttle.ignore_replica_count)},
+    {.key = "lock_waiters", .kind = FIELD_WORD, AT(policy, throttle.lock_waiters),
+     .words = policy_lock_waiters_names},
+    LIMIT_FIELD(active_sessions, LIMIT_NUMBER),
+    LIMIT_FIELD(snapshot_age, LIMIT_TIME | LIMIT_NUMBER),
+    PRESSURE_FIELD(checkpoints),
+    PRESSURE_FIELD(autovacuum),
+    {.key = "wait_while", .kind = FIELD_SQL, AT(policy, throttle.wait_while)},
+    {.key = "pause_file", .kind = FIELD_PATH, AT(policy, throttle.pause_file)},
+    LIMIT_FIELD(max_wait, LIMIT_TIME),
+    {.key = "stop_file", .kind = FIELD_PATH, AT(policy, throttle.stop_file)},
+    {.key = "window", .kind = FIELD_WINDOW, AT(policy, throttle.window)},
+    {.key = NULL},
+};
+
 static const struct field alert_fields[] = {
     {.key = "failed_share", .kind = FIELD_SHARE, AT(policy, alert_failed_share)},
     {.key = "dead_letters", .kind = FIELD_COUNT, AT(policy, alert_dead_letters)},
@@ -177,6 +206,8 @@ static const struct field row_fields[] = {
     {.key = "files", .kind = FIELD_GROUP, .fields = directory_fields},
     CHUNK_FIELD,
     LIMITS_FIELD(limit_fields),
+    {.key = "throttle", .kind = FIELD_GROUP, .fields = throttle_fields,
+     .none = policy_throttle_none},
     ALERTS_FIELD,
     {.key = NULL},
 };
@@ -246,7 +277,7 @@ double policy_share(const struct setting *share)
 
 /* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB).
  */
-static bool read_room(const char *text, double *share, int64_t *bytes)
+bool field_read_room(const char *text, double *share, int64_t *bytes)
 {
     static const struct {
         const char *unit;
@@ -279,7 +310,7 @@ static bool read_room(const char *text, double *share, int64_t *bytes)
 
 void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes)
 {
-    (void)read_room(min_free->value, share, bytes);
+    (void)field_read_room(min_free->value, share, bytes);
 }
 
 char *policy_age_by_text(const void *ctx, unsigned age_by)
@@ -354,7 +385,7 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
                          "%s: %s must be a percentage from 0%% to 100%%, not \"%s\"", value->origin,
                          field->key, value->value);
     case FIELD_ROOM:
-        if (read_room(value->value, &share, &n))
+        if (field_read_room(value->value, &share, &n))
             return true;
         error_set(err, SWEEP_USAGE, "%s: %s \"%s\" is not understood", value->origin, field->key,
                   value->value);
@@ -368,6 +399,11 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
         return error_set(err, SWEEP_USAGE,
                          "%s: %s must be a whole number of rows above 0, not \"%s\"", value->origin,
                          field->key, value->value);
+    case FIELD_LIMIT:
+    case FIELD_WINDOW:
+    case FIELD_PATH:
+    case FIELD_SQL:
+        return field_check_throttle(ctx, field, value, err);
     default:
         return true;
     }
