@@ -13,6 +13,9 @@ const char *const policy_transaction_names[] = {"chunk", "row", NULL};
 const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
 const char *const policy_triggers_names[] = {"refuse", "allow", NULL};
 
+const char *const policy_lock_waiters_names[] = {"give_way", "ignore", NULL};
+const char *const policy_pressure_names[] = {"ignore", "wait", NULL};
+
 const char *const policy_kind_names[] = {"rows", "files", NULL};
 const char *const policy_in_use_names[] = {"keep", "delete", NULL};
 const char *const policy_clock_names[] = {"check", "trust", NULL};
@@ -89,30 +92,27 @@ static const struct field file_limit_fields[] = {
     {.key = NULL},
 };
 
-#define LIMIT_FIELD(name, units)                                                                   \
-    {                                                                                              \
-        .key = #name, .kind = FIELD_LIMIT, AT(policy, throttle.name), .takes = (units)             \
-    }
-#define PRESSURE_FIELD(name)                                                                       \
-    {                                                                                              \
-        .key = #name, .kind = FIELD_WORD, AT(policy, throttle.name),                               \
-        .words = policy_pressure_names                                                             \
-    }
-
 static const struct field throttle_fields[] = {
-    LIMIT_FIELD(replica_lag, LIMIT_TIME | LIMIT_BYTES),
-    LIMIT_FIELD(slot_wal, LIMIT_BYTES),
+    {.key = "replica_lag", .kind = FIELD_LIMIT, AT(policy, throttle.replica_lag),
+     .takes = LIMIT_TIME | LIMIT_BYTES},
+    {.key = "slot_wal", .kind = FIELD_LIMIT, AT(policy, throttle.slot_wal),
+     .takes = LIMIT_BYTES},
     {.key = "ignore_replicas", .kind = FIELD_NAMES, AT(policy, throttle.ignore_replicas),
      .short_form = true, .count_offset = offsetof(struct policy, throttle.ignore_replica_count)},
     {.key = "lock_waiters", .kind = FIELD_WORD, AT(policy, throttle.lock_waiters),
      .words = policy_lock_waiters_names},
-    LIMIT_FIELD(active_sessions, LIMIT_NUMBER),
-    LIMIT_FIELD(snapshot_age, LIMIT_TIME | LIMIT_NUMBER),
-    PRESSURE_FIELD(checkpoints),
-    PRESSURE_FIELD(autovacuum),
+    {.key = "active_sessions", .kind = FIELD_LIMIT, AT(policy, throttle.active_sessions),
+     .takes = LIMIT_NUMBER},
+    {.key = "snapshot_age", .kind = FIELD_LIMIT, AT(policy, throttle.snapshot_age),
+     .takes = LIMIT_TIME | LIMIT_NUMBER},
+    {.key = "checkpoints", .kind = FIELD_WORD, AT(policy, throttle.checkpoints),
+     .words = policy_pressure_names},
+    {.key = "autovacuum", .kind = FIELD_WORD, AT(policy, throttle.autovacuum),
+     .words = policy_pressure_names},
     {.key = "wait_while", .kind = FIELD_SQL, AT(policy, throttle.wait_while)},
     {.key = "pause_file", .kind = FIELD_PATH, AT(policy, throttle.pause_file)},
-    LIMIT_FIELD(max_wait, LIMIT_TIME),
+    {.key = "max_wait", .kind = FIELD_LIMIT, AT(policy, throttle.max_wait),
+     .takes = LIMIT_TIME},
     {.key = "stop_file", .kind = FIELD_PATH, AT(policy, throttle.stop_file)},
     {.key = "window", .kind = FIELD_WINDOW, AT(policy, throttle.window)},
     {.key = NULL},

@@ -7,9 +7,6 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
-const char *const policy_lock_waiters_names[] = {"give_way", "ignore", NULL};
-const char *const policy_pressure_names[] = {"ignore", "wait", NULL};
-
 /* Milliseconds; negative: no interval that is understood. */
 static int64_t read_time(const char *text)
 {
