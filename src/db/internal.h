@@ -18,6 +18,7 @@ struct db {
     bool custom_plans;        /* every execution is planned for its parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
+    int64_t round_trips; /* how many answers were waited for */
     int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
                            none yet */
     bool broken; /* requests and replies no longer match: as good as lost */
