@@ -50,8 +50,8 @@ struct field {
 /* The fields of struct policy for a kind of policy; ends with a NULL key. */
 const struct field *policy_fields_of(enum policy_kind kind);
 
-/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM, and
- * those of field_check_throttle; others pass). */
+/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM,
+ * and those of field_check_throttle; others pass). */
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
 
