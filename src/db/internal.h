@@ -30,8 +30,16 @@ struct db_rows {
 /* Wraps a result so that talloc frees it. */
 struct db_rows *db_rows_wrap(const void *ctx, PGresult *result);
 
-/* Fills err from a failed result (may be NULL: then from the connection). Returns false. */
+/* Fills err from a failed result (may be NULL: then from the connection): with the server's DETAIL,
+ * HINT and CONTEXT, as far as they are told. Returns false. */
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err);
+
+/* False where the DETAIL of errors of this kind carries the values of a whole row. */
+bool db_detail_is_told(const char *sqlstate);
+
+/* The lines of a CONTEXT without those that quote something, which may be SQL that a function made
+ * of values: "PL/pgSQL function keep() line 3 at RAISE" stays. Owned by ctx. */
+char *db_told_context(const void *ctx, const char *context);
 
 /* Sets up a fresh connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);

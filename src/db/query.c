@@ -50,26 +50,6 @@ void db_set_echo(struct db *db, bool echo)
     db->options.echo = echo;
 }
 
-bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
-{
-    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
-    const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
-    bool lost = db_is_lost(db);
-    if (!message || !*message)
-        message = result ? PQresultErrorMessage(result) : "";
-    if (!*message)
-        message = PQerrorMessage(db->conn);
-    error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s", *message ? message : "no result");
-    error_sqlstate(err, sqlstate ? sqlstate : lost ? "08006" : "");
-    if (detail)
-        error_detail(err, "%s", detail);
-    else if (context)
-        error_detail(err, "%s", context);
-    return false;
-}
-
 static bool result_ok(const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);

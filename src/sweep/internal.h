@@ -130,7 +130,8 @@ struct sweep {
     int64_t rows_max; /* the size that rows may grow to */
     int64_t started_ms;
     bool skip_locked; /* the next chunk must not wait for locks */
-    bool skipped;     /* rows may have been passed over because they were locked */
+    bool disturbed;   /* a chunk failed, whatever followed from it: rows may have been passed over
+                         because they were locked, commits undone, the plan made again */
     int pass;
     int tries;            /* of the chunk in hand */
     bool impatient;       /* waiting did not help: until something goes, do not wait long again */

@@ -112,7 +112,7 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
      * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
-        report_note_undrained(report, UNDRAINED, err->message);
+        report_note_undrained(report, UNDRAINED, error_text(report, err, "; "));
     return ok;
 }
 
@@ -129,7 +129,8 @@ static void drain(struct sweep *sweep, bool end)
     sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
     if (!ok && !sweep->report->undrained && (end || !db_is_lost(sweep->db)))
-        report_note_undrained(sweep->report, UNDRAINED, err.message);
+        report_note_undrained(sweep->report, UNDRAINED,
+                              error_text(sweep->report, &err, "; "));
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
     sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
@@ -288,7 +289,17 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     return true;
 }
 
-/* Passes until the database says that nothing is left that could go now. */
+/* Nothing can be left, so that the database need not be asked: every range went, up to the last,
+ * each DELETE waits for rows that others have locked, and as many rows went as were counted before.
+ * (In the other strategy rows that others have locked are passed over.) */
+static bool all_is_gone(const struct sweep *sweep)
+{
+    const struct report *report = sweep->report;
+    return sweep->plan->strategy == STRATEGY_RANGE && !sweep->disturbed && sweep->pass == 1 &&
+           report->counted == COUNTED_EXACTLY && report->deleted[0] == report->counts.eligible;
+}
+
+/* Passes until nothing is left that could go now. */
 static bool sweep_passes(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
@@ -297,7 +308,8 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     sweep->pass = 0;
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
-    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX) {
+    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX &&
+           !all_is_gone(sweep)) {
         int64_t before = report->deleted[0] + report->failed;
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
