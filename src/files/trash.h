@@ -12,7 +12,8 @@ struct files_root;
 #define TRASH_PREFIX FILES_OWN_PREFIX "trash."
 
 /* In it: what says whose trash it is and where the file in the slot was, the slot itself, and a
- * directory of files that wait for a look into /proc, under their own names. Job directories lie beside them under their own names, which never begin with FILES_OWN_PREFIX. */
+ * directory of files that wait for a look into /proc, under their own names. Job directories lie
+ * beside them under their own names, which never begin with FILES_OWN_PREFIX. */
 #define TRASH_RECORD FILES_OWN_PREFIX "record"
 #define TRASH_SLOT FILES_OWN_PREFIX "slot"
 #define TRASH_HELD FILES_OWN_PREFIX "held"

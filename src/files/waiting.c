@@ -1,7 +1,7 @@
-/* Files of which no lease is to be had: /proc shows who has them open. Looking there takes long, and
- * what it shows may be out of date at once, as long as anybody can open the file by its name. So the
- * files of a directory are first moved to where nobody else can reach them; then /proc is read, once
- * for all of them: what nobody has open now, nobody can open any more. */
+/* Files of which no lease is to be had: /proc shows who has them open. Looking there takes long,
+ * and what it shows may be out of date at once, as long as anybody can open the file by its name.
+ * So the files of a directory are first moved to where nobody else can reach them; then /proc is
+ * read, once for all of them: what nobody has open now, nobody can open any more. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -238,8 +238,8 @@ void inuse_let_go(struct hold *held);
 /* slot.c: removes name, which is no directory, if it still is what stx says. */
 struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx,
                            const struct hold *held);
-/* Is what was moved out of the way (moved) what was looked at (seen), and may it still go? use: what
- * the look for those who have it open came to. */
+/* Is what was moved out of the way (moved) what was looked at (seen), and may it still go? use:
+ * what the look for those who have it open came to. */
 enum files_kept slot_judge(struct walk *w, const struct statx *seen, const struct statx *moved,
                            enum files_kept use);
 /* Moves the file from in trash_fd back to its name, or to one beside it when that is taken. False
