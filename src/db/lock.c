@@ -1,4 +1,4 @@
-/* Session-level advisory locks, and the text form of arrays. */
+/* Session-level advisory locks; quoting, and the text form of arrays. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -57,4 +57,20 @@ char *db_array(const void *ctx, const char *const *values, size_t count)
     *w++ = '}';
     *w = '\0';
     return out;
+}
+
+char *db_quote_ident(struct db *db, const void *ctx, const char *text)
+{
+    char *quoted = mem_check(PQescapeIdentifier(db->conn, text, strlen(text)));
+    char *copy = mem_strdup(ctx, quoted);
+    PQfreemem(quoted);
+    return copy;
+}
+
+char *db_quote_literal(struct db *db, const void *ctx, const char *text)
+{
+    char *quoted = mem_check(PQescapeLiteral(db->conn, text, strlen(text)));
+    char *copy = mem_strdup(ctx, quoted);
+    PQfreemem(quoted);
+    return copy;
 }
