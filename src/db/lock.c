@@ -1,4 +1,4 @@
-/* Session-level advisory locks, and the text form of arrays. */
+/* Session-level advisory locks; quoting, and the text form of arrays. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -79,4 +79,20 @@ void db_array_split(const void *ctx, const char *text, const char ***values, siz
         more = *r == ',';
         *w = '\0';
     }
+}
+
+char *db_quote_ident(struct db *db, const void *ctx, const char *text)
+{
+    char *quoted = mem_check(PQescapeIdentifier(db->conn, text, strlen(text)));
+    char *copy = mem_strdup(ctx, quoted);
+    PQfreemem(quoted);
+    return copy;
+}
+
+char *db_quote_literal(struct db *db, const void *ctx, const char *text)
+{
+    char *quoted = mem_check(PQescapeLiteral(db->conn, text, strlen(text)));
+    char *copy = mem_strdup(ctx, quoted);
+    PQfreemem(quoted);
+    return copy;
 }

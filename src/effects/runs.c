@@ -315,14 +315,12 @@ bool run_make_durable(struct effects *effects, const struct report *report, stru
 {
     void *scratch = talloc_new(report);
     const char *wait[] = {db_synchronous_commit(effects->db)};
-    const char *off[] = {db_is_async(effects->db) ? "off" : wait[0]};
     const char *which[] = {report->run_id};
-    /* The first two are one transaction by themselves, up to the synchronisation point. */
+    /* One transaction, up to the synchronisation point. */
     struct db_step steps[] = {
         {.statement = &effects->commit_waits, .nparams = 1, .params = wait},
-        {.statement = &effects->touch, .nparams = 1, .params = which, .sync = true},
-        {.statement = &effects->commit_waits, .nparams = 1, .params = off, .sync = true}};
-    bool ok = effects_batch(effects, scratch, steps, 3, NULL, err);
+        {.statement = &effects->touch, .nparams = 1, .params = which}};
+    bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
     talloc_free(scratch);
     return ok;
 }

@@ -1,16 +1,10 @@
 -- The state schema as a whole: running the script that creates it (state.sql), granting its use, and checking it.
 
 --- begin
--- Begins the one transaction of the script. Two of them at once would trip over each other's IF NOT EXISTS. What is in the schema
+-- What the one transaction of the script begins with. Two of them at once would trip over each other's IF NOT EXISTS. What is in the schema
 -- is looked at before anything in it is touched; from here on nobody can make another schema of that name.
-BEGIN;
 SELECT pg_catalog.pg_advisory_xact_lock({lock});
 CREATE SCHEMA IF NOT EXISTS pgsweep
-
---- init
--- The script, up to the end of that transaction.
-{script}
-COMMIT;
 
 --- revoke
 -- What an earlier version granted may be more than is needed.

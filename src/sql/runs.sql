@@ -124,8 +124,8 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) {run}::pg_catalog.text
 
 --- commit_waits
--- Says what a COMMIT waits for. $1: a value of synchronous_commit.
-SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, false)
+-- Says what the COMMIT of this transaction waits for. $1: a value of synchronous_commit.
+SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, true)
 
 --- touch
 -- A commit that waits for the disk makes all earlier ones of the run durable.

@@ -34,8 +34,8 @@ static bool lock_candidates(struct locked *l)
     return true;
 }
 
-/* The keys one by one, out of the arrays, without those that failed in an earlier pass. What is below
- * a candidate belongs to it all the same: where that cannot go, it cannot either. */
+/* The keys one by one, out of the arrays, without those that failed in an earlier pass. What is
+ * below a candidate belongs to it all the same: where that cannot go, it cannot either. */
 static void take_each(struct locked *l)
 {
     struct chunk *chunk = l->chunk;

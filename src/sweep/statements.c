@@ -188,8 +188,8 @@ static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_
                                  {"result", verbose ? "*" : "pg_catalog.count(*)"}));
 }
 
-/* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each, or (together)
- * all keys as arrays and the cursor of the last. */
+/* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each, or
+ * (together) all keys as arrays and the cursor of the last. */
 static struct db_statement build_next(struct sweep *sweep, const char *name, enum bound_by from,
                                       bool together)
 {
@@ -232,8 +232,8 @@ static struct db_statement build_verify(struct sweep *sweep, const char *name, b
             sweep, name, "", &n,
             TEMPLATE_SLOTS({"root", root}, {"keys", keys}, {"candidate", candidate_sql(sweep)}));
     return filled(sweep, name, "", &n,
-                  TEMPLATE_SLOTS({"key_arrays", key_arrays_sql(sweep)}, {"root", root}, {"keys", keys},
-                                 {"candidate", candidate_sql(sweep)}));
+                  TEMPLATE_SLOTS({"key_arrays", key_arrays_sql(sweep)}, {"root", root},
+                                 {"keys", keys}, {"candidate", candidate_sql(sweep)}));
 }
 
 /* Where a condition reads other tables, the dependents are locked before the condition is looked at

@@ -193,7 +193,8 @@ static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
 }
 
 /* A chunk has taken effect; its rows that could not go are set aside. */
-static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms, struct error *err)
+static bool chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spent spent,
+                       struct error *err)
 {
     bool ok = true;
     chunk_committed(sweep, chunk);
@@ -202,7 +203,7 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms
     else if (sweep->singly > 0)
         sweep->singly--;
     else
-        pace_adjust(sweep, took_ms);
+        pace_adjust(sweep, spent);
     for (size_t i = 0; ok && i < chunk->failure_count && !sweep_all_fail(sweep); i++)
         ok = sweep_set_aside(sweep, &chunk->failures[i], err);
     return ok;
@@ -212,14 +213,14 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms
 static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
-    int64_t before = clock_now_ms();
+    struct pace_start_of begun = pace_begin(sweep);
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err) &&
+        ok = chunk_done(sweep, chunk, pace_end(sweep, begun), err) &&
              (chunk->last || chunk->end.columns == 0 || circle_check(sweep, err));
         *end = chunk->last;
     } else {
