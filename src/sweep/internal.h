@@ -148,7 +148,7 @@ struct sweep {
     int lost_rows;        /* candidates that were set aside because they cost it */
     bool by_statement;    /* the session did not count what it deleted: no dependent is left to its
                              foreign key any more */
-    int recompiled;    /* how often the plan was made again since something was committed */
+    int recompiled;    /* how often the plan was made again since a row was deleted */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */

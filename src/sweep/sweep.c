@@ -41,6 +41,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
         sweep->failed_in_a_row = 0;
         sweep->impatient = false;
         sweep->proven = sweep->suspect_count > 0;
+        sweep->recompiled = 0;
     }
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
@@ -52,7 +53,6 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->losses = 0;
     sweep->skip_locked = false;
     sweep->pending += chunk->transactions;
-    sweep->recompiled = 0;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
         note_durable(sweep); /* it has waited for the disk, and so have all before it */
     if (chunk->end.columns > 0) {
