@@ -321,9 +321,9 @@ void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 bool plan_has_below(const struct plan *plan);
 
 /* SELECT of how many rows are in hand and below these, and of their keys (see
- * plan_append_key_arrays), locked in the order of the key. Parameters: the key arrays. What another session adds
- * below while this waits for locks is found by sending it again with its own answer: repeat until
- * the number of rows is the same twice; then nothing can be added. */
+ * plan_append_key_arrays), locked in the order of the key. Parameters: the key arrays. What another
+ * session adds below while this waits for locks is found by sending it again with its own answer:
+ * repeat until the number of rows is the same twice; then nothing can be added. */
 void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* Why that is sent, owned by ctx. */
