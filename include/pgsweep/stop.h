@@ -22,8 +22,8 @@ int stop_signal(void);
 /* How many signals have come so far. */
 int stop_count(void);
 
-/* True when a query that is under way is to be cancelled: at the second signal, or at the first while
- * stop_cancel_early is set. */
+/* True when a query that is under way is to be cancelled: at the second signal, or at the first
+ * while stop_cancel_early is set. */
 bool stop_cancels(void);
 
 /* After a second signal whoever waits for a network gives up this much later, so that the program

@@ -1,6 +1,6 @@
-/* Connecting, in a thread of its own: looking up a name, TLS and Kerberos wait for the network in ways
- * that nobody can interrupt. The main thread looks at signals meanwhile, and leaves the thread alone
- * when one ends the wait. */
+/* Connecting, in a thread of its own: looking up a name, TLS and Kerberos wait for the network in
+ * ways that nobody can interrupt. The main thread looks at signals meanwhile, and leaves the thread
+ * alone when one ends the wait. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -46,8 +46,8 @@ static struct dial *dial_new(const char *const *keys, const char *const *values)
 static void *run(void *arg)
 {
     struct dial *dial = arg;
-    dial->conn = PQconnectdbParams((const char *const *)dial->keys,
-                                   (const char *const *)dial->values, 1);
+    dial->conn =
+        PQconnectdbParams((const char *const *)dial->keys, (const char *const *)dial->values, 1);
     if (atomic_exchange(&dial->state, DONE) == LEFT) {
         PQfinish(dial->conn);
         dial_free(dial);

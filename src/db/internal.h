@@ -15,25 +15,25 @@ struct db {
     struct db_options options; /* strings owned by this struct */
     char *password;            /* what a person typed; NULL when none was asked for */
     char *where;
-    char *search_path; /* pinned at the first connection */
+    char *search_path;        /* pinned at the first connection */
     char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local
                                  disk */
     bool async;               /* commits do not wait at present */
     bool custom_plans;        /* every execution is planned for its parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
-    int64_t round_trips; /* how many answers were waited for */
-    int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
-                           none yet */
-    bool broken; /* requests and replies no longer match: as good as lost */
+    int64_t round_trips;  /* how many answers were waited for */
+    int64_t fastest_us;   /* the shortest time that an answer took on this connection; 0: there was
+                             none yet */
+    bool broken;          /* requests and replies no longer match: as good as lost */
     const char *given_up; /* why nothing is waited for any more; NULL: it is */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
-    char *role;                      /* what SET ROLE would say by default */
+    char *role;                       /* what SET ROLE would say by default */
     char *locale[DB_LOCALE_SETTINGS]; /* what the role has */
-    struct db_statement settings;    /* sets them for one transaction */
-    struct db_step opening;          /* see db_set_opening; no statement: there is none */
-    int64_t opened_ms;               /* when it was sent last */
+    struct db_statement settings;     /* sets them for one transaction */
+    struct db_step opening;           /* see db_set_opening; no statement: there is none */
+    int64_t opened_ms;                /* when it was sent last */
 };
 
 struct db_rows {
@@ -44,15 +44,15 @@ struct db_rows {
 struct db_rows *db_rows_wrap(const void *ctx, PGresult *result);
 
 /* Fills err from a failed result (may be NULL: then from the connection): with the server's DETAIL,
- * HINT and CONTEXT, as far as they are told. Returns false. */
+ * HINT and CONTEXT, as far as they are shown. Returns false. */
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err);
 
 /* False where the DETAIL of errors of this kind carries the values of a whole row. */
-bool db_detail_is_told(const char *sqlstate);
+bool db_detail_is_shown(const char *sqlstate);
 
 /* The lines of a CONTEXT without those that quote something, which may be SQL that a function made
  * of values: "PL/pgSQL function keep() line 3 at RAISE" stays. Owned by ctx. */
-char *db_told_context(const void *ctx, const char *context);
+char *db_shown_context(const void *ctx, const char *context);
 
 /* Sets up a fresh connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);

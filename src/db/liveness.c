@@ -1,6 +1,6 @@
-/* How a dead peer is noticed: what TCP is told at this end, and at the server's. What the user has set
- * is left alone: in the connection string, a service file or the environment; at the server for
- * the role, the database or in its configuration. */
+/* How a dead peer is noticed: what TCP is told at this end, and at the server's. What the user has
+ * set stays as it is: in the connection string, a service file or the environment; at the server
+ * for the role, the database or in its configuration. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +13,9 @@
 static const struct {
     const char *key, *value;
 } defaults[] = {
-    {"connect_timeout", "10"},   /* seconds, for each address of a host */
-    {"keepalives_idle", "30"},   /* seconds of silence before it is asked */
-    {"keepalives_interval", "10"},
-    {"keepalives_count", "3"},
+    {"connect_timeout", "10"}, /* seconds, for each address of a host */
+    {"keepalives_idle", "30"}, /* seconds of silence before it is asked */
+    {"keepalives_interval", "10"}, {"keepalives_count", "3"},
     {"tcp_user_timeout", "60000"}, /* milliseconds that what was sent may stay unacknowledged */
 };
 
@@ -68,8 +67,8 @@ bool db_set_liveness(struct db *db, struct error *err)
     struct db_question questions[DB_LIVENESS_STATEMENTS];
     void *scratch = talloc_new(db);
     for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
-        questions[i] = (struct db_question){
-            .sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
+        questions[i] =
+            (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
     /* A server whose system cannot do one of them goes without. */
     bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
     if (ok)

@@ -1,5 +1,5 @@
-/* Waiting for the server. Nothing here blocks for longer than a tick, so that a signal is seen whatever
- * the network does: a second signal cancels the query and ends the wait soon after. */
+/* Waiting for the server. Nothing here blocks for longer than a tick, so that a signal is seen
+ * whatever the network does: a second signal cancels the query and ends the wait soon after. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
@@ -12,8 +12,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-/* So often signals are looked at. It also bounds how long bytes may lie in the TLS layer, which poll
- * does not see. */
+/* So often signals are looked at. It also bounds how long bytes may lie in the TLS layer, which
+ * poll does not see. */
 enum { TICK_MS = 100 };
 
 /* After the limit for a statement, which the server keeps, it has this long to say so. */
@@ -62,8 +62,7 @@ bool db_join_thread(pthread_t thread, int64_t timeout_ms)
 static void begin_cancel(const struct db *db, struct cancel *cancel)
 {
     cancel->what = PQgetCancel(db->conn);
-    cancel->under_way =
-        cancel->what && db_start_thread(&cancel->thread, send_cancel, cancel->what);
+    cancel->under_way = cancel->what && db_start_thread(&cancel->thread, send_cancel, cancel->what);
     if (cancel->what && !cancel->under_way)
         PQfreeCancel(cancel->what);
 }
