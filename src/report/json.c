@@ -304,6 +304,7 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
+    report_json_space(doc, report);
     json_object_set_new(doc, "objects", objects(&report->objects));
     json_object_set_new(doc, "directories", directories(&report->directories));
     json_object_set_new(doc, "dead_letters",
