@@ -39,6 +39,7 @@ struct plan_table {
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
         may_delete; /* may_update: some column, which is enough to lock its rows */
+    bool may_lock;  /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -349,6 +350,11 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
 /* The values that the rows of node are given, into values (room for set_count + 1); returns how
  * many. */
 int plan_step_values(const struct plan_node *node, const char **values);
+
+/* The tables whose rows a chunk changes (changed), or those of the plan that it only reads, as the
+ * list of a LOCK TABLE: the root first, then in the order of the plan, without those that the role
+ * may not lock. NULL: none; owned by ctx. (Manual: LOCK, "Notes", for the privileges.) */
+char *plan_tables_to_lock(const void *ctx, const struct plan *plan, bool changed);
 
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
