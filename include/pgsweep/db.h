@@ -84,6 +84,9 @@ bool db_in_transaction(const struct db *db);  /* an open transaction, failed or 
  * on this connection. Among the first statements of a session are some that cost the server next to
  * nothing. */
 int64_t db_round_trip_us(const struct db *db);
+/* How many times this program has waited for answers, on all connections: db_query and its like
+ * wait once, db_batch twice where it prepares statements. */
+int64_t db_round_trips(const struct db *db);
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */
 int db_backend_pid(const struct db *db);      /* of the current connection */
 const char *db_database(const struct db *db); /* its name; owned by db */

@@ -45,6 +45,13 @@ void error_clear(struct error *err);
 /* Moves src into dst (dst is cleared first, src is empty afterwards). */
 void error_move(struct error *dst, struct error *src);
 
+/* Makes dst a copy of src. */
+void error_copy(struct error *dst, const struct error *src);
+
+/* "message; detail: ...; hint: ..." with between ("; ", or a line feed) between the parts; owned by
+ * ctx. */
+char *error_text(const void *ctx, const struct error *err, const char *between);
+
 /* Prints "pgsweep: error: ...", "pgsweep: detail: ...", "pgsweep: hint: ..." on standard error. */
 void error_print(const struct error *err);
 

@@ -18,8 +18,7 @@ struct output;
 /* A candidate that could not go. */
 struct report_failure {
     const char *key; /* "(id)=(42)" */
-    char sqlstate[6];
-    const char *message;
+    struct error *why; /* with the server's detail and hint, as far as they are told */
 };
 
 /* Stored objects of the run, and those of earlier ones that it took along. */

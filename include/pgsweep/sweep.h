@@ -25,9 +25,10 @@ struct sweep_budget {
     bool allow_missing_index; /* also when the plan is made again during the run */
 };
 
-/* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent
- * UPDATE of the same rows is held up for that long at most; longer chunks gain little speed. */
-enum { SWEEP_CHUNK_MS = 20, SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
+/* How long the server should work on one chunk when chunk_rows is 0. With 20 ms a concurrent UPDATE
+ * of the same rows is held up for that long at most; longer chunks gain little speed. If the server
+ * is far away, five times as long as the chunk's round trips take, up to 100 ms. */
+enum { SWEEP_CHUNK_MS = 20, SWEEP_FAR_CHUNK_MS = 100, SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
 
 /* A statement of a run, for people to read. */
 struct sweep_statement {

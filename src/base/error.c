@@ -129,3 +129,24 @@ void error_print(const struct error *err)
     print_part("detail", err->detail);
     print_part("hint", err->hint);
 }
+
+void error_copy(struct error *dst, const struct error *src)
+{
+    if (dst == src)
+        return;
+    error_set(dst, src->code, "%s", src->message ? src->message : "unknown error");
+    error_sqlstate(dst, src->sqlstate);
+    if (src->detail)
+        error_detail(dst, "%s", src->detail);
+    if (src->hint)
+        error_hint(dst, "%s", src->hint);
+}
+
+char *error_text(const void *ctx, const struct error *err, const char *between)
+{
+    const char *detail = err->detail && *err->detail ? err->detail : NULL;
+    const char *hint = err->hint && *err->hint ? err->hint : NULL;
+    return mem_printf(ctx, "%s%s%s%s%s%s%s", err->message ? err->message : "unknown error",
+                      detail ? between : "", detail ? "detail: " : "", detail ? detail : "",
+                      hint ? between : "", hint ? "hint: " : "", hint ? hint : "");
+}

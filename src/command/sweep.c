@@ -307,10 +307,8 @@ static bool sweep_locked(struct run *run, struct error *err)
         return false;
     progress_start(&progress, run->options->quiet);
     bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
-    if (!ok) {
-        /* The record tells it too; the original error is the one to report. */
-        error_set(&report->error, err->code, "%s", err->message);
-    }
+    if (!ok) /* the record tells it too; the original error is the one to report */
+        error_copy(&report->error, err);
     struct error ignored = ERROR_INIT;
     report_close(report);
     /* A database that was lost for good is not waited for a second time. */

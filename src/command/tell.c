@@ -10,14 +10,8 @@
 static void copy_error(struct report *report, bool ok, const struct error *err)
 {
     error_clear(&report->error);
-    if (ok)
-        return;
-    error_set(&report->error, err->code, "%s", err->message);
-    error_sqlstate(&report->error, err->sqlstate);
-    if (err->detail)
-        error_detail(&report->error, "%s", err->detail);
-    if (err->hint)
-        error_hint(&report->error, "%s", err->hint);
+    if (!ok)
+        error_copy(&report->error, err);
 }
 
 /* Metrics that cannot be written do not undo the run, but are no success either. */
@@ -54,7 +48,7 @@ static void warn_of_all(const struct report *report)
                  scratch,
                  "rows that could not be deleted: %s (pgsweep dlq list %s); the first, %s: %s",
                  failed, report->policy->name, first->key,
-                 text_escape(scratch, first->message, strlen(first->message))));
+                 text_line(scratch, error_text(scratch, first->why, "; "))));
     if (rows && report->left_locked > 0)
         warn(report,
              mem_printf(scratch, "rows that other sessions keep locked, left for the next run: %s",

@@ -18,6 +18,7 @@ struct db {
     bool custom_plans;        /* every execution is planned for its parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
+    int64_t round_trips; /* how many answers were waited for */
     int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
                            none yet */
     bool broken; /* requests and replies no longer match: as good as lost */
@@ -30,8 +31,16 @@ struct db_rows {
 /* Wraps a result so that talloc frees it. */
 struct db_rows *db_rows_wrap(const void *ctx, PGresult *result);
 
-/* Fills err from a failed result (may be NULL: then from the connection). Returns false. */
+/* Fills err from a failed result (may be NULL: then from the connection): with the server's DETAIL,
+ * HINT and CONTEXT, as far as they are told. Returns false. */
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err);
+
+/* False where the DETAIL of errors of this kind carries the values of a whole row. */
+bool db_detail_is_told(const char *sqlstate);
+
+/* The lines of a CONTEXT without those that quote something, which may be SQL that a function made
+ * of values: "PL/pgSQL function keep() line 3 at RAISE" stays. Owned by ctx. */
+char *db_told_context(const void *ctx, const char *context);
 
 /* Sets up a fresh connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);

@@ -50,26 +50,6 @@ void db_set_echo(struct db *db, bool echo)
     db->options.echo = echo;
 }
 
-bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
-{
-    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
-    const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
-    bool lost = db_is_lost(db);
-    if (!message || !*message)
-        message = result ? PQresultErrorMessage(result) : "";
-    if (!*message)
-        message = PQerrorMessage(db->conn);
-    error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s", *message ? message : "no result");
-    error_sqlstate(err, sqlstate ? sqlstate : lost ? "08006" : "");
-    if (detail)
-        error_detail(err, "%s", detail);
-    else if (context)
-        error_detail(err, "%s", context);
-    return false;
-}
-
 static bool result_ok(const PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
@@ -98,6 +78,7 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
     int64_t before = clock_now_us();
     PGresult *result = PQexecParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0);
     int64_t took = clock_now_us() - before;
+    db->round_trips++;
     if (db->fastest_us == 0 || took < db->fastest_us)
         db->fastest_us = took > 0 ? took : 1;
     return take_result(db, ctx, result, rows, err);
@@ -105,12 +86,14 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
 
 bool db_check(struct db *db, const char *sql, struct error *err)
 {
+    db->round_trips++;
     return take_result(db, NULL, PQprepare(db->conn, "", sql, 0, NULL), NULL, err);
 }
 
 bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
 {
     struct db_rows *described;
+    db->round_trips++;
     if (!db_check(db, sql, err) ||
         !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
         return false;
@@ -123,6 +106,7 @@ bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, str
 bool db_script(struct db *db, const char *sql, struct error *err)
 {
     db_echo(db, sql, 0, NULL);
+    db->round_trips++;
     return take_result(db, NULL, PQexec(db->conn, sql), NULL, err);
 }
 
@@ -144,6 +128,7 @@ static bool prepare(struct db *db, const struct db_statement *statement, struct 
 {
     if (is_prepared(db, statement))
         return true;
+    db->round_trips++;
     PGresult *result = PQprepare(db->conn, statement->name, statement->sql, 0, NULL);
     if (!take_result(db, NULL, result, NULL, err))
         return false;
@@ -157,6 +142,7 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
     if (!prepare(db, statement, err))
         return false;
     db_echo(db, statement->sql, nparams, params);
+    db->round_trips++;
     PGresult *result = PQexecPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0);
     return take_result(db, ctx, result, rows, err);
 }
@@ -274,6 +260,7 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
         if (failed && !had_failed)
             *first_failed = i;
     }
+    db->round_trips += any;
     if (any && !db_is_lost(db))
         read_sync(db, &failed, err);
     for (int i = 0; i < count && failed; i++)
@@ -301,6 +288,7 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
         db_result_error(db, NULL, err);
         failed_before = true;
     }
+    db->round_trips++;
     for (int i = 0; ready && i < count && !db_is_lost(db); i++) {
         bool had_failed = failed_before;
         read_step(db, ctx, &steps[i], &failed_before, err);
@@ -389,6 +377,7 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
     }
     sent = sent && (count % group == 0 || PQpipelineSync(db->conn));
     db->broken = db->broken || !sent; /* what has been sent cannot be told */
+    db->round_trips++;
     for (size_t i = 0; i < count && !db_is_lost(db); i += group)
         read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
     return leave_pipeline(db, err) && !failed;
@@ -431,6 +420,7 @@ void db_rollback(struct db *db)
 {
     if (!db_is_lost(db) && db_in_transaction(db)) {
         db_echo(db, "ROLLBACK", 0, NULL);
+        db->round_trips++;
         PQclear(PQexec(db->conn, "ROLLBACK"));
     }
 }

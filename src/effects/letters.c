@@ -20,7 +20,7 @@ void letter_statements(struct effects *effects)
     effects->letter_waits = statement(effects, "letter_waits", "$1 value of synchronous_commit");
     effects->letter_note = statement(effects, "letter_note",
                                      "$1 policy, $2 key, $3 error, $4 SQLSTATE, $5 run id, "
-                                     "$6 how many attempts are enough");
+                                     "$6 how many attempts are enough, $7 detail, $8 hint");
 }
 
 bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
@@ -30,11 +30,12 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
     const char *on[] = {db_synchronous_commit(effects->db)};
     const char *params[] = {report->policy->name, db_array(scratch, key, report->plan->key_count),
                             why->message ? why->message : "unknown error", why->sqlstate,
-                            report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES)};
+                            report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES),
+                            why->detail, why->hint};
     /* The two are one transaction, up to the synchronisation point. */
     struct db_step steps[] = {
         {.statement = &effects->letter_waits, .nparams = 1, .params = on},
-        {.statement = &effects->letter_note, .nparams = 6, .params = params, .sync = true}};
+        {.statement = &effects->letter_note, .nparams = 8, .params = params, .sync = true}};
     bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
     if (ok) {
         *attempts = db_rows_int(steps[1].rows, 0, 0);

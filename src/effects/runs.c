@@ -156,8 +156,7 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal)
                             here.host,
                             number(scratch, getpid()),
                             PGSWEEP_VERSION,
-                            mem_printf(scratch, "%s%s%s", why->message, why->detail ? "\n" : "",
-                                       why->detail ? why->detail : ""),
+                            error_text(scratch, why, "\n"),
                             policy_text(scratch, policy)};
     if (!db_is_lost(db)) {
         db_rollback(db);
@@ -355,7 +354,8 @@ bool run_finish(struct effects *effects, const struct report *report, struct err
     void *scratch = talloc_new(report);
     const char *params[] = {report->run_id, report_outcome_names[report->outcome],
                             number(scratch, report->failed), number(scratch, report->left_locked),
-                            report->error.message};
+                            report->error.message ? error_text(scratch, &report->error, "\n")
+                                                  : NULL};
     bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 5,
                             params, NULL, err);
     talloc_free(scratch);

@@ -18,7 +18,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
         error_hint(err, "Grant SELECT on that table to role %s.", db_user(db));
         return false;
     }
-    error_detail(err, "Condition: %s", condition->value);
+    error_detail(err, "Condition: %s%s%s", condition->value, err->hint ? "\nPostgreSQL: " : "",
+                 err->hint ? err->hint : "");
     if (misfit && !policy_is_built_in(plan->policy))
         error_hint(err, "Say in %s how this schema expresses it. pgsweep does not guess.",
                    plan->policy->source);

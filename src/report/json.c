@@ -117,8 +117,11 @@ static json_t *failures(const struct report *report)
     for (size_t i = 0; i < report->failure_count; i++) {
         json_t *entry = json_object();
         report_json_name(entry, "key", report->failures[i].key);
-        json_object_set_new(entry, "sqlstate", text(report->failures[i].sqlstate));
-        json_object_set_new(entry, "error", text(report->failures[i].message));
+        const struct error *why = report->failures[i].why;
+        json_object_set_new(entry, "sqlstate", text(why->sqlstate));
+        json_object_set_new(entry, "error", text(why->message));
+        json_object_set_new(entry, "detail", text(why->detail));
+        json_object_set_new(entry, "hint", text(why->hint));
         json_array_append_new(list, entry);
     }
     return list;

@@ -68,8 +68,8 @@ void report_add_failure(struct report *report, const char *key, const struct err
     size_t i = mem_grow(report, &report->failures, &report->failure_count);
     struct report_failure *failure = &report->failures[i];
     failure->key = mem_strdup(report, key);
-    failure->message = mem_strdup(report, err->message ? err->message : "unknown error");
-    memcpy(failure->sqlstate, err->sqlstate, sizeof failure->sqlstate);
+    failure->why = error_new(report);
+    error_copy(failure->why, err);
 }
 
 __attribute__((format(printf, 2, 0))) static void remark(struct report *report, const char *format,

@@ -233,12 +233,16 @@ void report_print_tree(const struct report *report, FILE *out)
 
 static void print_failures(const struct report *report, void *scratch, FILE *out)
 {
-    for (size_t i = 0; i < report->failure_count; i++)
-        fprintf(
-            out, "  failed: %s: %s%s%s%s\n", report->failures[i].key,
-            text_escape(scratch, report->failures[i].message, strlen(report->failures[i].message)),
-            *report->failures[i].sqlstate ? " (" : "", report->failures[i].sqlstate,
-            *report->failures[i].sqlstate ? ")" : "");
+    for (size_t i = 0; i < report->failure_count; i++) {
+        const struct error *why = report->failures[i].why;
+        fprintf(out, "  failed: %s: %s%s%s%s\n", report->failures[i].key,
+                text_escape(scratch, why->message, strlen(why->message)),
+                *why->sqlstate ? " (" : "", why->sqlstate, *why->sqlstate ? ")" : "");
+        if (why->detail)
+            fprintf(out, "    detail: %s\n", text_line(scratch, why->detail));
+        if (why->hint)
+            fprintf(out, "    hint: %s\n", text_line(scratch, why->hint));
+    }
     if (report->failed > (int64_t)report->failure_count)
         fprintf(out, "  failed: %s more\n",
                 text_count(scratch, report->failed - (int64_t)report->failure_count));

@@ -15,7 +15,7 @@ SELECT l.id, l.policy, l.kind,
 -- The open letters with all columns, for programs. $1: policy or NULL.
 SELECT l.id, l.policy, l.kind,
        pg_catalog.array_to_string(l.key, ', ', 'NULL') AS key,
-       l.state, l.attempts, l.sqlstate, l.error,
+       l.state, l.attempts, l.sqlstate, l.error, l.detail, l.hint,
        l.first_at::pg_catalog.timestamptz(0) AS first,
        l.last_at::pg_catalog.timestamptz(0) AS last,
        l.run_id
@@ -28,7 +28,7 @@ SELECT l.id, l.policy, l.kind,
 -- These letters, in whatever state. $1: ids.
 SELECT l.id, l.policy, l.kind,
        pg_catalog.array_to_string(l.key, ', ', 'NULL') AS key,
-       l.state, l.attempts, l.sqlstate, l.error,
+       l.state, l.attempts, l.sqlstate, l.error, l.detail, l.hint,
        l.first_at::pg_catalog.timestamptz(0) AS first,
        l.last_at::pg_catalog.timestamptz(0) AS last,
        l.run_id

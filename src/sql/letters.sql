@@ -7,12 +7,14 @@ SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, true)
 --- letter_note
 -- Writes down that a candidate could not go: one more attempt, of which each run makes one. After enough of them the letter is
 -- parked. One that was closed starts again.
-INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id)
+INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id, detail, hint)
 VALUES ($1::pg_catalog.text,
         $2::pg_catalog.text[],
         $3::pg_catalog.text,
         CASE WHEN $4::pg_catalog.text OPERATOR(pg_catalog.<>) '' THEN $4::pg_catalog.text END,
-        $5::pg_catalog.text)
+        $5::pg_catalog.text,
+        $7::pg_catalog.text,
+        $8::pg_catalog.text)
     ON CONFLICT (policy, kind, pgsweep.key_digest(key)) DO UPDATE
    SET attempts = CASE WHEN l.state OPERATOR(pg_catalog.=) 'closed' THEN 1
                        WHEN l.run_id OPERATOR(pg_catalog.=) excluded.run_id THEN l.attempts
@@ -25,6 +27,8 @@ VALUES ($1::pg_catalog.text,
                     ELSE l.state END,
        error = excluded.error,
        sqlstate = excluded.sqlstate,
+       detail = excluded.detail,
+       hint = excluded.hint,
        run_id = excluded.run_id,
        last_at = pg_catalog.now()
 RETURNING l.attempts, l.state OPERATOR(pg_catalog.=) 'parked'

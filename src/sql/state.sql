@@ -189,6 +189,8 @@ CREATE TABLE IF NOT EXISTS pgsweep.dead_letters (
     attempts integer NOT NULL DEFAULT 1,
     error    pg_catalog.text NOT NULL,
     sqlstate pg_catalog.text,
+    detail   pg_catalog.text,
+    hint     pg_catalog.text,
     run_id   pg_catalog.text NOT NULL,
     first_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     last_at  pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -199,10 +201,13 @@ CREATE OR REPLACE FUNCTION pgsweep.key_digest(key pg_catalog.text[]) RETURNS pg_
     AS $$SELECT pg_catalog.sha256(pg_catalog.convert_to(key::pg_catalog.text, pg_catalog.getdatabaseencoding()))$$;
 ALTER TABLE pgsweep.dead_letters
     ADD COLUMN IF NOT EXISTS rules pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS detail pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS hint pg_catalog.text,
     DROP CONSTRAINT IF EXISTS dead_letters_policy_kind_key_key;
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_key ON pgsweep.dead_letters (policy, kind, pgsweep.key_digest(key));
 COMMENT ON COLUMN pgsweep.dead_letters.key IS 'Of a row: the values of its primary key. Of a directory: its name and root. Of an object: its value; then bucket and endpoint, where they are known.';
 COMMENT ON COLUMN pgsweep.dead_letters.rules IS 'Of a directory: as in object_queue.';
+COMMENT ON COLUMN pgsweep.dead_letters.detail IS 'What PostgreSQL or a trigger said besides; never a whole row.';
 COMMENT ON TABLE pgsweep.dead_letters IS 'What could not go. waiting: later runs try again; parked: tried often enough, a person decides; discarded: a person decided that it stays; closed: settled.';
 
 -- Every chunk asks whether there are such letters.

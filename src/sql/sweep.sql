@@ -1,25 +1,27 @@
 -- The statements of a chunk. The comment of each says what it is for; src/sweep/statements.c and work.c fill the slots.
 
 --- bound
--- Looks up where the next chunk ends: the candidate that many further on.
+-- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
 SELECT {cursor}
-  FROM {root} AS t
- WHERE {candidate}
-   AND {after}
- ORDER BY {order}
-OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1
+  FROM (SELECT {order}
+          FROM {root} AS t
+         WHERE {candidate}
+           AND {after}
+         ORDER BY {order}
+        OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t
 
 --- bound_age
 -- Looks up where the next chunk ends, by the age alone, which the index holds: no row is read. Rows that a condition
--- keeps count too, so a chunk may come out smaller.
+-- keeps count too, so a chunk may come out smaller. Only the one found becomes text.
 SELECT {cursor}
-  FROM {root} AS t
- WHERE {old}
-   AND {after}
- ORDER BY {order}
-OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1
+  FROM (SELECT {order}
+          FROM {root} AS t
+         WHERE {old}
+           AND {after}
+         ORDER BY {order}
+        OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t
 
 --- range
 -- Deletes the candidates of a range. The whole condition is part of the DELETE, so a row that was renewed meanwhile stays.

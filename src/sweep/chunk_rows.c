@@ -123,9 +123,13 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         return true;
     }
     struct error copy = ERROR_INIT;
-    error_set(&copy, SWEEP_SOME_FAILED, "%s",
-              why && why->message ? why->message : "the COMMIT did not take effect");
-    error_sqlstate(&copy, why ? why->sqlstate : "40000");
+    if (why) {
+        error_copy(&copy, why);
+        copy.code = SWEEP_SOME_FAILED;
+    } else {
+        error_set(&copy, SWEEP_SOME_FAILED, "the COMMIT did not take effect");
+        error_sqlstate(&copy, "40000");
+    }
     if (number)
         work_explain(sweep, work_step_at(sweep, step - row->work), 1, chunk, &copy);
     work_note_table(sweep, step, &copy, chunk);

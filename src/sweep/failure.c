@@ -140,7 +140,7 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
         report_log(report, "failed %s %s: %s", table, text,
-                   text_escape(report, failure->why->message, strlen(failure->why->message)));
+                   error_text(report, failure->why, "; "));
     }
     return true;
 }
@@ -189,7 +189,6 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
         sweep->pass == 1) {
         /* Somebody holds rows of this range: take the ones around them now, and them later. */
         sweep->skip_locked = true;
-        sweep->skipped = true;
         sweep->high_known = false;
         return true;
     }
@@ -207,7 +206,6 @@ static bool bound_again(struct sweep *sweep)
 {
     db_rollback(sweep->db);
     sweep->skip_locked = sweep->exact;
-    sweep->skipped = sweep->skipped || sweep->exact;
     sweep->exact = true;
     sweep->high_known = false;
     return true;
@@ -262,6 +260,7 @@ static bool count_otherwise(struct sweep *sweep, struct error *err)
 
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
+    sweep->disturbed = true;
     if (chunk->uncounted)
         return count_otherwise(sweep, err);
     if (chunk->plan_changed || may_be_cured(sweep, &chunk->error) || key_has_changed(sweep, chunk))

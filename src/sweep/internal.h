@@ -135,7 +135,8 @@ struct sweep {
     int64_t rows_max; /* the size that rows may grow to */
     int64_t started_ms;
     bool skip_locked; /* the next chunk must not wait for locks */
-    bool skipped;     /* rows may have been passed over because they were locked */
+    bool disturbed;   /* a chunk failed, whatever followed from it: rows may have been passed over
+                         because they were locked, commits undone, the plan made again */
     int pass;
     int tries;            /* of the chunk in hand */
     int table_tries;      /* since another session keeps a table of the plan locked, */
@@ -361,8 +362,18 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);
 /* Waits before the next attempt, longer each time, and counts it. */
 void sweep_back_off(struct sweep *sweep, int attempt);
 
-/* Size of the next chunk after one that took elapsed_ms. */
-void pace_adjust(struct sweep *sweep, int64_t elapsed_ms);
+/* When a chunk began, and what it took: the work of the server, and the way to it and back. */
+struct pace_start_of {
+    int64_t us, round_trips;
+};
+struct pace_spent {
+    int64_t work_us, way_us;
+};
+struct pace_start_of pace_begin(const struct sweep *sweep);
+struct pace_spent pace_end(const struct sweep *sweep, struct pace_start_of begun);
+
+/* Size of the next chunk after one that took so long. */
+void pace_adjust(struct sweep *sweep, struct pace_spent spent);
 void pace_start(struct sweep *sweep);
 
 /* The number of candidates that the next chunk may take, within max_rows, when a chunk of ahead is

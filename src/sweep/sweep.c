@@ -113,7 +113,7 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
      * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
-        report_note_undrained(report, UNDRAINED, err->message);
+        report_note_undrained(report, UNDRAINED, error_text(report, err, "; "));
     return ok;
 }
 
@@ -130,7 +130,8 @@ static void drain(struct sweep *sweep, bool end)
     sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
     if (!ok && !sweep->report->undrained && (end || !db_is_lost(sweep->db)))
-        report_note_undrained(sweep->report, UNDRAINED, err.message);
+        report_note_undrained(sweep->report, UNDRAINED,
+                              error_text(sweep->report, &err, "; "));
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
     sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
@@ -193,7 +194,8 @@ static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
 }
 
 /* A chunk has taken effect; its rows that could not go are set aside. */
-static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms, struct error *err)
+static bool chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spent spent,
+                       struct error *err)
 {
     bool ok = true;
     chunk_committed(sweep, chunk);
@@ -202,7 +204,7 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms
     else if (sweep->singly > 0)
         sweep->singly--;
     else
-        pace_adjust(sweep, took_ms);
+        pace_adjust(sweep, spent);
     for (size_t i = 0; ok && i < chunk->failure_count && !sweep_all_fail(sweep); i++)
         ok = sweep_set_aside(sweep, &chunk->failures[i], err);
     return ok;
@@ -212,14 +214,14 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms
 static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
-    int64_t before = clock_now_ms();
+    struct pace_start_of begun = pace_begin(sweep);
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err) &&
+        ok = chunk_done(sweep, chunk, pace_end(sweep, begun), err) &&
              (chunk->last || chunk->end.columns == 0 || circle_check(sweep, err));
         *end = chunk->last;
     } else {
@@ -289,7 +291,17 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     return true;
 }
 
-/* Passes until the database says that nothing is left that could go now. */
+/* Nothing can be left, so that the database need not be asked: every range went, up to the last,
+ * each DELETE waits for rows that others have locked, and as many rows went as were counted before.
+ * (In the other strategy rows that others have locked are passed over.) */
+static bool all_is_gone(const struct sweep *sweep)
+{
+    const struct report *report = sweep->report;
+    return sweep->plan->strategy == STRATEGY_RANGE && !sweep->disturbed && sweep->pass == 1 &&
+           report->counted == COUNTED_EXACTLY && report->deleted[0] == report->counts.eligible;
+}
+
+/* Passes until nothing is left that could go now. */
 static bool sweep_passes(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
@@ -298,7 +310,8 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     sweep->pass = 0;
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
-    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX) {
+    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX &&
+           !all_is_gone(sweep)) {
         int64_t before = report->deleted[0] + report->failed;
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)

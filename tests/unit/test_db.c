@@ -39,6 +39,35 @@ START_TEST(arrays_of_quotes_only_fit)
 END_TEST
 
 static const struct {
+    const char *context;
+    const char *told;
+} contexts[] = {
+    {"", ""},
+    {"PL/pgSQL function keep() line 3 at RAISE", "PL/pgSQL function keep() line 3 at RAISE"},
+    {"SQL statement \"DELETE FROM a\"", ""},
+    {"SQL statement \"INSERT INTO a\n VALUES ('Jane'\n)\"\nPL/pgSQL function f() line 1 at EXECUTE",
+     "PL/pgSQL function f() line 1 at EXECUTE"},
+    {"PL/pgSQL function g() line 2 at RAISE\nSQL statement \"SELECT g('a\"\n'b')\"\n"
+     "PL/pgSQL function f() line 1 at PERFORM",
+     "PL/pgSQL function g() line 2 at RAISE\nPL/pgSQL function f() line 1 at PERFORM"},
+    {"a\n\"b\"", "a"},
+};
+
+START_TEST(a_context_is_told_without_what_it_quotes)
+{
+    ck_assert_str_eq(db_told_context(ctx, contexts[_i].context), contexts[_i].told);
+}
+END_TEST
+
+START_TEST(details_with_whole_rows_are_not_told)
+{
+    ck_assert(!db_detail_is_told("23502") && !db_detail_is_told("23514") &&
+              !db_detail_is_told("44000"));
+    ck_assert(db_detail_is_told("23503") && db_detail_is_told("P0001") && db_detail_is_told(""));
+}
+END_TEST
+
+static const struct {
     const char *sqlstate;
     enum db_failure class;
 } classes[] = {
@@ -152,6 +181,8 @@ int main(void)
     TCase *tests = tcase_create("db");
     tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
     tcase_add_loop_test(tests, arrays_are_quoted, 0, COUNT(arrays));
+    tcase_add_loop_test(tests, a_context_is_told_without_what_it_quotes, 0, COUNT(contexts));
+    tcase_add_test(tests, details_with_whole_rows_are_not_told);
     tcase_add_test(tests, arrays_of_quotes_only_fit);
     tcase_add_loop_test(tests, failures_have_classes, 0, COUNT(classes));
     tcase_add_test(tests, a_lost_connection_is_one_whatever_the_error_says);
