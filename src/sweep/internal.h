@@ -352,8 +352,8 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
 /* Sets aside the candidates that have been found to cost the connection. */
 bool sweep_confirm(struct sweep *sweep, struct error *err);
 
-/* Waits, outside any transaction, until another session may be done with a table of the chunk, which
- * is to be tried again. False, with err set, when it has waited long enough. */
+/* Waits, outside any transaction, until another session may be done with a table of the chunk. It
+ * is to be tried again then. False, with err set, when it has waited long enough. */
 bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
 /* How often a transient error is worth another try now. */
