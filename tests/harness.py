@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SQL_DIR = ROOT / "tests" / "integration" / "sql"
 THROWAWAY = str(ROOT / "tools" / "throwaway-pg.sh")
 # The settings of the sanitizers reach pgsweep; nothing else of the tester's environment does.
-KEPT_ENV = ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")
+KEPT_ENV = ("PATH", "PGSWEEP_TEST_SESSION", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")
 # The end of every wait. It is no measure of speed: a test waits for a condition, and this only keeps a bug from
 # hanging the suite, on however busy a machine.
 PATIENCE = int(os.environ.get("TEST_PATIENCE", 300))
@@ -62,17 +62,18 @@ def wait_until(condition, timeout=PATIENCE, what="condition"):
 
 
 class Server:
-    """A PostgreSQL server of this pytest process's own."""
+    """A PostgreSQL server of this pytest process's own, or with standby_of a hot standby of one."""
 
     LOG_PREFIX = "@|%p|%d|%a| "
 
-    def __init__(self, *conf):
+    def __init__(self, *conf, standby_of=None):
         self.data = Path(tempfile.mkdtemp(prefix="pgsweep-t.", dir="/tmp"))
         settings = ("log_statement = 'all'", f"log_line_prefix = '{self.LOG_PREFIX}'",
                     "lc_messages = 'C'", "shared_buffers = '32MB'", "autovacuum = off", *conf)
         try:
             out = subprocess.run(
-                [THROWAWAY, "start", "--while", str(os.getpid()), str(self.data), *settings],
+                [THROWAWAY, "start", "--while", str(os.getpid()),
+                 *(["--standby-of", standby_of.host] if standby_of else []), str(self.data), *settings],
                 check=True, stdout=subprocess.PIPE, text=True, timeout=PATIENCE).stdout
         except BaseException:
             self.stop()

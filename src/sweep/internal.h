@@ -109,12 +109,15 @@ struct circle {
     int64_t reach; /* after so many it is set anew */
 };
 
+struct throttle;
+
 struct sweep {
     struct db *db;
     struct effects *effects;
     const struct plan *plan;
     const struct sweep_budget *budget;
     struct progress *progress;
+    struct throttle *throttle;
     struct report *report;
     struct statements statements;
     struct work work;
@@ -155,7 +158,7 @@ struct sweep {
     int lost_rows;        /* candidates that were set aside because they cost it */
     bool by_statement;    /* the session did not count what it deleted: no dependent is left to its
                              foreign key any more */
-    int recompiled;    /* how often the plan was made again since something was committed */
+    int recompiled;    /* how often the plan was made again since a row was deleted */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
@@ -361,6 +364,15 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);
 
 /* Waits before the next attempt, longer each time, and counts it. */
 void sweep_back_off(struct sweep *sweep, int attempt);
+
+/* Between two chunks, outside any transaction: waits as long as the policy's "throttle" says so. It
+ * may have set the report's limit when it returns. False, with err set: the database could not be
+ * asked. */
+bool throttle_hold(struct sweep *sweep, struct error *err);
+void throttle_start(struct sweep *sweep);
+
+/* The next time it looks at once: a chunk met a lock. */
+void throttle_look_now(struct sweep *sweep);
 
 /* When a chunk began, and what it took: the work of the server, and the way to it and back. */
 struct pace_start_of {
