@@ -185,6 +185,8 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
     bool locked = strcmp(chunk->error.sqlstate, "55P03") == 0;
+    if (locked)
+        throttle_look_now(sweep);
     if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked &&
         sweep->pass == 1) {
         /* Somebody holds rows of this range: take the ones around them now, and them later. */

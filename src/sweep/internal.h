@@ -104,12 +104,15 @@ struct circle {
     int64_t reach; /* after so many it is set anew */
 };
 
+struct throttle;
+
 struct sweep {
     struct db *db;
     struct effects *effects;
     const struct plan *plan;
     const struct sweep_budget *budget;
     struct progress *progress;
+    struct throttle *throttle;
     struct report *report;
     struct statements statements;
     struct work work;
@@ -341,6 +344,15 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);
 
 /* Waits before the next attempt, longer each time, and counts it. */
 void sweep_back_off(struct sweep *sweep, int attempt);
+
+/* Between two chunks, outside any transaction: waits as long as the policy's "throttle" says so. It
+ * may have set the report's limit when it returns. False, with err set: the database could not be
+ * asked. */
+bool throttle_hold(struct sweep *sweep, struct error *err);
+void throttle_start(struct sweep *sweep);
+
+/* The next time it looks at once: a chunk met a lock. */
+void throttle_look_now(struct sweep *sweep);
 
 /* When a chunk began, and what it took: the work of the server, and the way to it and back. */
 struct pace_start_of {

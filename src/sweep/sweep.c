@@ -230,13 +230,29 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     return ok;
 }
 
+/* Between two chunks: whether the next one may begin, after what there is to wait for. */
+static bool may_begin(struct sweep *sweep, bool *may, struct error *err)
+{
+    *may = sweep->control_due ? !stop_requested() : may_go_on(sweep);
+    if (!*may || sweep->control_due)
+        return true;
+    if (!throttle_hold(sweep, err))
+        return false;
+    *may = !sweep->report->limit && may_go_on(sweep);
+    return true;
+}
+
 static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
-    bool end = false;
+    bool end = false, may;
     sweep->pass++;
     sweep->singly = 0;
     sweep_walk_anew(sweep);
-    while (!end && ((sweep->control_due && !stop_requested()) || may_go_on(sweep))) {
+    while (!end) {
+        if (!may_begin(sweep, &may, err))
+            return false;
+        if (!may)
+            break;
         if (!sweep_chunk(sweep, &end, err))
             return false;
         if (sweep->proven && !sweep_confirm(sweep, err))
@@ -286,7 +302,7 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     if (!count_left(sweep, &report->left, err))
         return false;
     if (report->left == 0)
-        report->limit = NULL;
+        report->limit = report->limit_detail = NULL;
     return true;
 }
 
@@ -368,6 +384,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         !sweep_take_plan(sweep, plan, err))
         return false;
     pace_start(sweep);
+    throttle_start(sweep);
     bool ok = sweep_insist(sweep, record_spared, NULL, err);
     do
         /* Nothing is told as gone before it is known to stay gone. */
