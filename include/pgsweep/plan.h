@@ -23,6 +23,8 @@ struct plan_column {
      * cast to for them, or empty. */
     const char *below, *at_most, *equal, *at_least, *above;
     const char *operand;
+    const char *output; /* schema.function that makes its text, where a user has a cast to text of
+                           his own; NULL: ::text does */
     bool not_null;
     unsigned base_type; /* oid; of a domain, that of its base type */
     int key_position;   /* 1-based place in the primary key, or 0 */
@@ -39,6 +41,7 @@ struct plan_table {
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
         may_delete; /* may_update: some column, which is enough to lock its rows */
+    bool has_text_casts; /* there are casts of users to text in the database */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -170,7 +173,7 @@ struct plan_inheritance {
  * index, a constraint, a generated column or a default. */
 struct plan_code {
     const char *table;    /* its label */
-    const char *kind;     /* "trigger", "rule", "index", "constraint", "column" */
+    const char *kind;     /* "trigger", "rule", "index", "constraint", "column", "cast" */
     const char *name;     /* quoted where needed */
     const char
         *when; /* "before delete for each row", "instead of update"; of the others "update" */
@@ -297,6 +300,9 @@ void plan_append_held(PQExpBuffer out, const struct plan *plan);
 /* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of
  * its columns. */
 void plan_append_digest(PQExpBuffer out, const struct plan *plan);
+
+/* alias.column as text, by no cast of a user. */
+void plan_append_text(PQExpBuffer out, const char *alias, const struct plan_column *column);
 
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
