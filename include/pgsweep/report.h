@@ -18,7 +18,7 @@ struct output;
 /* A candidate that could not go. */
 struct report_failure {
     const char *key; /* "(id)=(42)" */
-    struct error *why; /* with the server's detail and hint, as far as they are told */
+    struct error *why; /* with the server's detail and hint, as far as they are shown */
 };
 
 /* Stored objects of the run, and those of earlier ones that it took along. */
