@@ -89,13 +89,12 @@ WITH RECURSIVE act AS (
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) r.oid
       JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
       JOIN pg_catalog.pg_cast AS c
-        ON t.oid OPERATOR(pg_catalog.=) ANY (ARRAY[c.castsource, c.casttarget])
-        OR t.typbasetype OPERATOR(pg_catalog.=) ANY (ARRAY[c.castsource, c.casttarget])
-        OR t.typarray OPERATOR(pg_catalog.=) c.casttarget
+        ON CASE WHEN c.castsource OPERATOR(pg_catalog.=) 'pg_catalog.text'::pg_catalog.regtype
+                THEN c.casttarget OPERATOR(pg_catalog.=) ANY (ARRAY[t.oid, t.typbasetype, t.typarray])
+                ELSE c.castcontext OPERATOR(pg_catalog.=) 'i'
+                     AND c.castsource OPERATOR(pg_catalog.=) ANY (ARRAY[t.oid, t.typbasetype]) END
       JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) c.castfunc
      WHERE a.attnum OPERATOR(pg_catalog.>) 0
-       AND (c.castcontext OPERATOR(pg_catalog.=) 'i'
-            OR c.castsource OPERATOR(pg_catalog.=) 'pg_catalog.text'::pg_catalog.regtype)
        AND NOT EXISTS (SELECT FROM trusted AS o WHERE o.oid OPERATOR(pg_catalog.=) f.proowner)
 )
 SELECT f.root,

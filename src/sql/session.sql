@@ -44,7 +44,11 @@ SELECT pg_catalog.set_config(s.name, s.value, {transaction})
            ('application_name', $2::pg_catalog.text, 0),
            ('synchronous_commit', $6::pg_catalog.text, 0),
            -- How long anything may take. What would end the session in a pause of the run is switched off.
-           ('lock_timeout', $3::pg_catalog.text, 0),
+           -- Shorter than deadlock_timeout: in a circle of waiting sessions it is pgsweep that gives way.
+           ('lock_timeout',
+            least($3::pg_catalog.int8,
+                  greatest((pg_catalog.date_part('epoch', pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval)
+                            OPERATOR(pg_catalog.*) 500::pg_catalog.float8)::pg_catalog.int8, 1))::pg_catalog.text, 0),
            ('statement_timeout', $4::pg_catalog.text, 0),
            ('idle_in_transaction_session_timeout', $5::pg_catalog.text, 0),
            ('idle_session_timeout', '0', 140000),
