@@ -41,11 +41,8 @@ struct plan_table {
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
         may_delete; /* may_update: some column, which is enough to lock its rows */
-<<<<<<< HEAD
     bool has_text_casts; /* there are casts of users to text in the database */
-=======
     bool may_lock;  /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
->>>>>>> main
     struct plan_column *columns;
     size_t column_count;
 };
