@@ -79,4 +79,3 @@ def test_T2_a_conversion_by_another_role_is_listed_and_refused(db, pgsweep, poli
     assert [(c["kind"], c["name"], c["trusted"]) for c in dry["triggers"]] == [("cast", "kind", False)], dry["triggers"]
     result = pgsweep(*args)
     assert result.code == 4 and "theirs.convert_int_0(theirs.color)" in result.err and db.count("items") == 31, result
-    assert pgsweep(*args, "--allow-triggers").code == 0 and db.count("items") == 1
