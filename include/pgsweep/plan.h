@@ -63,7 +63,7 @@ struct plan_edge {
     const char **names;    /* columns, not quoted */
     /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast
      * collation". */
-    const char **operators; /* OPERATOR(schema.=): left the referred column, right the referencing */
+    const char **operators; /* OPERATOR(schema.=): left the referred column */
     const char **referred_casts; /* ::schema.type, or empty */
     const char **column_casts;   /* the same for the referencing column */
     const char **collations; /* COLLATE schema.name where the columns' differ, else empty */
@@ -74,7 +74,7 @@ struct plan_edge {
                             columns */
     bool all_or_none;    /* MATCH FULL: all columns are null, or none */
     bool by_default;     /* detached as SET DEFAULT does: to the columns' defaults */
-    const char *scope; /* array of oids: only rows of these partitions refer; NULL: the whole table */
+    const char *scope; /* array of oids: rows of these partitions refer; NULL: of all */
     const char *referred_scope; /* the same for the rows referred to */
     bool *text; /* the column holds text, which may be empty */
     size_t width;
