@@ -271,9 +271,27 @@ static struct db_statement build_lock_below(struct sweep *sweep)
                                  .why = plan_below_why(sweep->report), .parameters = n.words};
 }
 
+/* LOCK TABLE without NOWAIT would wait inside the transaction, behind an ALTER TABLE that waits for
+ * another session's transaction. */
+static void build_begin(struct sweep *sweep)
+{
+    struct statements *s = &sweep->statements;
+    static const char *const names[] = {"lock_read", "lock_changed"};
+    s->begin_count = 0;
+    s->begin[s->begin_count++] = db_begin;
+    for (int changed = 1; changed >= 0; changed--) {
+        struct numbering none = {.next = 1};
+        char *tables = plan_tables_to_lock(sweep->report, sweep->plan, changed);
+        if (tables)
+            s->begin[s->begin_count++] =
+                filled(sweep, names[changed], "", &none, TEMPLATE_SLOTS({"tables", tables}));
+    }
+}
+
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
+    build_begin(sweep);
     for (enum bound_by from = BY_NOTHING; from < BOUNDS; from++) {
         s->bound[from] = build_bound(sweep, from);
         s->bound_age[from] = build_bound_age(sweep, from);
