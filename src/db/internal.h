@@ -131,8 +131,8 @@ bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 /* Waits for its end. False: it goes on. */
 bool db_join_thread(pthread_t thread, int64_t timeout_ms);
 
-/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD where a
- * server is there and trying again is no use (TLS, no password); "08001" where none answers. */
+/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD where
+ * a server is there and trying again is no use (TLS, no password); "08001" where none answers. */
 #define DB_REFUSED_FOR_GOOD "08004"
 struct db_refusal {
     char sqlstate[6];
