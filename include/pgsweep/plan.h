@@ -358,6 +358,16 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
  * their number. */
 void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
 
+/* A transaction locks, changes or deletes rows of node, of a dependent or shared table, because they
+ * hang on its candidates (and not only because a shared row turns out to go). */
+bool plan_is_locked_with(const struct plan_node *node);
+
+/* For such a node: "WHEN ... THEN its number", a branch of CASE that is true where another session
+ * has locked rows that go, or lose a reference, with the root row t of the query around; it locks
+ * the others. */
+void plan_append_find_locked(PQExpBuffer out, const struct plan *plan,
+                             const struct plan_node *node);
+
 /* The condition that a row d is one that the step acts on; of a shared table (edge NULL), that it
  * is in hand. */
 void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,

@@ -27,7 +27,13 @@ struct sweep_budget {
 
 /* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent
  * UPDATE of the same rows is held up for that long at most; longer chunks gain little speed. */
-enum { SWEEP_CHUNK_MS = 20, SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
+enum { SWEEP_CHUNK_MS = 20 };
+
+/* How long a transaction that holds rows waits for a row of another session. Then it lets go of all
+ * and steps over that row: together with the chunk's own time that is what others wait at most. */
+enum { SWEEP_LOCK_WAIT_MS = 10 };
+
+enum { SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
 
 /* A statement of a run, for people to read. */
 struct sweep_statement {

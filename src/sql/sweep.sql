@@ -43,6 +43,21 @@ WITH gone AS (
 SELECT {result}
   FROM gone
 
+--- range_unlocked
+-- Deletes the candidates of a range that no other session has locked; the others are left for a later pass. Sent for a
+-- range in which a locked row was met.
+DELETE FROM {root} AS t
+ WHERE {candidate}
+   AND {after}
+   AND {up_to}
+   AND t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t.ctid
+         FROM {root} AS t
+        WHERE {candidate}
+          AND {after}
+          AND {up_to}
+          FOR UPDATE OF t SKIP LOCKED))
+
 --- lock
 -- Locks the next candidates; rows that another session has locked are left for a later pass.
 SELECT {cursor},
@@ -74,6 +89,53 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
           FROM {root} AS t
          WHERE {keys}
            FOR UPDATE OF t SKIP LOCKED) AS locked
+
+--- limit_waits
+-- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}', true)
+
+--- find_locked
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table in
+-- the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+SELECT {key},
+       CASE
+           {tables}
+           ELSE 0
+       END AS locked
+  FROM {root} AS t
+ WHERE {keys}
+
+--- find_locked_rows
+-- Some of the rows that would be deleted or changed with the candidate are locked by another session.
+WHEN (SELECT pg_catalog.count(*)
+        FROM {table} AS d
+       WHERE {rows})
+     OPERATOR(pg_catalog.>)
+     (SELECT pg_catalog.count(*)
+        FROM (SELECT
+                FROM {table} AS d
+               WHERE {rows}
+                 {lock} OF d SKIP LOCKED) AS l) THEN {number}
+
+--- table_holders
+-- Names who keeps a table of the plan from being changed, for the message of a run that gives up. $1: tables of the plan.
+SELECT pg_catalog.concat(n.nspname, '.', c.relname),
+       l.pid,
+       l.mode,
+       coalesce(a.application_name, '')
+  FROM pg_catalog.pg_locks AS l
+  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) l.relation
+  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) l.pid
+ WHERE l.granted
+   AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid
+                                            FROM pg_catalog.pg_database AS d
+                                           WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+   AND l.relation OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
+   AND l.mode OPERATOR(pg_catalog.=) ANY (ARRAY['ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'])
+   AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+ ORDER BY 1, 2
+ LIMIT 5
 
 --- lock_dependents
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.

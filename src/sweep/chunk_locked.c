@@ -27,36 +27,59 @@ static bool lock_candidates(struct locked *l)
         {.statement = &db_begin},
         {.statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
          .nparams = n,
-         .params = params}};
-    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, 2, NULL, &l->chunk->error))
+         .params = params},
+        {.statement = &sweep->statements.limit_waits}};
+    l->chunk->untouched = true; /* locked rows are skipped: all that it can wait for is a table */
+    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, 3, NULL, &l->chunk->error))
         return false;
+    l->chunk->untouched = false;
     l->locked = steps[1].rows;
     return true;
 }
 
-/* Makes the array parameters from the key columns of rows, from column first on, without the keys
- * that failed in an earlier pass. What is below a candidate belongs to it all the same: where that
- * cannot go, it cannot either. */
+/* Makes the array parameters from the keys of the chunk. */
+static void make_arrays(struct locked *l)
+{
+    struct chunk *chunk = l->chunk;
+    l->rows = (int64_t)chunk->key_count;
+    l->keys = key_arrays(chunk->ctx, l->sweep->plan, (const char *const *const *)chunk->keys,
+                         chunk->key_count);
+}
+
+/* Takes the keys from the columns of rows, from column first on, without those that failed in an
+ * earlier pass. What is below a candidate belongs to it all the same: where that cannot go, it
+ * cannot either. */
 static void take_keys(struct locked *l, const struct db_rows *rows, int first)
 {
     struct chunk *chunk = l->chunk;
-    const struct plan *plan = l->sweep->plan;
     size_t n = (size_t)db_rows_count(rows);
     chunk->keys = mem_array(chunk->ctx, const char **, n + 1);
     chunk->key_count = 0;
     for (size_t i = 0; i < n; i++) {
-        const char **key = key_from_row(chunk->ctx, plan, rows, (int)i, first);
+        const char **key = key_from_row(chunk->ctx, l->sweep->plan, rows, (int)i, first);
         if (l->grown || !sweep_failed_before(l->sweep, key))
             chunk->keys[chunk->key_count++] = key;
     }
-    l->rows = (int64_t)chunk->key_count;
-    l->keys = mem_array(chunk->ctx, const char *, plan->key_count);
-    const char **column = mem_array(chunk->ctx, const char *, n + 1);
-    for (size_t k = 0; k < plan->key_count; k++) {
-        for (size_t i = 0; i < chunk->key_count; i++)
-            column[i] = chunk->keys[i][k];
-        l->keys[k] = db_array(chunk->ctx, column, chunk->key_count);
-    }
+    make_arrays(l);
+}
+
+/* Steps over the candidates of which another session has locked something, and locks what hangs on
+ * the others. */
+static bool step_over_locked(struct locked *l)
+{
+    struct sweep *sweep = l->sweep;
+    struct chunk *chunk = l->chunk;
+    struct db_step step = {.statement = &sweep->statements.find_locked,
+                           .nparams = (int)sweep->plan->key_count,
+                           .params = l->keys};
+    chunk->untouched = true;
+    if (!effects_batch(sweep->effects, chunk->ctx, &step, 1, NULL, &chunk->error))
+        return false;
+    chunk->untouched = false;
+    chunk->looked_ahead = true;
+    locked_take(sweep, chunk, step.rows);
+    make_arrays(l);
+    return true;
 }
 
 /* Others may add rows below until all that these refer to is locked: not as often as this. */
@@ -216,6 +239,9 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
     chunk->end = cursor_from_row(chunk->ctx, l.locked, n - 1, 0, sweep->plan->cursor_count);
     chunk->last = n < chunk->asked;
     take_keys(&l, l.locked, (int)sweep->plan->cursor_count);
+    if (l.rows > 0 && sweep->looks_ahead > 0 && sweep->statements.finds_locked &&
+        !step_over_locked(&l))
+        return CHUNK_ERROR;
     chunk->candidates = l.rows;
     if (l.rows > 0 && plan_has_below(sweep->plan)) {
         if (!take_below(&l))

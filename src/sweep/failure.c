@@ -48,7 +48,7 @@ const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk)
     return values;
 }
 
-static const char **copy_key(const void *ctx, const struct plan *plan, const char *const *key)
+const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key)
 {
     const char **copy = mem_array(ctx, const char *, plan->key_count);
     for (size_t k = 0; k < plan->key_count; k++)
@@ -59,7 +59,7 @@ static const char **copy_key(const void *ctx, const struct plan *plan, const cha
 struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
                            struct error *why)
 {
-    struct failure failure = {copy_key(ctx, plan, key), error_new(ctx)};
+    struct failure failure = {key_copy(ctx, plan, key), error_new(ctx)};
     error_move(failure.why, why);
     return failure;
 }
@@ -81,7 +81,7 @@ static void remember_failed(struct sweep *sweep, const char *const *key)
     if (sweep->failed_count >= SWEEP_FAILED_KEYS_MAX)
         return;
     size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
-    sweep->failed[i] = copy_key(sweep->report, sweep->plan, key);
+    sweep->failed[i] = key_copy(sweep->report, sweep->plan, key);
 }
 
 bool sweep_all_fail(const struct sweep *sweep)
@@ -184,15 +184,8 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 
 static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    bool locked = strcmp(chunk->error.sqlstate, "55P03") == 0;
-    if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked &&
-        sweep->pass == 1) {
-        /* Somebody holds rows of this range: take the ones around them now, and them later. */
-        sweep->skip_locked = true;
-        sweep->skipped = true;
-        sweep->high_known = false;
-        return true;
-    }
+    if (locked_is(&chunk->error))
+        return locked_failed(sweep, chunk, err);
     if (++sweep->tries > sweep_tries_allowed(sweep, &chunk->error)) {
         sweep->impatient = true;
         return isolate(sweep, chunk, err);
@@ -207,7 +200,6 @@ static bool bound_again(struct sweep *sweep)
 {
     db_rollback(sweep->db);
     sweep->skip_locked = sweep->exact;
-    sweep->skipped = sweep->skipped || sweep->exact;
     sweep->exact = true;
     sweep->high_known = false;
     return true;

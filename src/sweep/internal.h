@@ -23,6 +23,7 @@ struct statements {
     struct db_statement range[BOUNDS]
                              [BOUNDS]; /* [from][to]: deletes and records, in one statement */
     struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
+    struct db_statement unlocked[BOUNDS][BOUNDS]; /* deletes what no other session has locked */
     struct db_statement record_counted;        /* records what was counted here */
     struct db_statement record; /* records what the statements of a transaction counted */
     struct db_statement check;                 /* fails when the plan does not hold any more */
@@ -31,6 +32,9 @@ struct statements {
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
     struct db_statement
         lock_below; /* the rows in hand and those below them; only where the plan has such */
+    struct db_statement limit_waits; /* how long a transaction that holds rows waits for others */
+    struct db_statement find_locked; /* the keys, with the table that has locked rows of each */
+    bool finds_locked;               /* there is something to find */
     struct db_statement verify;
     struct db_statement verify_row;  /* fails when the row is no candidate any more */
     struct db_statement *lock_dependents;
@@ -92,6 +96,12 @@ struct failure {
     struct error *why;
 };
 
+/* A candidate that was passed over because another session has locked it or what hangs on it. */
+struct locked_key {
+    const char **key;
+    const char *table; /* whose row is locked; NULL: not known */
+};
+
 /* When more candidates than this cost the connection, and nothing goes between them, the fault is
  * not theirs. */
 enum { SUSPECTS_MAX = 5 };
@@ -129,8 +139,13 @@ struct sweep {
     int64_t rows;     /* size of the next chunk */
     int64_t rows_max; /* the size that rows may grow to */
     int64_t started_ms;
-    bool skip_locked; /* the next chunk must not wait for locks */
-    bool skipped;     /* rows may have been passed over because they were locked */
+    bool step_over;   /* range: the next chunk leaves out the rows that are locked */
+    bool skip_locked; /* range: the next chunk is locked row by row */
+    int64_t since_locked; /* chunks since one was given up over a locked row */
+    int64_t looks_ahead; /* so many chunks look for locked rows before they touch any */
+    int64_t in_the_way;  /* failures in a row over locks that nothing had found before */
+    struct locked_key *locked; /* some of the candidates that were passed over, the latest pass */
+    size_t locked_count;
     int pass;
     int tries;            /* of the chunk in hand */
     bool impatient;       /* waiting did not help: until something goes, do not wait long again */
@@ -175,6 +190,8 @@ struct chunk {
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
     bool plan_changed;   /* the tables are not what they were when the plan was made */
+    bool looked_ahead;   /* what was locked was found first, and is not in its keys */
+    bool untouched;      /* it failed before it could meet a locked row: a table is locked */
     bool uncounted;      /* the session does not count what it deletes */
     bool too_many;       /* a range held more rows than a transaction may delete */
     int64_t candidates;  /* what it counts against max_rows */
@@ -185,6 +202,36 @@ struct chunk {
     int row_tries;       /* single rows: how often some were sent again after transient errors */
     struct error error;
 };
+
+/* How many candidates that are left locked the report names. */
+enum { SWEEP_LOCKED_KEYS_MAX = 20 };
+
+/* The failure is a lock that could not be had in time. */
+bool locked_is(const struct error *err);
+
+/* Forgets what the pass before knew about locked rows. */
+void locked_begin_pass(struct sweep *sweep);
+
+/* A locked row was met: the next chunks look for others before they touch any row. */
+void locked_look_ahead(struct sweep *sweep);
+
+/* Nothing could go because of a lock that nothing had found before. all: so it was with many
+ * candidates, each tried by itself. */
+void locked_in_the_way(struct sweep *sweep, bool all);
+
+/* How many candidates are stepped over at once, while none of them can go. */
+int64_t locked_grain(const struct sweep *sweep);
+
+/* Notes a candidate that is passed over because rows of the table (NULL: not known) are locked. */
+void locked_note(struct sweep *sweep, const char *const *key, const char *table);
+
+/* Takes the answer of find_locked: the keys of the chunk are those that can go now; the others are
+ * passed over. */
+void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows *rows);
+
+/* What follows from a lock that another session has: rows are stepped over, for now; tables are
+ * waited for. False, with err set, when they were waited for long enough. */
+bool locked_failed(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
 /* How many failed keys a later pass can leave alone. */
 enum { SWEEP_FAILED_KEYS_MAX = 1000 };
@@ -276,6 +323,9 @@ bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
 struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
                            struct error *why);
 
+/* A copy of the key of a candidate. */
+const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key);
+
 /* One candidate cannot go: reports it and notes its dead letter, once in a run. False when not even
  * that works. The chunk in hand must be in the report, or not have taken effect. */
 bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct error *err);
@@ -283,7 +333,7 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
 /* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
 const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk);
 
-/* Goes on behind the one candidate of the chunk. */
+/* Goes on behind the candidates of the chunk. */
 void sweep_skip(struct sweep *sweep, const struct chunk *chunk);
 
 /* True when so many candidates failed in a row that the run has to end. */
@@ -309,6 +359,10 @@ void cursor_reset(struct cursor *cursor);
  * rows). */
 const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
                           int row, int first);
+
+/* The keys of the rows as array parameters, one for each column of the key; owned by ctx. */
+const char **key_arrays(const void *ctx, const struct plan *plan, const char *const *const *keys,
+                        size_t count);
 
 /* "(id)=(42)" from the key's values. */
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values);

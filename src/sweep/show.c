@@ -19,7 +19,8 @@ static void add(struct list *list, const char *when, const struct db_statement *
 }
 
 static const char first[] = "first chunk", later[] = "each later chunk", last[] = "last chunk",
-                  each[] = "each chunk";
+                  each[] = "each chunk",
+                  when_locked[] = "a chunk after a locked row was met";
 
 static void add_range(struct list *list, const struct sweep *sweep)
 {
@@ -33,6 +34,7 @@ static void add_range(struct list *list, const struct sweep *sweep)
     add(list, first, &bound[BY_NOTHING]);
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         add(list, chunks[i].when, &db_begin);
+        add(list, chunks[i].when, &s->limit_waits);
         add(list, chunks[i].when, &s->plain[chunks[i].from][chunks[i].to]);
         add(list, chunks[i].when, &s->record_counted);
         add(list, chunks[i].when, &s->check);
@@ -60,6 +62,9 @@ static void add_locked(struct list *list, const struct sweep *sweep)
     add(list, first, &s->lock[BY_NOTHING]);
     add(list, later, &db_begin);
     add(list, later, &s->lock[BY_ALL]);
+    add(list, each, &s->limit_waits);
+    if (s->finds_locked)
+        add(list, when_locked, &s->find_locked);
     if (plan_has_below(sweep->plan))
         add(list, each, &s->lock_below);
     for (size_t i = 0; i < s->lock_dependent_count; i++)
@@ -75,7 +80,10 @@ static void add_rows(struct list *list, const struct sweep *sweep)
     const struct statements *s = &sweep->statements;
     add(list, first, &s->list[BY_NOTHING]);
     add(list, later, &s->list[BY_ALL]);
+    if (s->finds_locked)
+        add(list, when_locked, &s->find_locked);
     add(list, row, &db_begin);
+    add(list, row, &s->limit_waits);
     add(list, row, &s->lock_row);
     for (size_t i = 0; i < s->lock_dependent_count; i++)
         add(list, row, &s->lock_dependents[i]);

@@ -9,7 +9,7 @@
 
 /* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long
  * as some go, and after this many passes in which none did, or so many in all, no more. */
-enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 500 };
+enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 250 };
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 {
@@ -40,6 +40,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     if (chunk->added[0] > 0) {
         sweep->failed_in_a_row = 0;
         sweep->impatient = false;
+        sweep->in_the_way = 0;
         sweep->proven = sweep->suspect_count > 0;
     }
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
@@ -51,6 +52,8 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->tries = 0;
     sweep->losses = 0;
     sweep->skip_locked = false;
+    sweep->step_over = false;
+    sweep->since_locked++;
     sweep->pending += chunk->transactions;
     sweep->recompiled = 0;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
@@ -234,6 +237,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
     bool end = false;
     sweep->pass++;
     sweep->singly = 0;
+    locked_begin_pass(sweep);
     sweep_walk_anew(sweep);
     while (!end && ((sweep->control_due && !stop_requested()) || may_go_on(sweep))) {
         if (!sweep_chunk(sweep, &end, err))
