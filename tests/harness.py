@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SQL_DIR = ROOT / "tests" / "integration" / "sql"
 THROWAWAY = str(ROOT / "tools" / "throwaway-pg.sh")
 # The settings of the sanitizers reach pgsweep; nothing else of the tester's environment does.
-KEPT_ENV = ("PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")
+KEPT_ENV = ("PATH", "PGSWEEP_TEST_SESSION", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS")
 # The end of every wait. It is no measure of speed: a test waits for a condition, and this only keeps a bug from
 # hanging the suite, on however busy a machine.
 PATIENCE = int(os.environ.get("TEST_PATIENCE", 300))

@@ -40,7 +40,7 @@ struct db;
  */
 bool db_is_configured(const struct db_options *options);
 
-/* Connects and sets the session up (see db_session_sql in src/db/session.c): fixed search_path that
+/* Connects and sets the session up (see src/sql/session.sql): fixed search_path that
  * starts with pg_catalog and ends with pg_temp, TimeZone UTC, ISO dates, jit off, row_security off.
  * options is copied. Fails with SWEEP_UNREACHABLE (no connection; the SQLSTATE says whether the
  * server refused it) or SWEEP_USAGE (malformed conninfo, server too old). The connection is owned
@@ -84,6 +84,9 @@ bool db_in_transaction(const struct db *db);  /* an open transaction, failed or 
  * on this connection. Among the first statements of a session are some that cost the server next to
  * nothing. */
 int64_t db_round_trip_us(const struct db *db);
+/* How many times this program has waited for answers, on all connections: db_query and its like
+ * wait once, db_batch twice where it prepares statements. */
+int64_t db_round_trips(const struct db *db);
 int db_server_version(const struct db *db);   /* as server_version_num: 150004 */
 int db_backend_pid(const struct db *db);      /* of the current connection */
 const char *db_database(const struct db *db); /* its name; owned by db */
@@ -158,7 +161,8 @@ bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *
  * up to count. */
 bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err);
 
-/* Runs a script of several statements without parameters (our own text only, never a policy's). */
+/* Runs a script of several statements without parameters (our own text only, never a policy's), in
+ * a transaction that was begun before. */
 bool db_script(struct db *db, const char *sql, struct error *err);
 
 /* One member of a batch. */
@@ -184,6 +188,21 @@ extern const struct db_statement db_begin;           /* READ WRITE, READ COMMITT
 extern const struct db_statement db_begin_read_only; /* READ ONLY, REPEATABLE READ: one snapshot */
 extern const struct db_statement db_commit;
 
+/* Is the server's session shared with others, or may it be? Where a pooler or proxy stands in
+ * between (or what looks like one), every statement runs in a transaction of its own or in one that
+ * the caller has begun with one of the statements above. Each begins with the settings, which end
+ * with it; prepared statements have no names. */
+bool db_is_pooled(const struct db *db);
+
+/* On such a connection: a further statement that every transaction begins with that may write (a
+ * failure of it is one of BEGIN), and that is sent by itself before one that only reads when it has
+ * not been sent for a while. What it points to must live on; NULL: none. */
+void db_set_opening(struct db *db, const struct db_step *opening);
+
+/* Between transactions: sends it, if that is due. Call it in every wait, each 10 seconds or more
+ * often. False: it failed. */
+bool db_keep_open(struct db *db, struct error *err);
+
 /* True when the step is a COMMIT that took effect (its tag says COMMIT, not ROLLBACK). */
 bool db_committed(const struct db_step *step);
 
@@ -199,6 +218,10 @@ char *db_quote_literal(struct db *db, const void *ctx, const char *text);
 /* Builds the text form of a one-dimensional array from count values ({"a","b"}; NULL is NULL).
  * Manual: chapter "Arrays", "Array Input and Output Syntax". Owned by ctx. */
 char *db_array(const void *ctx, const char *const *values, size_t count);
+
+/* Takes such a text apart again, as the server writes it for an array of text without NULLs; sets
+ * *values to *count values, owned by ctx. */
+void db_array_split(const void *ctx, const char *text, const char ***values, size_t *count);
 
 /* What a failure means for the work in hand. */
 enum db_failure {

@@ -301,6 +301,12 @@ void plan_append_digest(PQExpBuffer out, const struct plan *plan);
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
+/* The cursor columns of the last of several rows t, as a text select list of aggregates. */
+void plan_append_last(PQExpBuffer out, const struct plan *plan);
+
+/* The key columns of several rows t as a select list of aggregates: one array for each, as text. */
+void plan_append_key_arrays(PQExpBuffer out, const struct plan *plan);
+
 /* " AND" and the condition that a root row t lies after, or else at most at, the cursor whose
  * values are the parameters from number first on. columns: how many of the cursor's columns count;
  * 1 takes all rows of one age together. */
@@ -314,10 +320,10 @@ void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 /* The policy deletes along references of the root's rows to each other. */
 bool plan_has_below(const struct plan *plan);
 
-/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows
- * below them, locked in the order of the key. Parameters: the key arrays. What another session adds
- * below while this waits for locks is found by sending it again with its own answer: repeat until
- * the number of rows is the same twice; then nothing can be added. */
+/* SELECT of how many rows are in hand and below these, and of their keys (see
+ * plan_append_key_arrays), locked in the order of the key. Parameters: the key arrays. What another
+ * session adds below while this waits for locks is found by sending it again with its own answer:
+ * repeat until the number of rows is the same twice; then nothing can be added. */
 void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* Why that is sent, owned by ctx. */

@@ -59,11 +59,31 @@ enum { REPORT_FAILURES_MAX = 100 };
 /* What is left is counted up to here: more is "very many" to anybody. */
 enum { REPORT_LEFT_MAX = 1000000 };
 
+/* What a run waits for between chunks. */
+enum report_wait {
+    WAIT_REPLICA_LAG,
+    WAIT_SLOT_WAL,
+    WAIT_LOCK_WAITERS,
+    WAIT_ACTIVE_SESSIONS,
+    WAIT_SNAPSHOT_AGE,
+    WAIT_CHECKPOINTS,
+    WAIT_AUTOVACUUM,
+    WAIT_CONDITION,
+    WAIT_PAUSE_FILE,
+    REPORT_WAITS
+};
+extern const char *const report_wait_names[]; /* the keys of "throttle"; ends with NULL */
+
+struct report_waited {
+    int64_t ms;       /* of several reasons at a time each has all of it */
+    const char *last; /* what it was the last time, for people; NULL: it never was */
+};
+
 enum report_outcome {
     OUTCOME_RUNNING,
     OUTCOME_DONE,      /* everything eligible is gone (dry run: was counted) */
     OUTCOME_PARTIAL,   /* finished; some items failed or were locked */
-    OUTCOME_LIMIT,     /* stopped at max_rows or max_runtime */
+    OUTCOME_LIMIT,     /* stopped at a limit: max_rows, max_runtime, a window... */
     OUTCOME_STOPPED,   /* by a signal */
     OUTCOME_ERROR,     /* ended by an error */
 };
@@ -101,6 +121,8 @@ struct report {
                         REPORT_LEFT_MAX */
     int64_t chunks;       /* transactions that were committed */
     int64_t retries;
+    int64_t waited_ms; /* between chunks, because "throttle" said so */
+    struct report_waited waited[REPORT_WAITS];
     struct report_objects objects;
     struct report_directories directories;
     bool undrained;       /* objects or directories wait, and could not be dealt with at all */
@@ -112,6 +134,8 @@ struct report {
     const char **alerts;
     size_t alert_count;
     const char *limit;   /* which limit stopped the run; NULL: none */
+    const char *limit_detail; /* about that limit: "it is 07:12 in UTC"; NULL: nothing */
+    bool not_begun;      /* the limit was there when the run started: nothing was done at all */
     int signal;          /* that stopped the run; 0: none */
     struct error error;  /* that ended the run */
     FILE *log;            /* where log lines go; NULL: standard error */
@@ -132,6 +156,9 @@ void report_uncount(struct report *report);
 /* How many candidates the run is going to take: those that are eligible, and at most max_rows.
  * Negative: not known. *at_most: it is max_rows, and how many are eligible is not known. */
 int64_t report_goal(const struct report *report, bool *at_most);
+
+/* "2 s: 2 s for lock_waiters (...)", owned by ctx: how long the run waited, and why. */
+char *report_waited_text(const void *ctx, const struct report *report);
 
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
@@ -193,6 +220,7 @@ struct progress {
     bool quiet;         /* nothing at all */
     int64_t started_ms; /* monotonic */
     int64_t shown_ms;
+    int64_t told_ms; /* when the log was last told that the run waits; 0: never */
     bool drawn;
 };
 
@@ -205,6 +233,10 @@ char *progress_text(const void *ctx, const struct report *report, int64_t elapse
 
 /* Tells how far the run is, if it is time to. */
 void progress_show(struct progress *progress, const struct report *report);
+
+/* Tells that the run waits, and why: on a terminal in the line, and in the log at most once a
+ * minute. Quiet: in a log file only. */
+void progress_wait(struct progress *progress, const struct report *report, const char *why);
 
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);

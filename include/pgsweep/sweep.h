@@ -25,9 +25,10 @@ struct sweep_budget {
     bool allow_missing_index; /* also when the plan is made again during the run */
 };
 
-/* How long the row locks of one chunk should last when chunk_rows is 0. With 20 ms a concurrent
- * UPDATE of the same rows is held up for that long at most; longer chunks gain little speed. */
-enum { SWEEP_CHUNK_MS = 20 };
+/* How long the server should work on one chunk when chunk_rows is 0. With 20 ms a concurrent UPDATE
+ * of the same rows is held up for that long at most; longer chunks gain little speed. If the server
+ * is far away, five times as long as the chunk's round trips take, up to 100 ms. */
+enum { SWEEP_CHUNK_MS = 20, SWEEP_FAR_CHUNK_MS = 100 };
 
 /* How long a transaction that holds rows waits for a row of another session. Then it lets go of all
  * and steps over that row: together with the chunk's own time that is what others wait at most. */
@@ -50,6 +51,12 @@ struct sweep_statement {
  * rows in SQL and one round trip is enough. The list and its texts are owned by ctx. */
 size_t sweep_statements(const void *ctx, const struct plan *plan, const struct sweep_budget *budget,
                         struct sweep_statement **statements);
+
+/* Checks what the policy says about waiting, as far as the database has to: its own condition, the
+ * time zone of its window. Sets the report's limit and not_begun where the window is closed or the
+ * stop file exists: a live run must not begin then. The plan must have been built on db. */
+bool sweep_check_throttle(struct db *db, const struct plan *plan, struct report *report,
+                          struct error *err);
 
 /* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error
  * ends it. The lock must be held and the run's record begun. Fills the report; false, with err set,

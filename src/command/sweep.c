@@ -146,7 +146,8 @@ static bool prepare(struct run *run, struct error *err)
     if (!compile(run, run->spared_run, &run->plan, err))
         return false;
     report_set_plan(run->report, run->plan);
-    return check_directories(run, err);
+    return sweep_check_throttle(run->db, run->plan, run->report, err) &&
+           check_directories(run, err);
 }
 
 static bool count_all(struct run *run, bool dependents, int64_t timeout_ms, struct error *err)
@@ -323,6 +324,10 @@ static bool sweep_locked(struct run *run, struct error *err)
 
 static bool sweep(struct run *run, struct error *err)
 {
+    if (run->report->not_begun) {
+        report_close(run->report);
+        return true;
+    }
     if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
         !run_lock(run->db, run->policy->name, err))
         return false;

@@ -221,6 +221,11 @@ int64_t db_round_trip_us(const struct db *db)
     return db->fastest_us;
 }
 
+int64_t db_round_trips(const struct db *db)
+{
+    return db->round_trips;
+}
+
 int db_server_version(const struct db *db)
 {
     return PQserverVersion(db->conn);

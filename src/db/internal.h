@@ -6,6 +6,9 @@
 
 #include "pgsweep/db.h"
 
+/* Settings of the role's own that change what a policy's text means: see "pooled_defaults". */
+enum { DB_LOCALE_SETTINGS = 4 };
+
 struct db {
     PGconn *conn;
     struct db_options options; /* strings owned by this struct */
@@ -18,9 +21,17 @@ struct db {
     bool custom_plans;        /* every execution is planned for its parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
+    int64_t round_trips; /* how many answers were waited for */
     int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
                            none yet */
     bool broken; /* requests and replies no longer match: as good as lost */
+    /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
+    bool pooled;
+    char *role;                      /* what SET ROLE would say by default */
+    char *locale[DB_LOCALE_SETTINGS]; /* what the role has */
+    struct db_statement settings;    /* sets them for one transaction */
+    struct db_step opening;          /* see db_set_opening; no statement: there is none */
+    int64_t opened_ms;               /* when it was sent last */
 };
 
 struct db_rows {
@@ -43,6 +54,42 @@ char *db_told_context(const void *ctx, const char *context);
 
 /* Sets up a fresh connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);
+
+/* No trigger acts, and the role may not change that: sets err. */
+bool db_refuse_replica(const struct db *db, struct error *err);
+
+/* Is the server's session ours alone? Looks at answer, the first row of "probe". */
+bool db_session_is_own(const struct db *db, const struct db_rows *answer);
+
+/* Instead of settings for the session, where it is not: reads what the role has, and makes sure
+ * that a transaction may last longer than one statement. */
+bool db_pooled_setup(struct db *db, struct error *err);
+
+/* db_batch where every transaction has to begin with the settings. */
+bool db_pooled_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
+                     struct error *err);
+
+/* db_query, outside of a transaction: in one of its own. */
+bool db_pooled_query(struct db *db, const void *ctx, const char *sql, int nparams,
+                     const char *const *params, struct db_rows **rows, struct error *err);
+
+/* The questions, a synchronisation point after each group of them. */
+bool db_pooled_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
+                   size_t group, struct error *err);
+
+/* What is sent now has to be in a transaction that sets what it needs. */
+bool db_needs_settings(const struct db *db);
+
+/* db_batch as it is: what is sent is what the steps say. Unnamed statements on a pooled connection.
+ */
+bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
+                   struct error *err);
+
+extern const struct db_statement db_end; /* ROLLBACK, for batches */
+
+/* The parameters of "set_up", in the order of their numbers; owned by ctx. Returns how many. */
+int db_setting_params(const struct db *db, const void *ctx, const char **params);
+enum { DB_SETTING_PARAMS = 8 + DB_LOCALE_SETTINGS };
 
 /* db_failure_class for a connection that is not lost. */
 enum db_failure db_failure_of_sqlstate(const char *sqlstate);

@@ -23,6 +23,8 @@ const struct db_statement db_commit = {
     .sql = "COMMIT",
     .why = "Ends the transaction; pgsweep checks that the server answers COMMIT."};
 
+const struct db_statement db_end = {.name = "rollback", .sql = "ROLLBACK"};
+
 static void echo_value(const char *value)
 {
     char *shown = value ? text_escape(NULL, value, strnlen(value, 200)) : NULL;
@@ -74,24 +76,29 @@ static bool take_result(struct db *db, const void *ctx, PGresult *result, struct
 bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err)
 {
+    if (db_needs_settings(db))
+        return db_pooled_query(db, ctx, sql, nparams, params, rows, err);
     db_echo(db, sql, nparams, params);
     int64_t before = clock_now_us();
     PGresult *result = PQexecParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0);
     int64_t took = clock_now_us() - before;
+    db->round_trips++;
     if (db->fastest_us == 0 || took < db->fastest_us)
         db->fastest_us = took > 0 ? took : 1;
     return take_result(db, ctx, result, rows, err);
 }
 
-bool db_check(struct db *db, const char *sql, struct error *err)
+static bool check(struct db *db, const char *sql, struct error *err)
 {
+    db->round_trips++;
     return take_result(db, NULL, PQprepare(db->conn, "", sql, 0, NULL), NULL, err);
 }
 
-bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
+static bool infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
 {
     struct db_rows *described;
-    if (!db_check(db, sql, err) ||
+    db->round_trips++;
+    if (!check(db, sql, err) ||
         !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
         return false;
     for (size_t i = 0; i < count; i++)
@@ -100,9 +107,40 @@ bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, str
     return true;
 }
 
+/* Begins a transaction for the questions about a text where the session is not ours. *begun: it has
+ * to be ended. */
+static bool enter(struct db *db, bool *begun, struct error *err)
+{
+    *begun = db_needs_settings(db);
+    return !*begun || db_execute(db, NULL, &db_begin_read_only, 0, NULL, NULL, err);
+}
+
+static void leave(struct db *db, bool begun)
+{
+    if (begun)
+        db_rollback(db);
+}
+
+bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
+{
+    bool begun;
+    bool ok = enter(db, &begun, err) && infer(db, sql, types, count, err);
+    leave(db, begun);
+    return ok;
+}
+
+bool db_check(struct db *db, const char *sql, struct error *err)
+{
+    bool begun;
+    bool ok = enter(db, &begun, err) && check(db, sql, err);
+    leave(db, begun);
+    return ok;
+}
+
 bool db_script(struct db *db, const char *sql, struct error *err)
 {
     db_echo(db, sql, 0, NULL);
+    db->round_trips++;
     return take_result(db, NULL, PQexec(db->conn, sql), NULL, err);
 }
 
@@ -124,6 +162,7 @@ static bool prepare(struct db *db, const struct db_statement *statement, struct 
 {
     if (is_prepared(db, statement))
         return true;
+    db->round_trips++;
     PGresult *result = PQprepare(db->conn, statement->name, statement->sql, 0, NULL);
     if (!take_result(db, NULL, result, NULL, err))
         return false;
@@ -134,9 +173,19 @@ static bool prepare(struct db *db, const struct db_statement *statement, struct 
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err)
 {
+    if (db->pooled) {
+        struct db_step step = {.statement = statement, .nparams = nparams, .params = params};
+        bool ok = db_pooled_batch(db, ctx, &step, 1, NULL, err);
+        if (ok && rows)
+            *rows = step.rows;
+        else
+            talloc_free(step.rows);
+        return ok;
+    }
     if (!prepare(db, statement, err))
         return false;
     db_echo(db, statement->sql, nparams, params);
+    db->round_trips++;
     PGresult *result = PQexecPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0);
     return take_result(db, ctx, result, rows, err);
 }
@@ -165,8 +214,10 @@ static bool send_steps(struct db *db, const struct db_step *steps, int count)
     for (int i = 0; i < count; i++) {
         const struct db_statement *statement = steps[i].statement;
         db_echo(db, statement->sql, steps[i].nparams, steps[i].params);
-        if (!PQsendQueryPrepared(db->conn, statement->name, steps[i].nparams, steps[i].params, NULL,
-                                 NULL, 0))
+        if (!(db->pooled ? PQsendQueryParams(db->conn, statement->sql, steps[i].nparams, NULL,
+                                             steps[i].params, NULL, NULL, 0)
+                         : PQsendQueryPrepared(db->conn, statement->name, steps[i].nparams,
+                                               steps[i].params, NULL, NULL, 0)))
             return false;
         if ((steps[i].sync || i == count - 1) && !PQpipelineSync(db->conn))
             return false;
@@ -254,6 +305,7 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
         if (failed && !had_failed)
             *first_failed = i;
     }
+    db->round_trips += any;
     if (any && !db_is_lost(db))
         read_sync(db, &failed, err);
     for (int i = 0; i < count && failed; i++)
@@ -265,6 +317,12 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
 bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
               struct error *err)
 {
+    return (db->pooled ? db_pooled_batch : db_send_batch)(db, ctx, steps, count, failed, err);
+}
+
+bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
+                   struct error *err)
+{
     bool failed_before = false;
     int first_failed = count;
     for (int i = 0; i < count; i++) {
@@ -274,13 +332,14 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
     }
     bool ready = PQenterPipelineMode(db->conn);
     db->broken = db->broken || !ready;
-    ready = ready && prepare_steps(db, ctx, steps, count, &first_failed, err);
+    ready = ready && (db->pooled || prepare_steps(db, ctx, steps, count, &first_failed, err));
     failed_before = !ready && !db_is_lost(db);
     if (ready && !send_steps(db, steps, count)) {
         db->broken = true; /* what has been sent of the batch cannot be told */
         db_result_error(db, NULL, err);
         failed_before = true;
     }
+    db->round_trips++;
     for (int i = 0; ready && i < count && !db_is_lost(db); i++) {
         bool had_failed = failed_before;
         read_step(db, ctx, &steps[i], &failed_before, err);
@@ -313,8 +372,8 @@ static bool leave_pipeline(struct db *db, struct error *err)
     return PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err);
 }
 
-bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
-                   struct error *err)
+static bool check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
+                       struct error *err)
 {
     bool failed_before = false;
     void *scratch = talloc_new(NULL);
@@ -337,6 +396,16 @@ bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *
     return leave_pipeline(db, err) && !failed_before;
 }
 
+bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
+                   struct error *err)
+{
+    bool begun;
+    *failed = count;
+    bool ok = enter(db, &begun, err) && check_each(db, sql, count, failed, err);
+    leave(db, begun);
+    return ok;
+}
+
 /* Reads the answers of questions up to the next synchronisation point. */
 static void read_answers(struct db *db, const void *ctx, struct db_question *questions,
                          size_t count, bool *failed, struct error *err)
@@ -357,6 +426,8 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
                 size_t group, struct error *err)
 {
     bool failed = false;
+    if (db_needs_settings(db))
+        return db_pooled_ask(db, ctx, questions, count, group, err);
     bool sent = PQenterPipelineMode(db->conn);
     for (size_t i = 0; i < count; i++) {
         const struct db_question *q = &questions[i];
@@ -369,6 +440,7 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
     }
     sent = sent && (count % group == 0 || PQpipelineSync(db->conn));
     db->broken = db->broken || !sent; /* what has been sent cannot be told */
+    db->round_trips++;
     for (size_t i = 0; i < count && !db_is_lost(db); i += group)
         read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
     return leave_pipeline(db, err) && !failed;
@@ -394,7 +466,7 @@ bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questi
             .nparams = 1,
             .params = limit};
     memcpy(all + before, questions, count * sizeof *all);
-    all[before + count].sql = "ROLLBACK";
+    all[before + count].sql = db_end.sql;
     /* The transaction ends whatever became of the questions. */
     bool ok = ask(db, ctx, all, before + count + 1, before + count, err);
     memcpy(questions, all + before, count * sizeof *all);
@@ -411,22 +483,7 @@ void db_rollback(struct db *db)
 {
     if (!db_is_lost(db) && db_in_transaction(db)) {
         db_echo(db, "ROLLBACK", 0, NULL);
+        db->round_trips++;
         PQclear(PQexec(db->conn, "ROLLBACK"));
     }
-}
-
-char *db_quote_ident(struct db *db, const void *ctx, const char *text)
-{
-    char *quoted = mem_check(PQescapeIdentifier(db->conn, text, strlen(text)));
-    char *copy = mem_strdup(ctx, quoted);
-    PQfreemem(quoted);
-    return copy;
-}
-
-char *db_quote_literal(struct db *db, const void *ctx, const char *text)
-{
-    char *quoted = mem_check(PQescapeLiteral(db->conn, text, strlen(text)));
-    char *copy = mem_strdup(ctx, quoted);
-    PQfreemem(quoted);
-    return copy;
 }

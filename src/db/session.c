@@ -52,35 +52,78 @@ static const char *plan_cache_mode(const struct db *db)
     return db->custom_plans ? "force_custom_plan" : "auto";
 }
 
+int db_setting_params(const struct db *db, const void *ctx, const char **params)
+{
+    const struct db_limits *limits = &db->options.limits;
+    int n = 0;
+    params[n++] = db->search_path;
+    params[n++] = db->options.application_name;
+    params[n++] = mem_printf(ctx, "%lld", (long long)limits->lock_timeout_ms);
+    params[n++] = mem_printf(ctx, "%lld", (long long)limits->statement_timeout_ms);
+    params[n++] = mem_printf(ctx, "%lld", (long long)limits->idle_in_transaction_ms);
+    params[n++] = db->async ? "off" : db->synchronous_commit;
+    params[n++] = plan_cache_mode(db);
+    if (!db->pooled)
+        return n;
+    params[n++] = db->role;
+    for (size_t i = 0; i < DB_LOCALE_SETTINGS; i++)
+        params[n++] = db->locale[i];
+    return n;
+}
+
 static bool apply_settings(struct db *db, struct error *err)
 {
-    char *lock = mem_printf(db, "%lld", (long long)db->options.limits.lock_timeout_ms);
-    char *statement = mem_printf(db, "%lld", (long long)db->options.limits.statement_timeout_ms);
-    char *idle = mem_printf(db, "%lld", (long long)db->options.limits.idle_in_transaction_ms);
-    const char *params[] = {db->search_path, db->options.application_name, lock, statement, idle,
-                            db->async ? "off" : db->synchronous_commit, plan_cache_mode(db)};
-    char *sql = session_sql(db, "set_up");
-    bool ok = db_query(db, db, sql, 7, params, NULL, err);
-    talloc_free(sql);
-    talloc_free(lock);
-    talloc_free(statement);
-    talloc_free(idle);
+    void *scratch = talloc_new(db);
+    const char *params[DB_SETTING_PARAMS];
+    int n = db_setting_params(db, scratch, params);
+    char *sql = template_fill(scratch, SESSION, "set_up",
+                              TEMPLATE_SLOTS({"transaction", "false"}, {"shared", NULL}));
+    bool ok = db_query(db, scratch, sql, n, params, NULL, err);
+    talloc_free(scratch);
     return ok;
 }
 
-/* First of all, for a role whose own timeout is too short for the rest; and perhaps for this too.
- */
-static bool lift_timeout(struct db *db, struct error *err)
+/* A statement before the settings, for a role whose own timeout is too short for the rest; and
+ * perhaps for this too. Its answer is owned by db. */
+static bool ask_patiently(struct db *db, const char *name, struct db_rows **rows, struct error *err)
 {
     enum { TRIES = 50 };
     for (int i = 0; i < TRIES; i++) {
         error_clear(err);
-        if (run_statement(db, "lift_timeout", NULL, err))
+        char *sql = session_sql(db, name);
+        bool ok = db_query(db, db, sql, 0, NULL, rows, err);
+        talloc_free(sql);
+        if (ok)
             return true;
         if (strcmp(err->sqlstate, "57014") != 0)
             return false;
     }
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
+}
+
+/* Nothing may be set in a session before it is known to be ours alone. */
+static bool find_owner(struct db *db, struct error *err)
+{
+    struct db_rows *rows;
+    const char *pretend = getenv("PGSWEEP_TEST_SESSION"); /* for the tests: "pooled" */
+    db->pooled = false;
+    if (!ask_patiently(db, "probe", &rows, err))
+        return false;
+    db->pooled = !db_session_is_own(db, rows) || (pretend && strcmp(pretend, "pooled") == 0);
+    talloc_free(rows);
+    return true;
+}
+
+bool db_refuse_replica(const struct db *db, struct error *err)
+{
+    error_set(err, SWEEP_REFUSED,
+              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act "
+              "and no "
+              "trigger would fire",
+              db_user(db), db->where);
+    return error_hint(
+        err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
+             "session_replication_role; PGOPTIONS), or run as a role that may change it.");
 }
 
 /* Under session_replication_role = replica no foreign key acts and no trigger fires: what a
@@ -98,14 +141,7 @@ static bool ensure_triggers_act(struct db *db, struct error *err)
     if (strcmp(err->sqlstate, "42501") != 0)
         return false;
     error_clear(err);
-    error_set(err, SWEEP_REFUSED,
-              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act "
-              "and no "
-              "trigger would fire",
-              db_user(db), db->where);
-    return error_hint(
-        err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
-             "session_replication_role; PGOPTIONS), or run as a role that may change it.");
+    return db_refuse_replica(db, err);
 }
 
 bool db_session_setup(struct db *db, struct error *err)
@@ -124,40 +160,51 @@ bool db_session_setup(struct db *db, struct error *err)
                           DB_OLDEST_SERVER / 10000);
     }
     db_cancel_register(db->conn);
-    return lift_timeout(db, err) && read_session_defaults(db, err) &&
+    if (!find_owner(db, err))
+        return false;
+    if (db->pooled)
+        return db_pooled_setup(db, err);
+    return ask_patiently(db, "lift_timeout", NULL, err) && read_session_defaults(db, err) &&
            apply_settings(db, err) && ensure_triggers_act(db, err);
+}
+
+/* Changes one setting of the session; on one that is shared, the next transaction begins with it.
+ */
+static bool change(struct db *db, const char *name, const char *value, struct error *err)
+{
+    return db->pooled || run_statement(db, name, value, err);
 }
 
 bool db_set_application_name(struct db *db, const char *name, struct error *err)
 {
     talloc_free((void *)db->options.application_name);
     db->options.application_name = mem_strdup(db, name);
-    return run_statement(db, "set_application_name", name, err);
+    return change(db, "set_application_name", name, err);
 }
 
 bool db_set_search_path(struct db *db, const char *path, struct error *err)
 {
     talloc_free(db->search_path);
     db->search_path = mem_strdup(db, path);
-    return run_statement(db, "set_search_path", path, err);
+    return change(db, "set_search_path", path, err);
 }
 
 bool db_set_async(struct db *db, bool async, struct error *err)
 {
     db->async = async;
-    return run_statement(db, "set_synchronous_commit", async ? "off" : db->synchronous_commit, err);
+    return change(db, "set_synchronous_commit", async ? "off" : db->synchronous_commit, err);
 }
 
 bool db_set_custom_plans(struct db *db, bool custom, struct error *err)
 {
     db->custom_plans = custom;
-    return run_statement(db, "set_plan_cache_mode", plan_cache_mode(db), err);
+    return change(db, "set_plan_cache_mode", plan_cache_mode(db), err);
 }
 
 bool db_forget_statements(struct db *db, struct error *err)
 {
     db->prepared_count = 0;
-    return run_statement(db, "forget_statements", NULL, err);
+    return db->pooled || run_statement(db, "forget_statements", NULL, err);
 }
 
 bool db_is_async(const struct db *db)

@@ -315,14 +315,12 @@ bool run_make_durable(struct effects *effects, const struct report *report, stru
 {
     void *scratch = talloc_new(report);
     const char *wait[] = {db_synchronous_commit(effects->db)};
-    const char *off[] = {db_is_async(effects->db) ? "off" : wait[0]};
     const char *which[] = {report->run_id};
-    /* The first two are one transaction by themselves, up to the synchronisation point. */
+    /* One transaction, up to the synchronisation point. */
     struct db_step steps[] = {
         {.statement = &effects->commit_waits, .nparams = 1, .params = wait},
-        {.statement = &effects->touch, .nparams = 1, .params = which, .sync = true},
-        {.statement = &effects->commit_waits, .nparams = 1, .params = off, .sync = true}};
-    bool ok = effects_batch(effects, scratch, steps, 3, NULL, err);
+        {.statement = &effects->touch, .nparams = 1, .params = which}};
+    bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
     talloc_free(scratch);
     return ok;
 }
@@ -349,14 +347,25 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
     return ok;
 }
 
+/* {"replica_lag": 1500}: milliseconds */
+static char *waited_json(const void *ctx, const struct report *report)
+{
+    json_t *json = json_object();
+    for (int i = 0; i < REPORT_WAITS; i++)
+        if (report->waited[i].ms > 0)
+            json_object_set_new(json, report_wait_names[i], json_integer(report->waited[i].ms));
+    return dump(ctx, json);
+}
+
 bool run_finish(struct effects *effects, const struct report *report, struct error *err)
 {
     void *scratch = talloc_new(report);
     const char *params[] = {report->run_id, report_outcome_names[report->outcome],
                             number(scratch, report->failed), number(scratch, report->left_locked),
                             report->error.message ? error_text(scratch, &report->error, "\n")
-                                                  : NULL};
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 5,
+                                                  : NULL,
+                            number(scratch, report->waited_ms), waited_json(scratch, report)};
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 7,
                             params, NULL, err);
     talloc_free(scratch);
     return ok;

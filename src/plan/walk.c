@@ -44,13 +44,18 @@ static bool explain_walk(const struct plan *plan, struct db *db, void *scratch,
     bool ok =
         db_execute(db, scratch, &db_begin_read_only, 0, NULL, NULL, err) &&
         db_query(db, scratch, template_fill(scratch, WALK, "settings", NULL), 0, NULL, NULL, err) &&
-        db_query(db, scratch, prepare, 0, NULL, NULL, err);
+        db_query(db, scratch, prepare, 0, NULL, NULL, err) &&
+        db_query(db, scratch, template_fill(scratch, WALK, "prepared", NULL), 0, NULL, NULL, err);
     bool prepared = ok;
     ok = ok && db_query(db, scratch, explain, 0, NULL, rows, err);
-    db_rollback(db);
+    /* In this transaction: the next one may be in another session. */
     if (prepared && !db_is_lost(db) &&
-        !db_query(db, scratch, "DEALLOCATE pgsweep_walk", 0, NULL, NULL, &ignored))
+        !(db_query(db, scratch, template_fill(scratch, WALK, "explained", NULL), 0, NULL, NULL,
+                   &ignored) &&
+          db_query(db, scratch, template_fill(scratch, WALK, "forget", NULL), 0, NULL, NULL,
+                   &ignored)))
         error_clear(&ignored);
+    db_rollback(db);
     return ok;
 }
 

@@ -92,6 +92,17 @@ static void files(FILE *out, const struct report *report)
                 files_kept_word((enum files_kept)i), sums->kept[i]);
 }
 
+static void waited(FILE *out, const struct report *report)
+{
+    const char *name = "pgsweep_last_run_waited_seconds";
+    if (report->files)
+        return;
+    head(out, name, "How long it waited between chunks, by reason; reasons may overlap.");
+    for (int i = 0; i < REPORT_WAITS; i++)
+        fprintf(out, "%s{policy=\"%s\",reason=\"%s\"} %.15g\n", name, report->policy->name,
+                report_wait_names[i], (double)report->waited[i].ms / 1000);
+}
+
 static void write_metrics(FILE *out, const struct report *report, long long success)
 {
     metric(out, report, "pgsweep_last_run_timestamp_seconds", "When the last run ended.",
@@ -125,6 +136,7 @@ static void write_metrics(FILE *out, const struct report *report, long long succ
     if (report->letter_depth >= 0)
         metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
                (double)report->letter_depth);
+    waited(out, report);
     tables(out, report);
     if (report->files)
         files(out, report);
@@ -138,7 +150,7 @@ bool report_open_metrics(struct report *report, const char *path, struct error *
 
 bool report_write_metrics(const struct report *report, struct error *err)
 {
-    bool success = report->exit_code == SWEEP_OK && !report->dry_run;
+    bool success = report->exit_code == SWEEP_OK && !report->dry_run && !report->not_begun;
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

@@ -1,16 +1,10 @@
 -- The state schema as a whole: running the script that creates it (state.sql), granting its use, and checking it.
 
 --- begin
--- Begins the one transaction of the script. Two of them at once would trip over each other's IF NOT EXISTS. What is in the schema
+-- What the one transaction of the script begins with. Two of them at once would trip over each other's IF NOT EXISTS. What is in the schema
 -- is looked at before anything in it is touched; from here on nobody can make another schema of that name.
-BEGIN;
 SELECT pg_catalog.pg_advisory_xact_lock({lock});
 CREATE SCHEMA IF NOT EXISTS pgsweep
-
---- init
--- The script, up to the end of that transaction.
-{script}
-COMMIT;
 
 --- revoke
 -- What an earlier version granted may be more than is needed.
@@ -22,7 +16,7 @@ REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_
 GRANT USAGE ON SCHEMA pgsweep TO {role};
 GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
 GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
-      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error) ON pgsweep.runs TO {role};
+      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error, waited_ms, waited) ON pgsweep.runs TO {role};
 GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
 GRANT INSERT, DELETE ON pgsweep.spared TO {role};
 GRANT EXECUTE ON FUNCTION pgsweep.key_digest(pg_catalog.text[]), pgsweep.text_digest(pg_catalog.text) TO {role};

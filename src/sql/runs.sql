@@ -124,8 +124,8 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) {run}::pg_catalog.text
 
 --- commit_waits
--- Says what a COMMIT waits for. $1: a value of synchronous_commit.
-SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, false)
+-- Says what the COMMIT of this transaction waits for. $1: a value of synchronous_commit.
+SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, true)
 
 --- touch
 -- A commit that waits for the disk makes all earlier ones of the run durable.
@@ -149,12 +149,14 @@ SELECT r.chunks, (r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8
 
 --- finish_run
 -- Writes the end of the run. A closed record stays as it is: this is sent again where the answer was lost.
--- $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error.
+-- $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error, $6: milliseconds waited, $7: the same by reason.
 UPDATE pgsweep.runs
    SET outcome = $2::pg_catalog.text,
        finished = pg_catalog.clock_timestamp(),
        failed = $3::pg_catalog.int8,
        left_locked = $4::pg_catalog.int8,
-       error = $5::pg_catalog.text
+       error = $5::pg_catalog.text,
+       waited_ms = $6::pg_catalog.int8,
+       waited = $7::pg_catalog.jsonb
  WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
    AND outcome OPERATOR(pg_catalog.=) 'running'

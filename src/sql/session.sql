@@ -7,6 +7,13 @@
 -- Takes away the role's own time limit, which may be too short for the statements that follow.
 SET statement_timeout = 0
 
+--- probe
+-- Reads who the session is to the server: a pooler or proxy in between has another address, and another number of the
+-- process, than the connection that pgsweep has opened.
+SELECT pg_catalog.pg_backend_pid(),
+       pg_catalog.inet_client_port(),
+       pg_catalog.current_setting('port')
+
 --- read_defaults
 -- Reads what the role has, as far as the session keeps it: the search path, with pg_catalog first, so that no object of
 -- another schema takes the place of a built-in one, and temporary objects last; and what a commit waits for, which is at
@@ -27,11 +34,12 @@ SELECT pg_catalog.array_to_string(
        END AS synchronous_commit
 
 --- set_up
--- Pins the settings of the session, whatever the role, the database, the server and PGOPTIONS say.
+-- Pins the settings of the session, or of one transaction, whatever the role, the database, the server and PGOPTIONS say.
 -- $1: search path; $2: application name; $3 to $5: time limits in milliseconds; $6: what a commit waits for;
 -- $7: plan_cache_mode.
-SELECT pg_catalog.set_config(s.name, s.value, false)
+SELECT pg_catalog.set_config(s.name, s.value, {transaction})
   FROM (VALUES
+           {shared}
            ('search_path', $1::pg_catalog.text, 0),
            ('application_name', $2::pg_catalog.text, 0),
            ('synchronous_commit', $6::pg_catalog.text, 0),
@@ -69,6 +77,40 @@ SELECT pg_catalog.set_config(s.name, s.value, false)
            ('client_min_messages', 'warning', 0)
        ) AS s(name, value, since)
  WHERE s.since OPERATOR(pg_catalog.<=) pg_catalog.current_setting('server_version_num')::pg_catalog.int4
+   AND (s.name OPERATOR(pg_catalog.<>) 'session_replication_role'
+        OR pg_catalog.current_setting(s.name) OPERATOR(pg_catalog.=) 'replica')
+
+--- shared
+-- What else other clients of a pooler may have changed in the session. Whose rights the statements have comes first.
+('role', $8::pg_catalog.text, 0),
+-- Only a superuser may change it, and the transaction fails for all others: see below.
+('session_replication_role', 'origin', 0),
+('default_text_search_config', $9::pg_catalog.text, 0),
+('lc_monetary', $10::pg_catalog.text, 0),
+('lc_numeric', $11::pg_catalog.text, 0),
+('lc_time', $12::pg_catalog.text, 0),
+
+--- shared_defaults
+-- Reads these as the role has them.
+SELECT pg_catalog.current_setting('role'),
+       pg_catalog.current_setting('default_text_search_config'),
+       pg_catalog.current_setting('lc_monetary'),
+       pg_catalog.current_setting('lc_numeric'),
+       pg_catalog.current_setting('lc_time')
+
+--- patient
+-- Takes away the role's own time limits, for this transaction.
+SELECT pg_catalog.set_config('statement_timeout', '0', true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)
+
+--- in_transaction
+-- Whether this is the transaction whose first statement has made it one that only reads, in one state of the database.
+SELECT pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'repeatable read'
+   AND pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on'
+
+--- role_default
+-- Undoes, for this transaction, what another client of the pooler has set.
+SET LOCAL {setting} TO DEFAULT
 
 --- replication_role
 -- Whether foreign keys and triggers act in this session. Under "replica" they do not: a deletion would leave orphans.

@@ -1,25 +1,27 @@
 -- The statements of a chunk. The comment of each says what it is for; src/sweep/statements.c and work.c fill the slots.
 
 --- bound
--- Looks up where the next chunk ends: the candidate that many further on.
+-- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
 SELECT {cursor}
-  FROM {root} AS t
- WHERE {candidate}
-   AND {after}
- ORDER BY {order}
-OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1
+  FROM (SELECT {order}
+          FROM {root} AS t
+         WHERE {candidate}
+           AND {after}
+         ORDER BY {order}
+        OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t
 
 --- bound_age
 -- Looks up where the next chunk ends, by the age alone, which the index holds: no row is read. Rows that a condition
--- keeps count too, so a chunk may come out smaller.
+-- keeps count too, so a chunk may come out smaller. Only the one found becomes text.
 SELECT {cursor}
-  FROM {root} AS t
- WHERE {old}
-   AND {after}
- ORDER BY {order}
-OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1
+  FROM (SELECT {order}
+          FROM {root} AS t
+         WHERE {old}
+           AND {after}
+         ORDER BY {order}
+        OFFSET {rows}::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t
 
 --- range
 -- Deletes the candidates of a range. The whole condition is part of the DELETE, so a row that was renewed meanwhile stays.
@@ -59,20 +61,23 @@ DELETE FROM {root} AS t
           FOR UPDATE OF t SKIP LOCKED))
 
 --- lock
--- Locks the next candidates; rows that another session has locked are left for a later pass.
-SELECT {cursor},
-       {key}
-  FROM {root} AS t
- WHERE {candidate}
-   AND {after}
- ORDER BY {order}
- LIMIT {rows}::pg_catalog.int8
-   FOR UPDATE OF t SKIP LOCKED
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there are,
+-- their keys as arrays, and the last one's cursor: of the others that is not made text.
+SELECT pg_catalog.count(*),
+       {keys},
+       {cursor}
+  FROM (SELECT {order}
+          FROM {root} AS t
+         WHERE {candidate}
+           AND {after}
+         ORDER BY {order}
+         LIMIT {rows}::pg_catalog.int8
+           FOR UPDATE OF t SKIP LOCKED) AS t
 
 --- list
 -- Lists the next candidates; each is locked in a transaction of its own.
 SELECT {cursor},
-       {key}
+       {keys}
   FROM {root} AS t
  WHERE {candidate}
    AND {after}
@@ -142,8 +147,10 @@ SELECT pg_catalog.concat(n.nspname, '.', c.relname),
 {statement}
 
 --- verify
--- Evaluates the conditions again now that the rows are locked: returns the keys that still are candidates.
-SELECT {key}
+-- Evaluates the conditions again now that the rows are locked: answers how many still are candidates, and their keys as
+-- arrays.
+SELECT pg_catalog.count(*),
+       {key_arrays}
   FROM {root} AS t
  WHERE {keys}
    AND {candidate}

@@ -66,3 +66,15 @@ SELECT
 --- explain
 -- The server's word that a partial index holds every candidate: it uses one only where the condition implies that.
 EXPLAIN (COSTS OFF) EXECUTE pgsweep_walk ({cutoff})
+
+--- prepared
+-- Where to go back to, should the explanation fail.
+SAVEPOINT pgsweep_walk
+
+--- explained
+-- A statement that is prepared outlives its transaction, which therefore must not have failed.
+ROLLBACK TO SAVEPOINT pgsweep_walk
+
+--- forget
+-- Forgets it.
+DEALLOCATE pgsweep_walk

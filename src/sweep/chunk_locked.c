@@ -9,7 +9,7 @@
 struct locked {
     struct sweep *sweep;
     struct chunk *chunk;
-    struct db_rows *locked; /* cursor columns, then key columns */
+    struct db_rows *locked; /* one row: how many, the key arrays, the last one's cursor */
     const char **keys;      /* array parameters: one for each key column */
     int64_t rows;           /* candidates in the arrays */
     bool grown;             /* with the rows below them */
@@ -37,30 +37,47 @@ static bool lock_candidates(struct locked *l)
     return true;
 }
 
-/* Makes the array parameters from the keys of the chunk. */
-static void make_arrays(struct locked *l)
+/* The keys one by one, out of the arrays, without those that failed in an earlier pass. What is
+ * below a candidate belongs to it all the same: where that cannot go, it cannot either. */
+static void take_each(struct locked *l)
 {
     struct chunk *chunk = l->chunk;
-    l->rows = (int64_t)chunk->key_count;
-    l->keys = key_arrays(chunk->ctx, l->sweep->plan, (const char *const *const *)chunk->keys,
-                         chunk->key_count);
+    const struct plan *plan = l->sweep->plan;
+    const char ***columns = mem_array(chunk->ctx, const char **, plan->key_count);
+    size_t n = 0, kept = 0;
+    for (size_t k = 0; k < plan->key_count; k++)
+        db_array_split(chunk->ctx, l->keys[k], &columns[k], &n);
+    chunk->keys = mem_array(chunk->ctx, const char **, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const char **key = mem_array(chunk->keys, const char *, plan->key_count);
+        for (size_t k = 0; k < plan->key_count; k++)
+            key[k] = columns[k][i];
+        if (!l->grown && sweep_failed_before(l->sweep, key))
+            continue;
+        for (size_t k = 0; k < plan->key_count; k++)
+            columns[k][kept] = key[k];
+        chunk->keys[kept++] = key;
+    }
+    chunk->key_count = kept;
+    l->rows = (int64_t)kept;
+    for (size_t k = 0; kept < n && k < plan->key_count; k++)
+        l->keys[k] = db_array(chunk->ctx, columns[k], kept);
 }
 
-/* Takes the keys from the columns of rows, from column first on, without those that failed in an
- * earlier pass. What is below a candidate belongs to it all the same: where that cannot go, it
- * cannot either. */
-static void take_keys(struct locked *l, const struct db_rows *rows, int first)
+/* Takes the number of candidates and their key arrays as they come: most transactions need no
+ * single key. */
+static void take_keys(struct locked *l, const struct db_rows *rows)
 {
     struct chunk *chunk = l->chunk;
-    size_t n = (size_t)db_rows_count(rows);
-    chunk->keys = mem_array(chunk->ctx, const char **, n + 1);
+    const struct sweep *sweep = l->sweep;
+    l->rows = db_rows_int(rows, 0, 0);
+    l->keys = mem_array(chunk->ctx, const char *, sweep->plan->key_count);
+    for (size_t k = 0; k < sweep->plan->key_count; k++)
+        l->keys[k] = l->rows > 0 ? db_rows_get(rows, 0, 1 + (int)k) : "{}";
+    chunk->keys = NULL;
     chunk->key_count = 0;
-    for (size_t i = 0; i < n; i++) {
-        const char **key = key_from_row(chunk->ctx, l->sweep->plan, rows, (int)i, first);
-        if (l->grown || !sweep_failed_before(l->sweep, key))
-            chunk->keys[chunk->key_count++] = key;
-    }
-    make_arrays(l);
+    if (l->rows == 1 || sweep->failed_count > 0 || sweep->budget->verbose)
+        take_each(l);
 }
 
 /* Steps over the candidates of which another session has locked something, and locks what hangs on
@@ -78,7 +95,9 @@ static bool step_over_locked(struct locked *l)
     chunk->untouched = false;
     chunk->looked_ahead = true;
     locked_take(sweep, chunk, step.rows);
-    make_arrays(l);
+    l->rows = (int64_t)chunk->key_count;
+    l->keys = key_arrays(chunk->ctx, sweep->plan, (const char *const *const *)chunk->keys,
+                         chunk->key_count);
     return true;
 }
 
@@ -106,7 +125,7 @@ static bool take_below(struct locked *l)
         if (!effects_batch(sweep->effects, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))
             return false;
         before = l->rows;
-        take_keys(l, step.rows, 0);
+        take_keys(l, step.rows);
     }
     l->chunk->candidates = l->rows;
     return true;
@@ -156,7 +175,7 @@ static bool verify(struct locked *l)
     if (!effects_batch(sweep->effects, l->chunk->ctx, steps, n, NULL, &l->chunk->error))
         return false;
     int64_t before = l->rows;
-    take_keys(l, steps[n - 1].rows, 0);
+    take_keys(l, steps[n - 1].rows);
     l->chunk->spared = before - l->rows;
     return true;
 }
@@ -231,14 +250,15 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
     chunk->asked = sweep->plan->policy->transaction == TRANSACTION_ROW ? 1 : pace_rows(sweep, 0);
     if (!lock_candidates(&l))
         return CHUNK_ERROR;
-    int n = db_rows_count(l.locked);
+    int64_t n = db_rows_int(l.locked, 0, 0);
     if (n == 0) {
         db_rollback(sweep->db);
         return CHUNK_END;
     }
-    chunk->end = cursor_from_row(chunk->ctx, l.locked, n - 1, 0, sweep->plan->cursor_count);
+    chunk->end = cursor_from_row(chunk->ctx, l.locked, 0, 1 + (int)sweep->plan->key_count,
+                                 sweep->plan->cursor_count);
     chunk->last = n < chunk->asked;
-    take_keys(&l, l.locked, (int)sweep->plan->cursor_count);
+    take_keys(&l, l.locked);
     if (l.rows > 0 && sweep->looks_ahead > 0 && sweep->statements.finds_locked &&
         !step_over_locked(&l))
         return CHUNK_ERROR;

@@ -114,12 +114,15 @@ struct circle {
     int64_t reach; /* after so many it is set anew */
 };
 
+struct throttle;
+
 struct sweep {
     struct db *db;
     struct effects *effects;
     const struct plan *plan;
     const struct sweep_budget *budget;
     struct progress *progress;
+    struct throttle *throttle;
     struct report *report;
     struct statements statements;
     struct work work;
@@ -146,6 +149,8 @@ struct sweep {
     int64_t in_the_way;  /* failures in a row over locks that nothing had found before */
     struct locked_key *locked; /* some of the candidates that were passed over, the latest pass */
     size_t locked_count;
+    bool disturbed;   /* a chunk failed, whatever followed from it: rows may have been passed over
+                         because they were locked, commits undone, the plan made again */
     int pass;
     int tries;            /* of the chunk in hand */
     bool impatient;       /* waiting did not help: until something goes, do not wait long again */
@@ -162,7 +167,7 @@ struct sweep {
     int lost_rows;        /* candidates that were set aside because they cost it */
     bool by_statement;    /* the session did not count what it deleted: no dependent is left to its
                              foreign key any more */
-    int recompiled;    /* how often the plan was made again since something was committed */
+    int recompiled;    /* how often the plan was made again since a row was deleted */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
@@ -395,8 +400,27 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);
 /* Waits before the next attempt, longer each time, and counts it. */
 void sweep_back_off(struct sweep *sweep, int attempt);
 
-/* Size of the next chunk after one that took elapsed_ms. */
-void pace_adjust(struct sweep *sweep, int64_t elapsed_ms);
+/* Between two chunks, outside any transaction: waits as long as the policy's "throttle" says so. It
+ * may have set the report's limit when it returns. False, with err set: the database could not be
+ * asked. */
+bool throttle_hold(struct sweep *sweep, struct error *err);
+void throttle_start(struct sweep *sweep);
+
+/* The next time it looks at once: a chunk met a lock. */
+void throttle_look_now(struct sweep *sweep);
+
+/* When a chunk began, and what it took: the work of the server, and the way to it and back. */
+struct pace_start_of {
+    int64_t us, round_trips;
+};
+struct pace_spent {
+    int64_t work_us, way_us;
+};
+struct pace_start_of pace_begin(const struct sweep *sweep);
+struct pace_spent pace_end(const struct sweep *sweep, struct pace_start_of begun);
+
+/* Size of the next chunk after one that took so long. */
+void pace_adjust(struct sweep *sweep, struct pace_spent spent);
 void pace_start(struct sweep *sweep);
 
 /* The number of candidates that the next chunk may take, within max_rows, when a chunk of ahead is

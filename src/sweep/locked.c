@@ -136,6 +136,7 @@ static bool step_over(struct sweep *sweep, struct chunk *chunk)
 bool locked_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
     bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
+    throttle_look_now(sweep);
     if (chunk->untouched || !known)
         return wait_for_table(sweep, chunk, err);
     if (sweep->plan->strategy == STRATEGY_RANGE && sweep->pass == 1 && !sweep->skip_locked) {

@@ -1,14 +1,22 @@
-/* How large a chunk is: as asked for, or as much as fits into the chunk time. */
+/* How large a chunk is: as asked for, or as much as the server does in the chunk time. The way to
+ * the server is no work: what a chunk's round trips cost is taken off, or a distant server would
+ * get the smallest chunks, which cost the most round trips. */
 #include "internal.h"
+#include "pgsweep/clock.h"
 
 /* Between two ages: rows of the last age come on top of what was asked for, and stay below MAX_ROWS
  * together. */
-enum { START_ROWS = 500, MIN_ROWS = 100, MAX_ROWS = 10000, BY_AGE_ROWS = 9000 };
+enum { START_ROWS = 500, MIN_ROWS = 100, MAX_ROWS = 10000, FAR_MAX_ROWS = 40000 };
+
+/* So many rows, in tenths of the limit, are asked for between two ages. */
+enum { BY_AGE_TENTHS = 9 };
 
 void pace_start(struct sweep *sweep)
 {
     const struct sweep_budget *budget = sweep->budget;
-    sweep->rows_max = budget->chunk_rows > 0 ? budget->chunk_rows : MAX_ROWS;
+    sweep->rows_max = budget->chunk_rows > 0 ? budget->chunk_rows
+                      : sweep->near           ? MAX_ROWS
+                                              : FAR_MAX_ROWS;
     sweep->rows = budget->chunk_rows > 0 ? budget->chunk_rows : START_ROWS;
 }
 
@@ -16,22 +24,50 @@ int64_t pace_rows(const struct sweep *sweep, int64_t ahead)
 {
     int64_t left = sweep->budget->max_rows - sweep->taken - ahead;
     int64_t rows = sweep->singly > ahead ? 1 : sweep->rows;
-    if (!sweep->exact && rows > BY_AGE_ROWS)
-        rows = BY_AGE_ROWS;
+    int64_t by_age = sweep->rows_max / 10 * BY_AGE_TENTHS;
+    if (!sweep->exact && sweep->budget->chunk_rows == 0 && rows > by_age)
+        rows = by_age;
     return sweep->budget->max_rows > 0 && left < rows ? left : rows;
 }
 
-void pace_adjust(struct sweep *sweep, int64_t elapsed_ms)
+struct pace_start_of pace_begin(const struct sweep *sweep)
+{
+    return (struct pace_start_of){clock_now_us(), db_round_trips(sweep->db)};
+}
+
+struct pace_spent pace_end(const struct sweep *sweep, struct pace_start_of begun)
+{
+    int64_t elapsed_us = clock_now_us() - begun.us;
+    int64_t way_us =
+        (db_round_trips(sweep->db) - begun.round_trips) * db_round_trip_us(sweep->db);
+    return (struct pace_spent){.work_us = elapsed_us > way_us ? elapsed_us - way_us : 0,
+                               .way_us = way_us};
+}
+
+/* The work that a chunk should be. Far away it is longer, so that the way is about a fifth of the
+ * time. */
+static int64_t aim_us(struct pace_spent spent)
+{
+    int64_t aim = SWEEP_CHUNK_MS * INT64_C(1000);
+    int64_t far = SWEEP_FAR_CHUNK_MS * INT64_C(1000);
+    int64_t by_way = 5 * spent.way_us;
+    return by_way > far ? far : by_way > aim ? by_way : aim;
+}
+
+void pace_adjust(struct sweep *sweep, struct pace_spent spent)
 {
     int64_t rows = sweep->rows;
+    int64_t aim = aim_us(spent);
     if (sweep->budget->chunk_rows > 0) {
         /* A failure made it smaller; with each success it grows back. */
         rows *= 2;
-    } else if (elapsed_ms <= SWEEP_CHUNK_MS / 2) {
-        rows *= 2;
-    } else if (elapsed_ms > SWEEP_CHUNK_MS) {
+    } else if (spent.work_us <= aim * 3 / 4) {
+        /* Toward what takes most of the chunk time, and twice as many rows at most. */
+        int64_t fitting = spent.work_us > 0 ? rows * aim * 7 / 8 / spent.work_us : 2 * rows;
+        rows = fitting > 2 * rows ? 2 * rows : fitting;
+    } else if (spent.work_us > aim) {
         /* Toward what would have taken the chunk time, but not by a single slow chunk alone. */
-        int64_t fitting = rows * SWEEP_CHUNK_MS / elapsed_ms;
+        int64_t fitting = rows * aim / spent.work_us;
         rows = fitting > rows / 2 ? fitting : rows / 2;
         if (rows < MIN_ROWS && sweep->rows >= MIN_ROWS)
             rows = MIN_ROWS;

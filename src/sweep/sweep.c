@@ -42,6 +42,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
         sweep->impatient = false;
         sweep->in_the_way = 0;
         sweep->proven = sweep->suspect_count > 0;
+        sweep->recompiled = 0;
     }
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
@@ -55,7 +56,6 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->step_over = false;
     sweep->since_locked++;
     sweep->pending += chunk->transactions;
-    sweep->recompiled = 0;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
         note_durable(sweep); /* it has waited for the disk, and so have all before it */
     if (chunk->end.columns > 0) {
@@ -196,7 +196,8 @@ static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
 }
 
 /* A chunk has taken effect; its rows that could not go are set aside. */
-static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms, struct error *err)
+static bool chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spent spent,
+                       struct error *err)
 {
     bool ok = true;
     chunk_committed(sweep, chunk);
@@ -205,7 +206,7 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms
     else if (sweep->singly > 0)
         sweep->singly--;
     else
-        pace_adjust(sweep, took_ms);
+        pace_adjust(sweep, spent);
     for (size_t i = 0; ok && i < chunk->failure_count && !sweep_all_fail(sweep); i++)
         ok = sweep_set_aside(sweep, &chunk->failures[i], err);
     return ok;
@@ -215,14 +216,14 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, int64_t took_ms
 static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 {
     struct chunk *chunk = chunk_new(sweep);
-    int64_t before = clock_now_ms();
+    struct pace_start_of begun = pace_begin(sweep);
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
         ok = sweep_failed(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        ok = chunk_done(sweep, chunk, clock_now_ms() - before, err) &&
+        ok = chunk_done(sweep, chunk, pace_end(sweep, begun), err) &&
              (chunk->last || chunk->end.columns == 0 || circle_check(sweep, err));
         *end = chunk->last;
     } else {
@@ -232,14 +233,30 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     return ok;
 }
 
+/* Between two chunks: whether the next one may begin, after what there is to wait for. */
+static bool may_begin(struct sweep *sweep, bool *may, struct error *err)
+{
+    *may = sweep->control_due ? !stop_requested() : may_go_on(sweep);
+    if (!*may || sweep->control_due)
+        return true;
+    if (!throttle_hold(sweep, err))
+        return false;
+    *may = !sweep->report->limit && may_go_on(sweep);
+    return true;
+}
+
 static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
-    bool end = false;
+    bool end = false, may;
     sweep->pass++;
     sweep->singly = 0;
     locked_begin_pass(sweep);
     sweep_walk_anew(sweep);
-    while (!end && ((sweep->control_due && !stop_requested()) || may_go_on(sweep))) {
+    while (!end) {
+        if (!may_begin(sweep, &may, err))
+            return false;
+        if (!may)
+            break;
         if (!sweep_chunk(sweep, &end, err))
             return false;
         if (sweep->proven && !sweep_confirm(sweep, err))
@@ -289,11 +306,21 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     if (!count_left(sweep, &report->left, err))
         return false;
     if (report->left == 0)
-        report->limit = NULL;
+        report->limit = report->limit_detail = NULL;
     return true;
 }
 
-/* Passes until the database says that nothing is left that could go now. */
+/* Nothing can be left, so that the database need not be asked: every range went, up to the last,
+ * each DELETE waits for rows that others have locked, and as many rows went as were counted before.
+ * (In the other strategy rows that others have locked are passed over.) */
+static bool all_is_gone(const struct sweep *sweep)
+{
+    const struct report *report = sweep->report;
+    return sweep->plan->strategy == STRATEGY_RANGE && !sweep->disturbed && sweep->pass == 1 &&
+           report->counted == COUNTED_EXACTLY && report->deleted[0] == report->counts.eligible;
+}
+
+/* Passes until nothing is left that could go now. */
 static bool sweep_passes(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
@@ -302,7 +329,8 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     sweep->pass = 0;
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
-    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX) {
+    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX &&
+           !all_is_gone(sweep)) {
         int64_t before = report->deleted[0] + report->failed;
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
@@ -360,6 +388,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         !sweep_take_plan(sweep, plan, err))
         return false;
     pace_start(sweep);
+    throttle_start(sweep);
     bool ok = sweep_insist(sweep, record_spared, NULL, err);
     do
         /* Nothing is told as gone before it is known to stay gone. */

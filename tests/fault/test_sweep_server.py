@@ -143,6 +143,21 @@ def test_J7_range_costs_one_round_trip_a_chunk_and_locked_at_most_four(world, pr
     assert extra <= (1.1 if world.strategy == "range" else 4.05), trips
 
 
+def test_J7_a_distant_server_gets_no_smaller_chunks(make_world, proxy, strategy):
+    """Of what the server takes to work, not of the way: it would be chunks of 100 rows."""
+    world = make_world(strategy, old=0)
+    world.through(proxy)
+    ids = range(2000, 12000)
+    chunks = {}
+    for latency in (0.005, 0):
+        proxy.latency = latency
+        world.fill(ids, "30 days")
+        report = world.run(chunk="auto").json()
+        assert report["deleted"] == len(ids) and report["outcome"] == "done"
+        chunks[latency] = report["chunks"]
+    assert chunks[0.005] <= max(2 * chunks[0], 40), chunks
+
+
 def test_O1_O2_a_standby_is_refused_and_can_be_previewed(own_server, home, policy_file):
     database = harness.Database(own_server, "mine")
     runner = harness.Runner(database, home)

@@ -19,15 +19,16 @@ SELECT pg_catalog.count(*)
    AND (t.note IS NULL);
 
 -- bound_first (first chunk)
--- Looks up where the next chunk ends: the candidate that many further on.
+-- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
 -- $1 cutoff, $2 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
-  FROM "public"."items" AS t
- WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-   AND (t.note IS NULL)
- ORDER BY t."created_at", t."id"
-OFFSET $2::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1;
+  FROM (SELECT t."created_at", t."id"
+          FROM "public"."items" AS t
+         WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+           AND (t.note IS NULL)
+         ORDER BY t."created_at", t."id"
+        OFFSET $2::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t;
 
 -- begin (first chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -117,17 +118,18 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
 COMMIT;
 
 -- bound_next (first chunk)
--- Looks up where the next chunk ends: the candidate that many further on.
+-- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
-  FROM "public"."items" AS t
- WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-   AND (t.note IS NULL)
-   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
-   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
- ORDER BY t."created_at", t."id"
-OFFSET $4::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1;
+  FROM (SELECT t."created_at", t."id"
+          FROM "public"."items" AS t
+         WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+           AND (t.note IS NULL)
+           AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+           AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+         ORDER BY t."created_at", t."id"
+        OFFSET $4::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t;
 
 -- begin (each later chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
@@ -220,17 +222,18 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
 COMMIT;
 
 -- bound_next (each later chunk)
--- Looks up where the next chunk ends: the candidate that many further on.
+-- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
-  FROM "public"."items" AS t
- WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-   AND (t.note IS NULL)
-   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
-   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
- ORDER BY t."created_at", t."id"
-OFFSET $4::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
- LIMIT 1;
+  FROM (SELECT t."created_at", t."id"
+          FROM "public"."items" AS t
+         WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+           AND (t.note IS NULL)
+           AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+           AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+         ORDER BY t."created_at", t."id"
+        OFFSET $4::pg_catalog.int8 OPERATOR(pg_catalog.-) 1
+         LIMIT 1) AS t;
 
 -- begin (last chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.

@@ -131,7 +131,7 @@ PARTITIONS = ";".join(f"CREATE TABLE t{i} PARTITION OF t FOR VALUES FROM ({7000 
 
 @pytest.mark.parametrize("partitions", ["", PARTITIONS])
 @pytest.mark.parametrize("predicate, guards, where, used", PARTIAL)
-def test_O6_partial_index_that_holds_every_candidate_is_walked(
+def test_J7_partial_index_that_holds_every_candidate_is_walked(
         db, pgsweep, policy_file, server_log, predicate, guards, where, used, partitions):
     init(pgsweep)
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n int, s text) {'PARTITION BY RANGE (id)' if partitions else ''};"

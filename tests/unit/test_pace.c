@@ -6,10 +6,16 @@
 static struct sweep_budget budget;
 static struct sweep sweep;
 
+/* A chunk that took so many milliseconds at the server, and no way. */
+static void adjust(int64_t work_ms)
+{
+    pace_adjust(&sweep, (struct pace_spent){.work_us = work_ms * 1000});
+}
+
 static void start(int64_t chunk_rows, int64_t max_rows)
 {
     budget = (struct sweep_budget){.chunk_rows = chunk_rows, .max_rows = max_rows};
-    sweep = (struct sweep){.budget = &budget};
+    sweep = (struct sweep){.budget = &budget, .near = true};
     pace_start(&sweep);
 }
 
@@ -19,14 +25,14 @@ START_TEST(a_size_that_was_asked_for_is_kept)
     ck_assert_int_eq(pace_rows(&sweep, 0), 250);
     static const int64_t times[] = {0, 1, 20, 100000};
     for (int i = 0; i < COUNT(times); i++) {
-        pace_adjust(&sweep, times[i]);
+        adjust(times[i]);
         ck_assert_int_eq(pace_rows(&sweep, 0), 250);
     }
     sweep.rows = 1; /* a failure made it smaller */
     int64_t expected = 1;
     for (int i = 0; i < 12; i++) {
         ck_assert_int_eq(sweep.rows, expected);
-        pace_adjust(&sweep, 5);
+        adjust(5);
         expected = expected * 2 > 250 ? 250 : expected * 2;
     }
     ck_assert_int_eq(sweep.rows, 250);
@@ -38,10 +44,10 @@ START_TEST(fast_chunks_grow_to_a_limit)
     start(0, 0);
     int64_t first = pace_rows(&sweep, 0);
     ck_assert(first >= 1 && first <= 1000);
-    pace_adjust(&sweep, 1);
+    adjust(1);
     ck_assert_int_eq(pace_rows(&sweep, 0), 2 * first);
     for (int i = 0; i < 100; i++)
-        pace_adjust(&sweep, 0);
+        adjust(0);
     /* Between two ages the rows of the last age come on top. */
     ck_assert_int_eq(pace_rows(&sweep, 0), 9000);
     sweep.exact = true;
@@ -53,9 +59,9 @@ START_TEST(a_chunk_that_fits_keeps_its_size)
 {
     start(0, 0);
     int64_t first = pace_rows(&sweep, 0);
-    pace_adjust(&sweep, SWEEP_CHUNK_MS);
+    adjust(SWEEP_CHUNK_MS);
     ck_assert_int_eq(pace_rows(&sweep, 0), first);
-    pace_adjust(&sweep, SWEEP_CHUNK_MS / 2 + 1);
+    adjust(SWEEP_CHUNK_MS * 3 / 4 + 1);
     ck_assert_int_eq(pace_rows(&sweep, 0), first);
 }
 END_TEST
@@ -64,13 +70,45 @@ START_TEST(slow_chunks_shrink_by_half_at_most_and_not_below_a_hundred)
 {
     start(0, 0);
     sweep.rows = 8000;
-    pace_adjust(&sweep, SWEEP_CHUNK_MS * 5 / 4);
+    adjust(SWEEP_CHUNK_MS * 5 / 4);
     ck_assert_int_eq(pace_rows(&sweep, 0), 6400);
-    pace_adjust(&sweep, INT64_C(100) * 3600 * 1000);
+    adjust(INT64_C(100) * 3600 * 1000);
     ck_assert_int_eq(pace_rows(&sweep, 0), 3200);
     for (int i = 0; i < 50; i++)
-        pace_adjust(&sweep, INT64_C(1) << 40);
+        adjust(INT64_C(1) << 40);
     ck_assert_int_eq(pace_rows(&sweep, 0), 100);
+}
+END_TEST
+
+static const struct {
+    int64_t work_ms, way_ms, rows, next;
+} ways[] = {
+    {20, 0, 1000, 1000},   /* near: 20 ms of work are a chunk */
+    {8, 0, 1000, 2000},
+    {40, 0, 1000, 500},
+    {16, 0, 1000, 1000},   /* or nearly */
+    {14, 0, 1000, 1250},
+    {20, 4, 1000, 1000},   /* a sixth of it on the way */
+    {50, 10, 1000, 1000},  /* as much work as five times the way */
+    {20, 10, 1000, 2000},
+    {100, 10, 1000, 500},
+    {1, 1000, 1000, 2000}, /* the way alone is never a reason to shrink */
+    {100, 1000, 1000, 1000},
+    {200, 1000, 1000, 500}, /* and work of more than 100 ms always is */
+    {1, 10, 30000, 40000},
+    {1, 1000, 40000, 40000},
+};
+
+START_TEST(the_way_is_no_work)
+{
+    start(0, 0);
+    sweep.near = false;
+    pace_start(&sweep);
+    sweep.exact = true;
+    sweep.rows = ways[_i].rows;
+    pace_adjust(&sweep, (struct pace_spent){.work_us = ways[_i].work_ms * 1000,
+                                            .way_us = ways[_i].way_ms * 1000});
+    ck_assert_int_eq(pace_rows(&sweep, 0), ways[_i].next);
 }
 END_TEST
 
@@ -79,7 +117,7 @@ START_TEST(a_small_chunk_after_a_failure_stays_positive)
     start(0, 0);
     sweep.rows = 1;
     for (int i = 0; i < 5; i++)
-        pace_adjust(&sweep, 1000);
+        adjust(1000);
     ck_assert_int_ge(pace_rows(&sweep, 0), 1);
     ck_assert_int_le(pace_rows(&sweep, 0), 100);
 }
@@ -119,6 +157,7 @@ int main(void)
     tcase_add_test(tests, fast_chunks_grow_to_a_limit);
     tcase_add_test(tests, a_chunk_that_fits_keeps_its_size);
     tcase_add_test(tests, slow_chunks_shrink_by_half_at_most_and_not_below_a_hundred);
+    tcase_add_loop_test(tests, the_way_is_no_work, 0, COUNT(ways));
     tcase_add_test(tests, a_small_chunk_after_a_failure_stays_positive);
     tcase_add_test(tests, candidates_are_taken_one_by_one_while_one_is_looked_for);
     tcase_add_test(tests, the_last_chunk_takes_what_max_rows_leaves);
