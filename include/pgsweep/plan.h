@@ -486,6 +486,12 @@ bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct p
 bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in,
                           int64_t limit, int64_t *rows, struct error *err);
 
+/* The keys (as texts, one column for each of the key) of the first of them in the order of the
+ * walk, at most limit; owned by ctx. */
+bool plan_name_remaining(const void *ctx, struct db *db, const struct plan *plan,
+                         const char *failed_in, int64_t limit, struct db_rows **rows,
+                         struct error *err);
+
 /* Nodes that are acted on, in execution order: those whose rows stay first, then deleted ones, each
  * after all that refer to it. orphan NULL: what hangs on the root (without it); else what hangs on
  * that shared table (without it). Owned by ctx. */

@@ -21,6 +21,16 @@ struct report_failure {
     struct error *why; /* with the server's detail and hint, as far as they are told */
 };
 
+/* A candidate that is left because of a row that another session has locked. */
+struct report_locked {
+    const char *key;   /* "(id)=(42)" */
+    const char *table; /* of that row: the candidate's own, or one whose rows hang on it; NULL: it
+                          is not known which */
+};
+
+/* How many of those are told one by one. */
+enum { REPORT_LOCKED_MAX = 20 };
+
 /* Stored objects of the run, and those of earlier ones that it took along. */
 struct report_objects {
     int64_t queued;  /* keys that entered the queue with their rows */
@@ -115,6 +125,8 @@ struct report {
     int64_t failed;
     struct report_failure *failures;
     size_t failure_count;
+    struct report_locked *locked; /* some of those that are left because they are locked */
+    size_t locked_count;
     int64_t
         left_locked; /* candidates that other sessions kept locked; roots that other sweeps held */
     int64_t left;    /* candidates that a limit left, counted after the last transaction, up to
@@ -162,6 +174,9 @@ char *report_waited_text(const void *ctx, const struct report *report);
 
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
+
+/* Names a candidate that is left because rows of the table are locked. */
+void report_add_locked(struct report *report, const char *key, const char *table);
 
 /* Adds a remark, unless it has been made already. */
 void report_remark(struct report *report, const char *format, ...)

@@ -127,6 +127,18 @@ static json_t *failures(const struct report *report)
     return list;
 }
 
+static json_t *locked(const struct report *report)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->locked_count; i++) {
+        json_t *entry = json_object();
+        report_json_name(entry, "key", report->locked[i].key);
+        report_json_name(entry, "table", report->locked[i].table);
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
 static json_t *lines(const char *const *from, size_t count)
 {
     json_t *list = json_array();
@@ -312,6 +324,7 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "failed", json_integer(report->failed));
     json_object_set_new(doc, "failures", failures(report));
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
+    json_object_set_new(doc, "locked", locked(report));
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
     json_object_set_new(doc, "waited_ms", json_integer(report->waited_ms));

@@ -91,6 +91,12 @@ __attribute__((format(printf, 2, 0))) static void remark(struct report *report, 
     report->remarks[i] = text;
 }
 
+void report_add_locked(struct report *report, const char *key, const char *table)
+{
+    size_t i = mem_grow(report, &report->locked, &report->locked_count);
+    report->locked[i] = (struct report_locked){mem_strdup(report, key), table};
+}
+
 void report_remark(struct report *report, const char *format, ...)
 {
     va_list args;

@@ -285,6 +285,15 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
                 "  left because other sessions keep them locked: %s row%s; the next run takes what "
                 "is left\n",
                 text_count(scratch, report->left_locked), report->left_locked == 1 ? "" : "s");
+    for (size_t i = 0; i < report->locked_count; i++) {
+        const struct report_locked *one = &report->locked[i];
+        fprintf(out, "    %s: %s%s is locked\n", one->key,
+                one->table ? "a row of " : "a row that it needs",
+                one->table ? text_line(scratch, one->table) : "");
+    }
+    if (report->left_locked > (int64_t)report->locked_count && report->locked_count > 0)
+        fprintf(out, "    and %s more\n",
+                text_count(scratch, report->left_locked - (int64_t)report->locked_count));
 }
 
 static void print_objects(const struct report *report, void *scratch, FILE *out)

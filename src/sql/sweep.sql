@@ -97,7 +97,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 
 --- limit_waits
 -- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
-SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}', true)
+SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)
 
 --- find_locked
 -- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table in

@@ -64,15 +64,19 @@ struct failure failure_new(const void *ctx, const struct plan *plan, const char 
     return failure;
 }
 
+bool key_is(const struct plan *plan, const char *const *a, const char *const *b)
+{
+    for (size_t k = 0; k < plan->key_count; k++)
+        if (strcmp(a[k], b[k]) != 0)
+            return false;
+    return true;
+}
+
 bool sweep_failed_before(const struct sweep *sweep, const char *const *key)
 {
-    for (size_t i = 0; i < sweep->failed_count; i++) {
-        size_t k = 0;
-        while (k < sweep->plan->key_count && strcmp(sweep->failed[i][k], key[k]) == 0)
-            k++;
-        if (k == sweep->plan->key_count)
+    for (size_t i = 0; i < sweep->failed_count; i++)
+        if (key_is(sweep->plan, sweep->failed[i], key))
             return true;
-    }
     return false;
 }
 

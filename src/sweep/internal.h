@@ -208,8 +208,9 @@ struct chunk {
     struct error error;
 };
 
-/* How many candidates that are left locked the report names. */
-enum { SWEEP_LOCKED_KEYS_MAX = 20 };
+/* Names some of the candidates that are left, with the tables whose rows are locked, in the
+ * report. */
+bool locked_name(struct sweep *sweep, void *arg, struct error *err);
 
 /* The failure is a lock that could not be had in time. */
 bool locked_is(const struct error *err);
@@ -327,6 +328,9 @@ bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
  * ctx. */
 struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
                            struct error *why);
+
+/* The keys are the same. */
+bool key_is(const struct plan *plan, const char *const *a, const char *const *b);
 
 /* A copy of the key of a candidate. */
 const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key);

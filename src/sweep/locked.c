@@ -4,7 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/text.h"
+#include "pgsweep/stop.h"
 
 /* To look for locked rows first costs about as much as a chunk that is given up. So only the chunk
  * does that which has met one; where they are met again so soon, the next so many do too. */
@@ -39,11 +39,41 @@ void locked_look_ahead(struct sweep *sweep)
 
 void locked_note(struct sweep *sweep, const char *const *key, const char *table)
 {
-    if (sweep->locked_count >= SWEEP_LOCKED_KEYS_MAX)
+    if (sweep->locked_count >= REPORT_LOCKED_MAX)
         return;
     size_t i = mem_grow(sweep->report, &sweep->locked, &sweep->locked_count);
     sweep->locked[i] =
         (struct locked_key){key_copy(sweep->report, sweep->plan, key), table};
+}
+
+/* Whose row keeps the candidate. What no pass has met was passed over with the candidates that are
+ * locked themselves, unless there were more than are noted. */
+static const char *locked_table(const struct sweep *sweep, const char *const *key)
+{
+    for (size_t i = 0; i < sweep->locked_count; i++)
+        if (key_is(sweep->plan, sweep->locked[i].key, key))
+            return sweep->locked[i].table;
+    return sweep->locked_count < REPORT_LOCKED_MAX ? sweep->plan->nodes[0]->table.label : NULL;
+}
+
+bool locked_name(struct sweep *sweep, void *arg, struct error *err)
+{
+    struct report *report = sweep->report;
+    void *scratch = talloc_new(report);
+    struct db_rows *rows;
+    (void)arg;
+    stop_cancel_early(true);
+    bool ok = !stop_requested() &&
+              plan_name_remaining(scratch, sweep->db, sweep->plan,
+                                  report->failed > 0 ? report->run_id : NULL, REPORT_LOCKED_MAX,
+                                  &rows, err);
+    stop_cancel_early(false);
+    for (int i = 0; ok && i < db_rows_count(rows); i++) {
+        const char **key = key_from_row(scratch, sweep->plan, rows, i, 0);
+        report_add_locked(report, key_text(scratch, sweep->plan, key), locked_table(sweep, key));
+    }
+    talloc_free(scratch);
+    return ok || stop_requested();
 }
 
 void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows *rows)

@@ -340,7 +340,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
-    return ok;
+    return ok && (report->left_locked == 0 || sweep_insist(sweep, locked_name, NULL, err));
 }
 
 static bool record_spared(struct sweep *sweep, void *arg, struct error *err)

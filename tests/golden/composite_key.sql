@@ -85,6 +85,36 @@ SELECT pg_catalog.count(*),
          LIMIT $5::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
+-- limit_waits (each chunk)
+-- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 to $2 keys of the candidates (tenant, no)
+SELECT t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."lines" AS d
+                  WHERE t."tenant" OPERATOR(pg_catalog.=) d."tenant"
+                    AND t."no" OPERATOR(pg_catalog.=) d."pair")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."lines" AS d
+                          WHERE t."tenant" OPERATOR(pg_catalog.=) d."tenant"
+                            AND t."no" OPERATOR(pg_catalog.=) d."pair"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."pairs" AS t
+ WHERE (t."tenant", t."no") OPERATOR(pg_catalog.=) ANY (
+       SELECT *
+         FROM ROWS FROM (
+              pg_catalog.unnest($1::pg_catalog.int4[]),
+              pg_catalog.unnest($2::pg_catalog.int4[])) AS k);
+
 -- work_0_change (each chunk)
 -- public.lines: Deletes or changes dependent rows.
 -- $1 keys of the candidates (tenant), $2 keys of the candidates (no)

@@ -147,6 +147,30 @@ SELECT pg_catalog.count(*),
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
+-- limit_waits (each chunk)
+-- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."parts" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."item_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."parts" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."item_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."items" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
 -- lock_dependents_0 (each chunk)
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
 -- $1 keys of the candidates (id)

@@ -136,6 +136,30 @@ SELECT pg_catalog.count(*),
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
+-- limit_waits (each chunk)
+-- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."job_logs" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."job_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."job_logs" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."job_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."jobs" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
 -- work_0_note_counters (each chunk)
 -- Notes how many rows the session has deleted so far from the tables whose rows ON DELETE CASCADE deletes with the
 -- candidates: no statement of pgsweep deletes these rows.

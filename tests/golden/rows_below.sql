@@ -230,6 +230,10 @@ SELECT pg_catalog.count(*),
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
+-- limit_waits (each chunk)
+-- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_below (each chunk)
 -- Locks the rows in hand and all rows below them, in the order of the key, so that two sweeps cannot wait for each
 -- other in a circle. Answers how many there are, and their keys as arrays.
