@@ -39,6 +39,7 @@ struct plan_table {
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
         may_delete; /* may_update: some column, which is enough to lock its rows */
+    bool may_lock;  /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -218,18 +219,15 @@ struct plan {
     const char *strategy_reason;
     enum plan_walk walk;
     const char *walk_reason;
-    bool
-        few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
+    bool few_equal_ages; /* by the statistics: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
-    const char
-        *relations; /* oids of its tables, their partitions and inheriting tables, as an array */
+    const char *relations; /* oids of its tables, their partitions and heirs, as an array */
     bool obeys_letters;       /* there are parked or discarded dead letters, and a guard for them */
-    const char
-        *fingerprint; /* of what the plan rests on, from before the catalog was read for it */
+    const char *fingerprint; /* of what it rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
     struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of
                                     their siblings; table: */
@@ -356,6 +354,10 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
  * many. */
 int plan_step_values(const struct plan_node *node, const char **values);
 
+/* The list of a LOCK TABLE: the tables that a chunk changes, or those that it only reads, in the
+ * order of the plan, without those that the role may not lock. NULL: none; owned by ctx. */
+char *plan_tables_to_lock(const void *ctx, const struct plan *plan, bool changed);
+
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
                            const struct plan_edge *edge);
@@ -363,16 +365,6 @@ void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struc
 /* The same lock for all rows of a node, whatever they refer by, as a SELECT of the rows and not of
  * their number. */
 void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struct plan_node *node);
-
-/* A transaction locks, changes or deletes rows of node, of a dependent or shared table, because they
- * hang on its candidates (and not only because a shared row turns out to go). */
-bool plan_is_locked_with(const struct plan_node *node);
-
-/* For such a node: "WHEN ... THEN its number", a branch of CASE that is true where another session
- * has locked rows that go, or lose a reference, with the root row t of the query around; it locks
- * the others. */
-void plan_append_find_locked(PQExpBuffer out, const struct plan *plan,
-                             const struct plan_node *node);
 
 /* The condition that a row d is one that the step acts on; of a shared table (edge NULL), that it
  * is in hand. */
@@ -485,12 +477,6 @@ bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct p
  * dead letter of that run; NULL: all. */
 bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in,
                           int64_t limit, int64_t *rows, struct error *err);
-
-/* The keys (as texts, one column for each of the key) of the first of them in the order of the
- * walk, at most limit; owned by ctx. */
-bool plan_name_remaining(const void *ctx, struct db *db, const struct plan *plan,
-                         const char *failed_in, int64_t limit, struct db_rows **rows,
-                         struct error *err);
 
 /* Nodes that are acted on, in execution order: those whose rows stay first, then deleted ones, each
  * after all that refer to it. orphan NULL: what hangs on the root (without it); else what hangs on

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
 
 static const char file[] = "sql/steps.sql";
 
@@ -147,7 +148,7 @@ void plan_append_find_locked(PQExpBuffer out, const struct plan *plan,
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
     reach_append(rows, plan, node, "d", LEAF_CORRELATED);
-    /* What an UPDATE takes that changes no key: whoever only refers to the row is not in the way. */
+    /* What an UPDATE that changes no key takes: who only refers to the row is not in the way. */
     const char *lock = order_is_deleted(node) ? "FOR UPDATE" : "FOR NO KEY UPDATE";
     fragment_append(out, "sql/sweep.sql", "find_locked_rows",
                     TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)},

@@ -325,8 +325,17 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "failures", failures(report));
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
     json_object_set_new(doc, "locked", locked(report));
+    int64_t changed = 0;
+    bool known = report_changed(report, &changed);
+    json_object_set_new(doc, "left",
+                        report->looked_up ? json_integer(report->left) : json_null());
+    json_object_set_new(doc, "changed",
+                        known ? json_integer(changed > 0 ? changed : 0) : json_null());
+    json_object_set_new(doc, "arrived",
+                        known ? json_integer(changed < 0 ? -changed : 0) : json_null());
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
+    report_json_space(doc, report);
     json_object_set_new(doc, "waited_ms", json_integer(report->waited_ms));
     json_object_set_new(doc, "waited", waited(report));
     json_object_set_new(doc, "objects", objects(&report->objects));

@@ -114,6 +114,18 @@ void report_note_undrained(struct report *report, const char *format, ...)
     report->undrained = true;
 }
 
+bool report_changed(const struct report *report, int64_t *rows)
+{
+    const int64_t eligible = report->counts.eligible;
+    if (report->dry_run || !report->plan || report->counted != COUNTED_EXACTLY || eligible < 0 ||
+        !report->looked_up || report->left >= REPORT_LEFT_MAX || report->signal ||
+        report->error.message)
+        return false;
+    *rows = eligible - report->deleted[0] - report->spared_late - report->failed -
+            report->left_locked - report->left;
+    return true;
+}
+
 int64_t report_processed(const struct report *report)
 {
     int64_t done = report->files     ? files_deleted(report->files)

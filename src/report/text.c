@@ -296,6 +296,21 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
                 text_count(scratch, report->left_locked - (int64_t)report->locked_count));
 }
 
+/* What makes the numbers of the last line add up. */
+static void print_changed(const struct report *report, void *scratch, FILE *out)
+{
+    int64_t changed;
+    if (!report_changed(report, &changed) || changed == 0)
+        return;
+    if (changed > 0)
+        fprintf(out,
+                "  changed between the count and their turn: %s (other sessions renewed them, "
+                "deleted them, or made a condition or guard spare them)\n",
+                text_count(scratch, changed));
+    else
+        fprintf(out, "  became eligible after the count: %s\n", text_count(scratch, -changed));
+}
+
 static void print_objects(const struct report *report, void *scratch, FILE *out)
 {
     const struct report_objects *o = &report->objects;
@@ -361,11 +376,13 @@ void report_print_summary(const struct report *report, FILE *out)
     print_failures(report, scratch, out);
     print_objects(report, scratch, out);
     print_directories(report, scratch, out);
+    report_print_space(report, out);
     if (report->letter_depth > 0)
         fprintf(out, "  dead letters: %s (pgsweep dlq list)\n",
                 text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
+    print_changed(report, scratch, out);
     if (report->waited_ms > 0)
         fprintf(out, "  waited %s\n", report_waited_text(scratch, report));
     if (report->count_limit)

@@ -60,6 +60,16 @@ DELETE FROM {root} AS t
           AND {up_to}
           FOR UPDATE OF t SKIP LOCKED))
 
+--- lock_changed
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a lock
+-- that had to become stronger later could meet a migration that waits for the row. It does not wait: another session's
+-- ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE {tables} IN ROW EXCLUSIVE MODE NOWAIT
+
+--- lock_read
+-- The same for the other tables of the plan, whose rows the foreign keys look at.
+LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT
+
 --- lock
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there are,
 -- their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -96,7 +106,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
            FOR UPDATE OF t SKIP LOCKED) AS locked
 
 --- limit_waits
--- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
 SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)
 
 --- find_locked
@@ -121,26 +131,6 @@ WHEN (SELECT pg_catalog.count(*)
                 FROM {table} AS d
                WHERE {rows}
                  {lock} OF d SKIP LOCKED) AS l) THEN {number}
-
---- table_holders
--- Names who keeps a table of the plan from being changed, for the message of a run that gives up. $1: tables of the plan.
-SELECT pg_catalog.concat(n.nspname, '.', c.relname),
-       l.pid,
-       l.mode,
-       coalesce(a.application_name, '')
-  FROM pg_catalog.pg_locks AS l
-  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) l.relation
-  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) l.pid
- WHERE l.granted
-   AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid
-                                            FROM pg_catalog.pg_database AS d
-                                           WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-   AND l.relation OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
-   AND l.mode OPERATOR(pg_catalog.=) ANY (ARRAY['ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'])
-   AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
- ORDER BY 1, 2
- LIMIT 5
 
 --- lock_dependents
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.

@@ -77,11 +77,9 @@ static bool find_bound(struct sweep *sweep, struct chunk *chunk)
     struct db_rows *rows;
     int64_t asked = pace_rows(sweep, 0);
     struct db_step step = bound_step(sweep, chunk->ctx, &sweep->cursor, asked);
-    chunk->untouched = true;
     if (!db_execute(sweep->db, chunk->ctx, step.statement, step.nparams, step.params, &rows,
                     &chunk->error))
         return false;
-    chunk->untouched = false;
     note_bound(sweep, rows, asked);
     return true;
 }

@@ -16,9 +16,6 @@ struct row {
     bool locked; /* another session has locked something of it */
 };
 
-/* The first steps of a row's transaction. */
-enum { STEP_BEGIN, STEP_LIMIT, STEP_LOCK, STEPS_FIRST };
-
 /* Rows that are sent in one go: each may wait for a lock, and so much waiting is enough. */
 enum { ROWS_AT_ONCE = 500 };
 
@@ -45,8 +42,7 @@ static void build_row(struct sweep *sweep, const void *ctx, struct row *row, str
     verify[0] = sweep->plan->cutoff_value;
     for (int k = 0; k < keys; k++)
         verify[k + 1] = arrays[k] = db_array(ctx, &row->key[k], 1);
-    steps[n++] = (struct db_step){.statement = &db_begin};
-    steps[n++] = (struct db_step){.statement = &s->limit_waits};
+    n = work_begin(sweep, steps);
     steps[n++] = (struct db_step){.statement = &s->lock_row, .nparams = keys, .params = arrays};
     for (size_t i = 0; i < s->lock_dependent_count; i++)
         steps[n++] = (struct db_step){
@@ -60,7 +56,7 @@ static void build_row(struct sweep *sweep, const void *ctx, struct row *row, str
 
 static size_t steps_per_row(const struct sweep *sweep)
 {
-    return STEPS_FIRST + 1 + sweep->statements.lock_dependent_count + sweep->work.count + 1;
+    return BEGIN_STEPS_MAX + 2 + sweep->statements.lock_dependent_count + sweep->work.count + 1;
 }
 
 /* "moc_files 3, moc_parts 40": what went with a row. */
@@ -124,7 +120,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     }
     struct error *why = step < 0 ? commit->error : row->steps[step].error;
     bool number = why && strcmp(why->sqlstate, WORK_UNEXPECTED) == 0;
-    if (step == STEP_LOCK && number)
+    if (step == sweep->statements.begin_count && number)
         return true; /* locked by another session, or gone: a later pass looks again */
     if (step == row->work - 1 && number) {
         chunk->spared++;
@@ -140,7 +136,8 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     }
     if (number)
         work_explain(sweep, work_step_at(sweep, step - row->work), 1, chunk, &copy);
-    if (chunk->plan_changed) {
+    work_note_table(sweep, step, &copy, chunk);
+    if (chunk->plan_changed || chunk->table_locked) {
         error_move(err, &copy);
         return false;
     }
@@ -149,7 +146,8 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     row->locked = locked_is(&copy);
     if (row->locked) {
         locked_note(sweep, row->key, NULL);
-    } else if (class == DB_FAILURE_TRANSIENT && chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {
+    } else if (class == DB_FAILURE_TRANSIENT &&
+               chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {
         row->again = true;
     } else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT) {
         sweep->impatient = sweep->impatient || class == DB_FAILURE_TRANSIENT;
@@ -205,19 +203,20 @@ static bool any_again(const struct row *rows, size_t count)
  * The locks of this look are given back; what is locked after it, each row meets by itself. */
 static bool step_over_locked(struct sweep *sweep, struct chunk *chunk)
 {
-    struct db_step steps[] = {
-        {.statement = &db_begin},
-        {.statement = &sweep->statements.limit_waits},
-        {.statement = &sweep->statements.find_locked, .nparams = (int)sweep->plan->key_count,
-         .params = key_arrays(chunk->ctx, sweep->plan, (const char *const *const *)chunk->keys,
-                              chunk->key_count)},
-        {.statement = &db_commit}};
-    chunk->untouched = true;
-    if (!effects_batch(sweep->effects, chunk->ctx, steps, 4, NULL, &chunk->error))
+    struct db_step steps[BEGIN_STEPS_MAX + 2];
+    int find = work_begin(sweep, steps), failed = 0;
+    steps[find] = (struct db_step){.statement = &sweep->statements.find_locked,
+                                   .nparams = (int)sweep->plan->key_count,
+                                   .params = key_arrays(chunk->ctx, sweep->plan,
+                                                        (const char *const *const *)chunk->keys,
+                                                        chunk->key_count)};
+    steps[find + 1] = (struct db_step){.statement = &db_commit};
+    if (!effects_batch(sweep->effects, chunk->ctx, steps, find + 2, &failed, &chunk->error)) {
+        work_note_table(sweep, failed, &chunk->error, chunk);
         return false;
-    chunk->untouched = false;
+    }
     chunk->looked_ahead = true;
-    locked_take(sweep, chunk, steps[2].rows);
+    locked_take(sweep, chunk, steps[find].rows);
     return true;
 }
 
@@ -284,10 +283,10 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
     chunk->asked = grain > 1 ? grain : pace_rows(sweep, 0);
     if (grain == 1 && chunk->asked > ROWS_AT_ONCE)
         chunk->asked = ROWS_AT_ONCE;
-    chunk->untouched = true;
-    if (!list(sweep, chunk, &found))
+    if (!list(sweep, chunk, &found)) {
+        work_note_table(sweep, 0, &chunk->error, chunk); /* it locks no row */
         return CHUNK_ERROR;
-    chunk->untouched = false;
+    }
     int n = db_rows_count(found);
     if (n == 0)
         return CHUNK_END;

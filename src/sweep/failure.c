@@ -188,8 +188,11 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 
 static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    if (locked_is(&chunk->error))
-        return locked_failed(sweep, chunk, err);
+    bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
+    if (known && locked_is(&chunk->error)) {
+        locked_failed(sweep, chunk);
+        return true;
+    }
     if (++sweep->tries > sweep_tries_allowed(sweep, &chunk->error)) {
         sweep->impatient = true;
         return isolate(sweep, chunk, err);
@@ -265,6 +268,10 @@ bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
         return recompile(sweep, chunk, err);
     if (chunk->too_many)
         return bound_again(sweep);
+    /* What has no candidates in hand waits for tables only. */
+    if (chunk->table_locked ||
+        (chunk->asked == 0 && strcmp(chunk->error.sqlstate, "55P03") == 0))
+        return sweep_wait_for_table(sweep, chunk, err);
     if (chunk->fatal) {
         chunk_committed(sweep, chunk);
         return give_up(chunk, err);

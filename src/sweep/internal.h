@@ -17,6 +17,9 @@ struct cursor {
 /* How a statement is bounded by a cursor: an index into the tables of statements. */
 enum bound_by { BY_NOTHING, BY_ALL, BY_AGE, BOUNDS };
 
+/* How many statements a transaction begins with at most, before it locks the first row. */
+enum { BEGIN_STEPS_MAX = 4 };
+
 struct statements {
     struct db_statement bound[BOUNDS];         /* the end of a chunk, exactly */
     struct db_statement bound_age[BOUNDS];     /* the same, between two ages */
@@ -27,6 +30,8 @@ struct statements {
     struct db_statement record_counted;        /* records what was counted here */
     struct db_statement record; /* records what the statements of a transaction counted */
     struct db_statement check;                 /* fails when the plan does not hold any more */
+    struct db_statement begin[BEGIN_STEPS_MAX]; /* BEGIN, locks of tables, limit_waits */
+    int begin_count;
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
@@ -153,6 +158,8 @@ struct sweep {
                          because they were locked, commits undone, the plan made again */
     int pass;
     int tries;            /* of the chunk in hand */
+    int table_tries;      /* since another session keeps a table of the plan locked, */
+    int64_t table_since_ms; /* which is since then */
     bool impatient;       /* waiting did not help: until something goes, do not wait long again */
     int64_t failed_in_a_row; /* candidates that failed for the first time, since one went */
     const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
@@ -194,9 +201,9 @@ struct chunk {
     int64_t directories; /* working directories that did */
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
+    bool table_locked;   /* another session has, or waits for, a lock on one of its tables */
     bool plan_changed;   /* the tables are not what they were when the plan was made */
     bool looked_ahead;   /* what was locked was found first, and is not in its keys */
-    bool untouched;      /* it failed before it could meet a locked row: a table is locked */
     bool uncounted;      /* the session does not count what it deletes */
     bool too_many;       /* a range held more rows than a transaction may delete */
     int64_t candidates;  /* what it counts against max_rows */
@@ -235,9 +242,9 @@ void locked_note(struct sweep *sweep, const char *const *key, const char *table)
  * passed over. */
 void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows *rows);
 
-/* What follows from a lock that another session has: rows are stepped over, for now; tables are
- * waited for. False, with err set, when they were waited for long enough. */
-bool locked_failed(struct sweep *sweep, struct chunk *chunk, struct error *err);
+/* What follows when candidates of the chunk wait for a row that another session has locked: it is
+ * looked for and stepped over. */
+void locked_failed(struct sweep *sweep, struct chunk *chunk);
 
 /* How many failed keys a later pass can leave alone. */
 enum { SWEEP_FAILED_KEYS_MAX = 1000 };
@@ -268,6 +275,14 @@ bool sweep_settle(struct sweep *sweep, struct error *err);
 
 /* The last parameter of the step is how many candidates there are. */
 bool work_takes_number(const struct work_step *step);
+
+/* Fills steps (room for BEGIN_STEPS_MAX) with BEGIN and the locks of tables; returns how many. */
+int work_begin(const struct sweep *sweep, struct db_step *steps);
+
+/* Notes in the chunk whether a transaction of it could not have its tables at once: the step number
+ * failed of it (-1: none) ended with why, and it is one that work_begin made. */
+void work_note_table(const struct sweep *sweep, int failed, const struct error *why,
+                     struct chunk *chunk);
 
 /* Fills steps (room for work.count + 1) with the work on the rows of the key arrays and the COMMIT;
  * returns how many. */
@@ -397,6 +412,10 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
 
 /* Sets aside the candidates that have been found to cost the connection. */
 bool sweep_confirm(struct sweep *sweep, struct error *err);
+
+/* Waits, outside any transaction, until another session may be done with a table of the chunk. It
+ * is to be tried again then. False, with err set, when it has waited long enough. */
+bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
 /* How often a transient error is worth another try now. */
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);

@@ -1,9 +1,10 @@
-/* Rows and tables that another session has locked. A locked row is no failure: its candidate is
- * stepped over, tried again by a later pass, and told at the end. A locked table is waited for. */
+/* Rows that another session has locked. A locked row is no failure: its candidate is
+ * stepped over, tried again by a later pass, and told at the end. (Tables: tables.c.) */
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
 #include "pgsweep/stop.h"
 
 /* To look for locked rows first costs about as much as a chunk that is given up. So only the chunk
@@ -108,51 +109,9 @@ int64_t locked_grain(const struct sweep *sweep)
     return over <= 0 ? 1 : (int64_t)1 << (over < GRAIN_BITS_MAX ? over : GRAIN_BITS_MAX);
 }
 
-/* "public.items by process 4711 (psql, AccessExclusiveLock)", owned by ctx; NULL: nobody is seen. */
-static char *holders(struct sweep *sweep, const void *ctx)
-{
-    const struct plan *plan = sweep->plan;
-    const char *params[] = {plan->relations};
-    struct error ignored = ERROR_INIT;
-    struct db_rows *rows;
-    char *text = NULL;
-    if (!db_query(sweep->db, ctx, template_fill(ctx, SWEEP_SQL, "table_holders", NULL), 1, params,
-                  &rows, &ignored)) {
-        error_clear(&ignored);
-        return NULL;
-    }
-    for (int i = 0; i < db_rows_count(rows); i++) {
-        const char *application = db_rows_get(rows, i, 3);
-        text = mem_printf(ctx, "%s%s%s by process %s (%s%s%s)", text ? text : "", text ? ", " : "",
-                          db_rows_get(rows, i, 0), db_rows_get(rows, i, 1), application,
-                          *application ? ", " : "", db_rows_get(rows, i, 2));
-    }
-    return text;
-}
-
-/* Somebody has locked a table, or nothing tells what the run is waiting for. */
-static bool wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    if (++sweep->tries <= sweep->budget->retries) {
-        sweep_back_off(sweep, sweep->tries);
-        return true;
-    }
-    char *who = holders(sweep, chunk->ctx);
-    if (who) {
-        error_set(err, SWEEP_SOME_FAILED, "a table stayed locked over %d tries: %s",
-                  sweep->budget->retries + 1, who);
-        error_sqlstate(err, "55P03");
-    } else {
-        error_move(err, &chunk->error);
-        err->code = SWEEP_SOME_FAILED;
-    }
-    return error_hint(err, "What was committed stays. Run again when that session has ended its "
-                           "transaction; the next run goes on.");
-}
-
 /* The candidates of the chunk wait for a row that nothing found before: one that a trigger changes,
  * say, or one that was locked since. */
-static bool step_over(struct sweep *sweep, struct chunk *chunk)
+static void step_over(struct sweep *sweep, const struct chunk *chunk)
 {
     for (size_t i = 0; i < chunk->key_count; i++)
         locked_note(sweep, chunk->keys[i], NULL);
@@ -160,31 +119,28 @@ static bool step_over(struct sweep *sweep, struct chunk *chunk)
     sweep->rows = locked_grain(sweep);
     sweep->skip_locked = false;
     sweep_skip(sweep, chunk);
-    return true;
 }
 
-bool locked_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
+void locked_failed(struct sweep *sweep, struct chunk *chunk)
 {
-    bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
     throttle_look_now(sweep);
-    if (chunk->untouched || !known)
-        return wait_for_table(sweep, chunk, err);
     if (sweep->plan->strategy == STRATEGY_RANGE && sweep->pass == 1 && !sweep->skip_locked) {
         /* Take the rows around the locked ones now, and them later. */
         bool by_range = !sweep->step_over && !sweep->budget->verbose;
         sweep->step_over = by_range;
         sweep->skip_locked = !by_range;
         sweep->high_known = by_range;
-        return true;
+        return;
     }
     sweep->high_known = false;
     if (sweep->statements.finds_locked && !chunk->looked_ahead) {
         locked_look_ahead(sweep);
-        return true;
+        return;
     }
-    if (chunk->asked <= locked_grain(sweep) && chunk->end.columns > 0)
-        return step_over(sweep, chunk);
+    if (chunk->asked <= locked_grain(sweep) && chunk->end.columns > 0) {
+        step_over(sweep, chunk);
+        return;
+    }
     sweep->exact = true;
     sweep->rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
-    return true;
 }

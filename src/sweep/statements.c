@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
 
 /* Numbers of parameters, and what they are in words. */
 struct numbering {
@@ -288,13 +289,6 @@ static bool has_rows_to_find(const struct plan *plan)
     return false;
 }
 
-static struct db_statement build_limit_waits(struct sweep *sweep)
-{
-    struct numbering n = {.next = 1};
-    const char *wait = mem_printf(sweep->report, "%d", SWEEP_LOCK_WAIT_MS);
-    return filled(sweep, "limit_waits", "", &n, TEMPLATE_SLOTS({"milliseconds", wait}));
-}
-
 /* Parameters: key arrays. */
 static struct db_statement build_lock_below(struct sweep *sweep)
 {
@@ -306,9 +300,32 @@ static struct db_statement build_lock_below(struct sweep *sweep)
                                  .why = plan_below_why(sweep->report), .parameters = n.words};
 }
 
+/* LOCK TABLE without NOWAIT would wait inside the transaction, behind an ALTER TABLE that waits for
+ * another session's transaction. */
+static void build_begin(struct sweep *sweep)
+{
+    struct statements *s = &sweep->statements;
+    static const char *const names[] = {"lock_read", "lock_changed"};
+    s->begin_count = 0;
+    s->begin[s->begin_count++] = db_begin;
+    for (int changed = 1; changed >= 0; changed--) {
+        struct numbering none = {.next = 1};
+        char *tables = plan_tables_to_lock(sweep->report, sweep->plan, changed);
+        if (tables)
+            s->begin[s->begin_count++] =
+                filled(sweep, names[changed], "", &none, TEMPLATE_SLOTS({"tables", tables}));
+    }
+    struct numbering none = {.next = 1};
+    const char *wait = mem_printf(sweep->report, "%d", SWEEP_LOCK_WAIT_MS);
+    s->limit_waits =
+        filled(sweep, "limit_waits", "", &none, TEMPLATE_SLOTS({"milliseconds", wait}));
+    s->begin[s->begin_count++] = s->limit_waits;
+}
+
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
+    build_begin(sweep);
     for (enum bound_by from = BY_NOTHING; from < BOUNDS; from++) {
         s->bound[from] = build_bound(sweep, from);
         s->bound_age[from] = build_bound_age(sweep, from);
@@ -327,7 +344,6 @@ void statements_build(struct sweep *sweep)
                                      .why = plan_check_why(sweep->report),
                                      .parameters = "$1 tables of the plan, $2 its fingerprint"};
     s->lock_row = build_lock_row(sweep);
-    s->limit_waits = build_limit_waits(sweep);
     s->finds_locked = has_rows_to_find(sweep->plan);
     if (s->finds_locked)
         s->find_locked = build_find_locked(sweep);

@@ -51,6 +51,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->undrained += chunk->queued + chunk->directories;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
+    sweep->table_tries = 0;
     sweep->losses = 0;
     sweep->skip_locked = false;
     sweep->step_over = false;
@@ -249,6 +250,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
     bool end = false, may;
     sweep->pass++;
+    sweep->report->looked_up = false;
     sweep->singly = 0;
     locked_begin_pass(sweep);
     sweep_walk_anew(sweep);
@@ -293,6 +295,7 @@ static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
     bool ok = sweep_insist(sweep, count_remaining, left, err);
     if (stop_requested())
         sweep->report->signal = stop_signal();
+    sweep->report->looked_up = ok && !stop_requested();
     return ok;
 }
 
@@ -339,6 +342,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         ok = sweep_pass(sweep, err);
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
+    report->looked_up = report->looked_up || (ok && all_is_gone(sweep));
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     return ok && (report->left_locked == 0 || sweep_insist(sweep, locked_name, NULL, err));
 }

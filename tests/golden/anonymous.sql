@@ -101,6 +101,16 @@ SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (first chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."user", "public"."account", "public"."session" IN ROW EXCLUSIVE MODE NOWAIT;
+
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -123,6 +133,16 @@ SELECT pg_catalog.count(*),
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (each later chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."user", "public"."account", "public"."session" IN ROW EXCLUSIVE MODE NOWAIT;
+
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -142,10 +162,6 @@ SELECT pg_catalog.count(*),
          ORDER BY t."created_at", t."id"
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
-
--- limit_waits (each chunk)
--- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
-SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- find_locked (a chunk that has met a locked row)
 -- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table

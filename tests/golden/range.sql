@@ -35,7 +35,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- limit_waits (first chunk)
--- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_first (first chunk)
@@ -140,7 +140,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- limit_waits (each later chunk)
--- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_next (each later chunk)
@@ -271,7 +271,7 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- limit_waits (last chunk)
--- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_next_last (last chunk)

@@ -86,8 +86,14 @@ SELECT t."id"::pg_catalog.text,
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (each candidate)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- limit_waits (each candidate)
--- From here on the transaction holds rows: it waits no longer than this for one that another session has locked.
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_row (each candidate)

@@ -1,4 +1,4 @@
-"""throttle: what a run waits for between chunks, and what ends it there. Replicas: tests/fault/test_standby.py."""
+"""throttle: what a run waits for between chunks, and what ends it there. Replicas: tests/integration/test_standby.py."""
 import contextlib
 import datetime
 import re

@@ -77,15 +77,15 @@ static const struct {
 
 START_TEST(a_context_is_told_without_what_it_quotes)
 {
-    ck_assert_str_eq(db_told_context(ctx, contexts[_i].context), contexts[_i].told);
+    ck_assert_str_eq(db_shown_context(ctx, contexts[_i].context), contexts[_i].told);
 }
 END_TEST
 
 START_TEST(details_with_whole_rows_are_not_told)
 {
-    ck_assert(!db_detail_is_told("23502") && !db_detail_is_told("23514") &&
-              !db_detail_is_told("44000"));
-    ck_assert(db_detail_is_told("23503") && db_detail_is_told("P0001") && db_detail_is_told(""));
+    ck_assert(!db_detail_is_shown("23502") && !db_detail_is_shown("23514") &&
+              !db_detail_is_shown("44000"));
+    ck_assert(db_detail_is_shown("23503") && db_detail_is_shown("P0001") && db_detail_is_shown(""));
 }
 END_TEST
 
