@@ -327,8 +327,6 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "locked", locked(report));
     int64_t changed = 0;
     bool known = report_changed(report, &changed);
-    json_object_set_new(doc, "left",
-                        report->looked_up ? json_integer(report->left) : json_null());
     json_object_set_new(doc, "changed",
                         known ? json_integer(changed > 0 ? changed : 0) : json_null());
     json_object_set_new(doc, "arrived",

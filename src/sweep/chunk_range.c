@@ -175,7 +175,7 @@ static bool send_at_once(struct sweep *sweep, struct chunk *chunk)
 {
     int64_t next;
     struct db_step steps[6] = {{.statement = &db_begin},
-                               {.statement = &sweep->statements.limit_waits},
+                               {.statement = sweep->statements.limit_waits},
                                range_step(sweep, chunk, true)};
     int count = 3 + end_steps(sweep, chunk, steps + 3, &next);
     bool ok = send_commit(sweep, chunk, steps, count, 4, next);
@@ -189,7 +189,7 @@ static bool send_in_two(struct sweep *sweep, struct chunk *chunk)
 {
     int64_t next;
     struct db_step begin[3] = {{.statement = &db_begin},
-                               {.statement = &sweep->statements.limit_waits},
+                               {.statement = sweep->statements.limit_waits},
                                range_step(sweep, chunk, false)};
     if (!effects_batch(sweep->effects, chunk->ctx, begin, 3, NULL, &chunk->error))
         return false;
@@ -215,6 +215,10 @@ enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
         chunk->last = true;
     else
         chunk->end = cursor_copy(chunk->ctx, &sweep->high);
+    /* Where locked rows are met again and again they are left out from the first. */
+    sweep->step_over = sweep->step_over || (sweep->looks_ahead > 0 && !sweep->budget->verbose);
+    if (sweep->looks_ahead > 0)
+        sweep->looks_ahead--;
     bool near = (sweep->near || sweep->step_over) && !sweep->budget->verbose;
     if (!(near ? send_in_two(sweep, chunk) : send_at_once(sweep, chunk)))
         return CHUNK_ERROR;

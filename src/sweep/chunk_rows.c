@@ -253,7 +253,7 @@ static void note_locked(struct sweep *sweep, const struct chunk *chunk, const st
         return;
     locked_look_ahead(sweep);
     if (chunk->added[0] == 0)
-        locked_in_the_way(sweep, chunk->looked_ahead);
+        locked_in_the_way(sweep, chunk->looked_ahead || !sweep->statements.finds_locked);
 }
 
 /* Sends the rows until each has gone, or is known to stay for now. */

@@ -32,12 +32,12 @@ struct statements {
     struct db_statement check;                 /* fails when the plan does not hold any more */
     struct db_statement begin[BEGIN_STEPS_MAX]; /* BEGIN, locks of tables, limit_waits */
     int begin_count;
+    const struct db_statement *limit_waits; /* the last of them: how long it waits for a row */
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
     struct db_statement
         lock_below; /* the rows in hand and those below them; only where the plan has such */
-    struct db_statement limit_waits; /* how long a transaction that holds rows waits for others */
     struct db_statement find_locked; /* the keys, with the table that has locked rows of each */
     bool finds_locked;               /* there is something to find */
     struct db_statement verify;

@@ -130,6 +130,7 @@ void locked_failed(struct sweep *sweep, struct chunk *chunk)
         sweep->step_over = by_range;
         sweep->skip_locked = !by_range;
         sweep->high_known = by_range;
+        locked_look_ahead(sweep);
         return;
     }
     sweep->high_known = false;

@@ -34,7 +34,7 @@ static void add_range(struct list *list, const struct sweep *sweep)
     add(list, first, &bound[BY_NOTHING]);
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         add(list, chunks[i].when, &db_begin);
-        add(list, chunks[i].when, &s->limit_waits);
+        add(list, chunks[i].when, s->limit_waits);
         add(list, chunks[i].when, &s->plain[chunks[i].from][chunks[i].to]);
         if (i == 1)
             add(list, locked_met, &s->unlocked[to][to]);

@@ -317,9 +317,9 @@ static void build_begin(struct sweep *sweep)
     }
     struct numbering none = {.next = 1};
     const char *wait = mem_printf(sweep->report, "%d", SWEEP_LOCK_WAIT_MS);
-    s->limit_waits =
+    s->limit_waits = &s->begin[s->begin_count];
+    s->begin[s->begin_count++] =
         filled(sweep, "limit_waits", "", &none, TEMPLATE_SLOTS({"milliseconds", wait}));
-    s->begin[s->begin_count++] = s->limit_waits;
 }
 
 void statements_build(struct sweep *sweep)

@@ -96,7 +96,7 @@ def test_J7_when_all_is_locked_the_run_ends_soon(make_world, server_log, strateg
     world = make_world(strategy, old=300)
     table = "items" if strategy == "range" else "parts"
     hold(world.db, f"SELECT FROM {table} FOR UPDATE")
-    report = world.check(world.run("--retries=0", chunk=10), left=range(1, 301), code=1)
+    report = world.check(world.run(chunk=10), left=range(1, 301), code=1)
     assert report["left_locked"] == 300 and len(report["locked"]) == 20
     assert {entry["table"] for entry in report["locked"]} == {f"public.{table}"}
     assert waits(server_log) <= 15
@@ -165,7 +165,7 @@ def test_J7_a_locked_row_that_a_trigger_changes_leaves_its_candidate(db, sweep, 
            "CREATE TRIGGER less BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION less()")
     hold(db, "SELECT FROM account WHERE id IN (1, 2) FOR UPDATE")
     report = sweep({"transaction": transaction}, "--chunk=7")
-    assert db.column("SELECT id FROM t ORDER BY id") == [17, 30], report
+    assert db.column("SELECT id FROM t ORDER BY id") == [17, 30], (report["error"], report["locked"], report["remarks"], report["failures"])
     assert [key for key, _ in told(report)] == ["(id)=(17)", "(id)=(30)"] and report["failed"] == 0 and letters(db) == 0
     assert db.value("SELECT n FROM account WHERE id = 3") == 28 and report["exit_code"] == 1
 
@@ -178,7 +178,8 @@ def test_J7_when_all_candidates_wait_for_one_row_few_are_tried(db, sweep, server
            "CREATE TRIGGER less BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION less()")
     hold(db, "SELECT FROM total FOR UPDATE")
     report = sweep({"transaction": transaction}, "--chunk=20")
-    assert report["left_locked"] == db.count("t") == 3000 and report["failed"] == 0 and report["exit_code"] == 1
+    assert report["left_locked"] == db.count("t") == 3000, report["error"]
+    assert report["failed"] == 0 and report["exit_code"] == 1
     assert waits(server_log) <= 200
 
 

@@ -8,7 +8,7 @@ FIELDS = ("spared_late", "failed", "left_locked", "left", "changed", "arrived")
 def sums(world, result):
     """What the report says, after a look that it adds up and that the record and the text say the same."""
     report = result.json()
-    values = {field: report[field] for field in FIELDS}
+    values = {field: report[field] or 0 for field in FIELDS}
     assert report["eligible"] == report["deleted"] + sum(values.values()) - 2 * values["arrived"], result
     row = world.db.sql("SELECT eligible, (deleted ->> 'public.items')::int8, spared_late, failed, left_locked, left_by_limit,"
                        " changed, arrived FROM pgsweep.runs WHERE run_id = %s", report["run_id"])[0]
