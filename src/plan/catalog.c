@@ -43,6 +43,8 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
         column->value_type = db_rows_get(range.rows, row, 7);
         read_comparison(column, range.rows, row);
         column->may_update = db_rows_bool(range.rows, row, 14);
+        column->output = db_rows_get(range.rows, row, 15);
+        table->has_text_casts = db_rows_bool(range.rows, row, 16);
     }
     return true;
 }
@@ -91,6 +93,7 @@ bool catalog_table(struct plan *plan, struct db *db, const char *name, struct pl
     table->may_select = db_rows_bool(rows, row, 9);
     table->may_update = db_rows_bool(rows, row, 10);
     table->may_delete = db_rows_bool(rows, row, 11);
+    table->may_lock = db_rows_bool(rows, row, 12);
     if (table->kind != 'r' && table->kind != 'p') {
         error_set(err, SWEEP_USAGE, "%s is %s, not a table", table->label, kind_name(table->kind));
         return error_hint(err, "Name the table that the rows are stored in.");

@@ -44,7 +44,11 @@ SELECT pg_catalog.set_config(s.name, s.value, {transaction})
            ('application_name', $2::pg_catalog.text, 0),
            ('synchronous_commit', $6::pg_catalog.text, 0),
            -- How long anything may take. What would end the session in a pause of the run is switched off.
-           ('lock_timeout', $3::pg_catalog.text, 0),
+           -- Shorter than deadlock_timeout: in a circle of waiting sessions it is pgsweep that gives way.
+           ('lock_timeout',
+            least($3::pg_catalog.int8,
+                  greatest((pg_catalog.date_part('epoch', pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval)
+                            OPERATOR(pg_catalog.*) 500::pg_catalog.float8)::pg_catalog.int8, 1))::pg_catalog.text, 0),
            ('statement_timeout', $4::pg_catalog.text, 0),
            ('idle_in_transaction_session_timeout', $5::pg_catalog.text, 0),
            ('idle_session_timeout', '0', 140000),
@@ -172,6 +176,10 @@ SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 --- unlock
 -- Gives an advisory lock back. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
+
+--- in_recovery
+-- Whether the server is a standby, or not promoted yet.
+SELECT pg_catalog.pg_is_in_recovery()
 
 --- server_state
 -- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to

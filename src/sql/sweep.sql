@@ -45,6 +45,16 @@ WITH gone AS (
 SELECT {result}
   FROM gone
 
+--- lock_changed
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a lock
+-- that had to become stronger later could meet a migration that waits for the row. It does not wait: another session's
+-- ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE {tables} IN ROW EXCLUSIVE MODE NOWAIT
+
+--- lock_read
+-- The same for the other tables of the plan, whose rows the foreign keys look at.
+LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT
+
 --- lock
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there are,
 -- their keys as arrays, and the last one's cursor: of the others that is not made text.

@@ -23,14 +23,18 @@ static bool lock_candidates(struct locked *l)
     params[n++] = sweep->plan->cutoff_value;
     n = cursor_add(params, n, &sweep->cursor);
     params[n++] = mem_printf(l->chunk->ctx, "%lld", (long long)l->chunk->asked);
-    struct db_step steps[] = {
-        {.statement = &db_begin},
-        {.statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
-         .nparams = n,
-         .params = params}};
-    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, 2, NULL, &l->chunk->error))
+    struct db_step steps[BEGIN_STEPS_MAX + 1];
+    int lock = work_begin(sweep, steps), failed = 0;
+    steps[lock] = (struct db_step){
+        .statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
+        .nparams = n,
+        .params = params};
+    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, lock + 1, &failed,
+                       &l->chunk->error)) {
+        work_note_table(sweep, failed, &l->chunk->error, l->chunk);
         return false;
-    l->locked = steps[1].rows;
+    }
+    l->locked = steps[lock].rows;
     return true;
 }
 
@@ -256,14 +260,18 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
 enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     struct locked l = {.sweep = sweep, .chunk = chunk};
-    struct db_step begin = {.statement = &db_begin};
+    struct db_step begin[BEGIN_STEPS_MAX];
+    int count = work_begin(sweep, begin), failed = 0;
     size_t keys = sweep->plan->key_count;
     l.keys = mem_array(chunk->ctx, const char *, keys);
     for (size_t k = 0; k < keys; k++)
         l.keys[k] = db_array(chunk->ctx, NULL, 0);
-    bool ok = effects_batch(sweep->effects, chunk->ctx, &begin, 1, NULL, &chunk->error) &&
-              work_and_commit(&l);
-    if (!ok && db_is_lost(sweep->db))
+    bool ok =
+        effects_batch(sweep->effects, chunk->ctx, begin, count, &failed, &chunk->error);
+    if (!ok)
+        work_note_table(sweep, failed, &chunk->error, chunk);
+    ok = ok && work_and_commit(&l);
+    if (!ok && (db_is_lost(sweep->db) || chunk->table_locked))
         return CHUNK_ERROR;
     if (!ok) {
         /* Whatever else is wrong with it, the connection has outlived it. */

@@ -269,6 +269,10 @@ bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
         return recompile(sweep, chunk, err);
     if (chunk->too_many)
         return bound_again(sweep);
+    /* What has no candidates in hand waits for tables only. */
+    if (chunk->table_locked ||
+        (chunk->asked == 0 && strcmp(chunk->error.sqlstate, "55P03") == 0))
+        return sweep_wait_for_table(sweep, chunk, err);
     if (chunk->fatal) {
         chunk_committed(sweep, chunk);
         return give_up(chunk, err);

@@ -59,9 +59,10 @@ static char *cursor_sql(const struct sweep *sweep, bool order_by)
 static char *key_sql(const struct sweep *sweep)
 {
     PQExpBuffer sql = createPQExpBuffer();
-    for (size_t i = 0; i < sweep->plan->key_count; i++)
-        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "",
-                          sweep->plan->key[i]->ident);
+    for (size_t i = 0; i < sweep->plan->key_count; i++) {
+        appendPQExpBufferStr(sql, i ? ", " : "");
+        plan_append_text(sql, "t", sweep->plan->key[i]);
+    }
     return buffer_take(sweep->report, sql);
 }
 
@@ -143,10 +144,12 @@ static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by fr
     number(&n, ctx, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
     char *rows = mem_printf(ctx, "$%d", number(&n, ctx, 1, "rows of the chunk"));
+    PQExpBuffer cursor = createPQExpBuffer();
+    plan_append_text(cursor, "t", age);
     return filled(
         sweep, "bound_age", from_names[from], &n,
         TEMPLATE_SLOTS(
-            {"cursor", mem_printf(ctx, "t.%s::pg_catalog.text", age->ident)},
+            {"cursor", buffer_take(ctx, cursor)},
             {"root", sweep->plan->nodes[0]->table.ident},
             {"old", mem_printf(ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type)},
             {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));
@@ -271,9 +274,27 @@ static struct db_statement build_lock_below(struct sweep *sweep)
                                  .why = plan_below_why(sweep->report), .parameters = n.words};
 }
 
+/* LOCK TABLE without NOWAIT would wait inside the transaction, behind an ALTER TABLE that waits for
+ * another session's transaction. */
+static void build_begin(struct sweep *sweep)
+{
+    struct statements *s = &sweep->statements;
+    static const char *const names[] = {"lock_read", "lock_changed"};
+    s->begin_count = 0;
+    s->begin[s->begin_count++] = db_begin;
+    for (int changed = 1; changed >= 0; changed--) {
+        struct numbering none = {.next = 1};
+        char *tables = plan_tables_to_lock(sweep->report, sweep->plan, changed);
+        if (tables)
+            s->begin[s->begin_count++] =
+                filled(sweep, names[changed], "", &none, TEMPLATE_SLOTS({"tables", tables}));
+    }
+}
+
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
+    build_begin(sweep);
     for (enum bound_by from = BY_NOTHING; from < BOUNDS; from++) {
         s->bound[from] = build_bound(sweep, from);
         s->bound_age[from] = build_bound_age(sweep, from);

@@ -50,6 +50,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->undrained += chunk->queued + chunk->directories;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
+    sweep->table_tries = 0;
     sweep->losses = 0;
     sweep->skip_locked = false;
     sweep->pending += chunk->transactions;

@@ -99,6 +99,12 @@ ON CONFLICT DO NOTHING;
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (first chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -123,6 +129,12 @@ SELECT pg_catalog.count(*),
 -- begin (each later chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_changed (each later chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there

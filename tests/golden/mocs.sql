@@ -156,6 +156,12 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (each candidate)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."moc_instructions", "public"."moc_files", "public"."moc_gallery_albums", "public"."moc_gallery_images", "public"."moc_parts_lists", "public"."upload_sessions", "public"."moc_parts", "public"."gallery_images" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
 -- is the plainest way to fail in SQL.)
@@ -212,7 +218,7 @@ SELECT pg_catalog.count(*)
 -- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."gallery_images" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
@@ -373,7 +379,7 @@ SELECT pg_catalog.count(*),
 -- work_13_narrow (each candidate)
 -- public.gallery_images: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."gallery_images" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY ((

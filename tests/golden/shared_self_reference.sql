@@ -114,6 +114,12 @@ SELECT pg_catalog.count(*)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (first chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."files", "public"."shown", "public"."folders" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -132,6 +138,12 @@ SELECT pg_catalog.count(*),
 -- begin (each later chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- lock_changed (each later chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."files", "public"."shown", "public"."folders" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
@@ -164,7 +176,7 @@ SELECT pg_catalog.count(*)
 -- public.folders: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."folders" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (
@@ -203,7 +215,7 @@ DELETE FROM "public"."files" AS t
 -- work_4_narrow (each chunk)
 -- public.folders: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."folders" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY ((
