@@ -133,8 +133,8 @@ static bool is_sorted_too_often(int64_t sorted, int64_t rows)
     return rows > 0 && (double)sorted * (double)sorted / ROWS_PER_CHUNK > (double)rows;
 }
 
-/* Before version 13 PostgreSQL cannot go on from what the index has ordered already: all that is old
- * enough is sorted for each chunk. Where ages alone bound the chunks nothing is. */
+/* Before version 13 PostgreSQL cannot go on from what the index has ordered already: all that is
+ * old enough is sorted for each chunk. Where ages alone bound the chunks nothing is. */
 static bool sorts_all(const struct plan *plan, const struct db *db)
 {
     return db_server_version(db) < 130000 &&
