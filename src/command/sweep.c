@@ -293,10 +293,9 @@ static bool record_end(struct run *run, struct effects *effects, struct error *e
 }
 
 /* The live part under the policy's lock: record, sweep, record. */
-static bool sweep_locked(struct run *run, struct error *err)
+static bool sweep_locked(struct run *run, struct effects *effects, struct error *err)
 {
     struct report *report = run->report;
-    struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
     if (!run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
         !letter_close_settled(effects, run->plan, err) || !count_in_time(run, err))
@@ -323,17 +322,24 @@ static bool sweep_locked(struct run *run, struct error *err)
 
 static bool sweep(struct run *run, struct error *err)
 {
+    struct effects *effects = effects_open(run->report, run->db, false);
     if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
-        !run_lock(run->db, run->policy->name, err))
+        !run_lock(effects, run->policy->name, err))
         return false;
-    bool ok = sweep_locked(run, err);
-    run_unlock(run->db, run->policy->name);
+    bool ok = sweep_locked(run, effects, err);
+    run_unlock(effects, run->policy->name);
     return ok;
 }
 
 /* A lock that another session holds is no fault of usage, wherever the run met it. */
 static void explain_lock(struct error *err)
 {
+    if (strcmp(err->sqlstate, RUN_LOCK_LOST) == 0) {
+        err->code = SWEEP_LOCKED;
+        error_hint(err, "What was committed before stays; the other run takes what is left. This "
+                        "one was paused, or cut off from the server, for longer than its lease.");
+        return;
+    }
     if (strcmp(err->sqlstate, "55P03") != 0 || err->code != SWEEP_USAGE)
         return;
     err->code = SWEEP_SOME_FAILED;

@@ -22,8 +22,8 @@ static const char *const role_settings[] = {
     "lc_monetary", "lc_numeric",  "lc_time"};
 enum { ROLE_SETTINGS = sizeof role_settings / sizeof *role_settings };
 
-/* A wait between chunks must not be longer than this without the opening. */
-enum { OPENING_DUE_MS = 10 * 1000 };
+/* Without a transaction that may write, the opening is sent as often as this. */
+enum { OPENING_DUE_MS = 2 * 1000 };
 
 /* The port of our end of a TCP connection; -1: it is a local socket; 0: unknown. */
 static int local_port(int fd)

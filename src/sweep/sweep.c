@@ -248,8 +248,8 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
         }
         drain(sweep, false);
         settle_in_time(sweep);
-        if (!end && sweep->budget->pause_ms > 0)
-            clock_sleep_ms(sweep->budget->pause_ms);
+        if (!end)
+            effects_wait(sweep->effects, sweep->budget->pause_ms);
     }
     /* Nothing goes behind the last suspects: that the control went through has to do. */
     return stop_requested() || sweep->control_due || sweep_confirm(sweep, err);

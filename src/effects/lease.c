@@ -1,0 +1,249 @@
+/* Locks with names, which one run holds at a time. Where the server's session is ours alone, an
+ * advisory lock of the session says so: it ends with it. Through a pooler there is no such session:
+ * a row of pgsweep.locks names the holder for as long as its lease lasts, every transaction of the
+ * holder that may write renews it, and locks the row. Either looks at both. */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+#include "pgsweep/template.h"
+
+static const char LOCK[] = "sql/lock.sql";
+#define LEASE "60 s"
+
+/* "pgsw" in the upper half, a hash of the name in the lower (FNV-1a, 32 bits). */
+int64_t run_lock_key(const char *name)
+{
+    uint32_t hash = 2166136261u;
+    for (const char *p = name; *p; p++)
+        hash = (hash ^ (uint32_t)(unsigned char)*p) * 16777619u;
+    return (int64_t)(((uint64_t)0x70677377u << 32) | hash);
+}
+
+static struct db_statement lock_statement(const void *ctx, const char *name)
+{
+    return (struct db_statement){.name = mem_printf(ctx, "lock_%s", name),
+                                 .sql = template_fill(ctx, LOCK, name, NULL),
+                                 .why = template_why(ctx, LOCK, name)};
+}
+
+/* A name for this holder that no other one has. */
+static char *new_token(const void *ctx)
+{
+    uint64_t noise[2] = {0, 0};
+    if (getrandom(noise, sizeof noise, 0) != (ssize_t)sizeof noise) {
+        noise[0] = (uint64_t)clock_now_us();
+        noise[1] = (uint64_t)getpid();
+    }
+    return mem_printf(ctx, "%016llx%016llx", (unsigned long long)noise[0],
+                      (unsigned long long)noise[1]);
+}
+
+/* From now on every transaction that may write begins with the look at the names that are held. */
+static void watch(struct effects *effects)
+{
+    struct lease *lease = &effects->lease;
+    struct db_step step = {.statement = &lease->keep, .nparams = 3, .params = lease->params};
+    talloc_free(lease->names_text);
+    lease->names_text = db_array(effects, lease->names, lease->count);
+    lease->params[0] = lease->token;
+    lease->params[1] = lease->names_text;
+    lease->params[2] = LEASE;
+    db_set_opening(effects->db, lease->count > 0 && db_is_pooled(effects->db) ? &step : NULL);
+}
+
+void lease_begin(struct effects *effects)
+{
+    struct lease *lease = &effects->lease;
+    lease->token = new_token(effects);
+    lease->enter = lock_statement(effects, "enter");
+    lease->row = lock_statement(effects, "row");
+    lease->look = lock_statement(effects, "look");
+    lease->occupy = lock_statement(effects, "occupy");
+    lease->keep = lock_statement(effects, "keep");
+    lease->release = lock_statement(effects, "release");
+    lease->release_one = lock_statement(effects, "release_one");
+}
+
+static void forget_name(struct lease *lease, const char *name)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < lease->count; i++)
+        if (strcmp(lease->names[i], name) != 0)
+            lease->names[kept++] = lease->names[i];
+    lease->count = kept;
+}
+
+/* What the row and the sessions say about a name. */
+static void read_facts(const void *ctx, const struct db_rows *rows, struct lease_facts *facts)
+{
+    *facts = (struct lease_facts){.holder = ""};
+    if (db_rows_count(rows) == 0)
+        return;
+    facts->holder = mem_strdup(ctx, db_rows_get(rows, 0, 0));
+    facts->application = mem_strdup(ctx, db_rows_get(rows, 0, 1));
+    facts->host = mem_strdup(ctx, db_rows_get(rows, 0, 2));
+    facts->role = mem_strdup(ctx, db_rows_get(rows, 0, 3));
+    facts->since = mem_strdup(ctx, db_rows_get(rows, 0, 4));
+    facts->expires = mem_strdup(ctx, db_rows_get(rows, 0, 5));
+    facts->leased = db_rows_bool(rows, 0, 6);
+    facts->ends_in_ms = db_rows_int(rows, 0, 7);
+    facts->at_work = db_rows_bool(rows, 0, 8);
+    facts->session = db_rows_bool(rows, 0, 9);
+}
+
+enum lease_verdict lease_decide(const struct lease_facts *facts, const char *token)
+{
+    if (facts->session)
+        return LEASE_OF_SESSION;
+    if (strcmp(facts->holder, token) == 0)
+        return LEASE_FREE;
+    if (facts->locked || (facts->leased && (facts->ends_in_ms > 0 || facts->at_work)))
+        return LEASE_HELD;
+    return LEASE_FREE;
+}
+
+static const char ROW_IS_LOCKED[] = "55P03";
+
+/* Looks, with the row locked and the transaction open; or, where it is locked by another session,
+ * without. */
+static bool look(struct effects *effects, const void *ctx, const char *name,
+                 struct lease_facts *facts, struct error *err)
+{
+    const struct lease *lease = &effects->lease;
+    const char *params[] = {name, mem_printf(ctx, "%lld", (long long)run_lock_key(name))};
+    struct db_step steps[] = {
+        {.statement = &db_begin},
+        {.statement = &lease->enter, .nparams = 1, .params = params},
+        {.statement = &lease->row, .nparams = 1, .params = params},
+        {.statement = &lease->look, .nparams = 2, .params = params},
+    };
+    struct db_rows *rows;
+    if (effects_batch(effects, ctx, steps, 4, NULL, err)) {
+        read_facts(ctx, steps[3].rows, facts);
+        return true;
+    }
+    db_rollback(effects->db);
+    if (strcmp(err->sqlstate, ROW_IS_LOCKED) != 0)
+        return false;
+    error_clear(err);
+    if (!db_execute(effects->db, ctx, &lease->look, 2, params, &rows, err))
+        return false;
+    read_facts(ctx, rows, facts);
+    facts->locked = true;
+    return true;
+}
+
+/* The row is locked and free: it becomes ours. */
+static bool occupy(struct effects *effects, const void *ctx, const char *name, const char *token,
+                   struct error *err)
+{
+    char host[256] = "?";
+    gethostname(host, sizeof host - 1);
+    const char *params[] = {name, token, host, db_is_pooled(effects->db) ? LEASE : NULL};
+    struct db_step steps[] = {
+        {.statement = &effects->lease.occupy, .nparams = 4, .params = params, .sync = true},
+        {.statement = &db_commit},
+    };
+    return effects_batch(effects, ctx, steps, 2, NULL, err) && db_committed(&steps[1]);
+}
+
+/* One attempt. The advisory lock is taken first, and given back where the row says no. */
+static bool attempt(struct effects *effects, const void *ctx, const char *name, const char *token,
+                    struct lease_facts *facts, bool *got, struct error *err)
+{
+    struct db *db = effects->db;
+    bool own = !db_is_pooled(db);
+    bool advisory = false;
+    *facts = (struct lease_facts){.holder = ""};
+    *got = false;
+    if (own && !db_try_lock(db, run_lock_key(name), &advisory, err))
+        return false;
+    if (own && !advisory) {
+        facts->session = true;
+        return true;
+    }
+    bool ok = look(effects, ctx, name, facts, err);
+    if (ok && lease_decide(facts, effects->lease.token) == LEASE_FREE)
+        ok = *got = occupy(effects, ctx, name, token, err);
+    db_rollback(db);
+    if (own && !*got && !db_is_lost(db)) {
+        struct error ignored = ERROR_INIT;
+        (void)db_unlock(db, run_lock_key(name), &ignored);
+        error_clear(&ignored);
+    }
+    return ok;
+}
+
+bool lease_try(struct effects *effects, const void *ctx, const char *name,
+               struct lease_facts *facts, bool *got, struct error *err)
+{
+    struct lease *lease = &effects->lease;
+    if (!attempt(effects, ctx, name, lease->token, facts, got, err))
+        return false;
+    if (!*got)
+        return true;
+    forget_name(lease, name);
+    lease->names[lease->count++] = name;
+    watch(effects);
+    return true;
+}
+
+bool lease_try_again(struct effects *effects, const void *ctx, const char *name,
+                     struct lease_facts *facts, bool *got, struct error *err)
+{
+    struct lease *lease = &effects->lease;
+    char *token = new_token(effects);
+    /* What the lost session has not done yet must not be done behind our back: it knows the old
+     * token only. */
+    db_set_opening(effects->db, NULL);
+    bool ok = attempt(effects, ctx, name, token, facts, got, err);
+    if (!*got) {
+        talloc_free(token);
+        return ok;
+    }
+    const char *old[] = {lease->token};
+    struct db_step release = {.statement = &lease->release, .nparams = 1, .params = old};
+    ok = effects_batch(effects, ctx, &release, 1, NULL, err);
+    lease->token = token;
+    lease->count = 0;
+    lease->names[lease->count++] = name;
+    watch(effects);
+    return ok;
+}
+
+void lease_end(struct effects *effects, const char *name)
+{
+    struct lease *lease = &effects->lease;
+    struct error ignored = ERROR_INIT;
+    const char *params[] = {lease->token, name};
+    void *scratch = talloc_new(effects);
+    forget_name(lease, name);
+    watch(effects);
+    if (!db_is_lost(effects->db)) {
+        struct db_step release = {
+            .statement = &lease->release_one, .nparams = 2, .params = params};
+        (void)effects_batch(effects, scratch, &release, 1, NULL, &ignored);
+        if (!db_is_pooled(effects->db) && !db_is_lost(effects->db))
+            (void)db_unlock(effects->db, run_lock_key(name), &ignored);
+    }
+    error_clear(&ignored);
+    talloc_free(scratch);
+}
+
+void effects_wait(struct effects *effects, int64_t ms)
+{
+    enum { SLICE_MS = 1000 };
+    struct error ignored = ERROR_INIT;
+    int64_t end = clock_now_ms() + ms;
+    for (int64_t left = ms; left > 0 && !stop_requested(); left = end - clock_now_ms()) {
+        clock_sleep_ms(left < SLICE_MS ? left : SLICE_MS);
+        if (!db_keep_open(effects->db, &ignored))
+            error_clear(&ignored); /* the next transaction meets the same trouble */
+    }
+}
