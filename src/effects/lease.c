@@ -14,6 +14,7 @@
 #include "pgsweep/template.h"
 
 static const char LOCK[] = "sql/lock.sql";
+static const char ROW_IS_LOCKED[] = "55P03";
 #define LEASE "60 s"
 
 /* "pgsw" in the upper half, a hash of the name in the lower (FNV-1a, 32 bits). */
@@ -65,6 +66,7 @@ void lease_begin(struct effects *effects)
     lease->row = lock_statement(effects, "row");
     lease->look = lock_statement(effects, "look");
     lease->occupy = lock_statement(effects, "occupy");
+    lease->occupy_own = lock_statement(effects, "occupy_own");
     lease->keep = lock_statement(effects, "keep");
     lease->release = lock_statement(effects, "release");
     lease->release_one = lock_statement(effects, "release_one");
@@ -108,76 +110,105 @@ enum lease_verdict lease_decide(const struct lease_facts *facts, const char *tok
     return LEASE_FREE;
 }
 
-static const char ROW_IS_LOCKED[] = "55P03";
 
-/* Looks, with the row locked and the transaction open; or, where it is locked by another session,
- * without. */
-static bool look(struct effects *effects, const void *ctx, const char *name,
+/* Looks without locking anything. */
+static bool look(struct effects *effects, const void *ctx, const char *const *params,
                  struct lease_facts *facts, struct error *err)
 {
-    const struct lease *lease = &effects->lease;
-    const char *params[] = {name, mem_printf(ctx, "%lld", (long long)run_lock_key(name))};
-    struct db_step steps[] = {
-        {.statement = &db_begin},
-        {.statement = &lease->enter, .nparams = 1, .params = params},
-        {.statement = &lease->row, .nparams = 1, .params = params},
-        {.statement = &lease->look, .nparams = 2, .params = params},
-    };
     struct db_rows *rows;
-    if (effects_batch(effects, ctx, steps, 4, NULL, err)) {
-        read_facts(ctx, steps[3].rows, facts);
-        return true;
-    }
+    if (!db_execute(effects->db, ctx, &effects->lease.look, 2, params, &rows, err))
+        return false;
+    read_facts(ctx, rows, facts);
+    return true;
+}
+
+/* The row is locked by another session: of the holder, or of another run that looks at it. */
+static bool look_only(struct effects *effects, const void *ctx, const char *const *params,
+                      struct lease_facts *facts, struct error *err)
+{
     db_rollback(effects->db);
     if (strcmp(err->sqlstate, ROW_IS_LOCKED) != 0)
         return false;
     error_clear(err);
-    if (!db_execute(effects->db, ctx, &lease->look, 2, params, &rows, err))
-        return false;
-    read_facts(ctx, rows, facts);
     facts->locked = true;
-    return true;
+    bool ok = look(effects, ctx, params, facts, err);
+    facts->locked = true;
+    return ok;
 }
 
-/* The row is locked and free: it becomes ours. */
-static bool occupy(struct effects *effects, const void *ctx, const char *name, const char *token,
-                   struct error *err)
+/* What attempts need to know. */
+struct claim {
+    const char *params[2]; /* of the look: name and advisory key */
+    const char *token;     /* of the holder that we are to become */
+    char host[256];
+};
+
+/* Through a pooler. With the row locked it is looked at what it says, and whether a session has the
+ * advisory lock; a run that is to have that one looks at the row afterwards. */
+static bool occupy(struct effects *effects, const void *ctx, const struct claim *claim,
+                   struct lease_facts *facts, bool *got, struct error *err)
 {
-    char host[256] = "?";
-    gethostname(host, sizeof host - 1);
-    const char *params[] = {name, token, host, db_is_pooled(effects->db) ? LEASE : NULL};
+    const struct lease *lease = &effects->lease;
+    struct db_step looks[] = {
+        {.statement = &db_begin},
+        {.statement = &lease->enter, .nparams = 1, .params = claim->params},
+        {.statement = &lease->row, .nparams = 1, .params = claim->params},
+        {.statement = &lease->look, .nparams = 2, .params = claim->params},
+    };
+    const char *params[] = {claim->params[0], claim->token, claim->host, LEASE};
     struct db_step steps[] = {
-        {.statement = &effects->lease.occupy, .nparams = 4, .params = params, .sync = true},
+        {.statement = &lease->occupy, .nparams = 4, .params = params, .sync = true},
         {.statement = &db_commit},
     };
-    return effects_batch(effects, ctx, steps, 2, NULL, err) && db_committed(&steps[1]);
+    if (!effects_batch(effects, ctx, looks, 4, NULL, err))
+        return look_only(effects, ctx, claim->params, facts, err);
+    read_facts(ctx, looks[3].rows, facts);
+    bool ok = true;
+    if (lease_decide(facts, lease->token) == LEASE_FREE)
+        ok = *got = effects_batch(effects, ctx, steps, 2, NULL, err) && db_committed(&steps[1]);
+    db_rollback(effects->db);
+    return ok;
 }
 
-/* One attempt. The advisory lock is taken first, and given back where the row says no. */
-static bool attempt(struct effects *effects, const void *ctx, const char *name, const char *token,
-                    struct lease_facts *facts, bool *got, struct error *err)
+/* With an advisory lock of the session, which is given back where the row says no. */
+static bool occupy_own(struct effects *effects, const void *ctx, const struct claim *claim,
+                       struct lease_facts *facts, bool *got, struct error *err)
 {
-    struct db *db = effects->db;
-    bool own = !db_is_pooled(db);
+    const char *params[] = {claim->params[0], claim->token, claim->host, effects->lease.token};
+    struct db_step step = {
+        .statement = &effects->lease.occupy_own, .nparams = 4, .params = params};
+    int64_t key = run_lock_key(claim->params[0]);
     bool advisory = false;
-    *facts = (struct lease_facts){.holder = ""};
-    *got = false;
-    if (own && !db_try_lock(db, run_lock_key(name), &advisory, err))
+    if (!db_try_lock(effects->db, key, &advisory, err))
         return false;
-    if (own && !advisory) {
-        facts->session = true;
+    facts->session = !advisory;
+    if (!advisory)
         return true;
-    }
-    bool ok = look(effects, ctx, name, facts, err);
-    if (ok && lease_decide(facts, effects->lease.token) == LEASE_FREE)
-        ok = *got = occupy(effects, ctx, name, token, err);
-    db_rollback(db);
-    if (own && !*got && !db_is_lost(db)) {
+    bool ok = effects_batch(effects, ctx, &step, 1, NULL, err);
+    *got = ok && db_rows_count(step.rows) > 0;
+    if (!*got)
+        ok = ok ? look(effects, ctx, claim->params, facts, err)
+                : look_only(effects, ctx, claim->params, facts, err);
+    if (!*got && !db_is_lost(effects->db)) {
         struct error ignored = ERROR_INIT;
-        (void)db_unlock(db, run_lock_key(name), &ignored);
+        (void)db_unlock(effects->db, key, &ignored);
         error_clear(&ignored);
     }
     return ok;
+}
+
+static bool attempt(struct effects *effects, const void *ctx, const char *name, const char *token,
+                    struct lease_facts *facts, bool *got, struct error *err)
+{
+    struct claim claim = {
+        .params = {name, mem_printf(ctx, "%lld", (long long)run_lock_key(name))},
+        .token = token,
+        .host = "?",
+    };
+    gethostname(claim.host, sizeof claim.host - 1);
+    *facts = (struct lease_facts){.holder = ""};
+    *got = false;
+    return (db_is_pooled(effects->db) ? occupy : occupy_own)(effects, ctx, &claim, facts, got, err);
 }
 
 bool lease_try(struct effects *effects, const void *ctx, const char *name,

@@ -32,15 +32,15 @@ SELECT pg_catalog.pg_terminate_backend(a.pid)
 
 --- enter
 -- Makes the row of the lock, held by nobody, where there is none. $1: its name.
-INSERT INTO pgsweep.locks (name, holder, application, host, expires)
+INSERT INTO pgsweep.locks (lock_name, holder, application, host, expires)
 VALUES ($1::pg_catalog.text, '', '', '', '-infinity')
-ON CONFLICT (name) DO NOTHING
+ON CONFLICT (lock_name) DO NOTHING
 
 --- row
 -- Locks that row. A run that is in a transaction has it locked.
 SELECT
   FROM pgsweep.locks
- WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+ WHERE lock_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
    FOR UPDATE NOWAIT
 
 --- look
@@ -79,7 +79,7 @@ SELECT k.holder,
                   AND l.objid OPERATOR(pg_catalog.=)
                       ($2::pg_catalog.int8 OPERATOR(pg_catalog.&) 4294967295)::pg_catalog.oid) AS session
   FROM pgsweep.locks AS k
- WHERE k.name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+ WHERE k.lock_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- occupy
 -- Takes the lock, whose row is locked. $1: name, $2: token of the holder, $3: host, $4: how long the lease lasts (NULL: a
@@ -91,7 +91,30 @@ UPDATE pgsweep.locks
        role = session_user,
        since = pg_catalog.clock_timestamp(),
        expires = coalesce(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) $4::pg_catalog.interval, '-infinity')
- WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+ WHERE lock_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
+
+--- occupy_own
+-- Takes the lock, whose advisory lock the session has, unless the lease of another run is still on. $1: name, $2: token of
+-- the holder, $3: host, $4: token that it had before. No row: it is.
+INSERT INTO pgsweep.locks AS k (lock_name, holder, application, host, expires)
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, pg_catalog.current_setting('application_name'),
+        $3::pg_catalog.text, '-infinity')
+ON CONFLICT (lock_name) DO UPDATE
+   SET holder = excluded.holder,
+       application = excluded.application,
+       host = excluded.host,
+       role = excluded.role,
+       since = pg_catalog.clock_timestamp(),
+       expires = excluded.expires
+ WHERE k.holder OPERATOR(pg_catalog.=) $4::pg_catalog.text
+    OR k.expires OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+       AND (k.expires OPERATOR(pg_catalog.=) '-infinity'::pg_catalog.timestamptz
+            OR NOT EXISTS (SELECT
+                             FROM pg_catalog.pg_stat_activity AS a
+                            WHERE a.application_name OPERATOR(pg_catalog.=) k.application
+                              AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                              AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()))
+RETURNING 1
 
 --- keep
 -- Fails if another run has taken over one of the locks; renews the lease, and keeps the rows locked up to the end of the
@@ -111,4 +134,4 @@ UPDATE pgsweep.locks
    SET holder = '',
        expires = '-infinity'
  WHERE holder OPERATOR(pg_catalog.=) $1::pg_catalog.text
-   AND name OPERATOR(pg_catalog.=) $2::pg_catalog.text
+   AND lock_name OPERATOR(pg_catalog.=) $2::pg_catalog.text

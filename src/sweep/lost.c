@@ -87,7 +87,8 @@ static bool connect_again(struct sweep *sweep, struct chunk *chunk, struct error
         sweep_back_off(sweep, attempt + sweep->losses / 2);
         error_clear(err);
         if (!db_reconnect(sweep->db, err) ||
-            !run_lock_again(sweep->effects, report->policy->name, report->run_id, LOCK_WAIT_MS, err)) {
+            !run_lock_again(sweep->effects, report->policy->name, report->run_id, LOCK_WAIT_MS,
+                            err)) {
             /* Somebody else holds the lock by now, or the server refuses us for good. */
             if (err->code == SWEEP_LOCKED ||
                 (err->code != SWEEP_UNREACHABLE && !db_is_lost(sweep->db)))

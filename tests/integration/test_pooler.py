@@ -159,7 +159,7 @@ def test_G3_objects_are_queued_and_drained_through_a_pooler(mocs, db, pooler):
         mocs.add(i, [f"mocs/{i}/a.pdf", f"mocs/{i}/b.pdf"])
     report = mocs.run(env=through.env)
     assert report["objects"]["deleted"] == 8 and mocs.queue() == [] and mocs.keys() == []
-    assert db.column("SELECT name FROM pgsweep.locks WHERE holder <> ''") == []
+    assert db.column("SELECT lock_name FROM pgsweep.locks WHERE holder <> ''") == []
     through.clean()
 
 
@@ -193,7 +193,7 @@ def test_G3_nothing_is_left_behind_however_a_run_ends(db, pgsweep, start_pgsweep
 
 
 def held_by(db):
-    return db.value("SELECT holder FROM pgsweep.locks WHERE name = 'test' AND holder <> ''")
+    return db.value("SELECT holder FROM pgsweep.locks WHERE lock_name = 'test' AND holder <> ''")
 
 
 def paused(start_pgsweep, directory, env):
@@ -232,7 +232,7 @@ def test_G3_the_lease_of_a_killed_run_is_taken_over_when_it_ends(db, pgsweep, st
     through = pooler(size=2)
     running = paused(start_pgsweep, directory, through.env)
     running.kill(sessions_end=False)
-    left = db.value("SELECT extract(epoch FROM expires - clock_timestamp()) FROM pgsweep.locks WHERE name = 'test'")
+    left = db.value("SELECT extract(epoch FROM expires - clock_timestamp()) FROM pgsweep.locks WHERE lock_name = 'test'")
     assert left <= 60
     late = start_pgsweep("test", "--policy-dir", directory, env=through.env if second == "pooled" else {})
     late.wait_for("waiting for the lease of pgsweep/test/")
