@@ -112,7 +112,8 @@ clean:
 # name the binary by its path.
 PROGRAMS  := $(BIN):$(bindir)/pgsweep
 FILES     := man/pgsweep.1:$(mandir)/man1/pgsweep.1 \
-        $(foreach f,README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md LICENSE,$(f):$(docdir)/$(f)) \
+        $(foreach f,README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE,$(f):$(docdir)/$(f)) \
+        $(foreach f,$(wildcard docs/*.md),$(f):$(docdir)/$(f)) \
         $(foreach f,$(wildcard src/policies/*.yaml),$(f):$(docdir)/policies/$(notdir $(f)))
 WITH_PATH := packaging/crontab:$(docdir)/crontab \
         $(foreach f,$(wildcard systemd/*),$(f):$(unitdir)/$(notdir $(f)))
@@ -127,7 +128,7 @@ install: $(BIN)
 uninstall:
 	@set -e; for pair in $(PROGRAMS) $(FILES) $(WITH_PATH); do \
 	    echo "rm '$(DESTDIR)$${pair#*:}'"; rm -f "$(DESTDIR)$${pair#*:}"; done; \
-	for dir in '$(DESTDIR)$(docdir)/policies' '$(DESTDIR)$(docdir)'; do \
+	for dir in '$(DESTDIR)$(docdir)/policies' '$(DESTDIR)$(docdir)/docs' '$(DESTDIR)$(docdir)'; do \
 	    [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

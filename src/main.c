@@ -7,6 +7,7 @@
 
 #include "pgsweep/command.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
 
 static int run(const struct cli_options *options, struct error *err)
 {
@@ -73,6 +74,11 @@ int main(int argc, char **argv)
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == SWEEP_OK && (sweeps || !reader_left())) {
         fputs("pgsweep: error: the report could not be written to standard output\n", stderr);
         code = SWEEP_SOME_FAILED;
+    }
+    if (stop_requested()) {
+        /* A thread that a signal left waiting for the network may use what exit would clean up. */
+        fflush(NULL);
+        _exit(code);
     }
     return code;
 }

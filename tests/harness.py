@@ -62,17 +62,18 @@ def wait_until(condition, timeout=PATIENCE, what="condition"):
 
 
 class Server:
-    """A PostgreSQL server of this pytest process's own."""
+    """A PostgreSQL server of this pytest process's own, or with standby_of a hot standby of one."""
 
     LOG_PREFIX = "@|%p|%d|%a| "
 
-    def __init__(self, *conf):
+    def __init__(self, *conf, standby_of=None):
         self.data = Path(tempfile.mkdtemp(prefix="pgsweep-t.", dir="/tmp"))
         settings = ("log_statement = 'all'", f"log_line_prefix = '{self.LOG_PREFIX}'",
                     "lc_messages = 'C'", "shared_buffers = '32MB'", "autovacuum = off", *conf)
         try:
             out = subprocess.run(
-                [THROWAWAY, "start", "--while", str(os.getpid()), str(self.data), *settings],
+                [THROWAWAY, "start", "--while", str(os.getpid()),
+                 *(["--standby-of", standby_of.host] if standby_of else []), str(self.data), *settings],
                 check=True, stdout=subprocess.PIPE, text=True, timeout=PATIENCE).stdout
         except BaseException:
             self.stop()

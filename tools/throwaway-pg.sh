@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A PostgreSQL server for one demo, test or measurement: own data directory, unix socket only, no
 # trace afterwards. Works as root too (the server then runs as postgres or nobody).
-#   throwaway-pg.sh start [--fsync] [--while PID] DIR [LINE...]
+#   throwaway-pg.sh start [--fsync] [--while PID] [--standby-of HOST] DIR [LINE...]
 #       creates DIR (which must not exist, or be empty) with a server; LINEs go to postgresql.conf.
 #       Prints shell lines to eval: export PGHOST=... PGPORT=... PGUSER=... PGDATABASE=...
 #       --fsync: durable settings, for measurements. --while PID: stop by itself once PID is gone.
+#       --standby-of HOST: a hot standby of the server with its socket in HOST.
 #   throwaway-pg.sh stop DIR      stops the server and removes DIR; nothing happens if there is none
 #   throwaway-pg.sh bindir        prints where the server's binaries are
 # PG_BINDIR: the server's binaries, of whatever version, instead of the installed ones.
@@ -55,13 +56,26 @@ setting() {
     printf "%s = '%s'\n" "$1" "${2//\'/\'\'}"
 }
 
+# A new data directory, or a copy of the primary's.
+create_data() {
+    if [[ $primary ]]; then
+        as_owner "$bin/pg_basebackup" -D "$dir/data" -h "$primary" -p 5432 -U postgres -R -c fast --no-sync </dev/null
+    else
+        as_owner "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync </dev/null
+    fi
+}
+
 start() {
-    local fsync=off while_pid='' dir sockets
+    local fsync=off while_pid='' primary='' dir sockets
     while [[ ${1-} == --* ]]; do
         case $1 in
         --fsync) fsync=on ;;
         --while)
             while_pid=$2
+            shift
+            ;;
+        --standby-of)
+            primary=$2
             shift
             ;;
         *) fail "unknown option $1" ;;
@@ -90,10 +104,9 @@ start() {
         chown "$owner" "$dir" "$sockets"
     fi
     as_owner test -w "$dir" || fail "user $owner cannot reach $dir; choose a directory that others may enter"
-    as_owner "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
-        </dev/null >"$dir/initdb.log" 2>&1 || {
+    create_data >"$dir/initdb.log" 2>&1 || {
         cat "$dir/initdb.log" >&2
-        fail "initdb failed"
+        fail "the data directory could not be made"
     }
     {
         setting listen_addresses ''

@@ -219,6 +219,10 @@ char *db_quote_literal(struct db *db, const void *ctx, const char *text);
  * Manual: chapter "Arrays", "Array Input and Output Syntax". Owned by ctx. */
 char *db_array(const void *ctx, const char *const *values, size_t count);
 
+/* Takes such a text apart again, as the server writes it for an array of text without NULLs; sets
+ * *values to *count values, owned by ctx. */
+void db_array_split(const void *ctx, const char *text, const char ***values, size_t *count);
+
 /* What a failure means for the work in hand. */
 enum db_failure {
     DB_FAILURE_TRANSIENT,  /* try the same again, on this connection */

@@ -144,6 +144,7 @@ struct files_options {
     void (*on_step)(void *arg, enum files_step step, int dirfd, const char *name); /* tests only */
     void *on_step_arg;
     bool no_openat2;       /* tests only: as if the kernel or a seccomp filter had no openat2 */
+    bool sees_all_processes; /* tests only: as if every process of the host could be looked at */
 };
 
 enum { FILES_ERRORS_MAX = 16 };

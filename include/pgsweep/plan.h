@@ -39,6 +39,7 @@ struct plan_table {
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
         may_delete; /* may_update: some column, which is enough to lock its rows */
+    bool may_lock;  /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -218,18 +219,15 @@ struct plan {
     const char *strategy_reason;
     enum plan_walk walk;
     const char *walk_reason;
-    bool
-        few_equal_ages; /* the statistics say so: a chunk may be cut between two ages, key unseen */
+    bool few_equal_ages; /* by the statistics: a chunk may be cut between two ages, key unseen */
     const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
-    const char
-        *relations; /* oids of its tables, their partitions and inheriting tables, as an array */
+    const char *relations; /* oids of its tables, their partitions and heirs, as an array */
     bool obeys_letters;       /* there are parked or discarded dead letters, and a guard for them */
-    const char
-        *fingerprint; /* of what the plan rests on, from before the catalog was read for it */
+    const char *fingerprint; /* of what it rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
     struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of
                                     their siblings; table: */
@@ -301,6 +299,12 @@ void plan_append_digest(PQExpBuffer out, const struct plan *plan);
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);
 
+/* The cursor columns of the last of several rows t, as a text select list of aggregates. */
+void plan_append_last(PQExpBuffer out, const struct plan *plan);
+
+/* The key columns of several rows t as a select list of aggregates: one array for each, as text. */
+void plan_append_key_arrays(PQExpBuffer out, const struct plan *plan);
+
 /* " AND" and the condition that a root row t lies after, or else at most at, the cursor whose
  * values are the parameters from number first on. columns: how many of the cursor's columns count;
  * 1 takes all rows of one age together. */
@@ -314,10 +318,10 @@ void plan_append_keys(PQExpBuffer out, const struct plan *plan, int first);
 /* The policy deletes along references of the root's rows to each other. */
 bool plan_has_below(const struct plan *plan);
 
-/* SELECT of the keys (as text, one column for each of the key) of the rows in hand and of all rows
- * below them, locked in the order of the key. Parameters: the key arrays. What another session adds
- * below while this waits for locks is found by sending it again with its own answer: repeat until
- * the number of rows is the same twice; then nothing can be added. */
+/* SELECT of how many rows are in hand and below these, and of their keys (see
+ * plan_append_key_arrays), locked in the order of the key. Parameters: the key arrays. What another
+ * session adds below while this waits for locks is found by sending it again with its own answer:
+ * repeat until the number of rows is the same twice; then nothing can be added. */
 void plan_append_below(PQExpBuffer out, const struct plan *plan);
 
 /* Why that is sent, owned by ctx. */
@@ -349,6 +353,10 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
 /* The values that the rows of node are given, into values (room for set_count + 1); returns how
  * many. */
 int plan_step_values(const struct plan_node *node, const char **values);
+
+/* The list of a LOCK TABLE: the tables that a chunk changes, or those that it only reads, in the
+ * order of the plan, without those that the role may not lock. NULL: none; owned by ctx. */
+char *plan_tables_to_lock(const void *ctx, const struct plan *plan, bool changed);
 
 /* A SELECT that locks the rows that plan_append_step would act on, and returns how many. */
 void plan_append_lock_step(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,

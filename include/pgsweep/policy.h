@@ -146,6 +146,36 @@ struct policy_dependent {
     bool optional;         /* the table may be missing */
 };
 
+/* What becomes of a run while other sessions queue for a lock on one of its tables. */
+enum policy_lock_waiters { LOCK_WAITERS_GIVE_WAY, LOCK_WAITERS_IGNORE };
+extern const char *const policy_lock_waiters_names[];
+
+/* What becomes of a run while the server does work that deletions add to. */
+enum policy_pressure { PRESSURE_IGNORE, PRESSURE_WAIT };
+extern const char *const policy_pressure_names[];
+
+/* What a run waits for between two chunks, and what ends it there. A setting that is NULL is not
+ * looked at, but for those with a default. */
+#define POLICY_LIMIT_NONE "none"
+#define POLICY_REPLICA_LAG "10 s"
+#define POLICY_MAX_WAIT "1 hour"
+struct policy_throttle {
+    struct setting replica_lag; /* a time or bytes; NULL: POLICY_REPLICA_LAG */
+    struct setting slot_wal;    /* bytes of WAL that a replication slot may keep */
+    struct setting *ignore_replicas; /* names of standbys and slots that do not count */
+    size_t ignore_replica_count;
+    enum policy_lock_waiters lock_waiters;
+    struct setting active_sessions; /* a number */
+    struct setting snapshot_age;    /* a time, or a number of transactions */
+    enum policy_pressure checkpoints;
+    enum policy_pressure autovacuum;
+    struct setting wait_while; /* SQL: wait while it is true */
+    struct setting pause_file; /* a path: wait while it exists */
+    struct setting max_wait;   /* a time; NULL: POLICY_MAX_WAIT */
+    struct setting stop_file;  /* a path: the run ends when it exists */
+    struct setting window;     /* the run ends when it closes; see policy_window_read */
+};
+
 struct policy {
     const char *name;
     const char *source; /* the file, or "built-in policy NAME" */
@@ -164,6 +194,7 @@ struct policy {
         alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */
     struct setting alert_dead_letters; /* more dead letters than this: an alert; or NULL */
     /* KIND_ROWS */
+    struct policy_throttle throttle;
     struct setting table;
     struct setting age;
     struct setting time_zone; /* what a timestamp without time zone in the age column is read as */
@@ -211,6 +242,29 @@ double policy_share(const struct setting *share);
 /* What min_free asks for, which field_check has accepted: a share of the file system (0 to 1), or,
  * *share negative, so many bytes. */
 void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes);
+
+/* A limit of "throttle". takes: which of the units may be meant, joined by |. */
+enum policy_limit_unit { LIMIT_NONE = 0, LIMIT_TIME = 1, LIMIT_BYTES = 2, LIMIT_NUMBER = 4 };
+struct policy_limit {
+    enum policy_limit_unit unit; /* LIMIT_NONE: switched off */
+    int64_t value;               /* milliseconds, bytes or a number, above 0 */
+};
+bool policy_limit_read(const char *text, unsigned takes, struct policy_limit *limit);
+
+/* What the setting says, or, where it says nothing, otherwise. field_check has accepted it. */
+struct policy_limit policy_limit(const struct setting *setting, unsigned takes,
+                                 const char *otherwise);
+
+/* A part of each day: "01:00-05:00 UTC", also across midnight; without a zone UTC. Whether there is
+ * such a zone, the database knows. */
+struct policy_window {
+    char from[6], to[6]; /* "01:00"; to may be "24:00" */
+    const char *zone;    /* in text */
+};
+bool policy_window_read(const char *text, struct policy_window *window);
+
+/* "throttle: none": the run waits for nothing, and only its other limits end it. */
+void policy_throttle_none(struct policy *policy, const char *origin);
 
 /* The times of age_by as text, such as "mtime" or "mtime,ctime". Owned by ctx. */
 char *policy_age_by_text(const void *ctx, unsigned age_by);

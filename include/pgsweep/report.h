@@ -18,7 +18,7 @@ struct output;
 /* A candidate that could not go. */
 struct report_failure {
     const char *key; /* "(id)=(42)" */
-    struct error *why; /* with the server's detail and hint, as far as they are told */
+    struct error *why; /* with the server's detail and hint, as far as they are shown */
 };
 
 /* Stored objects of the run, and those of earlier ones that it took along. */
@@ -59,11 +59,67 @@ enum { REPORT_FAILURES_MAX = 100 };
 /* What is left is counted up to here: more is "very many" to anybody. */
 enum { REPORT_LEFT_MAX = 1000000 };
 
+/* Whose WAL it is that was written while the run was on. */
+enum report_wal {
+    WAL_UNKNOWN,
+    WAL_OF_RUN,   /* of the session of the run alone */
+    WAL_OF_SERVER /* of all sessions: the run has written at most that much */
+};
+extern const char *const report_wal_names[]; /* as in pgsweep.runs; NULL: not known */
+
+/* What the run leaves in the files of a table or partition. -1: not known. */
+struct report_space_table {
+    const char *table;
+    bool partition;
+    int64_t deleted; /* rows; of a partition as far as the statistics say */
+    int64_t dead;    /* rows that the run deleted or changed and VACUUM has not removed */
+    bool vacuumed;   /* VACUUM has been there since the run began */
+    bool autovacuum; /* it will come by itself */
+    int64_t bytes;   /* of the table with its TOAST table, without indexes, when the run began, by
+                        statistics */
+    int64_t rows;    /* in it then, by statistics */
+};
+
+/* A hint says how the disk gets the space back where a run has freed so much of a table: below
+ * that, new rows use it soon. */
+enum { SPACE_LARGE_BYTES = 64 * 1024 * 1024, SPACE_LARGE_PERCENT = 20 };
+
+/* What the run cost in WAL, and leaves in the files of its tables. */
+struct report_space {
+    enum report_wal wal_of;
+    int64_t wal_bytes;
+    struct report_space_table *tables; /* in which rows were deleted or changed; NULL: not known */
+    size_t table_count;
+    const char *holder; /* has kept a snapshot since before the run: VACUUM can free nothing */
+    /* As it was when the run began, as text; NULL: not known. */
+    const char *backend, *wal_position, *session_wal, *began, *tables_then;
+};
+
+/* What a run waits for between chunks. */
+enum report_wait {
+    WAIT_REPLICA_LAG,
+    WAIT_SLOT_WAL,
+    WAIT_LOCK_WAITERS,
+    WAIT_ACTIVE_SESSIONS,
+    WAIT_SNAPSHOT_AGE,
+    WAIT_CHECKPOINTS,
+    WAIT_AUTOVACUUM,
+    WAIT_CONDITION,
+    WAIT_PAUSE_FILE,
+    REPORT_WAITS
+};
+extern const char *const report_wait_names[]; /* the keys of "throttle"; ends with NULL */
+
+struct report_waited {
+    int64_t ms;       /* of several reasons at a time each has all of it */
+    const char *last; /* what it was the last time, for people; NULL: it never was */
+};
+
 enum report_outcome {
     OUTCOME_RUNNING,
     OUTCOME_DONE,      /* everything eligible is gone (dry run: was counted) */
     OUTCOME_PARTIAL,   /* finished; some items failed or were locked */
-    OUTCOME_LIMIT,     /* stopped at max_rows or max_runtime */
+    OUTCOME_LIMIT,     /* stopped at a limit: max_rows, max_runtime, a window... */
     OUTCOME_STOPPED,   /* by a signal */
     OUTCOME_ERROR,     /* ended by an error */
 };
@@ -101,8 +157,11 @@ struct report {
                         REPORT_LEFT_MAX */
     int64_t chunks;       /* transactions that were committed */
     int64_t retries;
+    int64_t waited_ms; /* between chunks, because "throttle" said so */
+    struct report_waited waited[REPORT_WAITS];
     struct report_objects objects;
     struct report_directories directories;
+    struct report_space space;
     bool undrained;       /* objects or directories wait, and could not be dealt with at all */
     const struct files_report *files; /* of a policy of kind files; NULL: of rows */
     const struct files_room *rooms; /* with min_free: of each root of the policy; else NULL */
@@ -112,6 +171,8 @@ struct report {
     const char **alerts;
     size_t alert_count;
     const char *limit;   /* which limit stopped the run; NULL: none */
+    const char *limit_detail; /* about that limit: "it is 07:12 in UTC"; NULL: nothing */
+    bool not_begun;      /* the limit was there when the run started: nothing was done at all */
     int signal;          /* that stopped the run; 0: none */
     struct error error;  /* that ended the run */
     FILE *log;            /* where log lines go; NULL: standard error */
@@ -132,6 +193,9 @@ void report_uncount(struct report *report);
 /* How many candidates the run is going to take: those that are eligible, and at most max_rows.
  * Negative: not known. *at_most: it is max_rows, and how many are eligible is not known. */
 int64_t report_goal(const struct report *report, bool *at_most);
+
+/* "2 s: 2 s for lock_waiters (...)", owned by ctx: how long the run waited, and why. */
+char *report_waited_text(const void *ctx, const struct report *report);
 
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
@@ -170,6 +234,22 @@ int64_t report_objects_failed(const struct report *report);
  * as it should be. */
 int64_t report_directories_failed(const struct report *report);
 
+/* Which share of the rows of the table was deleted (0 to 1), and about how many bytes of its files
+ * they took. -1: not known. */
+double report_space_share(const struct report_space_table *table);
+int64_t report_space_freed(const struct report_space_table *table);
+
+/* Enough for a hint (SPACE_LARGE_BYTES and SPACE_LARGE_PERCENT). */
+bool report_space_is_large(const struct report_space_table *table);
+
+/* How much of the table came free, when it can be used again, and how the disk gets it back; NULL
+ * where that is not much. Owned by ctx. */
+char *report_space_hint(const void *ctx, const struct report *report,
+                        const struct report_space_table *table);
+
+/* Dead rows of all tables; -1: not known. */
+int64_t report_space_dead(const struct report *report);
+
 /* Sets outcome and exit code from what the report holds. */
 void report_close(struct report *report);
 
@@ -185,6 +265,7 @@ void report_print(const struct report *report, enum report_format format, FILE *
 void report_print_tree(const struct report *report, FILE *out);
 void report_print_summary(const struct report *report, FILE *out);
 void report_print_files(const struct report *report, FILE *out);
+void report_print_space(const struct report *report, FILE *out);
 void report_print_json(const struct report *report, FILE *out);
 
 /* Progress of a live run on standard error. */
@@ -193,6 +274,7 @@ struct progress {
     bool quiet;         /* nothing at all */
     int64_t started_ms; /* monotonic */
     int64_t shown_ms;
+    int64_t told_ms; /* when the log was last told that the run waits; 0: never */
     bool drawn;
 };
 
@@ -205,6 +287,10 @@ char *progress_text(const void *ctx, const struct report *report, int64_t elapse
 
 /* Tells how far the run is, if it is time to. */
 void progress_show(struct progress *progress, const struct report *report);
+
+/* Tells that the run waits, and why: on a terminal in the line, and in the log at most once a
+ * minute. Quiet: in a log file only. */
+void progress_wait(struct progress *progress, const struct report *report, const char *why);
 
 /* Takes the line off the terminal, for other output. */
 void progress_clear(struct progress *progress);

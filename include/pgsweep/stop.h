@@ -1,7 +1,7 @@
 /*
  * Stopping on SIGINT and SIGTERM: the only mutable globals of the program. The first signal asks
- * the sweep to finish the chunk in flight, commit, report and exit; the second cancels the query.
- */
+ * the sweep to finish the chunk in flight, commit, report and exit; the second cancels the query,
+ * and ends the program soon, whatever the network does. */
 #ifndef PGSWEEP_STOP_H
 #define PGSWEEP_STOP_H
 
@@ -19,9 +19,17 @@ bool stop_forced(void);
 /* The number of the first signal, or 0. */
 int stop_signal(void);
 
-/* Registers what the handler calls to cancel a running query (must be async-signal-safe; NULL:
- * nothing). It is called at the second signal, or at the first while stop_cancel_early is set. */
-void stop_on_cancel(void (*cancel)(void));
+/* How many signals have come so far. */
+int stop_count(void);
+
+/* True when a query that is under way is to be cancelled: at the second signal, or at the first
+ * while stop_cancel_early is set. */
+bool stop_cancels(void);
+
+/* After a second signal whoever waits for a network gives up this much later, so that the program
+ * ends within five seconds. */
+enum { STOP_FORCED_MS = 3500 };
+bool stop_out_of_time(void);
 
 /* While true, the first signal cancels too: for queries that change nothing and are worth nothing
  * half done, such as counting. */

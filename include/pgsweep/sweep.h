@@ -46,6 +46,12 @@ struct sweep_statement {
 size_t sweep_statements(const void *ctx, const struct plan *plan, const struct sweep_budget *budget,
                         struct sweep_statement **statements);
 
+/* Checks what the policy says about waiting, as far as the database has to: its own condition, the
+ * time zone of its window. Sets the report's limit and not_begun where the window is closed or the
+ * stop file exists: a live run must not begin then. The plan must have been built on db. */
+bool sweep_check_throttle(struct db *db, const struct plan *plan, struct report *report,
+                          struct error *err);
+
 /* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error
  * ends it. The lock must be held and the run's record begun. Fills the report; false, with err set,
  * when the run could not go on (what was committed before that stays and is in the report). */

@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "pgsweep/clock.h"
+
 static volatile sig_atomic_t first_signal;
 static atomic_int signals_seen;
 static volatile sig_atomic_t cancel_early;
-static void (*volatile cancel_query)(void);
+static _Atomic int64_t forced_ms;
 
 static void on_signal(int number)
 {
@@ -20,8 +22,8 @@ static void on_signal(int number)
         first_signal = number;
     if (signals_seen < 100)
         signals_seen++;
-    if (cancel_query && (signals_seen > 1 || cancel_early))
-        cancel_query();
+    if (signals_seen == 2)
+        forced_ms = clock_now_ms(); /* clock_gettime is safe in a handler */
     errno = saved;
 }
 
@@ -53,9 +55,19 @@ int stop_signal(void)
     return first_signal;
 }
 
-void stop_on_cancel(void (*cancel)(void))
+int stop_count(void)
 {
-    cancel_query = cancel;
+    return signals_seen;
+}
+
+bool stop_cancels(void)
+{
+    return signals_seen > 1 || (signals_seen > 0 && cancel_early);
+}
+
+bool stop_out_of_time(void)
+{
+    return signals_seen > 1 && clock_now_ms() - forced_ms > STOP_FORCED_MS;
 }
 
 void stop_cancel_early(bool early)

@@ -9,7 +9,7 @@
 
 #define UNIT_OPTIONS "PGSWEEP_OPTIONS"
 
-enum { OPTIONS_MAX = 64, FIRST_LONG = 256, HELP = 1000, VERSION = 1001 };
+enum { OPTIONS_MAX = 96, FIRST_LONG = 256, HELP = 1000, VERSION = 1001 };
 
 struct parser {
     struct option longs[OPTIONS_MAX];

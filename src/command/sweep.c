@@ -23,6 +23,7 @@ static const char COUNT_TIMEOUT[] = "30 s";
 enum { COUNT_TIMEOUT_MS = 30 * 1000 };
 
 static const char QUERY_CANCELLED[] = "57014"; /* by a time limit, or on request */
+static const char SERIALIZATION_FAILURE[] = "40001"; /* on a standby: a conflict with recovery */
 
 struct run {
     const struct cli_options *options;
@@ -146,7 +147,8 @@ static bool prepare(struct run *run, struct error *err)
     if (!compile(run, run->spared_run, &run->plan, err))
         return false;
     report_set_plan(run->report, run->plan);
-    return check_directories(run, err);
+    return sweep_check_throttle(run->db, run->plan, run->report, err) &&
+           check_directories(run, err);
 }
 
 static bool count_all(struct run *run, bool dependents, int64_t timeout_ms, struct error *err)
@@ -216,6 +218,32 @@ static bool echo_statements(struct run *run, struct error *err)
     return ok;
 }
 
+/* Others were in the way of a count, or recovery on a standby was: it may work the next time. One
+ * that took too long does not. */
+static bool may_count_again(const struct run *run, int attempt, const struct error *why)
+{
+    const enum db_failure class = db_failure_class(run->db, why);
+    return attempt <= run->budget.retries && !stop_requested() &&
+           (class == DB_FAILURE_CONNECTION ||
+            (class == DB_FAILURE_TRANSIENT && strcmp(why->sqlstate, QUERY_CANCELLED) != 0));
+}
+
+/* The counts of a dry run. Each try begins anew, so that they are of one state of the database. */
+static bool count_patiently(struct run *run, struct error *err)
+{
+    for (int attempt = 1;; attempt++) {
+        bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
+        if (reachable && count_all(run, true, STATEMENT_TIMEOUT_MS, err) &&
+            note_uncovered(run, err))
+            return true;
+        if (!may_count_again(run, attempt, err))
+            return false;
+        error_clear(err);
+        run->report->retries++;
+        clock_sleep_ms(clock_backoff_ms(attempt, 100, 10000));
+    }
+}
+
 /* A dry run: what would go, counted or estimated. */
 static bool preview(struct run *run, struct error *err)
 {
@@ -228,11 +256,15 @@ static bool preview(struct run *run, struct error *err)
         return plan_estimate(report, run->db, run->plan, &report->counts, err) &&
                note_guesses(run, err) && echo_statements(run, err);
     }
-    if (count_all(run, true, STATEMENT_TIMEOUT_MS, err) && note_uncovered(run, err))
+    if (count_patiently(run, err))
         return report->signal || echo_statements(run, err);
     if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
         error_hint(
             err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
+    else if (strcmp(err->sqlstate, SERIALIZATION_FAILURE) == 0)
+        error_hint(err, "Recovery cancelled the count again and again: see "
+                        "max_standby_streaming_delay and hot_standby_feedback, or run against the "
+                        "primary.");
     return false;
 }
 
@@ -309,6 +341,8 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
     if (!ok) /* the record tells it too; the original error is the one to report */
         error_copy(&report->error, err);
     struct error ignored = ERROR_INIT;
+    if (ok)
+        space_look(effects, report);
     report_close(report);
     /* A database that was lost for good is not waited for a second time. */
     bool worth_it = ok || !db_is_lost(run->db);
@@ -323,6 +357,10 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
 static bool sweep(struct run *run, struct error *err)
 {
     struct effects *effects = effects_open(run->report, run->db, false);
+    if (run->report->not_begun) {
+        report_close(run->report);
+        return true;
+    }
     if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
         !run_lock(effects, run->policy->name, err))
         return false;

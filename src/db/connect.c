@@ -8,11 +8,11 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
 
 static int db_destructor(struct db *db)
 {
-    db_cancel_register(NULL);
-    PQfinish(db->conn);
+    db_close(db);
     if (db->password)
         explicit_bzero(db->password, strlen(db->password));
     return 0;
@@ -60,21 +60,15 @@ static char *ask_password(struct db *db)
     return password;
 }
 
-static PGconn *open_connection(const struct db *db)
+static PGconn *open_connection(const struct db *db, bool first)
 {
     /* What stands before dbname gives way to what a conninfo string in dbname says; what stands
-     * after it wins (libpq, PQconnectdbParams with expand_dbname). A default is given only where
-     * the environment says nothing. */
+     * after it wins (libpq, PQconnectdbParams with expand_dbname). */
     const char *keys[16];
     const char *values[16];
-    int n = 0;
+    size_t n = db_liveness_defaults(db->options.dbname, keys, values);
 #define PARAMETER(key, value) (keys[n] = (key), values[n] = (value), n++)
     PARAMETER("fallback_application_name", "pgsweep");
-    if (!getenv("PGCONNECT_TIMEOUT"))
-        PARAMETER("connect_timeout", "10");
-    PARAMETER("keepalives_idle", "30");
-    PARAMETER("keepalives_interval", "10");
-    PARAMETER("keepalives_count", "3");
     PARAMETER("dbname", db->options.dbname);
     PARAMETER("host", db->options.host);
     PARAMETER("port", db->options.port);
@@ -83,7 +77,10 @@ static PGconn *open_connection(const struct db *db)
     PARAMETER("client_encoding", "UTF8");
     PARAMETER(NULL, NULL);
 #undef PARAMETER
-    return PQconnectdbParams(keys, values, 1);
+    PGconn *conn = db_dial(keys, values, first);
+    if (conn && PQstatus(conn) == CONNECTION_OK)
+        PQsetnonblocking(conn, 1);
+    return conn;
 }
 
 /* A password with "@" or "/" that is not percent-encoded breaks a URI in the wrong places, and
@@ -141,22 +138,26 @@ static void describe(struct db *db)
                            PQport(db->conn) ? PQport(db->conn) : "?");
 }
 
-static bool establish(struct db *db, struct error *err)
+static bool establish(struct db *db, bool first, struct error *err)
 {
     if (db->options.always_prompt && !db->password)
         db->password = ask_password(db);
-    db->conn = open_connection(db);
+    db->conn = open_connection(db, first);
     if (PQstatus(db->conn) != CONNECTION_OK && PQconnectionNeedsPassword(db->conn) &&
         !db->password && !db->options.never_prompt) {
         db->password = ask_password(db);
         if (db->password) {
             PQfinish(db->conn);
-            db->conn = open_connection(db);
+            db->conn = open_connection(db, first);
         }
     }
-    if (!db->conn) {
-        return error_set(err, SWEEP_INTERNAL, "out of memory");
+    if (!db->conn && stop_requested()) {
+        error_set(err, SWEEP_UNREACHABLE, "a signal came before there was a connection");
+        error_sqlstate(err, "08001");
+        return false;
     }
+    if (!db->conn)
+        return error_set(err, SWEEP_INTERNAL, "out of memory");
     if (PQstatus(db->conn) != CONNECTION_OK) {
         error_set(err, SWEEP_UNREACHABLE, "cannot connect to PostgreSQL");
         error_sqlstate(err, "08001");
@@ -186,7 +187,7 @@ bool db_connect(const void *ctx, const struct db_options *options, struct db **o
     db->options.user = mem_strdup(db, options->user);
     db->options.application_name =
         mem_strdup(db, options->application_name ? options->application_name : "pgsweep");
-    if (!establish(db, err)) {
+    if (!establish(db, true, err)) {
         talloc_free(db);
         return false;
     }
@@ -196,13 +197,12 @@ bool db_connect(const void *ctx, const struct db_options *options, struct db **o
 
 bool db_reconnect(struct db *db, struct error *err)
 {
-    db_cancel_register(NULL);
-    PQfinish(db->conn);
-    db->conn = NULL;
+    db_close(db);
+    db->given_up = NULL;
     db->prepared_count = 0;
     db->fastest_us = 0;
     db->broken = false;
-    return establish(db, err);
+    return establish(db, false, err);
 }
 
 bool db_is_lost(const struct db *db)

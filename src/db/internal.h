@@ -3,6 +3,7 @@
 #define PGSWEEP_DB_INTERNAL_H
 
 #include <libpq-fe.h>
+#include <pthread.h>
 
 #include "pgsweep/db.h"
 
@@ -14,24 +15,25 @@ struct db {
     struct db_options options; /* strings owned by this struct */
     char *password;            /* what a person typed; NULL when none was asked for */
     char *where;
-    char *search_path; /* pinned at the first connection */
+    char *search_path;        /* pinned at the first connection */
     char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local
                                  disk */
     bool async;               /* commits do not wait at present */
     bool custom_plans;        /* every execution is planned for its parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
-    int64_t round_trips; /* how many answers were waited for */
-    int64_t fastest_us; /* the shortest time that an answer took on this connection; 0: there was
-                           none yet */
-    bool broken; /* requests and replies no longer match: as good as lost */
+    int64_t round_trips;  /* how many answers were waited for */
+    int64_t fastest_us;   /* the shortest time that an answer took on this connection; 0: there was
+                             none yet */
+    bool broken;          /* requests and replies no longer match: as good as lost */
+    const char *given_up; /* why nothing is waited for any more; NULL: it is */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
-    char *role;                      /* what SET ROLE would say by default */
+    char *role;                       /* what SET ROLE would say by default */
     char *locale[DB_LOCALE_SETTINGS]; /* what the role has */
-    struct db_statement settings;    /* sets them for one transaction */
-    struct db_step opening;          /* see db_set_opening; no statement: there is none */
-    int64_t opened_ms;               /* when it was sent last */
+    struct db_statement settings;     /* sets them for one transaction */
+    struct db_step opening;           /* see db_set_opening; no statement: there is none */
+    int64_t opened_ms;                /* when it was sent last */
 };
 
 struct db_rows {
@@ -42,15 +44,15 @@ struct db_rows {
 struct db_rows *db_rows_wrap(const void *ctx, PGresult *result);
 
 /* Fills err from a failed result (may be NULL: then from the connection): with the server's DETAIL,
- * HINT and CONTEXT, as far as they are told. Returns false. */
+ * HINT and CONTEXT, as far as they are shown. Returns false. */
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err);
 
 /* False where the DETAIL of errors of this kind carries the values of a whole row. */
-bool db_detail_is_told(const char *sqlstate);
+bool db_detail_is_shown(const char *sqlstate);
 
 /* The lines of a CONTEXT without those that quote something, which may be SQL that a function made
  * of values: "PL/pgSQL function keep() line 3 at RAISE" stays. Owned by ctx. */
-char *db_told_context(const void *ctx, const char *context);
+char *db_shown_context(const void *ctx, const char *context);
 
 /* Sets up a fresh connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);
@@ -94,8 +96,41 @@ enum { DB_SETTING_PARAMS = 8 + DB_LOCALE_SETTINGS };
 /* db_failure_class for a connection that is not lost. */
 enum db_failure db_failure_of_sqlstate(const char *sqlstate);
 
-/* Makes the connection the one that the signal handler cancels (NULL: none). */
-void db_cancel_register(PGconn *conn);
+/* Waits until PQgetResult does not block: something has come, or the connection is lost. A signal
+ * that cancels sends the server a request to. False: db_is_lost, and nothing more is to be asked of
+ * libpq (a second signal, or the server did not answer in time). */
+bool db_await(struct db *db);
+
+/* PQgetResult that waits like that; NULL also when the connection was given up. */
+PGresult *db_next(struct db *db);
+
+/* The last result of a command that stands for itself. sent: what the PQsend function returned. */
+PGresult *db_only(struct db *db, int sent);
+
+/* Closes the connection without waiting for anybody. */
+void db_close(struct db *db);
+
+/* The parameters with which a dead peer is noticed in time, without those that the user has set in
+ * the connection string dbname (or a database's name, or NULL), a service or the environment. Room
+ * for DB_LIVENESS_PARAMS; returns how many. */
+enum { DB_LIVENESS_PARAMS = 5 };
+size_t db_liveness_defaults(const char *dbname, const char **keys, const char **values);
+
+/* The same for the server's end of a session that is ours, so that the lock of a dead client does
+ * not keep the next run out. False: the connection is lost. */
+enum { DB_LIVENESS_STATEMENTS = 2 };
+bool db_set_liveness(struct db *db, struct error *err);
+
+/* Runs a function beside the main thread, to which all signals go. */
+bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+
+/* Waits for its end. False: it goes on. */
+bool db_join_thread(pthread_t thread, int64_t timeout_ms);
+
+/* Connects (PQconnectdbParams) with these parameters, which are copied, and gives up when a second
+ * signal comes, whatever the network or the look-up of a name does; at the first one if it is the
+ * first connection. NULL: it was given up. */
+PGconn *db_dial(const char *const *keys, const char *const *values, bool first);
 
 /* Prints a statement and its parameters when --echo asks for it. */
 void db_echo(const struct db *db, const char *sql, int nparams, const char *const *params);

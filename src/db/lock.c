@@ -59,6 +59,28 @@ char *db_array(const void *ctx, const char *const *values, size_t count)
     return out;
 }
 
+void db_array_split(const void *ctx, const char *text, const char ***values, size_t *count)
+{
+    char *r = mem_strdup(ctx, text); /* what is read becomes what is written, which is shorter */
+    bool more = r[0] == '{' && r[1] != '}';
+    *values = NULL;
+    *count = 0;
+    for (r++; more; r++) {
+        bool quoted = *r == '"';
+        r += quoted;
+        char *w = r;
+        size_t i = mem_grow(ctx, values, count);
+        (*values)[i] = w;
+        for (; *r && (quoted ? *r != '"' : *r != ',' && *r != '}'); r++) {
+            r += *r == '\\' && r[1];
+            *w++ = *r;
+        }
+        r += quoted && *r;
+        more = *r == ',';
+        *w = '\0';
+    }
+}
+
 char *db_quote_ident(struct db *db, const void *ctx, const char *text)
 {
     char *quoted = mem_check(PQescapeIdentifier(db->conn, text, strlen(text)));

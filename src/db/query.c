@@ -80,9 +80,9 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
         return db_pooled_query(db, ctx, sql, nparams, params, rows, err);
     db_echo(db, sql, nparams, params);
     int64_t before = clock_now_us();
-    PGresult *result = PQexecParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0);
+    PGresult *result =
+        db_only(db, PQsendQueryParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0));
     int64_t took = clock_now_us() - before;
-    db->round_trips++;
     if (db->fastest_us == 0 || took < db->fastest_us)
         db->fastest_us = took > 0 ? took : 1;
     return take_result(db, ctx, result, rows, err);
@@ -90,16 +90,17 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
 
 static bool check(struct db *db, const char *sql, struct error *err)
 {
-    db->round_trips++;
-    return take_result(db, NULL, PQprepare(db->conn, "", sql, 0, NULL), NULL, err);
+    PGresult *result = db_only(db, PQsendPrepare(db->conn, "", sql, 0, NULL));
+    return take_result(db, NULL, result, NULL, err);
 }
 
 static bool infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
 {
     struct db_rows *described;
-    db->round_trips++;
-    if (!check(db, sql, err) ||
-        !take_result(db, NULL, PQdescribePrepared(db->conn, ""), &described, err))
+    if (!check(db, sql, err))
+        return false;
+    PGresult *result = db_only(db, PQsendDescribePrepared(db->conn, ""));
+    if (!take_result(db, NULL, result, &described, err))
         return false;
     for (size_t i = 0; i < count; i++)
         types[i] = PQparamtype(described->result, (int)i);
@@ -140,8 +141,7 @@ bool db_check(struct db *db, const char *sql, struct error *err)
 bool db_script(struct db *db, const char *sql, struct error *err)
 {
     db_echo(db, sql, 0, NULL);
-    db->round_trips++;
-    return take_result(db, NULL, PQexec(db->conn, sql), NULL, err);
+    return take_result(db, NULL, db_only(db, PQsendQuery(db->conn, sql)), NULL, err);
 }
 
 static bool is_prepared(const struct db *db, const struct db_statement *statement)
@@ -162,8 +162,8 @@ static bool prepare(struct db *db, const struct db_statement *statement, struct 
 {
     if (is_prepared(db, statement))
         return true;
-    db->round_trips++;
-    PGresult *result = PQprepare(db->conn, statement->name, statement->sql, 0, NULL);
+    PGresult *result =
+        db_only(db, PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL));
     if (!take_result(db, NULL, result, NULL, err))
         return false;
     note_prepared(db, statement);
@@ -185,8 +185,8 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
     if (!prepare(db, statement, err))
         return false;
     db_echo(db, statement->sql, nparams, params);
-    db->round_trips++;
-    PGresult *result = PQexecPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0);
+    PGresult *result = db_only(db, PQsendQueryPrepared(db->conn, statement->name, nparams, params,
+                                                       NULL, NULL, 0));
     return take_result(db, ctx, result, rows, err);
 }
 
@@ -228,9 +228,9 @@ static bool send_steps(struct db *db, const struct db_step *steps, int count)
 /* The next result, and the NULL that ends its command's results. */
 static PGresult *next_result(struct db *db)
 {
-    PGresult *result = PQgetResult(db->conn);
+    PGresult *result = db_next(db);
     if (result && PQresultStatus(result) != PGRES_PIPELINE_SYNC)
-        PQclear(PQgetResult(db->conn));
+        PQclear(db_next(db));
     return result;
 }
 
@@ -265,7 +265,7 @@ static void read_step(struct db *db, const void *ctx, struct db_step *step, bool
 static bool read_sync(struct db *db, bool *failed_before, struct error *err)
 {
     for (int nothing = 0;;) {
-        PGresult *result = PQgetResult(db->conn);
+        PGresult *result = db_next(db);
         if (!result && !db_is_lost(db) && nothing++ == 0)
             continue;
         /* libpq, with nothing outstanding, would say so for ever: the point was never sent. */
@@ -484,6 +484,6 @@ void db_rollback(struct db *db)
     if (!db_is_lost(db) && db_in_transaction(db)) {
         db_echo(db, "ROLLBACK", 0, NULL);
         db->round_trips++;
-        PQclear(PQexec(db->conn, "ROLLBACK"));
+        PQclear(db_only(db, PQsendQuery(db->conn, "ROLLBACK")));
     }
 }

@@ -159,13 +159,12 @@ bool db_session_setup(struct db *db, struct error *err)
         return error_hint(err, "Upgrade the server; versions before %d are out of support.",
                           DB_OLDEST_SERVER / 10000);
     }
-    db_cancel_register(db->conn);
     if (!find_owner(db, err))
         return false;
     if (db->pooled)
         return db_pooled_setup(db, err);
     return ask_patiently(db, "lift_timeout", NULL, err) && read_session_defaults(db, err) &&
-           apply_settings(db, err) && ensure_triggers_act(db, err);
+           apply_settings(db, err) && db_set_liveness(db, err) && ensure_triggers_act(db, err);
 }
 
 /* Changes one setting of the session; on one that is shared, the next transaction begins with it.

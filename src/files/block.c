@@ -126,14 +126,16 @@ void block_sort_out(struct walk *w, const char *names, struct entry *e)
 /* Examines the block one by one, as long as nothing ends it; how many. */
 static size_t examine(struct walk *w, struct frame *f)
 {
-    for (size_t i = 0; i < w->entry_count; i++) {
-        block_sort_out(w, w->names, &w->entries[i]);
+    size_t i = 0;
+    while (i < w->entry_count) {
+        block_sort_out(w, w->names, &w->entries[i++]);
         if (w->ended || f->lost != FILES_NOT_KEPT) {
             f->stays = true;
-            return i + 1;
+            break;
         }
     }
-    return w->entry_count;
+    waiting_settle(w);
+    return i;
 }
 
 void block_read(struct walk *w)

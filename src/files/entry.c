@@ -127,6 +127,8 @@ static enum files_kept judge(struct walk *w, const char *name, const struct stat
 bool entry_within_limit(struct walk *w)
 {
     int64_t max = w->options->max_deletions;
+    if (max > 0 && files_deleted(w->report) + (int64_t)waiting_count(w) >= max)
+        waiting_settle(w);
     if (max <= 0 || files_deleted(w->report) < max)
         return true;
     w->report->limit_reached = true;
@@ -195,11 +197,11 @@ static struct verdict remove_entry(struct walk *w, const char *name, const struc
     else if (v.kept == FILES_NOT_KEPT && !v.error)
         v = slot_remove(w, name, stx, &held);
     if (held.fd >= 0)
-        let_go(w, &held, stx->stx_nlink > 1, v.kept == FILES_NOT_KEPT && !v.error);
+        let_go(w, &held, stx->stx_nlink > 1, v.kept == FILES_NOT_KEPT && !v.error && !v.waits);
     return v;
 }
 
-static void settle(struct walk *w, const char *name, const struct statx *stx, struct verdict v)
+void entry_settle(struct walk *w, const char *name, const struct statx *stx, struct verdict v)
 {
     struct frame *f = top(w);
     char type = type_letter(stx->stx_mode);
@@ -259,6 +261,7 @@ bool entry_examine(struct walk *w, const char *name)
     if (v.kept == FILES_NOT_KEPT)
         v = entry_within_limit(w) ? remove_entry(w, name, &stx)
                                   : (struct verdict){.kept = FILES_KEPT_UNFINISHED};
-    settle(w, name, &stx, v);
+    if (!v.waits)
+        entry_settle(w, name, &stx, v);
     return false;
 }

@@ -70,7 +70,7 @@ static void read_users(struct walk *w)
 {
     struct files_shared *shared = w->shared;
     if (!shared->users)
-        shared->users = users_read(shared);
+        shared->users = users_read(shared, w->options->sees_all_processes);
     else
         users_refresh(shared->users, false);
 }
@@ -89,6 +89,25 @@ enum in_use inuse_look(struct walk *w, struct file_id id)
     if (!w->dry_run)
         read_users(w);
     return users_look(w->shared->users, id, w->maps_by_inode);
+}
+
+enum in_use inuse_look_again(struct walk *w, struct file_id id)
+{
+    users_refresh(w->shared->users, true);
+    return users_look(w->shared->users, id, w->maps_by_inode);
+}
+
+enum files_kept inuse_reason(enum in_use use)
+{
+    switch (use) {
+    case IN_USE:
+        return FILES_KEPT_OPEN;
+    case IN_USE_UNKNOWN:
+        return FILES_KEPT_UNTESTED;
+    case IN_USE_NOT:
+        break;
+    }
+    return FILES_NOT_KEPT;
 }
 
 /* A dry run opens nothing: whoever opens the file meanwhile would wait for the lease. */
@@ -129,11 +148,9 @@ struct verdict inuse_test(struct walk *w, const char *name, const struct statx *
 
 /* When someone opens the file, the kernel tells by another answer: the lease that ours is to
  * become. */
-bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id)
+bool inuse_is_still_free(const struct hold *held)
 {
-    if (held->leased)
-        return fcntl(held->fd, F_GETLEASE) == F_WRLCK;
-    return !held->looked_up || inuse_look(w, id) == IN_USE_NOT;
+    return !held->leased || fcntl(held->fd, F_GETLEASE) == F_WRLCK;
 }
 
 void inuse_let_go(struct hold *held)

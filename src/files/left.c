@@ -26,6 +26,37 @@ struct files_shared *files_shared_new(const void *ctx)
     return shared;
 }
 
+static bool is_wanted(int dirfd, const char *name, bool (*wanted)(const char *name))
+{
+    struct statx stx;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return false;
+    return !wanted || (wanted(name) && fsys_stat(dirfd, name, &stx) && S_ISDIR(stx.stx_mode));
+}
+
+char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), size_t *count)
+{
+    char **names = NULL;
+    const struct dirent *d;
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME);
+    if (fd < 0 && errno == EPERM)
+        fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    *count = 0;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    while ((d = readdir(dir)) != NULL)
+        if (is_wanted(dirfd, d->d_name, wanted)) {
+            size_t i = mem_grow(ctx, &names, count);
+            names[i] = mem_strdup(ctx, d->d_name);
+        }
+    closedir(dir);
+    return names;
+}
+
 /* The directory of the record below base, if it still is the one. -1: it is not. */
 static int open_below(struct walk *w, const char *base, const struct trash_record *r)
 {
@@ -59,36 +90,26 @@ static void settle_slot(struct walk *w, struct trash *t)
 {
     int dirfd = t->slot.ino == 0 || trash_slot_is_gone(t) ? -1 : open_origin(w, t);
     if (dirfd >= 0) {
-        slot_give_back(w, t, dirfd, t->record->name);
+        slot_give_back(w, t->fd, TRASH_SLOT, dirfd, t->record->name);
         close(dirfd);
     }
 }
 
-char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), size_t *count)
+/* Files that waited for a look into /proc when the run was killed go back, all to one directory.
+ * Where it is not known they stay in the trash as files there. */
+static void settle_held(struct walk *w, struct trash *t)
 {
-    char **names = NULL;
-    struct statx stx;
-    const struct dirent *d;
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME);
-    if (fd < 0 && errno == EPERM)
-        fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    *count = 0;
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return NULL;
-    }
-    while ((d = readdir(dir)) != NULL) {
-        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || !wanted(d->d_name))
-            continue;
-        if (!fsys_stat(dirfd, d->d_name, &stx) || !S_ISDIR(stx.stx_mode))
-            continue;
-        size_t i = mem_grow(ctx, &names, count);
-        names[i] = mem_strdup(ctx, d->d_name);
-    }
-    closedir(dir);
-    return names;
+    size_t count = 0;
+    void *ctx = mem_check(talloc_new(NULL));
+    t->held_fd = fsys_open_child(&w->sys, t->fd, TRASH_HELD);
+    int dirfd = t->held_fd < 0 ? -1 : open_origin(w, t);
+    char **names = dirfd < 0 ? NULL : left_list(ctx, t->held_fd, NULL, &count);
+    for (size_t i = 0; i < count; i++)
+        slot_give_back(w, t->held_fd, names[i], dirfd, names[i]);
+    if (dirfd >= 0)
+        close(dirfd);
+    unlinkat(t->fd, TRASH_HELD, AT_REMOVEDIR);
+    talloc_free(ctx);
 }
 
 enum trash_kind left_open(struct walk *w, struct trash *t, const char *name)
@@ -96,8 +117,10 @@ enum trash_kind left_open(struct walk *w, struct trash *t, const char *name)
     if (w->shared->trash.fd >= 0 && strcmp(name, w->shared->trash.name) == 0)
         return TRASH_IN_HAND;
     enum trash_kind kind = trash_open_left(t, w->root, name);
-    if (kind == TRASH_LEFT && !w->dry_run)
+    if (kind == TRASH_LEFT && !w->dry_run) {
+        settle_held(w, t);
         settle_slot(w, t);
+    }
     t->slot = (struct file_id){0}; /* a file as any other, to be judged before it goes */
     return kind;
 }

@@ -28,16 +28,15 @@ static struct verdict failed(int error, const char *action)
     return (struct verdict){.kept = FILES_NOT_KEPT, .error = error, .action = action};
 }
 
-/* Is what lies in the slot what was looked at? The rename changed the ctime, which is why it says
- * nothing. */
-static enum files_kept judge_moved(struct walk *w, const struct statx *seen,
-                                   const struct statx *moved, const struct hold *held)
+/* The rename changed the ctime, which is why it says nothing. */
+enum files_kept slot_judge(struct walk *w, const struct statx *seen, const struct statx *moved,
+                           enum files_kept use)
 {
     struct statx now = *moved;
     if (!fsys_same(fsys_id(seen), fsys_id(moved)))
         return FILES_KEPT_CHANGED;
-    if (!inuse_is_still_free(w, held, fsys_id(moved)))
-        return FILES_KEPT_OPEN;
+    if (use != FILES_NOT_KEPT)
+        return use;
     bool written = seen->stx_mtime.tv_sec != moved->stx_mtime.tv_sec ||
                    seen->stx_mtime.tv_nsec != moved->stx_mtime.tv_nsec ||
                    seen->stx_size != moved->stx_size;
@@ -80,17 +79,15 @@ static void keep_in_trash(struct trash *t)
     }
 }
 
-bool slot_give_back(struct walk *w, struct trash *t, int dirfd, const char *name)
+bool slot_give_back(struct walk *w, int trash_fd, const char *from, int dirfd, const char *name)
 {
-    bool given = trash_move(t->fd, TRASH_SLOT, dirfd, name) ||
-                 (errno == EEXIST && set_aside(w, t->fd, TRASH_SLOT, dirfd, name));
-    if (given)
-        t->slot = (struct file_id){0};
-    return given;
+    return trash_move(trash_fd, from, dirfd, name) ||
+           (errno == EEXIST && set_aside(w, trash_fd, from, dirfd, name));
 }
 
 /* By its name, right after a last look. */
-static struct verdict remove_by_name(struct walk *w, const char *name, const struct statx *stx)
+static struct verdict remove_by_name(struct walk *w, const char *name, const struct statx *stx,
+                                     const struct hold *held)
 {
     int dirfd = w->frames[w->depth - 1].fd;
     struct statx now;
@@ -98,9 +95,11 @@ static struct verdict remove_by_name(struct walk *w, const char *name, const str
         return failed(errno, NULL);
     if (!fsys_same(fsys_id(&now), fsys_id(stx)))
         return kept(FILES_KEPT_CHANGED);
-    enum files_kept age = entry_judge_age(w, &now);
-    if (age != FILES_NOT_KEPT)
-        return kept(age);
+    enum files_kept reason = entry_judge_age(w, &now);
+    if (reason == FILES_NOT_KEPT && held->looked_up)
+        reason = inuse_reason(inuse_look_again(w, fsys_id(&now)));
+    if (reason != FILES_NOT_KEPT)
+        return kept(reason);
     if (unlinkat(dirfd, name, 0) != 0)
         return errno == EISDIR ? kept(FILES_KEPT_CHANGED) : failed(errno, NULL);
     w->report->unguarded++;
@@ -117,11 +116,11 @@ static bool move_into_slot(struct walk *w, struct trash *t, const char *name)
 }
 
 static struct verdict move_refused(struct walk *w, const char *name, const struct statx *stx,
-                                   int error)
+                                   const struct hold *held, int error)
 {
     switch (error) {
     case EXDEV: /* other quota, other keys, or a sandbox */
-        return remove_by_name(w, name, stx);
+        return remove_by_name(w, name, stx, held);
     case ENOTDIR: /* a directory took the name */
     case EISDIR:
     case ENOTEMPTY:
@@ -139,23 +138,33 @@ struct verdict slot_remove(struct walk *w, const char *name, const struct statx 
     int dirfd = w->frames[w->depth - 1].fd;
     struct statx moved;
     if (!trash_make(t, w->root) || !t->gives_back)
-        return remove_by_name(w, name, stx);
+        return remove_by_name(w, name, stx, held);
+    if (held->looked_up) {
+        if (!trash_make_held(t))
+            return remove_by_name(w, name, stx, held);
+        struct verdict v = waiting_add(w, t, name, stx);
+        return v.error ? move_refused(w, name, stx, held, v.error) : v;
+    }
     /* A rename from one link of a file to another one does nothing, and says that all is well. */
     if (fsys_same(t->slot, fsys_id(stx)) && !trash_empty_slot(t))
         return failed(errno, NULL);
     if (!move_into_slot(w, t, name))
-        return move_refused(w, name, stx, errno);
+        return move_refused(w, name, stx, held, errno);
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_MOVED, dirfd, name);
     if (!fsys_stat(t->fd, TRASH_SLOT, &moved))
         return failed(errno, NULL);
     t->slot = fsys_id(&moved);
-    struct verdict v = kept(judge_moved(w, stx, &moved, held));
+    struct verdict v = kept(slot_judge(
+        w, stx, &moved, inuse_is_still_free(held) ? FILES_NOT_KEPT : FILES_KEPT_OPEN));
     if (v.kept == FILES_NOT_KEPT) {
         trash_note_gone(t, &moved);
         if (moved.stx_nlink > 1) /* so that the count of its links is right for the next one */
             trash_empty_slot(t);
-    } else if (!slot_give_back(w, t, dirfd, name)) {
+    } else if (slot_give_back(w, t->fd, TRASH_SLOT, dirfd, name)) {
+        t->slot = (struct file_id){0};
+        w->frames[w->depth - 1].touched = true;
+    } else {
         v = failed(errno, "bring back");
         keep_in_trash(t);
     }

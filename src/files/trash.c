@@ -25,7 +25,7 @@ enum { LIST_BYTES = 4096, XFS_MAGIC = 0x58465342 };
 
 void trash_start(struct trash *t)
 {
-    *t = (struct trash){.fd = -1, .root_fd = -1, .record_fd = -1};
+    *t = (struct trash){.fd = -1, .root_fd = -1, .record_fd = -1, .held_fd = -1};
 }
 
 bool trash_has_name(const char *name)
@@ -105,6 +105,8 @@ void trash_leave(struct trash *t)
         talloc_free(t->record);
     if (t->record_fd >= 0)
         close(t->record_fd);
+    if (t->held_fd >= 0)
+        close(t->held_fd);
     if (t->fd >= 0)
         close(t->fd);
     if (t->root_fd >= 0)
@@ -138,6 +140,14 @@ bool trash_make(struct trash *t, const struct files_root *root)
     trash_leave(t);
     t->tried = true;
     return false;
+}
+
+bool trash_make_held(struct trash *t)
+{
+    struct fsys sys = {0};
+    if (t->held_fd < 0 && (mkdirat(t->fd, TRASH_HELD, 0700) == 0 || errno == EEXIST))
+        t->held_fd = fsys_open_child(&sys, t->fd, TRASH_HELD);
+    return t->held_fd >= 0;
 }
 
 static bool record_is_ours(const struct trash_record *r, const struct statx *dir,
@@ -271,6 +281,8 @@ static bool holds_something(int fd)
 void trash_close(struct trash *t)
 {
     struct statx stx;
+    if (t->fd >= 0)
+        unlinkat(t->fd, TRASH_HELD, AT_REMOVEDIR); /* unless something is in it */
     if (t->fd >= 0 && trash_empty_slot(t) && !holds_something(t->fd)) {
         unlinkat(t->fd, TRASH_RECORD, 0);
         if (fsys_stat(t->root_fd, t->name, &stx) && fsys_same(fsys_id(&stx), t->id))

@@ -11,10 +11,12 @@ struct files_root;
 /* What the trash of a run is called: this and 16 hexadecimal digits that nobody can foresee. */
 #define TRASH_PREFIX FILES_OWN_PREFIX "trash."
 
-/* In it: what says whose trash it is and where the file in the slot was, and the slot itself. Job
- * directories lie beside them under their own names, which never begin with FILES_OWN_PREFIX. */
+/* In it: what says whose trash it is and where the file in the slot was, the slot itself, and a
+ * directory of files that wait for a look into /proc, under their own names. Job directories lie
+ * beside them under their own names, which never begin with FILES_OWN_PREFIX. */
 #define TRASH_RECORD FILES_OWN_PREFIX "record"
 #define TRASH_SLOT FILES_OWN_PREFIX "slot"
+#define TRASH_HELD FILES_OWN_PREFIX "held"
 
 enum { RECORD_PATH_MAX = 4096 };
 
@@ -32,7 +34,7 @@ struct trash_record {
                           ctime, which ... */
     int64_t gone_s;          /* ... no other file has that gets its inode later */
     int64_t gone_ns;
-    struct file_id from;     /* the directory that the file in the slot was in */
+    struct file_id from;     /* the directory that the file in the slot, and those held, were in */
     char name[256];          /* its name there */
     char path[RECORD_PATH_MAX]; /* of that directory, below the root; not known when it is longer */
     bool path_known;
@@ -48,6 +50,7 @@ struct trash {
     char *path;
     struct file_id id;
     struct file_id slot; /* the file in the slot; ino 0: none */
+    int held_fd;         /* -1: not opened */
     int record_fd;
     struct trash_record *record;
     bool mapped; /* the record is the file itself; else each note is written */
@@ -65,6 +68,9 @@ void trash_start(struct trash *t);
 /* Makes the trash of this run, at the first call. False: there is none, and none can be made (a
  * full disk, no permission). Memory of its own, because talloc knows no threads. */
 bool trash_make(struct trash *t, const struct files_root *root);
+
+/* Makes or opens the directory of files that wait. False and errno: there is none. */
+bool trash_make_held(struct trash *t);
 
 /* Is that the name of a trash? */
 bool trash_has_name(const char *name);

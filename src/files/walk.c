@@ -207,7 +207,8 @@ void walk_enter(struct walk *w, const char *name)
     struct frame child = {.fd = -1};
     if (is_below_root(w) && trash_has_name(name) && left_sweep(w, name))
         return;
-    w->report->scanned++;
+    child.uncounted = w->in_left && w->depth == 1 && strcmp(name, TRASH_HELD) == 0;
+    w->report->scanned += !child.uncounted;
     struct verdict v = {.kept = judge_name(w, name)};
     if (v.kept == FILES_NOT_KEPT)
         v = open_child(w, name, &child);
@@ -220,7 +221,7 @@ void walk_enter(struct walk *w, const char *name)
     extend_path(w, &child, name);
     size_t at = mem_grow(w, &w->frames, &w->depth);
     w->frames[at] = child;
-    w->report->directories++;
+    w->report->directories += !child.uncounted;
     place_close_far(w);
 }
 
@@ -326,6 +327,10 @@ static void pop(struct walk *w)
 /* Without its parent, which cannot be found again, nothing more can be done in that either. */
 static void leave(struct walk *w)
 {
+    if (top(w)->uncounted) { /* it goes with the trash */
+        pop(w);
+        return;
+    }
     struct verdict v = judge_directory(w);
     struct frame *f = top(w);
     struct frame *parent = f - 1;

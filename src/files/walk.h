@@ -52,6 +52,7 @@ struct frame {
     bool stays;           /* something in it stays */
     bool touched;         /* something in it was removed */
     bool read_failed;
+    bool uncounted;       /* it is part of a trash */
     int write_error;      /* dry run: errno of removing anything here; -1: not asked yet */
     int64_t position;     /* where to go on reading, when not finished */
     size_t path_length;   /* of walk.path up to and with the name of this directory */
@@ -119,6 +120,7 @@ struct walk {
     unsigned ticks;
     unsigned removals_held; /* removals of files held open, as far as closer.c counts them */
     struct closer *closer;  /* NULL: they are closed at once */
+    struct waiting *waiting; /* NULL: no file has waited yet */
     struct links *links;
     pthread_mutex_t *links_lock; /* NULL: no other thread walks */
 };
@@ -169,12 +171,16 @@ struct verdict {
     enum files_kept kept; /* FILES_NOT_KEPT: it may go */
     int error;            /* or errno; ENOENT: it is gone */
     const char *action;   /* of which that is the errno; NULL: remove */
+    bool waits;           /* it is decided later: see waiting.c */
 };
 
 /* Did a signal or the deadline end the walk? */
 bool entry_may_go_on(struct walk *w);
-/* Examines name in the top frame and removes it when it is to go; true when it is a directory. */
+/* Examines name in the top frame and removes it when it is to go; true when it is a directory. When
+ * all of a block are examined, waiting_settle must follow. */
 bool entry_examine(struct walk *w, const char *name);
+/* Counts what became of name in the top frame. */
+void entry_settle(struct walk *w, const char *name, const struct statx *stx, struct verdict v);
 bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
 /* May what belongs to this user go? */
 bool entry_is_owned(const struct walk *w, uint32_t uid);
@@ -198,7 +204,8 @@ struct hold {
 };
 
 /* users.c: what processes have open, run, map, or are in, by device and inode. */
-struct users *users_read(const void *ctx);
+/* assume_complete (tests): as if every process of the host could be looked at. */
+struct users *users_read(const void *ctx, bool assume_complete);
 /* Reads again what is old; now: in any case. */
 void users_refresh(struct users *u, bool now);
 enum in_use {
@@ -213,23 +220,39 @@ enum in_use users_look(const struct users *u, struct file_id id, bool by_inode);
 void inuse_prepare(struct walk *w);
 /* Decides whether a directory that is to go is in use; in a dry run also files. */
 enum in_use inuse_look(struct walk *w, struct file_id id);
+/* The same by /proc as it is now. */
+enum in_use inuse_look_again(struct walk *w, struct file_id id);
 /* What inuse_test will say, without touching the file. */
 struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx);
 
 /* inuse.c: decides whether a regular file is in use. */
 struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx,
                           struct hold *held);
-/* Has nobody begun to open it since? */
-bool inuse_is_still_free(struct walk *w, const struct hold *held, struct file_id id);
+/* What the answer to the question whether it is in use means for a file. */
+enum files_kept inuse_reason(enum in_use use);
+/* Where there is a lease: has nobody begun to open the file since? */
+bool inuse_is_still_free(const struct hold *held);
 /* From here on nobody waits for us. */
 void inuse_let_go(struct hold *held);
 
 /* slot.c: removes name, which is no directory, if it still is what stx says. */
 struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx,
                            const struct hold *held);
-/* Moves the file in the slot back to its name, or to one beside it when that is taken. False and
- * errno: it stays. */
-bool slot_give_back(struct walk *w, struct trash *t, int dirfd, const char *name);
+/* Is what was moved out of the way (moved) what was looked at (seen), and may it still go? use:
+ * what the look for those who have it open came to. */
+enum files_kept slot_judge(struct walk *w, const struct statx *seen, const struct statx *moved,
+                           enum files_kept use);
+/* Moves the file from in trash_fd back to its name, or to one beside it when that is taken. False
+ * and errno: it stays. */
+bool slot_give_back(struct walk *w, int trash_fd, const char *from, int dirfd, const char *name);
+
+/* waiting.c: moves the file name of the top frame, which is no directory, into the trash, where it
+ * waits for a look into /proc. error: it was not moved. */
+struct verdict waiting_add(struct walk *w, struct trash *t, const char *name,
+                           const struct statx *stx);
+size_t waiting_count(const struct walk *w);
+/* Looks into /proc, removes those that nobody has open, and gives the others back. */
+void waiting_settle(struct walk *w);
 
 /* lock.c: of the sweeps of a user at most one is at work in a root. The lock is a file that other
  * users cannot open: in /run/pgsweep, in $XDG_RUNTIME_DIR, or else in the root. */
@@ -256,8 +279,8 @@ bool left_sweep(struct walk *w, const char *name);
 /* Opens it as trash_open_left; a file in the slot that no run had found to be the one to remove
  * goes back. */
 enum trash_kind left_open(struct walk *w, struct trash *t, const char *name);
-/* The names of the directories in a trash, or of the root. They are taken down first, because
- * wiping changes what is being listed. */
+/* The names of the directories in a trash, or of the root, that are wanted; wanted NULL: all that
+ * is there. They are taken down first, because wiping changes what is being listed. */
 char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), size_t *count);
 
 /* tree.c: moves the trees in the trash that hold something protected back to the root. */

@@ -87,15 +87,20 @@ static char *keys(const void *ctx, const struct plan *plan)
     return buffer_take(ctx, out);
 }
 
-/* The key columns of alias; as text for the answer. */
-static char *key_columns(const void *ctx, const struct plan_node *root, const char *alias,
-                         bool text)
+/* The key columns of alias. */
+static char *key_columns(const void *ctx, const struct plan_node *root, const char *alias)
 {
     char *list = mem_strdup(ctx, "");
     for (size_t i = 0; i < root->key_count; i++)
-        list = mem_printf(ctx, "%s%s%s.%s%s", list, i ? ", " : "", alias, root->key[i]->ident,
-                          text ? "::pg_catalog.text" : "");
+        list = mem_printf(ctx, "%s%s%s.%s", list, i ? ", " : "", alias, root->key[i]->ident);
     return list;
+}
+
+static char *answer(const void *ctx, const struct plan *plan)
+{
+    PQExpBuffer out = createPQExpBuffer();
+    plan_append_key_arrays(out, plan);
+    return buffer_take(ctx, out);
 }
 
 void plan_append_below(PQExpBuffer out, const struct plan *plan)
@@ -107,9 +112,9 @@ void plan_append_below(PQExpBuffer out, const struct plan *plan)
                            TEMPLATE_SLOTS({"columns", columns(ctx, root, "t")},
                                           {"table", root->table.ident}, {"keys", keys(ctx, plan)},
                                           {"grandchildren", grandchildren(ctx, root)},
-                                          {"answer", key_columns(ctx, root, "t", true)},
-                                          {"order", key_columns(ctx, root, "b", false)},
-                                          {"key_columns", key_columns(ctx, root, "t", false)},
+                                          {"answer", answer(ctx, plan)},
+                                          {"order", key_columns(ctx, root, "b")},
+                                          {"key_columns", key_columns(ctx, root, "t")},
                                           {"key", same_key(ctx, root)})));
     talloc_free(ctx);
 }

@@ -91,6 +91,7 @@ bool catalog_table(struct plan *plan, struct db *db, const char *name, struct pl
     table->may_select = db_rows_bool(rows, row, 9);
     table->may_update = db_rows_bool(rows, row, 10);
     table->may_delete = db_rows_bool(rows, row, 11);
+    table->may_lock = db_rows_bool(rows, row, 12);
     if (table->kind != 'r' && table->kind != 'p') {
         error_set(err, SWEEP_USAGE, "%s is %s, not a table", table->label, kind_name(table->kind));
         return error_hint(err, "Name the table that the rows are stored in.");

@@ -9,6 +9,22 @@ void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
                           order_by ? "" : "::pg_catalog.text");
 }
 
+void plan_append_last(PQExpBuffer out, const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->cursor_count; i++)
+        appendPQExpBuffer(out,
+                          "%s(pg_catalog.array_agg(t.%s))"
+                          "[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text",
+                          i ? ",\n" : "", plan->cursor[i]->ident);
+}
+
+void plan_append_key_arrays(PQExpBuffer out, const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->key_count; i++)
+        appendPQExpBuffer(out, "%spg_catalog.array_agg(t.%s::pg_catalog.text)::pg_catalog.text",
+                          i ? ",\n" : "", plan->key[i]->ident);
+}
+
 static void append_comparison(PQExpBuffer out, const struct plan_column *column,
                               const char *operator, int parameter)
 {

@@ -16,6 +16,22 @@ bool order_is_deleted(const struct plan_node *node)
     return node->action == ACTION_DELETE || node->action == ACTION_DELETE_ORPHANS;
 }
 
+char *plan_tables_to_lock(const void *ctx, const struct plan *plan, bool changed)
+{
+    char *list = NULL;
+    for (size_t i = 0; i < plan->node_count; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        const struct plan_table *table = &node->table;
+        bool changes = i == 0 || plan_acts(node);
+        if (changes != changed || !(changed ? table->may_lock : table->may_select))
+            continue;
+        /* Of a partitioned table the statements lock the partitions that they need. */
+        list = mem_printf(ctx, "%s%s%s%s", list ? list : "", list ? ", " : "",
+                          table->kind == 'p' ? "ONLY " : "", table->ident);
+    }
+    return list;
+}
+
 bool order_same_rows(const struct plan *plan, const struct plan_table *a,
                      const struct plan_table *b)
 {

@@ -8,11 +8,12 @@
 static const char WALK[] = "sql/walk.sql";
 
 /* More rows than this with one age make a step along an index on the age alone slow: each chunk
- * would sort all of them again. */
-enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500 };
+ * would sort all of them again. Fewer are not worth it either where all these chunks together would
+ * sort more rows than the table has, which the walk along the key reads once. */
+enum { MANY_EQUAL_AGES = 20000, FEW_EQUAL_AGES = 500, ROWS_PER_CHUNK = 500 };
 
 /* Columns of age_indexes. */
-enum { INDEX, COLUMNS, MOST_COMMON_ROWS, KNOWN, PARTIAL };
+enum { INDEX, COLUMNS, MOST_COMMON_ROWS, ROWS, KNOWN, PARTIAL };
 
 static void use_cursor(struct plan *plan, enum plan_walk walk)
 {
@@ -126,6 +127,11 @@ static bool find_index(const struct plan *plan, struct db *db, const struct db_r
     return true;
 }
 
+static bool walk_by_key(int64_t equal_ages, int64_t rows)
+{
+    return equal_ages > MANY_EQUAL_AGES || equal_ages * equal_ages / ROWS_PER_CHUNK > rows;
+}
+
 bool walk_build(struct plan *plan, struct db *db, struct error *err)
 {
     const struct plan_table *table = &plan->nodes[0]->table;
@@ -148,7 +154,8 @@ bool walk_build(struct plan *plan, struct db *db, struct error *err)
     use_cursor(plan, WALK_AGE);
     bool ordered =
         db_rows_int(rows, i, COLUMNS) > 1 && compare_as_rows(plan->cursor, plan->cursor_count);
-    if (!ordered && db_rows_int(rows, i, MOST_COMMON_ROWS) > MANY_EQUAL_AGES) {
+    if (!ordered &&
+        walk_by_key(db_rows_int(rows, i, MOST_COMMON_ROWS), db_rows_int(rows, i, ROWS))) {
         use_cursor(plan, WALK_KEY);
         plan->walk_reason = "many rows have the same age, and the index on it does not order them";
         return true;

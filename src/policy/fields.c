@@ -13,6 +13,9 @@ const char *const policy_transaction_names[] = {"chunk", "row", NULL};
 const char *const policy_unlisted_names[] = {"refuse", "cascade", NULL};
 const char *const policy_triggers_names[] = {"refuse", "allow", NULL};
 
+const char *const policy_lock_waiters_names[] = {"give_way", "ignore", NULL};
+const char *const policy_pressure_names[] = {"ignore", "wait", NULL};
+
 const char *const policy_kind_names[] = {"rows", "files", NULL};
 const char *const policy_in_use_names[] = {"keep", "delete", NULL};
 const char *const policy_clock_names[] = {"check", "trust", NULL};
@@ -86,6 +89,32 @@ static const struct field file_limit_fields[] = {
     MAX_ROWS_FIELD,
     MAX_RUNTIME_FIELD,
     PAUSE_FIELD,
+    {.key = NULL},
+};
+
+static const struct field throttle_fields[] = {
+    {.key = "replica_lag", .kind = FIELD_LIMIT, AT(policy, throttle.replica_lag),
+     .takes = LIMIT_TIME | LIMIT_BYTES},
+    {.key = "slot_wal", .kind = FIELD_LIMIT, AT(policy, throttle.slot_wal),
+     .takes = LIMIT_BYTES},
+    {.key = "ignore_replicas", .kind = FIELD_NAMES, AT(policy, throttle.ignore_replicas),
+     .short_form = true, .count_offset = offsetof(struct policy, throttle.ignore_replica_count)},
+    {.key = "lock_waiters", .kind = FIELD_WORD, AT(policy, throttle.lock_waiters),
+     .words = policy_lock_waiters_names},
+    {.key = "active_sessions", .kind = FIELD_LIMIT, AT(policy, throttle.active_sessions),
+     .takes = LIMIT_NUMBER},
+    {.key = "snapshot_age", .kind = FIELD_LIMIT, AT(policy, throttle.snapshot_age),
+     .takes = LIMIT_TIME | LIMIT_NUMBER},
+    {.key = "checkpoints", .kind = FIELD_WORD, AT(policy, throttle.checkpoints),
+     .words = policy_pressure_names},
+    {.key = "autovacuum", .kind = FIELD_WORD, AT(policy, throttle.autovacuum),
+     .words = policy_pressure_names},
+    {.key = "wait_while", .kind = FIELD_SQL, AT(policy, throttle.wait_while)},
+    {.key = "pause_file", .kind = FIELD_PATH, AT(policy, throttle.pause_file)},
+    {.key = "max_wait", .kind = FIELD_LIMIT, AT(policy, throttle.max_wait),
+     .takes = LIMIT_TIME},
+    {.key = "stop_file", .kind = FIELD_PATH, AT(policy, throttle.stop_file)},
+    {.key = "window", .kind = FIELD_WINDOW, AT(policy, throttle.window)},
     {.key = NULL},
 };
 
@@ -177,6 +206,8 @@ static const struct field row_fields[] = {
     {.key = "files", .kind = FIELD_GROUP, .fields = directory_fields},
     CHUNK_FIELD,
     LIMITS_FIELD(limit_fields),
+    {.key = "throttle", .kind = FIELD_GROUP, .fields = throttle_fields,
+     .none = policy_throttle_none},
     ALERTS_FIELD,
     {.key = NULL},
 };
@@ -246,7 +277,7 @@ double policy_share(const struct setting *share)
 
 /* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB).
  */
-static bool read_room(const char *text, double *share, int64_t *bytes)
+bool field_read_room(const char *text, double *share, int64_t *bytes)
 {
     static const struct {
         const char *unit;
@@ -279,7 +310,7 @@ static bool read_room(const char *text, double *share, int64_t *bytes)
 
 void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes)
 {
-    (void)read_room(min_free->value, share, bytes);
+    (void)field_read_room(min_free->value, share, bytes);
 }
 
 char *policy_age_by_text(const void *ctx, unsigned age_by)
@@ -354,7 +385,7 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
                          "%s: %s must be a percentage from 0%% to 100%%, not \"%s\"", value->origin,
                          field->key, value->value);
     case FIELD_ROOM:
-        if (read_room(value->value, &share, &n))
+        if (field_read_room(value->value, &share, &n))
             return true;
         error_set(err, SWEEP_USAGE, "%s: %s \"%s\" is not understood", value->origin, field->key,
                   value->value);
@@ -368,6 +399,11 @@ bool field_check(const void *ctx, const struct field *field, const struct settin
         return error_set(err, SWEEP_USAGE,
                          "%s: %s must be a whole number of rows above 0, not \"%s\"", value->origin,
                          field->key, value->value);
+    case FIELD_LIMIT:
+    case FIELD_WINDOW:
+    case FIELD_PATH:
+    case FIELD_SQL:
+        return field_check_throttle(ctx, field, value, err);
     default:
         return true;
     }

@@ -19,6 +19,10 @@ enum field_kind {
     FIELD_WORDS,     /* unsigned: bit i for words[i]; one word, several with commas, or a list */
     FIELD_ROOM,      /* struct setting: a share of a file system, "20%", or bytes, "50 GiB" */
     FIELD_SHARE,     /* struct setting: a percentage, "10%" */
+    FIELD_LIMIT,     /* struct setting: what policy_limit_read takes */
+    FIELD_WINDOW,    /* struct setting: what policy_window_read takes */
+    FIELD_PATH,      /* struct setting: an absolute path */
+    FIELD_SQL,       /* struct setting: SQL about no row of the table, checked by condition_check */
     FIELD_NAMES,     /* struct setting[]: a list of words, count behind it at count_offset */
     FIELD_SET,       /* policy_assignment[]: a mapping of column to value */
     FIELD_LIST,      /* array of structs described by fields, count behind it at count_offset */
@@ -37,14 +41,17 @@ struct field {
                       * FIELD_NAMES: instead of a list there may be words with commas */
     size_t count_offset;       /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
     size_t size;               /* FIELD_LIST: of one element */
+    unsigned takes;            /* FIELD_LIMIT: units, as for policy_limit_read */
+    /* FIELD_GROUP: what "none" in place of the mapping means; NULL: it means nothing */
+    void (*none)(struct policy *policy, const char *origin);
     bool adds; /* FIELD_NAMES: what overrides it adds to the list instead of replacing it */
 };
 
 /* The fields of struct policy for a kind of policy; ends with a NULL key. */
 const struct field *policy_fields_of(enum policy_kind kind);
 
-/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM;
- * others pass). */
+/* Checks one scalar's value by its kind (FIELD_CONDITION, _INTERVAL, _CHUNK, _COUNT, _SHARE, _ROOM,
+ * and those of field_check_throttle; others pass). */
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
 
@@ -59,6 +66,13 @@ char **field_split(const void *ctx, const char *text, size_t *count);
 
 /* False, with SWEEP_USAGE, for a prefix of keys that could not be right. */
 bool field_check_prefixes(const struct setting *prefixes, size_t count, struct error *err);
+
+/* Checks a FIELD_LIMIT, _WINDOW, _PATH or _SQL. */
+bool field_check_throttle(const void *ctx, const struct field *field,
+                          const struct setting *value, struct error *err);
+
+/* Reads "20%" into *share (0 to 1), or "50 GiB" into *bytes, *share negative then. */
+bool field_read_room(const char *text, double *share, int64_t *bytes);
 
 /* The field of that kind of policy, or of its groups, that is called key; NULL when there is none.
  */

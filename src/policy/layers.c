@@ -127,7 +127,11 @@ const char *const policy_override_keys[] = {
     "retain",       "chunk",           "max_rows",    "max_runtime", "max_failed",
     "pause",        "count_timeout",   "age_by",      "in_use",      "protect",
     "protect_dirs", "protect_case",    "system_root", "special",     "owner",
-    "min_free",     "object_prefixes", "triggers",    "search_path", NULL};
+    "min_free",     "object_prefixes", "triggers",    "search_path",
+    /* "none" comes before what it does not switch off */
+    "throttle",     "replica_lag",     "slot_wal",    "ignore_replicas", "lock_waiters",
+    "active_sessions", "snapshot_age", "checkpoints", "autovacuum",  "wait_while",
+    "pause_file",   "max_wait",        "stop_file",   "window",      NULL};
 
 static bool bad_word(const struct field *field, const char *word, const char *known,
                      const char *origin, struct error *err)
@@ -196,6 +200,19 @@ static bool check_has_objects(const struct policy *policy, const struct field *f
                      origin, policy->name, field->key);
 }
 
+/* A group as a whole can only be switched off. */
+static bool override_group(struct policy *policy, const struct field *field, const char *value,
+                           const char *origin, struct error *err)
+{
+    if (strcmp(value, "none") != 0) {
+        error_set(err, SWEEP_USAGE, "%s: %s can only be \"none\" here, not \"%s\"", origin,
+                  field->key, value);
+        return error_hint(err, "Its keys have options and variables of their own.");
+    }
+    field->none(policy, mem_strdup(policy, origin));
+    return true;
+}
+
 bool policy_override(struct policy *policy, const char *key, const char *value, const char *origin,
                      struct error *err)
 {
@@ -210,6 +227,8 @@ bool policy_override(struct policy *policy, const char *key, const char *value, 
         !check_has_objects(policy, field, origin, err))
         return false;
     void *at = (char *)policy + field->offset;
+    if (field->kind == FIELD_GROUP)
+        return override_group(policy, field, value, origin, err);
     if (field->kind == FIELD_WORD)
         return field_read_word(policy, field, value, at, &known) ||
                bad_word(field, value, known, origin, err);

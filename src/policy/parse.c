@@ -30,7 +30,7 @@ static bool expected(struct reader *r, const struct yaml_node *node, const char 
 static bool unknown_key(struct reader *r, const struct yaml_node *map, size_t i,
                         const struct field *fields, const char *what)
 {
-    const char *known[32];
+    const char *known[64];
     size_t count = 0;
     char *list = mem_strdup(r->ctx, "");
     for (const struct field *field = fields; field->key; field++) {
@@ -220,8 +220,12 @@ static bool read_field(struct reader *r, const struct yaml_node *node, const str
     case FIELD_GROUP:
         if (nothing)
             return true;
+        if (field->none && node->kind == YAML_SCALAR && strcmp(node->text, "none") == 0) {
+            field->none((struct policy *)(void *)base, origin(r, node->line));
+            return true;
+        }
         if (node->kind != YAML_MAP)
-            return expected(r, node, field->key, "a mapping");
+            return expected(r, node, field->key, field->none ? "a mapping or none" : "a mapping");
         return read_fields(r, node, field->fields, field->key, base);
     default:
         return read_scalar(r, node, field, base);

@@ -270,6 +270,16 @@ static void add_files(json_t *doc, const struct report *report)
     json_object_set_new(doc, "errors", errors);
 }
 
+/* Milliseconds by reason. */
+static json_t *waited(const struct report *report)
+{
+    json_t *entry = json_object();
+    for (int i = 0; i < REPORT_WAITS; i++)
+        if (report->waited[i].ms > 0)
+            json_object_set_new(entry, report_wait_names[i], json_integer(report->waited[i].ms));
+    return entry;
+}
+
 static json_t *error(const struct error *err)
 {
     json_t *entry = json_object();
@@ -304,6 +314,9 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
+    report_json_space(doc, report);
+    json_object_set_new(doc, "waited_ms", json_integer(report->waited_ms));
+    json_object_set_new(doc, "waited", waited(report));
     json_object_set_new(doc, "objects", objects(&report->objects));
     json_object_set_new(doc, "directories", directories(&report->directories));
     json_object_set_new(doc, "dead_letters",
@@ -312,6 +325,11 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "metrics", metrics(report));
     json_object_set_new(doc, "alerts", lines(report->alerts, report->alert_count));
     json_object_set_new(doc, "limit", text(report->limit));
+    json_object_set_new(doc, "limit_detail", text(report->limit_detail));
+    json_object_set_new(doc, "left",
+                        report->limit && !report->not_begun && !report->files
+                            ? json_integer(report->left)
+                            : json_null());
     json_object_set_new(doc, "signal", report->signal ? json_integer(report->signal) : json_null());
     json_object_set_new(doc, "remarks", lines(report->remarks, report->remark_count));
     json_object_set_new(doc, "error", report->error.message ? error(&report->error) : json_null());

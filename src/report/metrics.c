@@ -76,6 +76,27 @@ static void tables(FILE *out, const struct report *report)
     }
 }
 
+/* What is not known is left out. */
+static void space(FILE *out, const struct report *report)
+{
+    const struct report_space *space = &report->space;
+    if (space->wal_of != WAL_UNKNOWN) {
+        head(out, "pgsweep_last_run_wal_bytes",
+             "WAL written while the last run was on: by the run, or by the whole server.");
+        fprintf(out, "pgsweep_last_run_wal_bytes{policy=\"%s\",of=\"%s\"} %" PRId64 "\n",
+                report->policy->name, report_wal_names[space->wal_of], space->wal_bytes);
+    }
+    if (report_space_dead(report) < 0)
+        return;
+    head(out, "pgsweep_last_run_dead_rows",
+         "Rows that the last run deleted or changed and VACUUM had not removed when it ended.");
+    for (size_t i = 0; i < space->table_count; i++) {
+        fprintf(out, "pgsweep_last_run_dead_rows{policy=\"%s\",table=\"", report->policy->name);
+        label(out, space->tables[i].table);
+        fprintf(out, "\"} %" PRId64 "\n", space->tables[i].dead);
+    }
+}
+
 static void files(FILE *out, const struct report *report)
 {
     const struct files_report *sums = report->files;
@@ -90,6 +111,17 @@ static void files(FILE *out, const struct report *report)
     for (int i = 0; i < FILES_KEPT_COUNT; i++)
         fprintf(out, "%s{policy=\"%s\",reason=\"%s\"} %" PRId64 "\n", name, report->policy->name,
                 files_kept_word((enum files_kept)i), sums->kept[i]);
+}
+
+static void waited(FILE *out, const struct report *report)
+{
+    const char *name = "pgsweep_last_run_waited_seconds";
+    if (report->files)
+        return;
+    head(out, name, "How long it waited between chunks, by reason; reasons may overlap.");
+    for (int i = 0; i < REPORT_WAITS; i++)
+        fprintf(out, "%s{policy=\"%s\",reason=\"%s\"} %.15g\n", name, report->policy->name,
+                report_wait_names[i], (double)report->waited[i].ms / 1000);
 }
 
 static void write_metrics(FILE *out, const struct report *report, long long success)
@@ -125,7 +157,9 @@ static void write_metrics(FILE *out, const struct report *report, long long succ
     if (report->letter_depth >= 0)
         metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
                (double)report->letter_depth);
+    waited(out, report);
     tables(out, report);
+    space(out, report);
     if (report->files)
         files(out, report);
 }
@@ -138,7 +172,7 @@ bool report_open_metrics(struct report *report, const char *path, struct error *
 
 bool report_write_metrics(const struct report *report, struct error *err)
 {
-    bool success = report->exit_code == SWEEP_OK && !report->dry_run;
+    bool success = report->exit_code == SWEEP_OK && !report->dry_run && !report->not_begun;
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

@@ -17,6 +17,23 @@ void progress_start(struct progress *progress, bool quiet)
     progress->shown_ms = progress->started_ms;
 }
 
+void progress_wait(struct progress *progress, const struct report *report, const char *why)
+{
+    int64_t now = clock_now_ms();
+    char *line = text_line(NULL, why);
+    if (progress->terminal && !progress->quiet) {
+        fprintf(stderr, "\r%s: waits: %s\033[K", report->policy->name, line);
+        fflush(stderr);
+        progress->drawn = true;
+    }
+    if ((!progress->terminal || report->log) && (!progress->quiet || report->log) &&
+        (progress->told_ms == 0 || now - progress->told_ms >= LOG_EVERY_MS)) {
+        report_log(report, "waits: %s", line);
+        progress->told_ms = now;
+    }
+    talloc_free(line);
+}
+
 void progress_clear(struct progress *progress)
 {
     if (progress->drawn)

@@ -13,6 +13,10 @@
 
 const char *const report_outcome_names[] = {"running", "done",    "partial",
                                             "limit",   "stopped", "error"};
+const char *const report_wait_names[] = {"replica_lag",     "slot_wal",     "lock_waiters",
+                                         "active_sessions", "snapshot_age", "checkpoints",
+                                         "autovacuum",      "wait_while",   "pause_file",
+                                         NULL};
 const char *const report_count_kind_names[] = {"none", "exact", "estimate"};
 const char *const report_format_names[] = {"text", "json", NULL};
 
@@ -188,6 +192,8 @@ void report_close(struct report *report)
         report->exit_code = SWEEP_SOME_FAILED;
     } else if (report->limit) {
         report->outcome = OUTCOME_LIMIT;
+        if (strcmp(report->limit, "max-wait") == 0)
+            report->exit_code = SWEEP_SOME_FAILED; /* others kept the run from its work */
     } else {
         report->outcome = OUTCOME_DONE;
     }
@@ -195,6 +201,24 @@ void report_close(struct report *report)
         report->exit_code = SWEEP_ALERT;
     if (report->signal)
         report->exit_code = SWEEP_SIGNAL_BASE + report->signal;
+}
+
+char *report_waited_text(const void *ctx, const struct report *report)
+{
+    void *scratch = talloc_new(NULL);
+    char *text = mem_printf(ctx, "%s", text_duration(scratch, report->waited_ms));
+    const char *separator = ": ";
+    for (int i = 0; i < REPORT_WAITS; i++) {
+        const struct report_waited *waited = &report->waited[i];
+        if (waited->ms == 0)
+            continue;
+        text = mem_check(talloc_asprintf_append(
+            text, "%s%s for %s (%s)", separator, text_duration(scratch, waited->ms),
+            report_wait_names[i], text_line(scratch, waited->last)));
+        separator = ", ";
+    }
+    talloc_free(scratch);
+    return text;
 }
 
 bool report_open_log(struct report *report, const char *path, struct error *err)

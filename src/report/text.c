@@ -261,9 +261,14 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
 {
     int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
                    report->failed;
-    if (report->limit)
-        fprintf(out, "  stopped at %s; %s%s eligible rows are left for the next run\n",
-                report->limit, report->left >= REPORT_LEFT_MAX ? "at least " : "",
+    const char *detail = report->limit_detail ? text_line(scratch, report->limit_detail) : NULL;
+    if (report->not_begun)
+        fprintf(out, "  not begun because of %s%s%s: nothing was counted or deleted\n",
+                report->limit, detail ? ": " : "", detail ? detail : "");
+    else if (report->limit)
+        fprintf(out, "  stopped at %s%s%s%s; %s%s eligible rows are left for the next run\n",
+                report->limit, detail ? " (" : "", detail ? detail : "", detail ? ")" : "",
+                report->left >= REPORT_LEFT_MAX ? "at least " : "",
                 text_count(scratch, report->left));
     int64_t waiting =
         (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
@@ -347,11 +352,14 @@ void report_print_summary(const struct report *report, FILE *out)
     print_failures(report, scratch, out);
     print_objects(report, scratch, out);
     print_directories(report, scratch, out);
+    report_print_space(report, out);
     if (report->letter_depth > 0)
         fprintf(out, "  dead letters: %s (pgsweep dlq list)\n",
                 text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
+    if (report->waited_ms > 0)
+        fprintf(out, "  waited %s\n", report_waited_text(scratch, report));
     if (report->count_limit)
         fprintf(out,
                 "  the count before the run took longer than %s (count_timeout): the run went on "

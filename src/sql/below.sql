@@ -20,7 +20,7 @@
 
 --- lock_below
 -- Locks the rows in hand and all rows below them, in the order of the key, so that two sweeps cannot wait for each other
--- in a circle.
+-- in a circle. Answers how many there are, and their keys as arrays.
 WITH RECURSIVE below AS (
     SELECT {columns}
       FROM {table} AS t
@@ -28,7 +28,8 @@ WITH RECURSIVE below AS (
     UNION
     {grandchildren}
 )
-SELECT {answer}
+SELECT pg_catalog.count(*),
+       {answer}
   FROM (SELECT *
           FROM below AS b
          ORDER BY {order}

@@ -16,7 +16,8 @@ SELECT u.name AS asked,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_use_schema,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS may_select,
        pg_catalog.has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
-       pg_catalog.has_table_privilege(c.oid, 'DELETE') AS may_delete
+       pg_catalog.has_table_privilege(c.oid, 'DELETE') AS may_delete,
+       pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS may_lock
   FROM pg_catalog.unnest($1::pg_catalog.text[]) AS u(name)
   JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(u.name)
   JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -61,7 +62,7 @@ WITH RECURSIVE domains AS (
              FROM pg_catalog.pg_index AS i
             WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
               AND i.indisprimary))
-     GROUP BY c.oid
+     GROUP BY c.oid, c.opcintype
 ), keys AS (
     SELECT i.indrelid,
            k.attnum,

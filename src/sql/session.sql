@@ -44,7 +44,11 @@ SELECT pg_catalog.set_config(s.name, s.value, {transaction})
            ('application_name', $2::pg_catalog.text, 0),
            ('synchronous_commit', $6::pg_catalog.text, 0),
            -- How long anything may take. What would end the session in a pause of the run is switched off.
-           ('lock_timeout', $3::pg_catalog.text, 0),
+           -- Shorter than deadlock_timeout: in a circle of waiting sessions it is pgsweep that gives way.
+           ('lock_timeout',
+            least($3::pg_catalog.int8,
+                  greatest((pg_catalog.date_part('epoch', pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval)
+                            OPERATOR(pg_catalog.*) 500::pg_catalog.float8)::pg_catalog.int8, 1))::pg_catalog.text, 0),
            ('statement_timeout', $4::pg_catalog.text, 0),
            ('idle_in_transaction_session_timeout', $5::pg_catalog.text, 0),
            ('idle_session_timeout', '0', 140000),
@@ -111,6 +115,27 @@ SELECT pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=
 --- role_default
 -- Undoes, for this transaction, what another client of the pooler has set.
 SET LOCAL {setting} TO DEFAULT
+
+--- watch_network
+-- Has the server's end of the connection notice within two minutes that this end is gone, so that the run's lock does not outlive
+-- the run; where nobody has chosen otherwise for the role, the database or the server. Times in seconds, one in milliseconds.
+SELECT pg_catalog.set_config(w.name, w.value, false)
+  FROM (VALUES
+           ('tcp_keepalives_idle', '60'),
+           ('tcp_keepalives_interval', '10'),
+           ('tcp_keepalives_count', '6'),
+           ('tcp_user_timeout', '120000')
+       ) AS w(name, value)
+  JOIN pg_catalog.pg_settings AS s ON s.name OPERATOR(pg_catalog.=) w.name
+ WHERE s.source OPERATOR(pg_catalog.=) 'default'
+
+--- watch_client
+-- Has the server notice during a long statement that this end has closed the connection (PostgreSQL 14 and later, where the
+-- server's system can); where nobody has chosen otherwise.
+SELECT pg_catalog.set_config('client_connection_check_interval', '10000', false)
+  FROM pg_catalog.pg_settings AS s
+ WHERE s.name OPERATOR(pg_catalog.=) 'client_connection_check_interval'
+   AND s.source OPERATOR(pg_catalog.=) 'default'
 
 --- replication_role
 -- Whether foreign keys and triggers act in this session. Under "replica" they do not: a deletion would leave orphans.

@@ -45,21 +45,34 @@ WITH gone AS (
 SELECT {result}
   FROM gone
 
+--- lock_changed
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a lock
+-- that had to become stronger later could meet a migration that waits for the row. It does not wait: another session's
+-- ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE {tables} IN ROW EXCLUSIVE MODE NOWAIT
+
+--- lock_read
+-- The same for the other tables of the plan, whose rows the foreign keys look at.
+LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT
+
 --- lock
--- Locks the next candidates; rows that another session has locked are left for a later pass.
-SELECT {cursor},
-       {key}
-  FROM {root} AS t
- WHERE {candidate}
-   AND {after}
- ORDER BY {order}
- LIMIT {rows}::pg_catalog.int8
-   FOR UPDATE OF t SKIP LOCKED
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there are,
+-- their keys as arrays, and the last one's cursor: of the others that is not made text.
+SELECT pg_catalog.count(*),
+       {keys},
+       {cursor}
+  FROM (SELECT {order}
+          FROM {root} AS t
+         WHERE {candidate}
+           AND {after}
+         ORDER BY {order}
+         LIMIT {rows}::pg_catalog.int8
+           FOR UPDATE OF t SKIP LOCKED) AS t
 
 --- list
 -- Lists the next candidates; each is locked in a transaction of its own.
 SELECT {cursor},
-       {key}
+       {keys}
   FROM {root} AS t
  WHERE {candidate}
    AND {after}
@@ -82,8 +95,10 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 {statement}
 
 --- verify
--- Evaluates the conditions again now that the rows are locked: returns the keys that still are candidates.
-SELECT {key}
+-- Evaluates the conditions again now that the rows are locked: answers how many still are candidates, and their keys as
+-- arrays.
+SELECT pg_catalog.count(*),
+       {key_arrays}
   FROM {root} AS t
  WHERE {keys}
    AND {candidate}

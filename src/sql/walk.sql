@@ -13,6 +13,9 @@ SELECT i.indexrelid::pg_catalog.regclass::pg_catalog.text AS index,
                     AND s.tablename OPERATOR(pg_catalog.=) c.relname
                     AND s.attname OPERATOR(pg_catalog.=) a.attname
                   LIMIT 1), 0)::pg_catalog.int8 AS most_common_rows,
+       (SELECT greatest(c.reltuples, 0)
+          FROM pg_catalog.pg_class AS c
+         WHERE c.oid OPERATOR(pg_catalog.=) i.indrelid)::pg_catalog.int8 AS rows,
        EXISTS (SELECT FROM pg_catalog.pg_stats AS s
                  JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.indrelid
                  JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

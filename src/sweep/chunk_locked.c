@@ -9,7 +9,7 @@
 struct locked {
     struct sweep *sweep;
     struct chunk *chunk;
-    struct db_rows *locked; /* cursor columns, then key columns */
+    struct db_rows *locked; /* one row: how many, the key arrays, the last one's cursor */
     const char **keys;      /* array parameters: one for each key column */
     int64_t rows;           /* candidates in the arrays */
     bool grown;             /* with the rows below them */
@@ -23,40 +23,62 @@ static bool lock_candidates(struct locked *l)
     params[n++] = sweep->plan->cutoff_value;
     n = cursor_add(params, n, &sweep->cursor);
     params[n++] = mem_printf(l->chunk->ctx, "%lld", (long long)l->chunk->asked);
-    struct db_step steps[] = {
-        {.statement = &db_begin},
-        {.statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
-         .nparams = n,
-         .params = params}};
-    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, 2, NULL, &l->chunk->error))
+    struct db_step steps[BEGIN_STEPS_MAX + 1];
+    int lock = work_begin(sweep, steps), failed = 0;
+    steps[lock] = (struct db_step){
+        .statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
+        .nparams = n,
+        .params = params};
+    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, lock + 1, &failed,
+                       &l->chunk->error)) {
+        work_note_table(sweep, failed, &l->chunk->error, l->chunk);
         return false;
-    l->locked = steps[1].rows;
+    }
+    l->locked = steps[lock].rows;
     return true;
 }
 
-/* Makes the array parameters from the key columns of rows, from column first on, without the keys
- * that failed in an earlier pass. What is below a candidate belongs to it all the same: where that
- * cannot go, it cannot either. */
-static void take_keys(struct locked *l, const struct db_rows *rows, int first)
+/* The keys one by one, out of the arrays, without those that failed in an earlier pass. What is
+ * below a candidate belongs to it all the same: where that cannot go, it cannot either. */
+static void take_each(struct locked *l)
 {
     struct chunk *chunk = l->chunk;
     const struct plan *plan = l->sweep->plan;
-    size_t n = (size_t)db_rows_count(rows);
+    const char ***columns = mem_array(chunk->ctx, const char **, plan->key_count);
+    size_t n = 0, kept = 0;
+    for (size_t k = 0; k < plan->key_count; k++)
+        db_array_split(chunk->ctx, l->keys[k], &columns[k], &n);
     chunk->keys = mem_array(chunk->ctx, const char **, n + 1);
-    chunk->key_count = 0;
     for (size_t i = 0; i < n; i++) {
-        const char **key = key_from_row(chunk->ctx, plan, rows, (int)i, first);
-        if (l->grown || !sweep_failed_before(l->sweep, key))
-            chunk->keys[chunk->key_count++] = key;
+        const char **key = mem_array(chunk->keys, const char *, plan->key_count);
+        for (size_t k = 0; k < plan->key_count; k++)
+            key[k] = columns[k][i];
+        if (!l->grown && sweep_failed_before(l->sweep, key))
+            continue;
+        for (size_t k = 0; k < plan->key_count; k++)
+            columns[k][kept] = key[k];
+        chunk->keys[kept++] = key;
     }
-    l->rows = (int64_t)chunk->key_count;
-    l->keys = mem_array(chunk->ctx, const char *, plan->key_count);
-    const char **column = mem_array(chunk->ctx, const char *, n + 1);
-    for (size_t k = 0; k < plan->key_count; k++) {
-        for (size_t i = 0; i < chunk->key_count; i++)
-            column[i] = chunk->keys[i][k];
-        l->keys[k] = db_array(chunk->ctx, column, chunk->key_count);
-    }
+    chunk->key_count = kept;
+    l->rows = (int64_t)kept;
+    for (size_t k = 0; kept < n && k < plan->key_count; k++)
+        l->keys[k] = db_array(chunk->ctx, columns[k], kept);
+}
+
+/* Takes the number of candidates and their key arrays as they come: most transactions need no
+ * single key. */
+static void take_keys(struct locked *l, const struct db_rows *rows)
+{
+    struct chunk *chunk = l->chunk;
+    const struct sweep *sweep = l->sweep;
+    l->rows = db_rows_int(rows, 0, 0);
+    l->keys = mem_array(chunk->ctx, const char *, sweep->plan->key_count);
+    for (size_t k = 0; k < sweep->plan->key_count; k++)
+        l->keys[k] = l->rows > 0 ? db_rows_get(rows, 0, 1 + (int)k) : "{}";
+    chunk->keys = NULL;
+    chunk->key_count = 0;
+    if (l->rows == 1 || sweep->failed_count > 0 || sweep->budget->verbose)
+        take_each(l);
 }
 
 /* Others may add rows below until all that these refer to is locked: not as often as this. */
@@ -83,7 +105,7 @@ static bool take_below(struct locked *l)
         if (!effects_batch(sweep->effects, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))
             return false;
         before = l->rows;
-        take_keys(l, step.rows, 0);
+        take_keys(l, step.rows);
     }
     l->chunk->candidates = l->rows;
     return true;
@@ -133,7 +155,7 @@ static bool verify(struct locked *l)
     if (!effects_batch(sweep->effects, l->chunk->ctx, steps, n, NULL, &l->chunk->error))
         return false;
     int64_t before = l->rows;
-    take_keys(l, steps[n - 1].rows, 0);
+    take_keys(l, steps[n - 1].rows);
     l->chunk->spared = before - l->rows;
     return true;
 }
@@ -208,14 +230,15 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
     chunk->asked = sweep->plan->policy->transaction == TRANSACTION_ROW ? 1 : pace_rows(sweep, 0);
     if (!lock_candidates(&l))
         return CHUNK_ERROR;
-    int n = db_rows_count(l.locked);
+    int64_t n = db_rows_int(l.locked, 0, 0);
     if (n == 0) {
         db_rollback(sweep->db);
         return CHUNK_END;
     }
-    chunk->end = cursor_from_row(chunk->ctx, l.locked, n - 1, 0, sweep->plan->cursor_count);
+    chunk->end = cursor_from_row(chunk->ctx, l.locked, 0, 1 + (int)sweep->plan->key_count,
+                                 sweep->plan->cursor_count);
     chunk->last = n < chunk->asked;
-    take_keys(&l, l.locked, (int)sweep->plan->cursor_count);
+    take_keys(&l, l.locked);
     chunk->candidates = l.rows;
     if (l.rows > 0 && plan_has_below(sweep->plan)) {
         if (!take_below(&l))
@@ -237,14 +260,18 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
 enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     struct locked l = {.sweep = sweep, .chunk = chunk};
-    struct db_step begin = {.statement = &db_begin};
+    struct db_step begin[BEGIN_STEPS_MAX];
+    int count = work_begin(sweep, begin), failed = 0;
     size_t keys = sweep->plan->key_count;
     l.keys = mem_array(chunk->ctx, const char *, keys);
     for (size_t k = 0; k < keys; k++)
         l.keys[k] = db_array(chunk->ctx, NULL, 0);
-    bool ok = effects_batch(sweep->effects, chunk->ctx, &begin, 1, NULL, &chunk->error) &&
-              work_and_commit(&l);
-    if (!ok && db_is_lost(sweep->db))
+    bool ok =
+        effects_batch(sweep->effects, chunk->ctx, begin, count, &failed, &chunk->error);
+    if (!ok)
+        work_note_table(sweep, failed, &chunk->error, chunk);
+    ok = ok && work_and_commit(&l);
+    if (!ok && (db_is_lost(sweep->db) || chunk->table_locked))
         return CHUNK_ERROR;
     if (!ok) {
         /* Whatever else is wrong with it, the connection has outlived it. */

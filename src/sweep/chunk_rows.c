@@ -38,7 +38,7 @@ static void build_row(struct sweep *sweep, const void *ctx, struct row *row, str
     verify[0] = sweep->plan->cutoff_value;
     for (int k = 0; k < keys; k++)
         verify[k + 1] = arrays[k] = db_array(ctx, &row->key[k], 1);
-    steps[n++] = (struct db_step){.statement = &db_begin};
+    n = work_begin(sweep, steps);
     steps[n++] = (struct db_step){.statement = &s->lock_row, .nparams = keys, .params = arrays};
     for (size_t i = 0; i < s->lock_dependent_count; i++)
         steps[n++] = (struct db_step){
@@ -52,7 +52,7 @@ static void build_row(struct sweep *sweep, const void *ctx, struct row *row, str
 
 static size_t steps_per_row(const struct sweep *sweep)
 {
-    return 3 + sweep->statements.lock_dependent_count + sweep->work.count + 1;
+    return BEGIN_STEPS_MAX + 2 + sweep->statements.lock_dependent_count + sweep->work.count + 1;
 }
 
 /* "moc_files 3, moc_parts 40": what went with a row. */
@@ -116,7 +116,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     }
     struct error *why = step < 0 ? commit->error : row->steps[step].error;
     bool number = why && strcmp(why->sqlstate, WORK_UNEXPECTED) == 0;
-    if (step == 1 && number)
+    if (step == sweep->statements.begin_count && number)
         return true; /* locked by another session, or gone: a later pass looks again */
     if (step == row->work - 1 && number) {
         chunk->spared++;
@@ -132,7 +132,8 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     }
     if (number)
         work_explain(sweep, work_step_at(sweep, step - row->work), 1, chunk, &copy);
-    if (chunk->plan_changed) {
+    work_note_table(sweep, step, &copy, chunk);
+    if (chunk->plan_changed || chunk->table_locked) {
         error_move(err, &copy);
         return false;
     }
@@ -195,8 +196,10 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
     const struct plan *plan = sweep->plan;
     struct db_rows *found;
     chunk->asked = pace_rows(sweep, 0);
-    if (!list(sweep, chunk, &found))
+    if (!list(sweep, chunk, &found)) {
+        work_note_table(sweep, 0, &chunk->error, chunk); /* it locks no row */
         return CHUNK_ERROR;
+    }
     int n = db_rows_count(found);
     if (n == 0)
         return CHUNK_END;

@@ -13,7 +13,7 @@ enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
 void sweep_back_off(struct sweep *sweep, int attempt)
 {
     sweep->report->retries++;
-    clock_sleep_ms(clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+    effects_wait(sweep->effects, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
 }
 
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
@@ -185,6 +185,8 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
     bool locked = strcmp(chunk->error.sqlstate, "55P03") == 0;
+    if (locked)
+        throttle_look_now(sweep);
     if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked &&
         sweep->pass == 1) {
         /* Somebody holds rows of this range: take the ones around them now, and them later. */
@@ -267,6 +269,10 @@ bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
         return recompile(sweep, chunk, err);
     if (chunk->too_many)
         return bound_again(sweep);
+    /* What has no candidates in hand waits for tables only. */
+    if (chunk->table_locked ||
+        (chunk->asked == 0 && strcmp(chunk->error.sqlstate, "55P03") == 0))
+        return sweep_wait_for_table(sweep, chunk, err);
     if (chunk->fatal) {
         chunk_committed(sweep, chunk);
         return give_up(chunk, err);

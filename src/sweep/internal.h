@@ -17,6 +17,9 @@ struct cursor {
 /* How a statement is bounded by a cursor: an index into the tables of statements. */
 enum bound_by { BY_NOTHING, BY_ALL, BY_AGE, BOUNDS };
 
+/* How many statements a transaction begins with at most, before it locks the first row. */
+enum { BEGIN_STEPS_MAX = 3 };
+
 struct statements {
     struct db_statement bound[BOUNDS];         /* the end of a chunk, exactly */
     struct db_statement bound_age[BOUNDS];     /* the same, between two ages */
@@ -26,6 +29,8 @@ struct statements {
     struct db_statement record_counted;        /* records what was counted here */
     struct db_statement record; /* records what the statements of a transaction counted */
     struct db_statement check;                 /* fails when the plan does not hold any more */
+    struct db_statement begin[BEGIN_STEPS_MAX]; /* BEGIN, and the locks of tables */
+    int begin_count;
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
@@ -104,12 +109,15 @@ struct circle {
     int64_t reach; /* after so many it is set anew */
 };
 
+struct throttle;
+
 struct sweep {
     struct db *db;
     struct effects *effects;
     const struct plan *plan;
     const struct sweep_budget *budget;
     struct progress *progress;
+    struct throttle *throttle;
     struct report *report;
     struct statements statements;
     struct work work;
@@ -134,6 +142,8 @@ struct sweep {
                          because they were locked, commits undone, the plan made again */
     int pass;
     int tries;            /* of the chunk in hand */
+    int table_tries;      /* since another session keeps a table of the plan locked, */
+    int64_t table_since_ms; /* which is since then */
     bool impatient;       /* waiting did not help: until something goes, do not wait long again */
     int64_t failed_in_a_row; /* candidates that failed for the first time, since one went */
     const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
@@ -148,7 +158,7 @@ struct sweep {
     int lost_rows;        /* candidates that were set aside because they cost it */
     bool by_statement;    /* the session did not count what it deleted: no dependent is left to its
                              foreign key any more */
-    int recompiled;    /* how often the plan was made again since something was committed */
+    int recompiled;    /* how often the plan was made again since a row was deleted */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
@@ -175,6 +185,7 @@ struct chunk {
     int64_t directories; /* working directories that did */
     int64_t transactions; /* that were committed */
     int64_t spared;      /* locked, and found to be no candidate any more */
+    bool table_locked;   /* another session has, or waits for, a lock on one of its tables */
     bool plan_changed;   /* the tables are not what they were when the plan was made */
     bool uncounted;      /* the session does not count what it deletes */
     bool too_many;       /* a range held more rows than a transaction may delete */
@@ -216,6 +227,14 @@ bool sweep_settle(struct sweep *sweep, struct error *err);
 
 /* The last parameter of the step is how many candidates there are. */
 bool work_takes_number(const struct work_step *step);
+
+/* Fills steps (room for BEGIN_STEPS_MAX) with BEGIN and the locks of tables; returns how many. */
+int work_begin(const struct sweep *sweep, struct db_step *steps);
+
+/* Notes in the chunk whether a transaction of it could not have its tables at once: the step number
+ * failed of it (-1: none) ended with why, and it is one that work_begin made. */
+void work_note_table(const struct sweep *sweep, int failed, const struct error *why,
+                     struct chunk *chunk);
 
 /* Fills steps (room for work.count + 1) with the work on the rows of the key arrays and the COMMIT;
  * returns how many. */
@@ -336,11 +355,24 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
 /* Sets aside the candidates that have been found to cost the connection. */
 bool sweep_confirm(struct sweep *sweep, struct error *err);
 
+/* Waits, outside any transaction, until another session may be done with a table of the chunk. It
+ * is to be tried again then. False, with err set, when it has waited long enough. */
+bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error *err);
+
 /* How often a transient error is worth another try now. */
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);
 
 /* Waits before the next attempt, longer each time, and counts it. */
 void sweep_back_off(struct sweep *sweep, int attempt);
+
+/* Between two chunks, outside any transaction: waits as long as the policy's "throttle" says so. It
+ * may have set the report's limit when it returns. False, with err set: the database could not be
+ * asked. */
+bool throttle_hold(struct sweep *sweep, struct error *err);
+void throttle_start(struct sweep *sweep);
+
+/* The next time it looks at once: a chunk met a lock. */
+void throttle_look_now(struct sweep *sweep);
 
 /* When a chunk began, and what it took: the work of the server, and the way to it and back. */
 struct pace_start_of {

@@ -5,7 +5,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-/* So often in a row, without a transaction in between, the schema may change. */
+/* So often in a row, with no row deleted in between, the schema may change: each new plan begins at
+ * the first row again. */
 enum { RECOMPILES_MAX = 20 };
 
 bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error *err)
@@ -92,8 +93,7 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     if (++sweep->recompiled > RECOMPILES_MAX)
         return error_set(
             err, SWEEP_SOME_FAILED,
-            "the tables of the policy changed %d times in a row, with no transaction in "
-            "between",
+            "the tables of the policy changed %d times in a row, with no row deleted in between",
             RECOMPILES_MAX);
     bool ok = insist(sweep, &plan, err);
     if (!ok && err->code == SWEEP_USAGE)

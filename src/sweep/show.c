@@ -53,12 +53,18 @@ static void add_work(struct list *list, const struct sweep *sweep, const char *w
     add(list, when, &db_commit);
 }
 
+static void add_begin(struct list *list, const struct sweep *sweep, const char *when)
+{
+    for (int i = 0; i < sweep->statements.begin_count; i++)
+        add(list, when, &sweep->statements.begin[i]);
+}
+
 static void add_locked(struct list *list, const struct sweep *sweep)
 {
     const struct statements *s = &sweep->statements;
-    add(list, first, &db_begin);
+    add_begin(list, sweep, first);
     add(list, first, &s->lock[BY_NOTHING]);
-    add(list, later, &db_begin);
+    add_begin(list, sweep, later);
     add(list, later, &s->lock[BY_ALL]);
     if (plan_has_below(sweep->plan))
         add(list, each, &s->lock_below);
@@ -75,7 +81,7 @@ static void add_rows(struct list *list, const struct sweep *sweep)
     const struct statements *s = &sweep->statements;
     add(list, first, &s->list[BY_NOTHING]);
     add(list, later, &s->list[BY_ALL]);
-    add(list, row, &db_begin);
+    add_begin(list, sweep, row);
     add(list, row, &s->lock_row);
     for (size_t i = 0; i < s->lock_dependent_count; i++)
         add(list, row, &s->lock_dependents[i]);

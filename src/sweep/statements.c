@@ -65,6 +65,21 @@ static char *key_sql(const struct sweep *sweep)
     return buffer_take(sweep->report, sql);
 }
 
+/* Their arrays, and the cursor of the last: of several rows t. */
+static char *key_arrays_sql(const struct sweep *sweep)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    plan_append_key_arrays(sql, sweep->plan);
+    return buffer_take(sweep->report, sql);
+}
+
+static char *last_sql(const struct sweep *sweep)
+{
+    PQExpBuffer sql = createPQExpBuffer();
+    plan_append_last(sql, sweep->plan);
+    return buffer_take(sweep->report, sql);
+}
+
 char *statements_keys_sql(const struct sweep *sweep, int first)
 {
     PQExpBuffer sql = createPQExpBuffer();
@@ -173,16 +188,20 @@ static struct db_statement build_range_recorded(struct sweep *sweep, enum bound_
                                  {"result", verbose ? "*" : "pg_catalog.count(*)"}));
 }
 
-/* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each. */
-static struct db_statement build_next(struct sweep *sweep, const char *name, enum bound_by from)
+/* Parameters: cutoff, [cursor], how many. The next candidates: cursor and key of each, or
+ * (together) all keys as arrays and the cursor of the last. */
+static struct db_statement build_next(struct sweep *sweep, const char *name, enum bound_by from,
+                                      bool together)
 {
+    char *cursor = together ? last_sql(sweep) : cursor_sql(sweep, false);
+    char *keys = together ? key_arrays_sql(sweep) : key_sql(sweep);
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
     char *rows =
         mem_printf(sweep->report, "$%d", number(&n, sweep->report, 1, "rows of the chunk"));
     return filled(sweep, name, from_names[from], &n,
-                  TEMPLATE_SLOTS({"cursor", cursor_sql(sweep, false)}, {"key", key_sql(sweep)},
+                  TEMPLATE_SLOTS({"cursor", cursor}, {"keys", keys},
                                  {"root", sweep->plan->nodes[0]->table.ident},
                                  {"candidate", candidate_sql(sweep)}, {"after", after},
                                  {"order", cursor_sql(sweep, true)}, {"rows", rows}));
@@ -213,8 +232,8 @@ static struct db_statement build_verify(struct sweep *sweep, const char *name, b
             sweep, name, "", &n,
             TEMPLATE_SLOTS({"root", root}, {"keys", keys}, {"candidate", candidate_sql(sweep)}));
     return filled(sweep, name, "", &n,
-                  TEMPLATE_SLOTS({"key", key_sql(sweep)}, {"root", root}, {"keys", keys},
-                                 {"candidate", candidate_sql(sweep)}));
+                  TEMPLATE_SLOTS({"key_arrays", key_arrays_sql(sweep)}, {"root", root},
+                                 {"keys", keys}, {"candidate", candidate_sql(sweep)}));
 }
 
 /* Where a condition reads other tables, the dependents are locked before the condition is looked at
@@ -252,14 +271,32 @@ static struct db_statement build_lock_below(struct sweep *sweep)
                                  .why = plan_below_why(sweep->report), .parameters = n.words};
 }
 
+/* LOCK TABLE without NOWAIT would wait inside the transaction, behind an ALTER TABLE that waits for
+ * another session's transaction. */
+static void build_begin(struct sweep *sweep)
+{
+    struct statements *s = &sweep->statements;
+    static const char *const names[] = {"lock_read", "lock_changed"};
+    s->begin_count = 0;
+    s->begin[s->begin_count++] = db_begin;
+    for (int changed = 1; changed >= 0; changed--) {
+        struct numbering none = {.next = 1};
+        char *tables = plan_tables_to_lock(sweep->report, sweep->plan, changed);
+        if (tables)
+            s->begin[s->begin_count++] =
+                filled(sweep, names[changed], "", &none, TEMPLATE_SLOTS({"tables", tables}));
+    }
+}
+
 void statements_build(struct sweep *sweep)
 {
     struct statements *s = &sweep->statements;
+    build_begin(sweep);
     for (enum bound_by from = BY_NOTHING; from < BOUNDS; from++) {
         s->bound[from] = build_bound(sweep, from);
         s->bound_age[from] = build_bound_age(sweep, from);
-        s->lock[from] = build_next(sweep, "lock", from);
-        s->list[from] = build_next(sweep, "list", from);
+        s->lock[from] = build_next(sweep, "lock", from, true);
+        s->list[from] = build_next(sweep, "list", from, false);
         for (enum bound_by to = BY_NOTHING; to < BOUNDS; to++) {
             s->range[from][to] = build_range_recorded(sweep, from, to);
             s->plain[from][to] = build_range(sweep, from, to);

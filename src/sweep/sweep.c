@@ -41,6 +41,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
         sweep->failed_in_a_row = 0;
         sweep->impatient = false;
         sweep->proven = sweep->suspect_count > 0;
+        sweep->recompiled = 0;
     }
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
@@ -49,10 +50,10 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->undrained += chunk->queued + chunk->directories;
     sweep->taken += chunk->candidates;
     sweep->tries = 0;
+    sweep->table_tries = 0;
     sweep->losses = 0;
     sweep->skip_locked = false;
     sweep->pending += chunk->transactions;
-    sweep->recompiled = 0;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
         note_durable(sweep); /* it has waited for the disk, and so have all before it */
     if (chunk->end.columns > 0) {
@@ -230,13 +231,29 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     return ok;
 }
 
+/* Between two chunks: whether the next one may begin, after what there is to wait for. */
+static bool may_begin(struct sweep *sweep, bool *may, struct error *err)
+{
+    *may = sweep->control_due ? !stop_requested() : may_go_on(sweep);
+    if (!*may || sweep->control_due)
+        return true;
+    if (!throttle_hold(sweep, err))
+        return false;
+    *may = !sweep->report->limit && may_go_on(sweep);
+    return true;
+}
+
 static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
-    bool end = false;
+    bool end = false, may;
     sweep->pass++;
     sweep->singly = 0;
     sweep_walk_anew(sweep);
-    while (!end && ((sweep->control_due && !stop_requested()) || may_go_on(sweep))) {
+    while (!end) {
+        if (!may_begin(sweep, &may, err))
+            return false;
+        if (!may)
+            break;
         if (!sweep_chunk(sweep, &end, err))
             return false;
         if (sweep->proven && !sweep_confirm(sweep, err))
@@ -286,7 +303,7 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     if (!count_left(sweep, &report->left, err))
         return false;
     if (report->left == 0)
-        report->limit = NULL;
+        report->limit = report->limit_detail = NULL;
     return true;
 }
 
@@ -315,7 +332,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
             break;
-        clock_sleep_ms(PASS_PAUSE_MS * (int64_t)idle);
+        effects_wait(sweep->effects, PASS_PAUSE_MS * (int64_t)idle);
         ok = sweep_pass(sweep, err);
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
@@ -368,6 +385,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
         !sweep_take_plan(sweep, plan, err))
         return false;
     pace_start(sweep);
+    throttle_start(sweep);
     bool ok = sweep_insist(sweep, record_spared, NULL, err);
     do
         /* Nothing is told as gone before it is known to stay gone. */

@@ -10,6 +10,22 @@ int work_locked_number(const struct sweep *sweep, const struct plan_node *node)
     return (int)sweep->plan->node_count + node->index;
 }
 
+int work_begin(const struct sweep *sweep, struct db_step *steps)
+{
+    const struct statements *s = &sweep->statements;
+    for (int i = 0; i < s->begin_count; i++)
+        steps[i] = (struct db_step){.statement = i == 0 ? &db_begin : &s->begin[i]};
+    return s->begin_count;
+}
+
+void work_note_table(const struct sweep *sweep, int failed, const struct error *why,
+                     struct chunk *chunk)
+{
+    if (failed >= 0 && failed < sweep->statements.begin_count &&
+        strcmp(why->sqlstate, "55P03") == 0)
+        chunk->table_locked = true;
+}
+
 bool work_takes_number(const struct work_step *step)
 {
     return step->expects == EXPECTS_ROOT || step->expects == EXPECTS_COUNTERS;

@@ -31,7 +31,9 @@ class World:
         self.locked = strategy != "range"
         extra += "transaction: row\n" if strategy == "rows" else ""
         self.old, self.fresh = old, fresh
-        self.directory = policy_file(POLICY + extra + ({"range": "", "cascade": CASCADING}.get(strategy, DEPENDENTS)), strategy)
+        self.policy = POLICY + extra + ({"range": "", "cascade": CASCADING}.get(strategy, DEPENDENTS))
+        self.policy_file = policy_file
+        self.directory = policy_file(self.policy, strategy)
         self.env = {"PGSWEEP_TEST_DISTANCE": "far"}  # as through a network: the fewest round trips
         db.sql(ITEMS)
         if self.locked:

@@ -1,6 +1,8 @@
 """The schema changes while a run is on: the plan stays true, or the run ends as a new one would."""
 import pytest
 
+from harness import wait_until
+
 BEGIN = r"^BEGIN.*READ WRITE"
 # A transaction begins and nothing of the run is under way; the guard's second look begins one of its own.
 THIRD = {"range": 3, "locked": 3, "rows": 10}
@@ -63,3 +65,27 @@ def test_O5_change_that_the_policy_fits_is_followed(make_world, db, proxy, strat
     result = running.wait()
     report = world.check(result)
     assert any("the plan was made again" in remark for remark in report["remarks"]), report["remarks"]
+
+
+def test_T2_a_run_that_deletes_nothing_while_the_schema_keeps_changing_ends(make_world, db, proxy):
+    """A chunk whose rows are all spared is no progress: each new plan begins at the first row again."""
+    world = make_world("locked", old=20)
+    world.through(proxy)
+    # The first candidates are spared once their parts are locked, that is at each second look.
+    world.directory = world.policy_file(world.policy.replace("p.id < 0", "p.id < 0 OR t.id > 15 AND EXISTS ("
+                                        "SELECT FROM pg_locks AS l WHERE l.pid = pg_backend_pid()"
+                                        " AND l.mode = 'RowShareLock' AND l.relation = 'parts'::regclass)"), "locked")
+    running = world.start(chunk=1)
+    for i in range(200):
+        rule = proxy.rule(BEGIN, "hold", nth=1)
+        wait_until(lambda: rule.event.is_set() or not running.running(), what="a transaction, or the end of the run")
+        if not running.running():
+            break
+        db.sql(f"ALTER TABLE items ALTER COLUMN note SET DEFAULT '{i}'")
+        rule.release()
+    else:
+        running.kill()
+    result = running.wait()
+    assert result.code == 1 and "changed 20 times" in result.err, result
+    assert world.gone() == 0
+    world.check_data()

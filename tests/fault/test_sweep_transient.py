@@ -4,9 +4,9 @@ import pytest
 from sweepworld import DELETES_ITEMS
 
 STATEMENTS = {
-    "range": {"bound": r"OFFSET .* LIMIT 1$", "begin": r"^BEGIN.*READ WRITE", "delete": r"^WITH gone",
+    "range": {"bound": r"OFFSET .* LIMIT 1\) AS t$", "begin": r"^BEGIN.*READ WRITE", "delete": r"^WITH gone",
               "commit": r"^COMMIT"},
-    "locked": {"begin": r"^BEGIN.*READ WRITE", "lock": r"SKIP LOCKED$", "verify": r"^SELECT t\..*AS t\s+WHERE t\.\S+ OPERATOR.pg_catalog.=. ANY",
+    "locked": {"begin": r"^BEGIN.*READ WRITE", "lock": r"SKIP LOCKED\) AS t$", "verify": r"^SELECT pg_catalog.count.*AS t\s+WHERE t\.\S+ OPERATOR.pg_catalog.=. ANY",
                "dependents": r'^WITH gone AS .DELETE FROM "public"."parts"', "delete": DELETES_ITEMS,
                "record": r"^UPDATE pgsweep.runs AS r SET chunks", "commit": r"^COMMIT"},
 }

@@ -116,6 +116,7 @@ static bool parse_flag(struct driver *d, const char *word)
                : strcmp(word, "--no-default-protect") == 0 ? &o->no_default_protect
                : strcmp(word, "--young-stay") == 0 ? &o->young_stay
                : strcmp(word, "--no-openat2") == 0 ? &o->no_openat2
+               : strcmp(word, "--sees-all") == 0 ? &o->sees_all_processes
                : strcmp(word, "--verbose") == 0 ? &d->verbose : NULL;
     if (flag)
         *flag = true;

@@ -156,6 +156,12 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (each candidate)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."moc_instructions", "public"."moc_files", "public"."moc_gallery_albums", "public"."moc_gallery_images", "public"."moc_parts_lists", "public"."upload_sessions", "public"."moc_parts", "public"."gallery_images" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
 -- is the plainest way to fail in SQL.)

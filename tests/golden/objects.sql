@@ -45,33 +45,53 @@ SELECT pg_catalog.count(*)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (first chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_first (first chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
+-- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
 -- $1 cutoff, $2 rows of the chunk
-SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
-       t."id"::pg_catalog.text
-  FROM "public"."items" AS t
- WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
- ORDER BY t."created_at", t."id"
- LIMIT $2::pg_catalog.int8
-   FOR UPDATE OF t SKIP LOCKED;
+SELECT pg_catalog.count(*),
+       pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text,
+       (pg_catalog.array_agg(t."created_at"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text,
+       (pg_catalog.array_agg(t."id"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text
+  FROM (SELECT t."created_at", t."id"
+          FROM "public"."items" AS t
+         WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+         ORDER BY t."created_at", t."id"
+         LIMIT $2::pg_catalog.int8
+           FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- begin (each later chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (each later chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_next (each later chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
+-- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
-SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
-       t."id"::pg_catalog.text
-  FROM "public"."items" AS t
- WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
-   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
- ORDER BY t."created_at", t."id"
- LIMIT $4::pg_catalog.int8
-   FOR UPDATE OF t SKIP LOCKED;
+SELECT pg_catalog.count(*),
+       pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text,
+       (pg_catalog.array_agg(t."created_at"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text,
+       (pg_catalog.array_agg(t."id"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text
+  FROM (SELECT t."created_at", t."id"
+          FROM "public"."items" AS t
+         WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+           AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+           AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+         ORDER BY t."created_at", t."id"
+         LIMIT $4::pg_catalog.int8
+           FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- work_0_lock_rows (each chunk)
 -- public.parts: Locks dependent rows before anything reads them: nothing can refer to them or change them before they

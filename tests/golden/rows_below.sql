@@ -150,81 +150,101 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (first chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."posts" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_first (first chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
+-- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
 -- $1 cutoff, $2 rows of the chunk
-SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
-       t."id"::pg_catalog.text
-  FROM "public"."posts" AS t
- WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-   AND (EXISTS (
-           WITH RECURSIVE below AS (
-               SELECT d."id"
-                 FROM "public"."posts" AS d
-                WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
-               UNION
-               SELECT r.*
-                 FROM below AS c
-                CROSS JOIN LATERAL (
-                      SELECT d."id"
-                        FROM "public"."posts" AS d
-                       WHERE c."id" OPERATOR(pg_catalog.=) d."parent"
-                      OFFSET 0) AS r
-           )
-           SELECT
-             FROM below AS b
-            CROSS JOIN LATERAL (
-                  SELECT (t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz) AS pgsweep_candidate
-                    FROM "public"."posts" AS t
-                   WHERE t."id" OPERATOR(pg_catalog.=) b."id"
-                  OFFSET 0) AS r
-            WHERE r.pgsweep_candidate IS NOT TRUE)) IS FALSE
- ORDER BY t."at", t."id"
- LIMIT $2::pg_catalog.int8
-   FOR UPDATE OF t SKIP LOCKED;
+SELECT pg_catalog.count(*),
+       pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text,
+       (pg_catalog.array_agg(t."at"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text,
+       (pg_catalog.array_agg(t."id"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text
+  FROM (SELECT t."at", t."id"
+          FROM "public"."posts" AS t
+         WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+           AND (EXISTS (
+                   WITH RECURSIVE below AS (
+                       SELECT d."id"
+                         FROM "public"."posts" AS d
+                        WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
+                       UNION
+                       SELECT r.*
+                         FROM below AS c
+                        CROSS JOIN LATERAL (
+                              SELECT d."id"
+                                FROM "public"."posts" AS d
+                               WHERE c."id" OPERATOR(pg_catalog.=) d."parent"
+                              OFFSET 0) AS r
+                   )
+                   SELECT
+                     FROM below AS b
+                    CROSS JOIN LATERAL (
+                          SELECT (t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz) AS pgsweep_candidate
+                            FROM "public"."posts" AS t
+                           WHERE t."id" OPERATOR(pg_catalog.=) b."id"
+                          OFFSET 0) AS r
+                    WHERE r.pgsweep_candidate IS NOT TRUE)) IS FALSE
+         ORDER BY t."at", t."id"
+         LIMIT $2::pg_catalog.int8
+           FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- begin (each later chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- lock_changed (each later chunk)
+-- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a
+-- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
+-- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
+LOCK TABLE "public"."posts" IN ROW EXCLUSIVE MODE NOWAIT;
+
 -- lock_next (each later chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
+-- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (at, id), $4 rows of the chunk
-SELECT t."at"::pg_catalog.text, t."id"::pg_catalog.text,
-       t."id"::pg_catalog.text
-  FROM "public"."posts" AS t
- WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
-   AND (EXISTS (
-           WITH RECURSIVE below AS (
-               SELECT d."id"
-                 FROM "public"."posts" AS d
-                WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
-               UNION
-               SELECT r.*
-                 FROM below AS c
-                CROSS JOIN LATERAL (
-                      SELECT d."id"
-                        FROM "public"."posts" AS d
-                       WHERE c."id" OPERATOR(pg_catalog.=) d."parent"
-                      OFFSET 0) AS r
-           )
-           SELECT
-             FROM below AS b
-            CROSS JOIN LATERAL (
-                  SELECT (t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz) AS pgsweep_candidate
-                    FROM "public"."posts" AS t
-                   WHERE t."id" OPERATOR(pg_catalog.=) b."id"
-                  OFFSET 0) AS r
-            WHERE r.pgsweep_candidate IS NOT TRUE)) IS FALSE
-   AND (t."at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
-   AND t."at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
- ORDER BY t."at", t."id"
- LIMIT $4::pg_catalog.int8
-   FOR UPDATE OF t SKIP LOCKED;
+SELECT pg_catalog.count(*),
+       pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text,
+       (pg_catalog.array_agg(t."at"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text,
+       (pg_catalog.array_agg(t."id"))[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text
+  FROM (SELECT t."at", t."id"
+          FROM "public"."posts" AS t
+         WHERE t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+           AND (EXISTS (
+                   WITH RECURSIVE below AS (
+                       SELECT d."id"
+                         FROM "public"."posts" AS d
+                        WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
+                       UNION
+                       SELECT r.*
+                         FROM below AS c
+                        CROSS JOIN LATERAL (
+                              SELECT d."id"
+                                FROM "public"."posts" AS d
+                               WHERE c."id" OPERATOR(pg_catalog.=) d."parent"
+                              OFFSET 0) AS r
+                   )
+                   SELECT
+                     FROM below AS b
+                    CROSS JOIN LATERAL (
+                          SELECT (t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz) AS pgsweep_candidate
+                            FROM "public"."posts" AS t
+                           WHERE t."id" OPERATOR(pg_catalog.=) b."id"
+                          OFFSET 0) AS r
+                    WHERE r.pgsweep_candidate IS NOT TRUE)) IS FALSE
+           AND (t."at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+           AND t."at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+         ORDER BY t."at", t."id"
+         LIMIT $4::pg_catalog.int8
+           FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- lock_below (each chunk)
 -- Locks the rows in hand and all rows below them, in the order of the key, so that two sweeps cannot wait for each
--- other in a circle.
+-- other in a circle. Answers how many there are, and their keys as arrays.
 -- $1 keys of the candidates (id)
 WITH RECURSIVE below AS (
     SELECT t."id"
@@ -239,7 +259,8 @@ WITH RECURSIVE below AS (
             WHERE c."id" OPERATOR(pg_catalog.=) d."parent"
            OFFSET 0) AS r
 )
-SELECT t."id"::pg_catalog.text
+SELECT pg_catalog.count(*),
+       pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text
   FROM (SELECT *
           FROM below AS b
          ORDER BY b."id"
@@ -251,9 +272,11 @@ SELECT t."id"::pg_catalog.text
           FOR UPDATE OF t) AS t;
 
 -- verify (each chunk)
--- Evaluates the conditions again now that the rows are locked: returns the keys that still are candidates.
+-- Evaluates the conditions again now that the rows are locked: answers how many still are candidates, and their keys
+-- as arrays.
 -- $1 cutoff, $2 keys of the candidates (id)
-SELECT t."id"::pg_catalog.text
+SELECT pg_catalog.count(*),
+       pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text
   FROM "public"."posts" AS t
  WHERE t."id" OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.int8[])
    AND t."at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz

@@ -131,7 +131,7 @@ PARTITIONS = ";".join(f"CREATE TABLE t{i} PARTITION OF t FOR VALUES FROM ({7000 
 
 @pytest.mark.parametrize("partitions", ["", PARTITIONS])
 @pytest.mark.parametrize("predicate, guards, where, used", PARTIAL)
-def test_O6_partial_index_that_holds_every_candidate_is_walked(
+def test_J7_partial_index_that_holds_every_candidate_is_walked(
         db, pgsweep, policy_file, server_log, predicate, guards, where, used, partitions):
     init(pgsweep)
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz, n int, s text) {'PARTITION BY RANGE (id)' if partitions else ''};"
@@ -149,3 +149,19 @@ def test_O6_partial_index_that_holds_every_candidate_is_walked(
     assert live["deleted"] == expected > 500
     # The statement that deletes is the one that the planner was asked about.
     assert bool(server_log.matching(r"ORDER BY\s+t\.\"at\", t\.\"id\"")) == used
+
+
+@pytest.mark.parametrize("of_one_age, others, columns, walk", [
+    (2000, 0, "at", "key"),        # chunk after chunk would sort more rows than the table has
+    (2000, 30000, "at", "age"),    # the key would lead through many rows of other ages
+    (2000, 0, "at, id", "age"),    # the index orders them
+    (400, 0, "at", "age"),         # one chunk takes them all
+])
+def test_J7_rows_of_one_age_are_not_sorted_for_every_chunk(db, pgsweep, policy_file, of_one_age, others, columns, walk):
+    init(pgsweep)
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, at timestamptz);"
+           f"INSERT INTO t SELECT n, '2020-01-01' FROM generate_series(1, {of_one_age}) n;"
+           f"INSERT INTO t SELECT -n, now() - n * interval '1 s' FROM generate_series(1, {others}) n;"
+           f"CREATE INDEX ON t ({columns}); ANALYZE t")
+    live = preview_and_run(pgsweep, "test", "--policy-dir", policy_file(policy()), "--chunk", "700")
+    assert (live["walk"], live["deleted"]) == (walk, of_one_age) and db.count("t") == others

@@ -23,7 +23,7 @@ def test_install_and_uninstall(tmp_path):
     names = {str(p.relative_to(place / "opt/x")) for p in place.rglob("*") if p.is_file()}
     assert {"bin/pgsweep", "share/man/man1/pgsweep.1", "lib/systemd/system/pgsweep@.service",
             "lib/systemd/system/pgsweep-jobs.timer", "lib/systemd/system/pgsweep-anonymous.timer",
-            "share/doc/pgsweep/crontab", "share/doc/pgsweep/README.md",
+            "share/doc/pgsweep/crontab", "share/doc/pgsweep/README.md", "share/doc/pgsweep/docs/policies.md",
             "share/doc/pgsweep/policies/jobs.yaml"} <= names
     out = subprocess.run([str(place / "opt/x/bin/pgsweep"), "--version"], check=True,
                          stdout=subprocess.PIPE, text=True).stdout

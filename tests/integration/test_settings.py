@@ -103,7 +103,7 @@ def test_T3_a_misnamed_policy_file_is_refused(jobs, pgsweep, tmp_path):
 
 def test_T3_what_is_read_and_documented_is_known(pgsweep, tmp_path, policy_file):
     """Variables in the sources, the units, the crontab and the documents: none of them may be refused."""
-    files = [*ROOT.glob("src/**/*.[ch]"), *ROOT.glob("systemd/*"), *ROOT.glob("packaging/*"), ROOT / "README.md",
+    files = [*ROOT.glob("src/**/*.[ch]"), *ROOT.glob("systemd/*"), *ROOT.glob("packaging/*"), ROOT / "README.md", *ROOT.glob("docs/*.md"),
              ROOT / "ARCHITECTURE.md", ROOT / "man/pgsweep.1"]
     found = set()
     for file in files:
@@ -112,7 +112,7 @@ def test_T3_what_is_read_and_documented_is_known(pgsweep, tmp_path, policy_file)
     # What the documents show on purpose as a slip, and what is no variable of the environment.
     found -= {"PGSWEEP_JOBS_RETIAN", "PGSWEEP_EXIT_CODES", "PGSWEEP_EXIT_ENUM", "PGSWEEP_S3"}
     found -= set(re.findall(r"-D(PGSWEEP_\w+)", (ROOT / "Makefile").read_text(encoding="utf-8")))
-    assert {"PGSWEEP_S3_ALIASES", "PGSWEEP_OPTIONS", "PGSWEEP_TEST_DISTANCE", "PGSWEEP_AUDIT_RETAIN"} <= found
+    assert {"PGSWEEP_S3_ALIASES", "PGSWEEP_OPTIONS", "PGSWEEP_TEST_DISTANCE", "PGSWEEP_JOBS_RETAIN"} <= found
     for name in ("audit", "name"):
         where = policy_file(policy(), name)
     for name in sorted(found):

@@ -28,6 +28,28 @@ START_TEST(arrays_are_quoted)
 }
 END_TEST
 
+START_TEST(arrays_are_taken_apart)
+{
+    static const char *const values[] = {"1", "", "a,b", "}{", "\"", "\\", "\\\"", "NULL", " x ", "\xc3\xa9\n"};
+    const char **found;
+    size_t count, all = sizeof values / sizeof *values;
+    for (size_t n = 0; n <= all; n++) {
+        db_array_split(ctx, db_array(ctx, values, n), &found, &count);
+        ck_assert_uint_eq(count, n);
+        for (size_t i = 0; i < n; i++)
+            ck_assert_str_eq(found[i], values[i]);
+    }
+    /* As the server writes it: quoted only where it must be. */
+    db_array_split(ctx, "{1,-20,\"a,b\",\"\",\"\\\"}\\\\\",x-y}", &found, &count);
+    ck_assert_uint_eq(count, 6);
+    ck_assert_str_eq(found[1], "-20");
+    ck_assert_str_eq(found[2], "a,b");
+    ck_assert_str_eq(found[3], "");
+    ck_assert_str_eq(found[4], "\"}\\");
+    ck_assert_str_eq(found[5], "x-y");
+}
+END_TEST
+
 START_TEST(arrays_of_quotes_only_fit)
 {
     char value[1001];
@@ -55,15 +77,15 @@ static const struct {
 
 START_TEST(a_context_is_told_without_what_it_quotes)
 {
-    ck_assert_str_eq(db_told_context(ctx, contexts[_i].context), contexts[_i].told);
+    ck_assert_str_eq(db_shown_context(ctx, contexts[_i].context), contexts[_i].told);
 }
 END_TEST
 
 START_TEST(details_with_whole_rows_are_not_told)
 {
-    ck_assert(!db_detail_is_told("23502") && !db_detail_is_told("23514") &&
-              !db_detail_is_told("44000"));
-    ck_assert(db_detail_is_told("23503") && db_detail_is_told("P0001") && db_detail_is_told(""));
+    ck_assert(!db_detail_is_shown("23502") && !db_detail_is_shown("23514") &&
+              !db_detail_is_shown("44000"));
+    ck_assert(db_detail_is_shown("23503") && db_detail_is_shown("P0001") && db_detail_is_shown(""));
 }
 END_TEST
 
@@ -184,6 +206,7 @@ int main(void)
     tcase_add_loop_test(tests, a_context_is_told_without_what_it_quotes, 0, COUNT(contexts));
     tcase_add_test(tests, details_with_whole_rows_are_not_told);
     tcase_add_test(tests, arrays_of_quotes_only_fit);
+    tcase_add_test(tests, arrays_are_taken_apart);
     tcase_add_loop_test(tests, failures_have_classes, 0, COUNT(classes));
     tcase_add_test(tests, a_lost_connection_is_one_whatever_the_error_says);
     tcase_add_test(tests, a_cancelled_query_is_told_from_a_timeout);

@@ -1,4 +1,4 @@
-/* What of a server's error is told: in the report, the log, dead letters and the run's record, all
+/* What of a server's error is shown: in the report, the log, dead letters and the run's record, all
  * of which are kept longer than the rows that they are about. The rule is in SECURITY.md. */
 #include <string.h>
 
@@ -12,7 +12,7 @@ static const char *const with_rows[] = {
     "44000", /* with_check_option_violation */
 };
 
-bool db_detail_is_told(const char *sqlstate)
+bool db_detail_is_shown(const char *sqlstate)
 {
     for (size_t i = 0; i < sizeof with_rows / sizeof *with_rows; i++)
         if (strcmp(sqlstate, with_rows[i]) == 0)
@@ -28,7 +28,7 @@ static const char *line_start(const char *text, const char *p)
     return p;
 }
 
-char *db_told_context(const void *ctx, const char *context)
+char *db_shown_context(const void *ctx, const char *context)
 {
     const char *first = strchr(context, '"');
     if (!first)
@@ -51,11 +51,11 @@ bool db_result_error(const struct db *db, const PGresult *result, struct error *
     if (!message || !*message)
         message = result ? PQresultErrorMessage(result) : "";
     if (!*message)
-        message = PQerrorMessage(db->conn);
+        message = db->given_up ? db->given_up : PQerrorMessage(db->conn);
     error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s", *message ? message : "no result");
     error_sqlstate(err, sqlstate ? sqlstate : lost ? "08006" : "");
-    detail = detail && db_detail_is_told(err->sqlstate) ? detail : "";
-    char *where = db_told_context(NULL, context ? context : "");
+    detail = detail && db_detail_is_shown(err->sqlstate) ? detail : "";
+    char *where = db_shown_context(NULL, context ? context : "");
     if (*detail || *where)
         error_detail(err, "%s%s%s%s", detail, *detail && *where ? "\n" : "",
                      *where ? "context: " : "", where);

@@ -1,0 +1,78 @@
+/* How a dead peer is noticed: what TCP is told at this end, and at the server's. What the user has
+ * set stays as it is: in the connection string, a service file or the environment; at the server
+ * for the role, the database or in its configuration. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+/* A peer that says nothing for a minute, although it is asked, is gone. */
+static const struct {
+    const char *key, *value;
+} defaults[] = {
+    {"connect_timeout", "10"}, /* seconds, for each address of a host */
+    {"keepalives_idle", "30"}, /* seconds of silence before it is asked */
+    {"keepalives_interval", "10"}, {"keepalives_count", "3"},
+    {"tcp_user_timeout", "60000"}, /* milliseconds that what was sent may stay unacknowledged */
+};
+
+static const char *value_of(const PQconninfoOption *options, const char *key)
+{
+    for (const PQconninfoOption *o = options; o && o->keyword; o++)
+        if (strcmp(o->keyword, key) == 0)
+            return o->val && *o->val ? o->val : NULL;
+    return NULL;
+}
+
+/* What the environment and the service say; the service of a connection string comes before that of
+ * the environment. NULL: a service that is not there, which connecting complains of. */
+static PQconninfoOption *environment_with(const char *service)
+{
+    const char *set = getenv("PGSERVICE");
+    char *before = set ? mem_check(strdup(set)) : NULL;
+    if (service)
+        setenv("PGSERVICE", service, 1);
+    PQconninfoOption *options = PQconndefaults();
+    if (before)
+        setenv("PGSERVICE", before, 1);
+    else
+        unsetenv("PGSERVICE");
+    free(before);
+    return options;
+}
+
+size_t db_liveness_defaults(const char *dbname, const char **keys, const char **values)
+{
+    bool conninfo = dbname && (strchr(dbname, '=') || strstr(dbname, "://"));
+    PQconninfoOption *given = conninfo ? PQconninfoParse(dbname, NULL) : NULL;
+    PQconninfoOption *around = environment_with(value_of(given, "service"));
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
+        if (value_of(given, defaults[i].key) || value_of(around, defaults[i].key))
+            continue;
+        keys[n] = defaults[i].key;
+        values[n++] = defaults[i].value;
+    }
+    PQconninfoFree(given);
+    PQconninfoFree(around);
+    return n;
+}
+
+bool db_set_liveness(struct db *db, struct error *err)
+{
+    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
+    struct db_question questions[DB_LIVENESS_STATEMENTS];
+    void *scratch = talloc_new(db);
+    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
+        questions[i] =
+            (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
+    /* A server whose system cannot do one of them goes without. */
+    bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
+    if (ok)
+        error_clear(err);
+    talloc_free(scratch);
+    return ok;
+}

@@ -1,0 +1,146 @@
+/* Waiting for the server. Nothing here blocks for longer than a tick, so that a signal is seen
+ * whatever the network does: a second signal cancels the query and ends the wait soon after. */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+
+/* So often signals are looked at. It also bounds how long bytes may lie in the TLS layer, which
+ * poll does not see. */
+enum { TICK_MS = 100 };
+
+/* After the limit for a statement, which the server keeps, it has this long to say so. */
+enum { GRACE_MS = 60 * 1000 };
+
+/* After a cancellation was answered for, its request is waited for: it must not meet the next
+ * statement. */
+enum { CANCEL_WAIT_MS = 1000 };
+
+/* A request on its way, in a thread of its own: the network may swallow it. */
+struct cancel {
+    pthread_t thread;
+    PGcancel *what;
+    bool under_way;
+};
+
+static void *send_cancel(void *what)
+{
+    char reason[256];
+    PQcancel(what, reason, (int)sizeof reason);
+    PQfreeCancel(what);
+    return NULL;
+}
+
+bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    sigset_t all, before;
+    sigfillset(&all); /* signals are for the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool ok = pthread_create(thread, NULL, run, arg) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
+bool db_join_thread(pthread_t thread, int64_t timeout_ms)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += timeout_ms % 1000 * 1000000;
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    return pthread_timedjoin_np(thread, NULL, &end) == 0;
+}
+
+static void begin_cancel(const struct db *db, struct cancel *cancel)
+{
+    cancel->what = PQgetCancel(db->conn);
+    cancel->under_way = cancel->what && db_start_thread(&cancel->thread, send_cancel, cancel->what);
+    if (cancel->what && !cancel->under_way)
+        PQfreeCancel(cancel->what);
+}
+
+static void end_cancel(const struct cancel *cancel)
+{
+    if (cancel->under_way && !db_join_thread(cancel->thread, CANCEL_WAIT_MS))
+        pthread_detach(cancel->thread);
+}
+
+/* Nothing is asked of this connection any more. */
+static void give_up(struct db *db, const char *why)
+{
+    db->broken = true;
+    db->given_up = why;
+}
+
+/* One tick, or until the server has said something. False: the connection is lost. */
+static bool tick(struct db *db, bool *heard)
+{
+    int unsent = PQflush(db->conn);
+    struct pollfd polled = {.fd = PQsocket(db->conn),
+                            .events = (short)(POLLIN | (unsent > 0 ? POLLOUT : 0))};
+    if (polled.fd < 0)
+        return false;
+    *heard = poll(&polled, 1, TICK_MS) > 0 && (polled.revents & ~POLLOUT) != 0;
+    return PQconsumeInput(db->conn) == 1;
+}
+
+bool db_await(struct db *db)
+{
+    struct cancel cancel = {.under_way = false};
+    int signals = stop_count();
+    int64_t limit_ms = db->options.limits.statement_timeout_ms;
+    int64_t heard_ms = clock_now_ms();
+    bool asked = false;
+    while (!db->broken && PQisBusy(db->conn)) {
+        bool heard = false;
+        if (!tick(db, &heard))
+            break; /* PQgetResult tells why, and does not wait */
+        if (heard)
+            heard_ms = clock_now_ms();
+        if (!asked && stop_count() > signals && stop_cancels()) {
+            asked = true;
+            begin_cancel(db, &cancel);
+        }
+        if (stop_out_of_time())
+            give_up(db, "a second signal came, and the server did not answer in time");
+        else if (limit_ms > 0 && clock_now_ms() - heard_ms > limit_ms + GRACE_MS)
+            give_up(db, "the server did not answer, not even that the statement took too long");
+    }
+    end_cancel(&cancel);
+    return !db->broken;
+}
+
+PGresult *db_next(struct db *db)
+{
+    return db_await(db) ? PQgetResult(db->conn) : NULL;
+}
+
+PGresult *db_only(struct db *db, int sent)
+{
+    PGresult *last = NULL;
+    db->round_trips++;
+    if (!sent)
+        return NULL;
+    for (PGresult *next; (next = db_next(db)) != NULL; last = next) {
+        PQclear(last);
+        if (PQresultStatus(next) == PGRES_COPY_IN || PQresultStatus(next) == PGRES_COPY_OUT)
+            return next;
+    }
+    return last;
+}
+
+void db_close(struct db *db)
+{
+    if (db->conn)
+        PQsetnonblocking(db->conn, 1); /* saying good-bye must not wait */
+    PQfinish(db->conn);
+    db->conn = NULL;
+}
