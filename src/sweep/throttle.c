@@ -73,6 +73,16 @@ static char *reasons(const void *ctx, const struct throttle_found *found)
     return text;
 }
 
+static void add_wait(struct report *report, enum report_wait wait, int64_t ms, const char *what)
+{
+    struct report_waited *waited = &report->waited[wait];
+    waited->ms += ms;
+    if (waited->last && strcmp(waited->last, what) == 0)
+        return;
+    talloc_free((void *)waited->last);
+    waited->last = mem_strdup(report, what);
+}
+
 /* Adds the time until now to the reasons that held since the last look. */
 static void count_wait(struct sweep *sweep, const struct throttle_found *found)
 {
@@ -82,16 +92,18 @@ static void count_wait(struct sweep *sweep, const struct throttle_found *found)
     int64_t ms = now - throttle->counted_ms;
     throttle->counted_ms = now;
     report->waited_ms += ms;
-    for (int i = 0; i < REPORT_WAITS; i++) {
-        struct report_waited *waited = &report->waited[i];
-        if (!found->waits[i])
-            continue;
-        waited->ms += ms;
-        if (!waited->last || strcmp(waited->last, found->waits[i]) != 0) {
-            talloc_free((void *)waited->last);
-            waited->last = mem_strdup(report, found->waits[i]);
-        }
-    }
+    for (int i = 0; i < REPORT_WAITS; i++)
+        if (found->waits[i])
+            add_wait(report, (enum report_wait)i, ms, found->waits[i]);
+}
+
+void throttle_note(struct sweep *sweep, enum report_wait wait, int64_t ms, const char *what)
+{
+    char *why = mem_printf(NULL, "%s: %s", report_wait_names[wait], what);
+    progress_wait(sweep->progress, sweep->report, why);
+    talloc_free(why);
+    sweep->report->waited_ms += ms;
+    add_wait(sweep->report, wait, ms, what);
 }
 
 static void end_at(struct sweep *sweep, const char *limit, const char *detail)
@@ -162,8 +174,10 @@ bool throttle_hold(struct sweep *sweep, struct error *err)
         goes_on = ok && !found.limit && why && !stop_requested() && wait_step(sweep, &found, why);
         talloc_free(attempt.ctx);
     }
-    if (throttle->since_ms > 0)
+    if (throttle->since_ms > 0) {
         progress_clear(sweep->progress);
+        sweep->table_tries = 0; /* it has not tried to lock a table meanwhile */
+    }
     throttle->next_ms = clock_now_ms() + LOOK_EVERY_MS;
     return ok;
 }

@@ -163,7 +163,7 @@ def test_G4_throttle_none_waits_for_nothing(db, start, server_log, tmp_path):
     file.touch()
     result = start({"pause_file": str(file), "snapshot_age": "1 ms"}, "--throttle=none").wait()
     assert result.code == 0 and db.count("t") == 0 and result.json()["waited_ms"] == 0, result
-    assert not server_log.matching("pg_locks|pg_stat_replication|pg_stat_activity AS a")
+    assert not server_log.matching(" AS lag_ms")
 
 
 def test_G4_a_look_costs_next_to_nothing(db, start, server_log):
