@@ -29,8 +29,10 @@ struct lease_facts {
 
 enum lease_verdict { LEASE_FREE, LEASE_HELD, LEASE_OF_SESSION };
 
-/* May the holder of this token take the lock? */
-enum lease_verdict lease_decide(const struct lease_facts *facts, const char *token);
+/* May the holder of this token take the lock? before: its application name before it was cut off
+ * from the server and began anew; NULL: it did not. */
+enum lease_verdict lease_decide(const struct lease_facts *facts, const char *token,
+                                const char *before);
 
 struct effects {
     struct lease lease;
@@ -54,9 +56,9 @@ void lease_begin(struct effects *effects);
 bool lease_try(struct effects *effects, const void *ctx, const char *name,
                struct lease_facts *facts, bool *got, struct error *err);
 
-/* The same after the connection was lost. Nothing that the lost one has sent takes effect after
- * that. All other locks are given back. */
-bool lease_try_again(struct effects *effects, const void *ctx, const char *name,
+/* The same after the connection was lost; before: as in lease_decide. Nothing that the lost one has
+ * sent takes effect after that. All other locks are given back. */
+bool lease_try_again(struct effects *effects, const void *ctx, const char *name, const char *before,
                      struct lease_facts *facts, bool *got, struct error *err);
 
 /* Gives it back. Failures do not matter. */

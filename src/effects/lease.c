@@ -99,17 +99,19 @@ static void read_facts(const void *ctx, const struct db_rows *rows, struct lease
     facts->session = db_rows_bool(rows, 0, 9);
 }
 
-enum lease_verdict lease_decide(const struct lease_facts *facts, const char *token)
+enum lease_verdict lease_decide(const struct lease_facts *facts, const char *token,
+                                const char *before)
 {
     if (facts->session)
         return LEASE_OF_SESSION;
-    if (strcmp(facts->holder, token) == 0)
+    bool ours = strcmp(facts->holder, token) == 0 ||
+                (before && facts->application && strcmp(facts->application, before) == 0);
+    if (ours && !facts->locked)
         return LEASE_FREE;
     if (facts->locked || (facts->leased && (facts->ends_in_ms > 0 || facts->at_work)))
         return LEASE_HELD;
     return LEASE_FREE;
 }
-
 
 /* Looks without locking anything. */
 static bool look(struct effects *effects, const void *ctx, const char *const *params,
@@ -140,6 +142,7 @@ static bool look_only(struct effects *effects, const void *ctx, const char *cons
 struct claim {
     const char *params[2]; /* of the look: name and advisory key */
     const char *token;     /* of the holder that we are to become */
+    const char *before; /* application name of this run before it was cut off; NULL: it was not */
     char host[256];
 };
 
@@ -164,7 +167,7 @@ static bool occupy(struct effects *effects, const void *ctx, const struct claim 
         return look_only(effects, ctx, claim->params, facts, err);
     read_facts(ctx, looks[3].rows, facts);
     bool ok = true;
-    if (lease_decide(facts, lease->token) == LEASE_FREE)
+    if (lease_decide(facts, lease->token, claim->before) == LEASE_FREE)
         ok = *got = effects_batch(effects, ctx, steps, 2, NULL, err) && db_committed(&steps[1]);
     db_rollback(effects->db);
     return ok;
@@ -174,9 +177,9 @@ static bool occupy(struct effects *effects, const void *ctx, const struct claim 
 static bool occupy_own(struct effects *effects, const void *ctx, const struct claim *claim,
                        struct lease_facts *facts, bool *got, struct error *err)
 {
-    const char *params[] = {claim->params[0], claim->token, claim->host, effects->lease.token};
-    struct db_step step = {
-        .statement = &effects->lease.occupy_own, .nparams = 4, .params = params};
+    const char *params[] = {claim->params[0], claim->token, claim->host, effects->lease.token,
+                            claim->before};
+    struct db_step step = {.statement = &effects->lease.occupy_own, .nparams = 5, .params = params};
     int64_t key = run_lock_key(claim->params[0]);
     bool advisory = false;
     if (!db_try_lock(effects->db, key, &advisory, err))
@@ -198,11 +201,12 @@ static bool occupy_own(struct effects *effects, const void *ctx, const struct cl
 }
 
 static bool attempt(struct effects *effects, const void *ctx, const char *name, const char *token,
-                    struct lease_facts *facts, bool *got, struct error *err)
+                    const char *before, struct lease_facts *facts, bool *got, struct error *err)
 {
     struct claim claim = {
         .params = {name, mem_printf(ctx, "%lld", (long long)run_lock_key(name))},
         .token = token,
+        .before = before,
         .host = "?",
     };
     gethostname(claim.host, sizeof claim.host - 1);
@@ -215,7 +219,7 @@ bool lease_try(struct effects *effects, const void *ctx, const char *name,
                struct lease_facts *facts, bool *got, struct error *err)
 {
     struct lease *lease = &effects->lease;
-    if (!attempt(effects, ctx, name, lease->token, facts, got, err))
+    if (!attempt(effects, ctx, name, lease->token, NULL, facts, got, err))
         return false;
     if (!*got)
         return true;
@@ -225,7 +229,7 @@ bool lease_try(struct effects *effects, const void *ctx, const char *name,
     return true;
 }
 
-bool lease_try_again(struct effects *effects, const void *ctx, const char *name,
+bool lease_try_again(struct effects *effects, const void *ctx, const char *name, const char *before,
                      struct lease_facts *facts, bool *got, struct error *err)
 {
     struct lease *lease = &effects->lease;
@@ -233,7 +237,7 @@ bool lease_try_again(struct effects *effects, const void *ctx, const char *name,
     /* What the lost session has not done yet must not be done behind our back: it knows the old
      * token only. */
     db_set_opening(effects->db, NULL);
-    bool ok = attempt(effects, ctx, name, token, facts, got, err);
+    bool ok = attempt(effects, ctx, name, token, before, facts, got, err);
     if (!*got) {
         talloc_free(token);
         return ok;
@@ -257,8 +261,7 @@ void lease_end(struct effects *effects, const char *name)
     forget_name(lease, name);
     watch(effects);
     if (!db_is_lost(effects->db)) {
-        struct db_step release = {
-            .statement = &lease->release_one, .nparams = 2, .params = params};
+        struct db_step release = {.statement = &lease->release_one, .nparams = 2, .params = params};
         (void)effects_batch(effects, scratch, &release, 1, NULL, &ignored);
         if (!db_is_pooled(effects->db) && !db_is_lost(effects->db))
             (void)db_unlock(effects->db, run_lock_key(name), &ignored);

@@ -30,8 +30,8 @@ static bool refuse(struct db *db, const char *policy, const struct lease_facts *
 {
     void *scratch = talloc_new(db);
     struct db_rows *rows;
-    bool known = facts->session && find_holder(db, scratch, policy, &rows, err) &&
-                 db_rows_count(rows) > 0;
+    bool known =
+        facts->session && find_holder(db, scratch, policy, &rows, err) && db_rows_count(rows) > 0;
     error_clear(err);
     error_set(err, SWEEP_LOCKED, "another run of policy %s is under way in %s", policy,
               db_where(db));
@@ -65,8 +65,8 @@ static bool outlive(struct effects *effects, const char *policy, const struct le
         struct lease_facts facts;
         clock_sleep_ms(LOOK_EVERY_MS);
         bool ok = lease_try(effects, scratch, policy, &facts, &got, err);
-        bool alive = !got && (facts.session || !facts.expires ||
-                              strcmp(facts.expires, first->expires) != 0);
+        bool alive =
+            !got && (facts.session || !facts.expires || strcmp(facts.expires, first->expires) != 0);
         if (ok && !got && (alive || stop_requested() || clock_now_ms() >= end))
             ok = refuse(effects->db, policy, &facts, err);
         talloc_free(scratch);
@@ -113,9 +113,10 @@ bool run_lock_again(struct effects *effects, const char *policy, const char *run
     int64_t end = clock_now_ms() + wait_ms;
     for (;;) {
         void *scratch = talloc_new(effects);
+        char *before = run_application_name(scratch, policy, run_id);
         struct lease_facts facts;
         bool got = false;
-        bool ok = lease_try_again(effects, scratch, policy, &facts, &got, err);
+        bool ok = lease_try_again(effects, scratch, policy, before, &facts, &got, err);
         bool others = facts.application && !facts.session && !facts.locked;
         if (ok && !got)
             ok = end_lost_session(effects->db, policy, run_id, err);

@@ -95,7 +95,8 @@ UPDATE pgsweep.locks
 
 --- occupy_own
 -- Takes the lock, whose advisory lock the session has, unless the lease of another run is still on. $1: name, $2: token of
--- the holder, $3: host, $4: token that it had before. No row: it is.
+-- the holder, $3: host, $4, $5: token and
+-- application name that it had before. No row: it is.
 INSERT INTO pgsweep.locks AS k (lock_name, holder, application, host, expires)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, pg_catalog.current_setting('application_name'),
         $3::pg_catalog.text, '-infinity')
@@ -107,6 +108,7 @@ ON CONFLICT (lock_name) DO UPDATE
        since = pg_catalog.clock_timestamp(),
        expires = excluded.expires
  WHERE k.holder OPERATOR(pg_catalog.=) $4::pg_catalog.text
+    OR k.application OPERATOR(pg_catalog.=) $5::pg_catalog.text
     OR k.expires OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
        AND (k.expires OPERATOR(pg_catalog.=) '-infinity'::pg_catalog.timestamptz
             OR NOT EXISTS (SELECT
