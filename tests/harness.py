@@ -106,6 +106,13 @@ class Server:
     def startup(self):
         self._pg_ctl("start")
 
+    def become_standby(self):
+        """The next start is in recovery, until somebody promotes it."""
+        signal_file = self.data / "data" / "standby.signal"
+        signal_file.touch()
+        owner = (self.data / "data").stat()
+        os.chown(signal_file, owner.st_uid, owner.st_gid)
+
     def connect(self, dbname="postgres", user=None, autocommit=True, **kwargs):
         connection = psycopg2.connect(host=self.host, port=self.port, user=user or self.user,
                                       dbname=dbname, **kwargs)

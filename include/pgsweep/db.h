@@ -236,6 +236,14 @@ enum db_failure {
  * connection failure: no failure is ever read as success. */
 enum db_failure db_failure_class(const struct db *db, const struct error *err);
 
+/* True when the failure is one that passes by itself: the database is away, and may be back soon. A
+ * wrong password or a database that does not exist does not pass. db may be NULL: there is no
+ * connection. */
+bool db_may_come_back(const struct db *db, const struct error *err);
+
+/* Whether the server is in recovery: a standby, or one that is not promoted yet. */
+bool db_is_standby(struct db *db, bool *standby, struct error *err);
+
 /* Session-level advisory lock. got tells whether this session holds it now. */
 bool db_try_lock(struct db *db, int64_t key, bool *got, struct error *err);
 bool db_unlock(struct db *db, int64_t key, struct error *err);

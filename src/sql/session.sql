@@ -177,6 +177,10 @@ SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 -- Gives an advisory lock back. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
+--- in_recovery
+-- Whether the server is a standby, or not promoted yet.
+SELECT pg_catalog.pg_is_in_recovery()
+
 --- server_state
 -- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to
 -- be compared with the host's.
