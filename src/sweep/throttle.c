@@ -35,8 +35,11 @@ static bool look(struct sweep *sweep, void *arg, struct error *err)
     if (throttle->plan != sweep->plan)
         throttle_look_at_plan(throttle->look, sweep->plan);
     throttle->plan = sweep->plan;
-    return throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report, attempt->found,
-                         err);
+    stop_cancel_early(true); /* the policy's own condition may take long */
+    bool ok = throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report,
+                            attempt->found, err);
+    stop_cancel_early(false);
+    return ok;
 }
 
 /* The same until it works. It is no chunk: what counts the tries and losses of one stays. */
