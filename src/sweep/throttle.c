@@ -135,7 +135,7 @@ static bool wait_step(struct sweep *sweep, const struct throttle_found *found, c
     if (max_runtime_ms > 0 && now - sweep->started_ms >= max_runtime_ms)
         return false;
     progress_wait(sweep->progress, sweep->report, why);
-    clock_sleep_ms(WAIT_STEP_MS);
+    effects_wait(sweep->effects, WAIT_STEP_MS);
     count_wait(sweep, found);
     return !stop_requested();
 }
