@@ -199,7 +199,7 @@ bool db_is_pooled(const struct db *db);
  * not been sent for a while. What it points to must live on; NULL: none. */
 void db_set_opening(struct db *db, const struct db_step *opening);
 
-/* Between transactions: sends it, if that is due. Call it in every wait, each 10 seconds or more
+/* Between transactions: sends it, if that is due. Call it in every wait, every second or more
  * often. False: it failed. */
 bool db_keep_open(struct db *db, struct error *err);
 

@@ -72,6 +72,12 @@ void command_record_refusal(const struct cli_options *options, const struct poli
 /* A lock that another session holds is no fault of usage, wherever the run met it. */
 static void explain_lock(struct error *err)
 {
+    if (strcmp(err->sqlstate, RUN_LOCK_LOST) == 0) {
+        err->code = SWEEP_LOCKED;
+        error_hint(err, "What was committed before stays; the other run takes what is left. This "
+                        "one was paused, or cut off from the server, for longer than its lease.");
+        return;
+    }
     if (strcmp(err->sqlstate, "55P03") != 0 || err->code != SWEEP_USAGE)
         return;
     err->code = SWEEP_SOME_FAILED;

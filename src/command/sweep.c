@@ -328,10 +328,9 @@ static bool record_end(struct run *run, struct effects *effects, struct error *e
 }
 
 /* The live part under the policy's lock: record, sweep, record. */
-static bool sweep_locked(struct run *run, struct error *err)
+static bool sweep_locked(struct run *run, struct effects *effects, struct error *err)
 {
     struct report *report = run->report;
-    struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
     if (!run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
         !letter_close_settled(effects, run->plan, err) || !count_in_time(run, err))
@@ -361,25 +360,26 @@ static bool sweep_locked(struct run *run, struct error *err)
 }
 
 /* The session that was lost may still be there, and hold it. */
-static bool take_lock(struct run *run, struct error *err)
+static bool take_lock(struct run *run, struct effects *effects, struct error *err)
 {
     enum { WAIT_MS = 30000 };
     return run->last_id
-               ? run_lock_again(run->db, run->policy->name, run->last_id, WAIT_MS, err)
-               : run_lock(run->db, run->policy->name, err);
+               ? run_lock_again(effects, run->policy->name, run->last_id, WAIT_MS, err)
+               : run_lock(effects, run->policy->name, err);
 }
 
 static bool sweep(struct run *run, struct error *err)
 {
+    struct effects *effects = effects_open(run->report, run->db, false);
     if (run->report->not_begun) {
         report_close(run->report);
         return true;
     }
     if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
-        !take_lock(run, err))
+        !take_lock(run, effects, err))
         return false;
-    bool ok = sweep_locked(run, err);
-    run_unlock(run->db, run->policy->name);
+    bool ok = sweep_locked(run, effects, err);
+    run_unlock(effects, run->policy->name);
     return ok;
 }
 

@@ -29,6 +29,7 @@ static const struct {
     {"42", DB_FAILURE_FATAL}, /* syntax, missing table, insufficient privilege */
     {"53", DB_FAILURE_FATAL}, /* disk full, out of memory */
     {"54", DB_FAILURE_FATAL},         {"55", DB_FAILURE_FATAL}, {"58", DB_FAILURE_FATAL},
+    {"PS", DB_FAILURE_FATAL}, /* pgsweep.keep_locks: another run has taken over */
     {"XX", DB_FAILURE_FATAL}, /* i/o error, internal, corruption */
 };
 

@@ -73,6 +73,16 @@ ALTER TABLE pgsweep.runs
 COMMENT ON COLUMN pgsweep.runs.wal_bytes IS 'WAL written while the run was on, in bytes. NULL: not known, or nothing was deleted.';
 COMMENT ON COLUMN pgsweep.runs.wal_of IS 'Whose wal_bytes are: run (of the session of the run alone; PostgreSQL 18), server (of all sessions: the run wrote at most that much).';
 COMMENT ON COLUMN pgsweep.runs.dead_rows IS 'Rows that the run deleted or changed and VACUUM had not removed from the files when it ended, by table or partition. NULL: not known, or nothing was deleted.';
+-- Since version 2: what became of the candidates that were counted, so that the numbers add up.
+ALTER TABLE pgsweep.runs
+    ADD COLUMN IF NOT EXISTS spared_late   bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS left_by_limit bigint,
+    ADD COLUMN IF NOT EXISTS changed       bigint,
+    ADD COLUMN IF NOT EXISTS arrived       bigint;
+COMMENT ON COLUMN pgsweep.runs.spared_late IS 'Candidates that were none any more when they were locked.';
+COMMENT ON COLUMN pgsweep.runs.left_by_limit IS 'Candidates that a limit left. NULL: not counted.';
+COMMENT ON COLUMN pgsweep.runs.changed IS 'Candidates that others renewed, deleted or made a condition spare between the count and their turn: eligible less the deleted rows of the policy''s own table, spared_late, failed, left_locked and left_by_limit. NULL: not known.';
+COMMENT ON COLUMN pgsweep.runs.arrived IS 'The same difference where it is negative: rows that became eligible after the count. NULL: not known.';
 -- Since version 2: how long the run waited between chunks, and why.
 ALTER TABLE pgsweep.runs
     ADD COLUMN IF NOT EXISTS waited_ms bigint NOT NULL DEFAULT 0,
@@ -233,6 +243,42 @@ CREATE TABLE IF NOT EXISTS pgsweep.spared (
     PRIMARY KEY (run_id, digest)
 );
 COMMENT ON TABLE pgsweep.spared IS 'While a run is on: digests of the keys that it spares, where its own deletions could make them candidates.';
+
+-- Since version 2.
+CREATE TABLE IF NOT EXISTS pgsweep.locks (
+    lock_name   pg_catalog.text PRIMARY KEY,
+    holder      pg_catalog.text NOT NULL,
+    application pg_catalog.text NOT NULL,
+    host        pg_catalog.text NOT NULL,
+    role        pg_catalog.text NOT NULL DEFAULT session_user,
+    since       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires     pg_catalog.timestamptz NOT NULL
+);
+COMMENT ON TABLE pgsweep.locks IS 'Who holds the lock of a policy, or of a queue. Through a connection pooler this row is the lock.';
+COMMENT ON COLUMN pgsweep.locks.holder IS 'A token of the run; empty: nobody holds the lock.';
+COMMENT ON COLUMN pgsweep.locks.expires IS 'Another run may take the lock over from then on; each transaction of the holder puts it off. -infinity: the holder is a session with an advisory lock, and holds it as long as it has that.';
+CREATE OR REPLACE FUNCTION pgsweep.keep_locks(token pg_catalog.text, names pg_catalog.text[], lease pg_catalog.interval)
+    RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$DECLARE
+        kept bigint;
+    BEGIN
+        WITH renewed AS (
+            UPDATE pgsweep.locks AS k
+               SET expires = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) lease
+             WHERE k.holder OPERATOR(pg_catalog.=) token
+               AND k.lock_name OPERATOR(pg_catalog.=) ANY (names)
+            RETURNING 1
+        )
+        SELECT pg_catalog.count(*) FROM renewed INTO kept;
+        IF kept OPERATOR(pg_catalog.<>) pg_catalog.cardinality(names) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PS001',
+                MESSAGE = pg_catalog.format('another run has taken over the lock of %s',
+                                            pg_catalog.array_to_string(names, ', '));
+        END IF;
+    END$$;
 
 INSERT INTO pgsweep.state (version) VALUES (2)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()

@@ -98,7 +98,7 @@ static bool resume(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
     struct report *report = sweep->report;
     if (!db_reconnect(sweep->db, err) || !check_primary(sweep->db, err) ||
-        !run_lock_again(sweep->db, report->policy->name, report->run_id, LOCK_WAIT_MS, err))
+        !run_lock_again(sweep->effects, report->policy->name, report->run_id, LOCK_WAIT_MS, err))
         return false;
     sweep->high_known = false;
     return find_out(sweep, chunk, err);

@@ -35,8 +35,11 @@ static bool look(struct sweep *sweep, void *arg, struct error *err)
     if (throttle->plan != sweep->plan)
         throttle_look_at_plan(throttle->look, sweep->plan);
     throttle->plan = sweep->plan;
-    return throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report, attempt->found,
-                         err);
+    stop_cancel_early(true); /* the policy's own condition may take long */
+    bool ok = throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report,
+                            attempt->found, err);
+    stop_cancel_early(false);
+    return ok;
 }
 
 /* The same until it works. It is no chunk: what counts the tries and losses of one stays. */
@@ -132,7 +135,7 @@ static bool wait_step(struct sweep *sweep, const struct throttle_found *found, c
     if (max_runtime_ms > 0 && now - sweep->started_ms >= max_runtime_ms)
         return false;
     progress_wait(sweep->progress, sweep->report, why);
-    clock_sleep_ms(WAIT_STEP_MS);
+    effects_wait(sweep->effects, WAIT_STEP_MS);
     count_wait(sweep, found);
     return !stop_requested();
 }
