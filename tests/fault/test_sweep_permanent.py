@@ -121,7 +121,16 @@ def any_world(request, make_world):
     return make_world(request.param)
 
 
-@pytest.mark.parametrize("sqlstate", ["57014", "55P03", "40P01", "40001"])
+@pytest.mark.parametrize("distance", ["near", "far"])
+def test_G1_a_row_that_always_runs_into_a_lock_is_left_locked(any_world, distance):
+    world = any_world
+    world.env = {"PGSWEEP_TEST_DISTANCE": distance}
+    world.refuse([13], "again and again", "55P03")
+    report = world.check(world.run("--retries=2"), left=[13], code=1)
+    assert report["left_locked"] == 1 and report["retries"] == 0 and world.letters() == []
+
+
+@pytest.mark.parametrize("sqlstate", ["57014", "40P01", "40001"])
 @pytest.mark.parametrize("distance", ["near", "far"])
 def test_M5_a_row_that_always_runs_into_a_timeout_or_deadlock_is_isolated(any_world, distance, sqlstate):
     """What else would go away by itself does not for this one: the others go."""
