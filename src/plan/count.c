@@ -174,7 +174,10 @@ bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool de
     *counts = (struct plan_counts){.total = -1};
     counts->by_node = mem_array(ctx, int64_t, plan->node_count);
     counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
-    if (!db_ask_one_state(db, ctx, questions, total ? 2 : 1, timeout_ms, err))
+    db_give_way(db, true);
+    bool ok = db_ask_one_state(db, ctx, questions, total ? 2 : 1, timeout_ms, err);
+    db_give_way(db, false);
+    if (!ok)
         return false;
     if (total)
         counts->total = db_rows_int(questions[1].rows, 0, 0);
@@ -209,7 +212,9 @@ bool plan_count_remaining(struct db *db, const struct plan *plan, const char *fa
         TEMPLATE_SLOTS(
             {"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(scratch, plan)},
             {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
+    db_give_way(db, true);
     bool ok = db_query(db, scratch, sql, 2, params, &answer, err);
+    db_give_way(db, false);
     if (ok)
         *rows = db_rows_int(answer, 0, 0);
     talloc_free(scratch);
@@ -246,7 +251,10 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
         ctx, file, "active",
         TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
                        {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
-    if (!db_query(db, ctx, sql, 1, params, &rows, err))
+    db_give_way(db, true);
+    bool ok = db_query(db, ctx, sql, 1, params, &rows, err);
+    db_give_way(db, false);
+    if (!ok)
         return false;
     *count = (size_t)db_rows_count(rows);
     *keys = mem_array(ctx, const char *, *count + 1);

@@ -177,6 +177,37 @@ SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 -- Gives an advisory lock back. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
+--- watch
+-- Cancels the statement of that server process as soon as somebody waits for it, and then fails. Ends when the statement ends.
+DO $watch$
+DECLARE
+    began pg_catalog.timestamptz := (SELECT a.query_start
+                                       FROM pg_catalog.pg_stat_activity AS a
+                                      WHERE a.pid OPERATOR(pg_catalog.=) {pid});
+BEGIN
+    LOOP
+        PERFORM pg_catalog.pg_stat_clear_snapshot();
+        IF NOT EXISTS (SELECT
+                         FROM pg_catalog.pg_stat_activity AS a
+                        WHERE a.pid OPERATOR(pg_catalog.=) {pid}
+                          AND a.state OPERATOR(pg_catalog.=) 'active'
+                          AND a.query_start OPERATOR(pg_catalog.=) began) THEN
+            RETURN;
+        END IF;
+        IF EXISTS (SELECT
+                     FROM pg_catalog.pg_locks AS l
+                    WHERE NOT l.granted
+                      AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+                      AND {pid} OPERATOR(pg_catalog.=) ANY (pg_catalog.pg_blocking_pids(l.pid))) THEN
+            PERFORM pg_catalog.pg_cancel_backend({pid});
+            RAISE EXCEPTION USING ERRCODE = 'PGS01',
+                                  MESSAGE = 'pgsweep gives way: another session waits for a table';
+        END IF;
+        PERFORM pg_catalog.pg_sleep(0.1);
+    END LOOP;
+END
+$watch$
+
 --- server_state
 -- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to
 -- be compared with the host's.
