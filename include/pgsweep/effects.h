@@ -231,6 +231,11 @@ bool letter_depth(struct db *db, const char *policy, int64_t *depth, struct erro
 /* A row is tried once, and again by this many later runs; then its letter is parked. */
 enum { LETTER_RETRIES = 3 };
 
+/* Reads, after the last transaction of a run that deleted something, how much WAL was written since
+ * it began and what it leaves in the files of its tables, into report->space. One round trip, no
+ * lock; what cannot be read stays unknown. */
+void space_look(struct effects *effects, struct report *report);
+
 /* Writes the end of the run into its record. */
 bool run_finish(struct effects *effects, const struct report *report, struct error *err);
 

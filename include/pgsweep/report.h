@@ -59,6 +59,42 @@ enum { REPORT_FAILURES_MAX = 100 };
 /* What is left is counted up to here: more is "very many" to anybody. */
 enum { REPORT_LEFT_MAX = 1000000 };
 
+/* Whose WAL it is that was written while the run was on. */
+enum report_wal {
+    WAL_UNKNOWN,
+    WAL_OF_RUN,   /* of the session of the run alone */
+    WAL_OF_SERVER /* of all sessions: the run has written at most that much */
+};
+extern const char *const report_wal_names[]; /* as in pgsweep.runs; NULL: not known */
+
+/* What the run leaves in the files of a table or partition. -1: not known. */
+struct report_space_table {
+    const char *table;
+    bool partition;
+    int64_t deleted; /* rows; of a partition as far as the statistics say */
+    int64_t dead;    /* rows that the run deleted or changed and VACUUM has not removed */
+    bool vacuumed;   /* VACUUM has been there since the run began */
+    bool autovacuum; /* it will come by itself */
+    int64_t bytes;   /* of the table with its TOAST table, without indexes, when the run began, by
+                        statistics */
+    int64_t rows;    /* in it then, by statistics */
+};
+
+/* A hint says how the disk gets the space back where a run has freed so much of a table: below
+ * that, new rows use it soon. */
+enum { SPACE_LARGE_BYTES = 64 * 1024 * 1024, SPACE_LARGE_PERCENT = 20 };
+
+/* What the run cost in WAL, and leaves in the files of its tables. */
+struct report_space {
+    enum report_wal wal_of;
+    int64_t wal_bytes;
+    struct report_space_table *tables; /* in which rows were deleted or changed; NULL: not known */
+    size_t table_count;
+    const char *holder; /* has kept a snapshot since before the run: VACUUM can free nothing */
+    /* As it was when the run began, as text; NULL: not known. */
+    const char *backend, *wal_position, *session_wal, *began, *tables_then;
+};
+
 /* What a run waits for between chunks. */
 enum report_wait {
     WAIT_REPLICA_LAG,
@@ -125,6 +161,7 @@ struct report {
     struct report_waited waited[REPORT_WAITS];
     struct report_objects objects;
     struct report_directories directories;
+    struct report_space space;
     bool undrained;       /* objects or directories wait, and could not be dealt with at all */
     const struct files_report *files; /* of a policy of kind files; NULL: of rows */
     const struct files_room *rooms; /* with min_free: of each root of the policy; else NULL */
@@ -197,6 +234,22 @@ int64_t report_objects_failed(const struct report *report);
  * as it should be. */
 int64_t report_directories_failed(const struct report *report);
 
+/* Which share of the rows of the table was deleted (0 to 1), and about how many bytes of its files
+ * they took. -1: not known. */
+double report_space_share(const struct report_space_table *table);
+int64_t report_space_freed(const struct report_space_table *table);
+
+/* Enough for a hint (SPACE_LARGE_BYTES and SPACE_LARGE_PERCENT). */
+bool report_space_is_large(const struct report_space_table *table);
+
+/* How much of the table came free, when it can be used again, and how the disk gets it back; NULL
+ * where that is not much. Owned by ctx. */
+char *report_space_hint(const void *ctx, const struct report *report,
+                        const struct report_space_table *table);
+
+/* Dead rows of all tables; -1: not known. */
+int64_t report_space_dead(const struct report *report);
+
 /* Sets outcome and exit code from what the report holds. */
 void report_close(struct report *report);
 
@@ -212,6 +265,7 @@ void report_print(const struct report *report, enum report_format format, FILE *
 void report_print_tree(const struct report *report, FILE *out);
 void report_print_summary(const struct report *report, FILE *out);
 void report_print_files(const struct report *report, FILE *out);
+void report_print_space(const struct report *report, FILE *out);
 void report_print_json(const struct report *report, FILE *out);
 
 /* Progress of a live run on standard error. */

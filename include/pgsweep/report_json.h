@@ -12,4 +12,10 @@
  * object[key] is the name itself. */
 void report_json_name(json_t *object, const char *key, const char *value);
 
+struct report;
+
+/* Sets what the report says about WAL and space: wal_bytes, wal_of, dead_rows, space,
+ * snapshot_held_by (src/report/space.c). */
+void report_json_space(json_t *doc, const struct report *report);
+
 #endif

@@ -349,6 +349,8 @@ static bool sweep_locked(struct run *run, struct error *err)
     if (!ok) /* the record tells it too; the original error is the one to report */
         error_copy(&report->error, err);
     struct error ignored = ERROR_INIT;
+    if (ok)
+        space_look(effects, report);
     report_close(report);
     /* A database that was lost for good is not waited for a second time. */
     bool worth_it = ok || !db_is_lost(run->db);

@@ -25,6 +25,11 @@ void letter_statements(struct effects *effects);
 /* False, with SWEEP_INTERNAL, in a dry run. */
 bool effects_allowed(const struct effects *effects, struct error *err);
 
+/* Columns of begin_run that space_look compares with; space_note_marks takes them over, from that
+ * column on. */
+char *space_marks_sql(const void *ctx, const struct db *db);
+void space_note_marks(struct report *report, const struct db_rows *rows, int column);
+
 /* db_query through the gate. */
 bool effects_query(struct effects *effects, const void *ctx, const char *sql, int nparams,
                    const char *const *params, struct db_rows **rows, struct error *err);

@@ -124,12 +124,11 @@ static char *ascii_only(const void *ctx, const char *text)
 }
 
 /* Inserts a record; the parameters from first_text on are texts that are only kept. */
-static bool insert_record(struct effects *effects, const void *ctx, const char *name,
+static bool insert_record(struct effects *effects, const void *ctx, const char *sql,
                           const char **params, int count, int first_text, struct db_rows **rows,
                           struct error *err)
 {
     static const char UNTRANSLATABLE[] = "22P05";
-    char *sql = template_fill(ctx, RUNS, name, NULL);
     if (effects_query(effects, ctx, sql, count, params, rows, err))
         return true;
     if (strcmp(err->sqlstate, UNTRANSLATABLE) != 0)
@@ -161,7 +160,8 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal)
     if (!db_is_lost(db)) {
         db_rollback(db);
         if (state_check(db, &ignored))
-            (void)insert_record(effects, scratch, "refuse_run", params, 10, 8, NULL, &ignored);
+            (void)insert_record(effects, scratch, template_fill(scratch, RUNS, "refuse_run", NULL),
+                                params, 10, 8, NULL, &ignored);
     }
     error_clear(&ignored);
     talloc_free(scratch);
@@ -184,11 +184,15 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
                                                         : number(scratch, report->counts.eligible),
                             spared_json(scratch, report),
                             deleted_json(scratch, report),
-                            policy_text(scratch, report->policy)};
+                            policy_text(scratch, report->policy),
+                            report->plan->relations};
     struct db_rows *rows;
-    bool ok = insert_record(effects, scratch, "begin_run", params, 13, 12, &rows, err);
+    char *sql = template_fill(scratch, RUNS, "begin_run",
+                              TEMPLATE_SLOTS({"marks", space_marks_sql(scratch, effects->db)}));
+    bool ok = insert_record(effects, scratch, sql, params, 14, 12, &rows, err);
     if (ok) {
         report->started = mem_strdup(report, db_rows_get(rows, 0, 0));
+        space_note_marks(report, rows, 1);
         report->recorded = true;
     }
     talloc_free(scratch);
@@ -347,6 +351,18 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
     return ok;
 }
 
+/* {"public.jobs": 1204}; NULL where it is not known. */
+static char *dead_json(const void *ctx, const struct report *report)
+{
+    if (report_space_dead(report) < 0)
+        return NULL;
+    json_t *json = json_object();
+    for (size_t i = 0; i < report->space.table_count; i++)
+        json_object_set_new(json, report->space.tables[i].table,
+                            json_integer(report->space.tables[i].dead));
+    return dump(ctx, json);
+}
+
 /* {"replica_lag": 1500}: milliseconds */
 static char *waited_json(const void *ctx, const struct report *report)
 {
@@ -360,12 +376,16 @@ static char *waited_json(const void *ctx, const struct report *report)
 bool run_finish(struct effects *effects, const struct report *report, struct error *err)
 {
     void *scratch = talloc_new(report);
+    const struct report_space *space = &report->space;
+    const char *wal_of = report_wal_names[space->wal_of];
     const char *params[] = {report->run_id, report_outcome_names[report->outcome],
                             number(scratch, report->failed), number(scratch, report->left_locked),
                             report->error.message ? error_text(scratch, &report->error, "\n")
                                                   : NULL,
-                            number(scratch, report->waited_ms), waited_json(scratch, report)};
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 7,
+                            number(scratch, report->waited_ms), waited_json(scratch, report),
+                            wal_of ? number(scratch, space->wal_bytes) : NULL, wal_of,
+                            dead_json(scratch, report)};
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 10,
                             params, NULL, err);
     talloc_free(scratch);
     return ok;

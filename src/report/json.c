@@ -314,6 +314,7 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
+    report_json_space(doc, report);
     json_object_set_new(doc, "waited_ms", json_integer(report->waited_ms));
     json_object_set_new(doc, "waited", waited(report));
     json_object_set_new(doc, "objects", objects(&report->objects));

@@ -76,6 +76,27 @@ static void tables(FILE *out, const struct report *report)
     }
 }
 
+/* What is not known is left out. */
+static void space(FILE *out, const struct report *report)
+{
+    const struct report_space *space = &report->space;
+    if (space->wal_of != WAL_UNKNOWN) {
+        head(out, "pgsweep_last_run_wal_bytes",
+             "WAL written while the last run was on: by the run, or by the whole server.");
+        fprintf(out, "pgsweep_last_run_wal_bytes{policy=\"%s\",of=\"%s\"} %" PRId64 "\n",
+                report->policy->name, report_wal_names[space->wal_of], space->wal_bytes);
+    }
+    if (report_space_dead(report) < 0)
+        return;
+    head(out, "pgsweep_last_run_dead_rows",
+         "Rows that the last run deleted or changed and VACUUM had not removed when it ended.");
+    for (size_t i = 0; i < space->table_count; i++) {
+        fprintf(out, "pgsweep_last_run_dead_rows{policy=\"%s\",table=\"", report->policy->name);
+        label(out, space->tables[i].table);
+        fprintf(out, "\"} %" PRId64 "\n", space->tables[i].dead);
+    }
+}
+
 static void files(FILE *out, const struct report *report)
 {
     const struct files_report *sums = report->files;
@@ -138,6 +159,7 @@ static void write_metrics(FILE *out, const struct report *report, long long succ
                (double)report->letter_depth);
     waited(out, report);
     tables(out, report);
+    space(out, report);
     if (report->files)
         files(out, report);
 }

@@ -352,6 +352,7 @@ void report_print_summary(const struct report *report, FILE *out)
     print_failures(report, scratch, out);
     print_objects(report, scratch, out);
     print_directories(report, scratch, out);
+    report_print_space(report, out);
     if (report->letter_depth > 0)
         fprintf(out, "  dead letters: %s (pgsweep dlq list)\n",
                 text_count(scratch, report->letter_depth));

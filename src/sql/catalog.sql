@@ -62,7 +62,7 @@ WITH RECURSIVE domains AS (
              FROM pg_catalog.pg_index AS i
             WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
               AND i.indisprimary))
-     GROUP BY c.oid
+     GROUP BY c.oid, c.opcintype
 ), keys AS (
     SELECT i.indrelid,
            k.attnum,

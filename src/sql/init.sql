@@ -16,7 +16,7 @@ REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_
 GRANT USAGE ON SCHEMA pgsweep TO {role};
 GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
 GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
-      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error, waited_ms, waited) ON pgsweep.runs TO {role};
+      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error, waited_ms, waited, wal_bytes, wal_of, dead_rows) ON pgsweep.runs TO {role};
 GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
 GRANT INSERT, DELETE ON pgsweep.spared TO {role};
 GRANT EXECUTE ON FUNCTION pgsweep.key_digest(pg_catalog.text[]), pgsweep.text_digest(pg_catalog.text) TO {role};

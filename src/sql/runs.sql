@@ -14,14 +14,15 @@ RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.
 -- Opens the record of a run.
 -- $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the operating system, $6: host, $7: process,
 -- $8: version, $9: rows in the table, $10: candidates, $11: rows spared, by guard, $12: rows deleted, by table,
--- $13: text of the policy.
+-- $13: text of the policy. What is returned beside the start is compared at the end (space.sql).
 INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
                           total, eligible, spared, deleted, policy_text)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'running', $3::pg_catalog.timestamptz,
         $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.int4,
         $8::pg_catalog.text, $9::pg_catalog.int8, $10::pg_catalog.int8, $11::pg_catalog.jsonb,
         $12::pg_catalog.jsonb, $13::pg_catalog.text)
-RETURNING started
+RETURNING started,
+          {marks}
 
 --- refuse_run
 -- The record of a run that was refused before it began.
@@ -149,7 +150,8 @@ SELECT r.chunks, (r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8
 
 --- finish_run
 -- Writes the end of the run. A closed record stays as it is: this is sent again where the answer was lost.
--- $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error, $6: milliseconds waited, $7: the same by reason.
+-- $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error, $6: milliseconds waited, $7: the same
+-- by reason, $8: bytes of WAL, $9: whose they are, $10: dead rows, by table.
 UPDATE pgsweep.runs
    SET outcome = $2::pg_catalog.text,
        finished = pg_catalog.clock_timestamp(),
@@ -157,6 +159,9 @@ UPDATE pgsweep.runs
        left_locked = $4::pg_catalog.int8,
        error = $5::pg_catalog.text,
        waited_ms = $6::pg_catalog.int8,
-       waited = $7::pg_catalog.jsonb
+       waited = $7::pg_catalog.jsonb,
+       wal_bytes = $8::pg_catalog.int8,
+       wal_of = $9::pg_catalog.text,
+       dead_rows = $10::pg_catalog.jsonb
  WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
    AND outcome OPERATOR(pg_catalog.=) 'running'

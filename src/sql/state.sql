@@ -65,6 +65,14 @@ ALTER TABLE pgsweep.runs
     ALTER COLUMN role SET DEFAULT session_user,
     ADD COLUMN IF NOT EXISTS policy_text   pg_catalog.text,
     ADD COLUMN IF NOT EXISTS policy_digest pg_catalog.text GENERATED ALWAYS AS (pgsweep.text_digest(policy_text)) STORED;
+-- Since version 2: what the run cost and left.
+ALTER TABLE pgsweep.runs
+    ADD COLUMN IF NOT EXISTS wal_bytes bigint,
+    ADD COLUMN IF NOT EXISTS wal_of    pg_catalog.text,
+    ADD COLUMN IF NOT EXISTS dead_rows pg_catalog.jsonb;
+COMMENT ON COLUMN pgsweep.runs.wal_bytes IS 'WAL written while the run was on, in bytes. NULL: not known, or nothing was deleted.';
+COMMENT ON COLUMN pgsweep.runs.wal_of IS 'Whose wal_bytes are: run (of the session of the run alone; PostgreSQL 18), server (of all sessions: the run wrote at most that much).';
+COMMENT ON COLUMN pgsweep.runs.dead_rows IS 'Rows that the run deleted or changed and VACUUM had not removed from the files when it ended, by table or partition. NULL: not known, or nothing was deleted.';
 -- Since version 2: how long the run waited between chunks, and why.
 ALTER TABLE pgsweep.runs
     ADD COLUMN IF NOT EXISTS waited_ms bigint NOT NULL DEFAULT 0,
