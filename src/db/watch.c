@@ -11,13 +11,15 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
+static const char SESSION[] = "sql/session.sql";
+
 /* Behind the cancellation of the watch comes its answer; if it does not, the connection is
  * closed. */
 enum { ANSWER_MS = 2000, TICK_MS = 20 };
 
 void db_give_way(struct db *db, bool give_way)
 {
-    db->gives_way = give_way && !db->pooled;
+    db->gives_way = give_way;
     if (give_way) {
         db->gave_way = false;
         db->unwatched = false;
@@ -29,19 +31,43 @@ void db_give_way(struct db *db, bool give_way)
     db->watcher = NULL;
 }
 
+/* The condition that finds the process; NULL: there is none that finds no other one. */
+static const char *which_process(struct db *db, void *scratch)
+{
+    enum { SHOWN_MAX = 63 }; /* the server cuts longer names off */
+    const char *name = db->options.application_name;
+    if (!db->pooled)
+        return template_fill(
+            scratch, SESSION, "watch_process",
+            TEMPLATE_SLOTS({"pid", mem_printf(scratch, "%d", PQbackendPID(db->conn))}));
+    if (!strchr(name, '/') || strchr(name, '$') || strlen(name) > SHOWN_MAX)
+        return NULL;
+    return template_fill(scratch, SESSION, "watch_run",
+                         TEMPLATE_SLOTS({"name", db_quote_literal(db, scratch, name)}));
+}
+
+/* The watch is about to cancel the statement. */
+static void note(void *arg, const PGresult *result)
+{
+    struct db *db = arg;
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (sqlstate && strcmp(sqlstate, DB_GAVE_WAY) == 0)
+        db->gave_way = true;
+}
+
 void db_watch_begin(struct db *db)
 {
     if (!db->gives_way || db->watching || db->unwatched)
         return;
-    if (!db->watcher)
-        db->watcher = db_open_beside(db);
-    char *pid = mem_printf(db, "%d", PQbackendPID(db->conn));
-    char *sql = template_fill(db, "sql/session.sql", "watch", TEMPLATE_SLOTS({"pid", pid}));
-    db->watching = db->watcher && PQstatus(db->watcher) == CONNECTION_OK &&
-                   PQsendQuery(db->watcher, sql) == 1;
+    if (!db->watcher && (db->watcher = db_open_beside(db)) != NULL)
+        PQsetNoticeReceiver(db->watcher, note, db);
+    void *scratch = talloc_new(db);
+    const char *who = which_process(db, scratch);
+    db->watching = db->watcher && who &&
+                   PQsendQuery(db->watcher, template_fill(scratch, SESSION, "watch",
+                                                          TEMPLATE_SLOTS({"who", who}))) == 1;
     db->unwatched = !db->watching; /* it goes on without */
-    talloc_free(sql);
-    talloc_free(pid);
+    talloc_free(scratch);
 }
 
 /* The answer of the watch; NULL: there is none in time. */
@@ -69,8 +95,6 @@ void db_watch_end(struct db *db)
         db_begin_cancel(db->watcher, &cancel);
     PGresult *result = answer(db->watcher);
     db_end_cancel(&cancel);
-    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    db->gave_way = sqlstate && strcmp(sqlstate, DB_GAVE_WAY) == 0;
     bool over = result != NULL;
     PQclear(result);
     PGresult *more = over ? answer(db->watcher) : NULL;

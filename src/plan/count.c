@@ -161,21 +161,35 @@ static char *total_sql(const void *ctx, const struct plan *plan)
                        {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
 }
 
+/* NULL: the role may lock none. */
+static char *lock_sql(const void *ctx, const struct plan *plan)
+{
+    char *list = NULL;
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i]->table.may_select)
+            list = mem_printf(ctx, "%s%s%s", list ? list : "", list ? ", " : "",
+                              plan->nodes[i]->table.ident);
+    return list ? template_fill(ctx, file, "lock_counted", TEMPLATE_SLOTS({"tables", list})) : NULL;
+}
+
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 int64_t timeout_ms, struct plan_counts *counts, struct error *err)
 {
     const char *params[] = {plan->cutoff_value};
-    struct db_question questions[2] = {
-        {.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
+    struct db_question all[3] = {{.sql = lock_sql(ctx, plan)}};
+    struct db_question *questions = &all[all[0].sql ? 1 : 0];
+    questions[0] = (struct db_question){
+        .sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params};
     bool total = plan->policy->count_total;
     if (total)
         questions[1] =
             (struct db_question){.sql = total_sql(ctx, plan), .nparams = 1, .params = params};
+    size_t asked = (size_t)(questions - all) + (total ? 2 : 1);
     *counts = (struct plan_counts){.total = -1};
     counts->by_node = mem_array(ctx, int64_t, plan->node_count);
     counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
     db_give_way(db, true);
-    bool ok = db_ask_one_state(db, ctx, questions, total ? 2 : 1, timeout_ms, err);
+    bool ok = db_ask_one_state(db, ctx, all, asked, timeout_ms, err);
     db_give_way(db, false);
     if (!ok)
         return false;
