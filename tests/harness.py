@@ -81,6 +81,7 @@ class Server:
         assigned = dict(word.split("=", 1) for word in shlex.split(out) if "=" in word)
         self.host, self.port, self.user = (assigned[k] for k in ("PGHOST", "PGPORT", "PGUSER"))
         self.log_path = self.data / "server.log"
+        self.version = int((self.data / "data" / "PG_VERSION").read_text(encoding="ascii"))
 
     def stop(self):
         subprocess.run([THROWAWAY, "stop", str(self.data)], check=False)
@@ -105,6 +106,13 @@ class Server:
 
     def startup(self):
         self._pg_ctl("start")
+
+    def become_standby(self):
+        """The next start is in recovery, until somebody promotes it."""
+        signal_file = self.data / "data" / "standby.signal"
+        signal_file.touch()
+        owner = (self.data / "data").stat()
+        os.chown(signal_file, owner.st_uid, owner.st_gid)
 
     def connect(self, dbname="postgres", user=None, autocommit=True, **kwargs):
         connection = psycopg2.connect(host=self.host, port=self.port, user=user or self.user,
@@ -135,6 +143,8 @@ class Database:
         with_admin(server, pgsql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
             pgsql.Identifier(name), pgsql.Identifier(template)))
         self._main = None
+        if server.version < 15:  # as it is from then on
+            self.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
     @property
     def env(self):

@@ -106,7 +106,8 @@ class Pooler:
                                    " (SELECT oid FROM pg_database WHERE datname = current_database())")
 
     def clean(self):
-        """Asserts that nothing of pgsweep is left in any pooled session."""
+        """Asserts that nothing of pgsweep is left in any pooled session. One that pgsweep was cut off from ends first."""
+        self.database.wait_for_no_session("pgsweep/%")
         assert self.locks() == 0
         with self.database.connect() as plain, plain.cursor() as cursor:
             cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in WATCHED))

@@ -113,6 +113,8 @@ class Checker:
             return None
         if text == "=" and assigning and self.kind(i - 1) in ("word", "slot", "quoted"):
             return None
+        if text == "=" and before in ("errcode", "message", "detail", "hint"):
+            return None # RAISE ... USING
         if text == "-" and self.kind(i + 1) == "number" and (before in ("(", ",") or self.at(i - 6) == "operator"):
             return None # a negative number, says the grammar
         return "operator %s without a schema" % text
@@ -153,6 +155,8 @@ class Checker:
             return None
         if self.kind(i + 1) != "word" or self.at(i + 2) == "." or name in self.queries:
             return None
+        if word == "into" and before != "insert":
+            return None # a variable of PL/pgSQL
         if name in ("lateral", "rows", "only", "select", "set", "of") or self.at(i + 2) == "(":
             return None
         return "table %s without a schema" % name

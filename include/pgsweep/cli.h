@@ -44,7 +44,7 @@ struct cli_options {
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;
     const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause,
-        *count_timeout; /* override the policy's settings */
+        *count_timeout, *retry_for; /* override the policy's settings */
     const char *throttle, *replica_lag, *slot_wal, *ignore_replicas, *lock_waiters,
         *active_sessions, *snapshot_age, *checkpoints, *autovacuum, *wait_while, *pause_file,
         *max_wait, *stop_file, *window; /* the same, about when to wait */

@@ -210,7 +210,7 @@ bool db_is_pooled(const struct db *db);
  * not been sent for a while. What it points to must live on; NULL: none. */
 void db_set_opening(struct db *db, const struct db_step *opening);
 
-/* Between transactions: sends it, if that is due. Call it in every wait, each 10 seconds or more
+/* Between transactions: sends it, if that is due. Call it in every wait, every second or more
  * often. False: it failed. */
 bool db_keep_open(struct db *db, struct error *err);
 
@@ -246,6 +246,14 @@ enum db_failure {
 /* Classifies by SQLSTATE (manual: appendix "PostgreSQL Error Codes"). An error without one is a
  * connection failure: no failure is ever read as success. */
 enum db_failure db_failure_class(const struct db *db, const struct error *err);
+
+/* True when the failure is one that passes by itself: the database is away, and may be back soon. A
+ * wrong password or a database that does not exist does not pass. db may be NULL: there is no
+ * connection. */
+bool db_may_come_back(const struct db *db, const struct error *err);
+
+/* Whether the server is in recovery: a standby, or one that is not promoted yet. */
+bool db_is_standby(struct db *db, bool *standby, struct error *err);
 
 /* Session-level advisory lock. got tells whether this session holds it now. */
 bool db_try_lock(struct db *db, int64_t key, bool *got, struct error *err);

@@ -55,26 +55,35 @@ char *state_grants_sql(const void *ctx, struct db *db, const char *role);
 /* The SQL that state_init runs, owned by ctx; role as there. db may be NULL when role is NULL. */
 char *state_init_sql(const void *ctx, struct db *db, const char *role);
 
-/* The advisory lock of a policy: its key in this database. */
-int64_t run_lock_key(const char *policy);
+/* The advisory lock of a policy or a queue: its key in this database. */
+int64_t run_lock_key(const char *name);
 
 /* The application_name of a run, "pgsweep/POLICY/RUN-ID", owned by ctx. The server cuts it after 63
  * bytes: a policy's name is shortened to what leaves the run's id whole, since a run finds its own
  * lost session by it. */
 char *run_application_name(const void *ctx, const char *policy, const char *run_id);
 
-/* Takes the lock; when another session holds it, SWEEP_LOCKED with who that is. */
-bool run_lock(struct db *db, const char *policy, struct error *err);
+/* Takes the lock of a policy (the name must live as long as the effects); SWEEP_LOCKED when another
+ * run holds it, with who that is. Through a pooler the lock is a lease, which a run that was killed
+ * cannot give back: it is waited for as long as it is not renewed, at most 70 seconds. */
+bool run_lock(struct effects *effects, const char *policy, struct error *err);
 
 /* Gives the lock back at the end of a run. The server would do so when the session ends, but that
  * may be some time after this process has ended, and a run right after this one must not be
  * refused. Failures do not matter. */
-void run_unlock(struct db *db, const char *policy);
+void run_unlock(struct effects *effects, const char *policy);
 
 /* Takes the lock again after the connection was lost. A session of this very run that the server
  * has not given up yet is terminated first. Waits up to wait_ms. */
-bool run_lock_again(struct db *db, const char *policy, const char *run_id, int64_t wait_ms,
-                    struct error *err);
+bool run_lock_again(struct effects *effects, const char *policy, const char *run_id,
+                    int64_t wait_ms, struct error *err);
+
+/* What a transaction fails with when another run has taken over the lock of this one. */
+#define RUN_LOCK_LOST "PS001"
+
+/* Waits between transactions, and keeps the lease alive; every wait of a second or more has to be
+ * done so. Ends early on a signal. A lease that is lost, the next transaction finds out. */
+void effects_wait(struct effects *effects, int64_t ms);
 
 /* A new run id: time and randomness, "20261121T030000-1f2e3d4c", owned by ctx. */
 char *run_new_id(const void *ctx);

@@ -23,6 +23,7 @@ struct plan_column {
      * cast to for them, or empty. */
     const char *below, *at_most, *equal, *at_least, *above;
     const char *operand;
+    const char *output; /* what makes its text: schema.function; NULL: ::text */
     bool not_null;
     unsigned base_type; /* oid; of a domain, that of its base type */
     int key_position;   /* 1-based place in the primary key, or 0 */
@@ -39,6 +40,7 @@ struct plan_table {
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
         may_delete; /* may_update: some column, which is enough to lock its rows */
+    bool has_text_casts; /* the database has casts of users to text */
     bool may_lock;  /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
     struct plan_column *columns;
     size_t column_count;
@@ -61,12 +63,10 @@ struct plan_edge {
     const char **names;    /* columns, not quoted */
     /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast
      * collation". */
-    const char *
-        *operators; /* OPERATOR(schema.=): left the referred column, right the referencing one */
+    const char **operators; /* OPERATOR(schema.=): left the referred column */
     const char **referred_casts; /* ::schema.type, or empty */
     const char **column_casts;   /* the same for the referencing column */
-    const char *
-        *collations; /* COLLATE schema.name where the columns' collations differ, else empty */
+    const char **collations; /* COLLATE schema.name where the columns' differ, else empty */
     bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's
                    type)" means the same */
     bool *not_null;
@@ -74,8 +74,7 @@ struct plan_edge {
                             columns */
     bool all_or_none;    /* MATCH FULL: all columns are null, or none */
     bool by_default;     /* detached as SET DEFAULT does: to the columns' defaults */
-    const char
-        *scope; /* an array of oids: only rows of these partitions refer; NULL: all of the table */
+    const char *scope; /* array of oids: rows of these partitions refer; NULL: of all */
     const char *referred_scope; /* the same for the rows referred to */
     bool *text; /* the column holds text, which may be empty */
     size_t width;
@@ -154,8 +153,7 @@ struct plan_guard {
     const char *by;  /* SQL text expression or NULL */
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
     const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
-    const struct plan_node
-        *target;     /* rows that have the one that others are reassigned to; or NULL */
+    const struct plan_node *target; /* rows that have the one others are reassigned to; or NULL */
     bool beyond;     /* not known to read the candidate's own row only */
     bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
     bool below; /* the guard of rows below which is no candidate: the last one, as it builds on the
@@ -171,12 +169,10 @@ struct plan_inheritance {
  * index, a constraint, a generated column or a default. */
 struct plan_code {
     const char *table;    /* its label */
-    const char *kind;     /* "trigger", "rule", "index", "constraint", "column" */
+    const char *kind;     /* "trigger", "rule", "index", "constraint", "column", "cast" */
     const char *name;     /* quoted where needed */
-    const char
-        *when; /* "before delete for each row", "instead of update"; of the others "update" */
-    const char
-        *function; /* "app.audit()"; NULL: the code stands in the table's own definition (rule) */
+    const char *when; /* "before delete for each row", "instead of update"; of others "update" */
+    const char *function; /* "app.audit()"; NULL: the code stands in the table's own rule */
     const char *owner;    /* of the function, quoted where needed; NULL: as function */
     const char *table_owner;
     bool trusted;         /* both owners are superusers or the role that runs */
@@ -295,6 +291,9 @@ void plan_append_held(PQExpBuffer out, const struct plan *plan);
 /* The digest of the key of a root row t (bytea): what pgsweep.key_digest returns for the texts of
  * its columns. */
 void plan_append_digest(PQExpBuffer out, const struct plan *plan);
+
+/* alias.column as text, by no cast of a user. */
+void plan_append_text(PQExpBuffer out, const char *alias, const struct plan_column *column);
 
 /* The cursor columns as a text select list (t.age::text, ...) or, with order_by, for ORDER BY. */
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by);

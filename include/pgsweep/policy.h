@@ -189,6 +189,8 @@ struct policy {
     struct setting pause;       /* an interval between chunks; NULL for none */
     struct setting
         count_timeout; /* how long a live run counts before it begins; NULL for the default */
+    struct setting
+        retry_for; /* how long a database that is away is tried again; NULL for the default */
     enum policy_clock clock;
     struct setting
         alert_failed_share; /* "10%": more than this share of the items failed: an alert; or NULL */

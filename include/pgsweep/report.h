@@ -184,6 +184,10 @@ struct report {
 /* A zeroed report owned by ctx. */
 struct report *report_new(const void *ctx, const struct policy *policy, bool dry_run);
 
+/* An empty report of the same run, which begins anew; it takes the log and the metrics file over.
+ */
+struct report *report_anew(const void *ctx, struct report *before);
+
 /* Gives the report its plan and room for the counts by node; nothing is counted yet. */
 void report_set_plan(struct report *report, const struct plan *plan);
 

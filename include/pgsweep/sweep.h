@@ -20,7 +20,8 @@ struct sweep_budget {
     int64_t max_runtime_ms; /* 0: no limit */
     int64_t pause_ms;       /* between chunks */
     int64_t max_failed;     /* candidates that fail in a row, before the run ends */
-    int retries;            /* tries of one chunk, or of a reconnection, after transient errors */
+    int retries;            /* tries of one chunk after transient errors */
+    int64_t retry_for_ms; /* how long a lost connection is tried to be made again; at least once */
     bool verbose;           /* log each deleted key */
     bool allow_missing_index; /* also when the plan is made again during the run */
 };
@@ -28,7 +29,13 @@ struct sweep_budget {
 /* How long the server should work on one chunk when chunk_rows is 0. With 20 ms a concurrent UPDATE
  * of the same rows is held up for that long at most; longer chunks gain little speed. If the server
  * is far away, five times as long as the chunk's round trips take, up to 100 ms. */
-enum { SWEEP_CHUNK_MS = 20, SWEEP_FAR_CHUNK_MS = 100, SWEEP_RETRIES = 8, SWEEP_MAX_FAILED = 1000 };
+enum {
+    SWEEP_CHUNK_MS = 20,
+    SWEEP_FAR_CHUNK_MS = 100,
+    SWEEP_RETRIES = 8,
+    SWEEP_RETRY_FOR_MS = 120000,
+    SWEEP_MAX_FAILED = 1000
+};
 
 /* A statement of a run, for people to read. */
 struct sweep_statement {

@@ -36,6 +36,7 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
         {"max_failed", options->max_failed, "option --max-failed"},
         {"pause", options->pause, "option --pause"},
         {"count_timeout", options->count_timeout, "option --count-timeout"},
+        {"retry_for", options->retry_for, "option --retry-for"},
         {"throttle", options->throttle, "option --throttle"},
         {"replica_lag", options->replica_lag, "option --replica-lag"},
         {"slot_wal", options->slot_wal, "option --slot-wal"},
@@ -84,4 +85,19 @@ bool command_connect(const void *ctx, const struct cli_options *options,
         .always_prompt = options->password, .application_name = application_name,
         .echo = options->echo, .limits = limits ? *limits : (struct db_limits){0}};
     return db_connect(ctx, &how, db, err);
+}
+
+bool command_check_row_options(const struct cli_options *options, const struct policy *policy,
+                               struct error *err)
+{
+    if (options->root) {
+        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows",
+                  policy->name);
+        return error_hint(err, "Where working directories are is said by the policy (files: root) "
+                               "or by " POLICY_TEMP_VARIABLE ".");
+    }
+    if (!options->estimate || options->dry_run)
+        return true;
+    error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
+    return error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
 }

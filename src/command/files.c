@@ -155,7 +155,7 @@ static bool read_active(struct file_run *run, struct error *err)
     jobs_options.policy = run->policy->active.value;
     jobs_options.retain = jobs_options.chunk = jobs_options.max_rows = NULL;
     jobs_options.max_runtime = jobs_options.max_failed = jobs_options.pause =
-        jobs_options.count_timeout = NULL;
+        jobs_options.count_timeout = jobs_options.retry_for = NULL;
     jobs_options.age_by = jobs_options.protect_case = jobs_options.special = NULL;
     jobs_options.owner = jobs_options.min_free = NULL;
     jobs_options.protect_count = jobs_options.protect_dir_count = 0;

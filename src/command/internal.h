@@ -23,16 +23,42 @@ bool command_check_environment(const void *ctx, const struct cli_options *option
 /* Whether there is a policy of that name; its file may be broken. */
 bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name);
 
+/* Adds what a failed run means: who is in the way, and that nothing (more) was deleted. */
+void command_explain_failure(const struct report *report, struct error *err);
+
+/* After a signal, before anything was deleted: a failure that is no more than the end of a wait for
+ * the database becomes a remark of a stopped run. False: it is another one. db: or NULL. */
+bool command_note_stopped(const struct cli_options *options, struct report *report,
+                          const struct db *db, struct error *err);
+
 /* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else
  * nothing is done), where there is a state schema. policy NULL: its file is broken. report, db:
  * NULL where it did not come to one. Says nothing. */
 void command_record_refusal(const struct cli_options *options, const struct policy *policy,
                             const struct report *report, struct db *db, const struct error *err);
 
+/* Refuses options that do not go with a policy for rows, or not with each other (SWEEP_USAGE). */
+bool command_check_row_options(const struct cli_options *options, const struct policy *policy,
+                               struct error *err);
+
 /* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options,
                      const char *application_name, const struct db_limits *limits, struct db **db,
                      struct error *err);
+
+/* How long the policy wants the database to be tried when it is away, in milliseconds; 0: once. */
+bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *err);
+
+/* A run that may have to begin anew. */
+struct again {
+    int64_t retry_for_ms;
+    int64_t end_ms; /* of the tries; counts from the first failure */
+    int attempts;   /* that failed */
+};
+
+/* Decides whether what failed is to be done again, and waits before it. db: the connection, or NULL
+ * when there is none. False: it failed for good, or a signal came, or the time is over. */
+bool command_again(struct again *again, const struct db *db, bool quiet, const struct error *why);
 
 /* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it
  * was given, when one is unsafe or could not mean what was meant. *found: how many of the roots

@@ -6,6 +6,8 @@
 #include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
+#include "pgsweep/stop.h"
+#include "pgsweep/text.h"
 
 bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name)
 {
@@ -65,4 +67,57 @@ void command_record_refusal(const struct cli_options *options, const struct poli
         error_clear(&ignored);
     }
     talloc_free(ctx);
+}
+
+/* A lock that another session holds is no fault of usage, wherever the run met it. */
+static void explain_lock(struct error *err)
+{
+    if (strcmp(err->sqlstate, RUN_LOCK_LOST) == 0) {
+        err->code = SWEEP_LOCKED;
+        error_hint(err, "What was committed before stays; the other run takes what is left. This "
+                        "one was paused, or cut off from the server, for longer than its lease.");
+        return;
+    }
+    if (!db_failed_for_lock(err) || err->code != SWEEP_USAGE)
+        return;
+    err->code = SWEEP_SOME_FAILED;
+    error_prefix(err, "another session keeps a lock on a table that this run needs");
+    error_hint(err,
+               "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
+               "when it is done.");
+}
+
+/* A safeguard refuses a plan, before a run or in the middle of one: what had been deleted by then
+ * is in the report. */
+static void explain_refusal(const struct report *report, struct error *err)
+{
+    int64_t deleted = 0;
+    if (err->code != SWEEP_REFUSED)
+        return;
+    for (size_t i = 0; report->deleted && i < report->plan->node_count; i++)
+        deleted += report->deleted[i];
+    /* Not into the hint, which is there to be pasted. */
+    error_detail(err, "%s%s%s", err->detail ? err->detail : "", err->detail ? "\n" : "",
+                 deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.");
+}
+
+void command_explain_failure(const struct report *report, struct error *err)
+{
+    explain_lock(err);
+    explain_refusal(report, err);
+}
+
+bool command_note_stopped(const struct cli_options *options, struct report *report,
+                          const struct db *db, struct error *err)
+{
+    bool cancelled = strcmp(err->sqlstate, "57014") == 0;
+    if (!cancelled && !db_may_come_back(db, err))
+        return false;
+    report->signal = stop_signal();
+    report_remark(report, "stopped by signal %d before anything was deleted: %s", stop_signal(),
+                  err->message);
+    if (!report->plan && !options->json)
+        text_tell("warning", "%s", report->remarks[report->remark_count - 1]);
+    error_clear(err);
+    return true;
 }

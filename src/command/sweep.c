@@ -33,6 +33,9 @@ struct run {
     struct report *report;
     struct sweep_budget budget;
     int64_t count_timeout_ms;
+    bool recording;      /* the record of the run may have been begun */
+    bool begun;          /* the sweep has begun: what follows is not done a second time */
+    const char *last_id; /* of this run, before it began anew; NULL: it did not */
     const char *spared_run; /* of a live run, or what stands for its id where statements are
                                printed; else NULL */
 };
@@ -142,6 +145,7 @@ static bool prepare(struct run *run, struct error *err)
     if (!run->report->dry_run && standby) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there",
                   db_where(run->db));
+        error_sqlstate(err, "25006"); /* read_only_sql_transaction */
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
     if (!compile(run, run->spared_run, &run->plan, err))
@@ -222,19 +226,16 @@ static bool echo_statements(struct run *run, struct error *err)
  * that took too long does not. */
 static bool may_count_again(const struct run *run, int attempt, const struct error *why)
 {
-    const enum db_failure class = db_failure_class(run->db, why);
     return attempt <= run->budget.retries && !stop_requested() &&
-           (class == DB_FAILURE_CONNECTION ||
-            (class == DB_FAILURE_TRANSIENT && strcmp(why->sqlstate, QUERY_CANCELLED) != 0));
+           db_failure_class(run->db, why) == DB_FAILURE_TRANSIENT &&
+           strcmp(why->sqlstate, QUERY_CANCELLED) != 0;
 }
 
 /* The counts of a dry run. Each try begins anew, so that they are of one state of the database. */
 static bool count_patiently(struct run *run, struct error *err)
 {
     for (int attempt = 1;; attempt++) {
-        bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
-        if (reachable && count_all(run, true, STATEMENT_TIMEOUT_MS, err) &&
-            note_uncovered(run, err))
+        if (count_all(run, true, STATEMENT_TIMEOUT_MS, err) && note_uncovered(run, err))
             return true;
         if (!may_count_again(run, attempt, err))
             return false;
@@ -314,16 +315,18 @@ static bool settle_letters(struct run *run, struct effects *effects, struct erro
 /* Writes the end of the run into its record, with a new connection where the old one is lost. */
 static bool record_end(struct run *run, struct effects *effects, struct error *err)
 {
+    struct again again = {.retry_for_ms = run->budget.retry_for_ms};
     for (int attempt = 1;; attempt++) {
         bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
         if (reachable && settle_letters(run, effects, err) && run_finish(effects, run->report, err))
             return true;
-        enum db_failure class = db_failure_class(run->db, err);
-        bool transient = class == DB_FAILURE_TRANSIENT || class == DB_FAILURE_CONNECTION;
-        if (!transient || attempt > run->budget.retries || stop_requested())
+        bool transient = db_failure_class(run->db, err) == DB_FAILURE_TRANSIENT;
+        if (transient ? attempt > run->budget.retries || stop_requested()
+                      : !command_again(&again, run->db, true, err))
             break;
         error_clear(err);
-        clock_sleep_ms(clock_backoff_ms(attempt, 100, 10000));
+        if (transient)
+            clock_sleep_ms(clock_backoff_ms(attempt, 100, 10000));
     }
     if (err->code == SWEEP_USAGE)
         err->code = SWEEP_SOME_FAILED;
@@ -332,19 +335,20 @@ static bool record_end(struct run *run, struct effects *effects, struct error *e
 }
 
 /* The live part under the policy's lock: record, sweep, record. */
-static bool sweep_locked(struct run *run, struct error *err)
+static bool sweep_locked(struct run *run, struct effects *effects, struct error *err)
 {
     struct report *report = run->report;
-    struct effects *effects = effects_open(report, run->db, false);
     struct progress progress;
     if (!run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
         !letter_close_settled(effects, run->plan, err) || !count_in_time(run, err))
         return false;
     if (report->signal)
         return true;
+    run->recording = true;
     if (!run_begin(effects, report, err) || !queue_note_sources(effects, report, err))
         return false;
     progress_start(&progress, run->options->quiet);
+    run->begun = true;
     bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
     if (!ok) /* the record tells it too; the original error is the one to report */
         error_copy(&report->error, err);
@@ -362,60 +366,28 @@ static bool sweep_locked(struct run *run, struct error *err)
     return ok;
 }
 
+/* The session that was lost may still be there, and hold it. */
+static bool take_lock(struct run *run, struct effects *effects, struct error *err)
+{
+    enum { WAIT_MS = 30000 };
+    return run->last_id
+               ? run_lock_again(effects, run->policy->name, run->last_id, WAIT_MS, err)
+               : run_lock(effects, run->policy->name, err);
+}
+
 static bool sweep(struct run *run, struct error *err)
 {
+    struct effects *effects = effects_open(run->report, run->db, false);
     if (run->report->not_begun) {
         report_close(run->report);
         return true;
     }
     if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
-        !run_lock(run->db, run->policy->name, err))
+        !take_lock(run, effects, err))
         return false;
-    bool ok = sweep_locked(run, err);
-    run_unlock(run->db, run->policy->name);
+    bool ok = sweep_locked(run, effects, err);
+    run_unlock(effects, run->policy->name);
     return ok;
-}
-
-/* A lock that another session holds is no fault of usage, wherever the run met it. */
-static void explain_lock(struct error *err)
-{
-    if (!db_failed_for_lock(err) || err->code != SWEEP_USAGE)
-        return;
-    err->code = SWEEP_SOME_FAILED;
-    error_prefix(err, "another session keeps a lock on a table that this run needs");
-    error_hint(err,
-               "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
-               "when it is done.");
-}
-
-/* A safeguard refuses a plan, before a run or in the middle of one: what had been deleted by then
- * is in the report. */
-static void explain_refusal(const struct report *report, struct error *err)
-{
-    int64_t deleted = 0;
-    if (err->code != SWEEP_REFUSED)
-        return;
-    for (size_t i = 0; report->deleted && i < report->plan->node_count; i++)
-        deleted += report->deleted[i];
-    /* Not into the hint, which is there to be pasted. */
-    error_detail(err, "%s%s%s", err->detail ? err->detail : "", err->detail ? "\n" : "",
-                 deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.");
-}
-
-/* Options that do not go with a policy for rows, or not with each other. */
-static bool check_options(const struct run *run, struct error *err)
-{
-    const struct cli_options *options = run->options;
-    if (options->root) {
-        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows",
-                  run->policy->name);
-        return error_hint(err, "Where working directories are is said by the policy (files: root) "
-                               "or by " POLICY_TEMP_VARIABLE ".");
-    }
-    if (!options->estimate || options->dry_run)
-        return true;
-    error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
-    return error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
 }
 
 static int sweep_files(const struct run *run, struct error *err)
@@ -427,6 +399,49 @@ static int sweep_files(const struct run *run, struct error *err)
     return (int)err->code;
 }
 
+static bool run_once(struct run *run, struct error *err)
+{
+    const struct cli_options *options = run->options;
+    bool warns = false;
+    if (!command_warns_superuser(&warns, err) || !prepare(run, err))
+        return false;
+    if (warns && run->plan->superuser && !options->quiet)
+        command_warn_superuser(run->plan);
+    return options->dry_run ? preview(run, err) : sweep(run, err);
+}
+
+/* A run that lost the database before anything was deleted begins anew: with another connection,
+ * plan, cutoff and, where the record was begun, another id. */
+static void begin_anew(struct run *run, void *ctx)
+{
+    struct report *before = run->report;
+    run->last_id = before->run_id;
+    run->report = report_anew(ctx, before);
+    if (run->recording)
+        run->report->run_id = run_new_id(run->report);
+    if (run->spared_run)
+        run->spared_run = run->report->run_id;
+    run->recording = false;
+    run->plan = NULL;
+    talloc_free(run->db);
+    run->db = NULL;
+}
+
+static bool run_patiently(struct run *run, void *ctx, struct error *err)
+{
+    struct again again = {0};
+    if (!command_retry_for(run->policy, &again.retry_for_ms, err))
+        return false;
+    run->budget.retry_for_ms = again.retry_for_ms;
+    while (!run_once(run, err)) {
+        if (run->begun || !command_again(&again, run->db, run->options->quiet, err))
+            return false;
+        error_clear(err);
+        begin_anew(run, ctx);
+    }
+    return true;
+}
+
 static int sweep_rows(struct run *run, void *ctx, struct error *err)
 {
     const struct cli_options *options = run->options;
@@ -435,15 +450,11 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
     run->report->run_id = run_new_id(run->report);
     run->spared_run = options->dry_run ? NULL : run->report->run_id;
     stop_install();
-    bool warns = false;
-    bool ok = command_open_outputs(options, run->report, err) &&
-              command_warns_superuser(&warns, err) && prepare(run, err);
-    if (ok && warns && run->plan->superuser && !options->quiet)
-        command_warn_superuser(run->plan);
-    ok = ok && (options->dry_run ? preview(run, err) : sweep(run, err));
+    bool ok = command_open_outputs(options, run->report, err) && run_patiently(run, ctx, err);
+    if (!ok && !run->begun && stop_requested())
+        ok = command_note_stopped(options, run->report, run->db, err);
     if (!ok) {
-        explain_lock(err);
-        explain_refusal(run->report, err);
+        command_explain_failure(run->report, err);
         command_record_refusal(options, run->policy, run->report, run->db, err);
     }
     run->report->duration_ms = clock_now_ms() - started_ms;
@@ -459,7 +470,7 @@ int command_sweep(const struct cli_options *options, struct error *err)
               command_check_environment(ctx, options, run.policy->name, err);
     if (ok && run.policy->kind == KIND_FILES) {
         code = sweep_files(&run, err);
-    } else if (ok && check_options(&run, err)) {
+    } else if (ok && command_check_row_options(options, run.policy, err)) {
         code = sweep_rows(&run, ctx, err);
     } else {
         command_record_refusal(options, run.policy, NULL, NULL, err);

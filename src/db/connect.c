@@ -60,7 +60,8 @@ static char *ask_password(struct db *db)
     return password;
 }
 
-static PGconn *open_connection(const struct db *db, const PGconn *beside, bool first)
+static PGconn *open_connection(const struct db *db, const PGconn *beside, bool first,
+                               struct db_refusal *why)
 {
     /* What stands before dbname gives way to what a conninfo string in dbname says; what stands
      * after it wins (libpq, PQconnectdbParams with expand_dbname). */
@@ -80,7 +81,7 @@ static PGconn *open_connection(const struct db *db, const PGconn *beside, bool f
     PARAMETER("client_encoding", "UTF8");
     PARAMETER(NULL, NULL);
 #undef PARAMETER
-    PGconn *conn = db_dial(keys, values, first);
+    PGconn *conn = db_dial(keys, values, first, why);
     if (conn && PQstatus(conn) == CONNECTION_OK)
         PQsetnonblocking(conn, 1);
     return conn;
@@ -88,7 +89,8 @@ static PGconn *open_connection(const struct db *db, const PGconn *beside, bool f
 
 PGconn *db_open_beside(const struct db *db)
 {
-    PGconn *conn = open_connection(db, db->conn, false);
+    struct db_refusal why;
+    PGconn *conn = open_connection(db, db->conn, false, &why);
     if (conn && PQstatus(conn) != CONNECTION_OK) {
         PQfinish(conn);
         conn = NULL;
@@ -153,15 +155,16 @@ static void describe(struct db *db)
 
 static bool establish(struct db *db, bool first, struct error *err)
 {
+    struct db_refusal why;
     if (db->options.always_prompt && !db->password)
         db->password = ask_password(db);
-    db->conn = open_connection(db, NULL, first);
+    db->conn = open_connection(db, NULL, first, &why);
     if (PQstatus(db->conn) != CONNECTION_OK && PQconnectionNeedsPassword(db->conn) &&
         !db->password && !db->options.never_prompt) {
         db->password = ask_password(db);
         if (db->password) {
             PQfinish(db->conn);
-            db->conn = open_connection(db, NULL, first);
+            db->conn = open_connection(db, NULL, first, &why);
         }
     }
     if (!db->conn && stop_requested()) {
@@ -173,7 +176,8 @@ static bool establish(struct db *db, bool first, struct error *err)
         return error_set(err, SWEEP_INTERNAL, "out of memory");
     if (PQstatus(db->conn) != CONNECTION_OK) {
         error_set(err, SWEEP_UNREACHABLE, "cannot connect to PostgreSQL");
-        error_sqlstate(err, "08001");
+        error_sqlstate(err, why.sqlstate);
+        db->refused = true;
         error_detail(err, "%s", PQerrorMessage(db->conn));
         if (PQconnectionNeedsPassword(db->conn))
             return error_hint(err, "Put the password into ~/.pgpass (see PGPASSFILE), or use -W on "
@@ -212,6 +216,7 @@ bool db_reconnect(struct db *db, struct error *err)
 {
     db_close(db);
     db->given_up = NULL;
+    db->refused = false;
     db->prepared_count = 0;
     db->fastest_us = 0;
     db->broken = false;

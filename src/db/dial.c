@@ -2,6 +2,7 @@
  * ways that nobody can interrupt. The main thread looks at signals meanwhile, and leaves the thread
  * alone when one ends the wait. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,19 @@ enum { UNDER_WAY, DONE, LEFT };
 struct dial {
     char *keys[PARAMETERS_MAX];
     char *values[PARAMETERS_MAX];
+    bool choosy; /* not every server will do */
     PGconn *conn;
+    struct db_refusal why;
     atomic_int state;
 };
+
+/* sqlclient_unable_to_establish_sqlconnection */
+static const char AWAY[] = "08001";
+
+static void set_refusal(struct dial *dial, const char *sqlstate)
+{
+    memcpy(dial->why.sqlstate, sqlstate, sizeof dial->why.sqlstate);
+}
 
 static void dial_free(struct dial *dial)
 {
@@ -39,15 +50,50 @@ static struct dial *dial_new(const char *const *keys, const char *const *values)
     for (size_t i = 0; keys[i] && i < PARAMETERS_MAX - 1; i++) {
         dial->keys[i] = mem_check(strdup(keys[i]));
         dial->values[i] = values[i] ? mem_check(strdup(values[i])) : NULL;
+        if (strcmp(keys[i], "dbname") == 0)
+            dial->choosy = db_is_choosy(values[i]);
     }
     return dial;
+}
+
+/* A server is there, and refuses. libpq says why in words only, in the server's language, unless it
+ * is asked for all before it connects. */
+static void find_refusal(struct dial *dial, const char *const *keys, const char *const *values)
+{
+    enum { WAITS_MAX = 100, WAIT_MS = 100 };
+    PGconn *conn = PQconnectStartParams(keys, values, 1);
+    PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
+    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+    for (int waits = 0; waits < WAITS_MAX && PQstatus(conn) != CONNECTION_BAD &&
+                        next != PGRES_POLLING_OK && next != PGRES_POLLING_FAILED;) {
+        struct pollfd polled = {.fd = PQsocket(conn),
+                                .events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        if (poll(&polled, 1, WAIT_MS) > 0)
+            next = PQconnectPoll(conn);
+        else
+            waits++;
+    }
+    /* It may be another server, or have another role, the next time. */
+    bool passes = next == PGRES_POLLING_OK || dial->choosy;
+    set_refusal(dial, passes ? AWAY : DB_REFUSED_FOR_GOOD);
+    (void)db_find_sqlstate(PQerrorMessage(conn), dial->why.sqlstate);
+    PQfinish(conn);
 }
 
 static void *run(void *arg)
 {
     struct dial *dial = arg;
-    dial->conn =
-        PQconnectdbParams((const char *const *)dial->keys, (const char *const *)dial->values, 1);
+    const char *const *keys = (const char *const *)dial->keys;
+    const char *const *values = (const char *const *)dial->values;
+    dial->conn = PQconnectdbParams(keys, values, 1);
+    if (PQconnectionNeedsPassword(dial->conn)) {
+        set_refusal(dial, DB_REFUSED_FOR_GOOD);
+    } else if (PQstatus(dial->conn) != CONNECTION_OK) {
+        PGPing ping = PQpingParams(keys, values, 1);
+        set_refusal(dial, ping == PQPING_NO_ATTEMPT ? DB_REFUSED_FOR_GOOD : AWAY);
+        if (ping == PQPING_OK)
+            find_refusal(dial, keys, values);
+    }
     if (atomic_exchange(&dial->state, DONE) == LEFT) {
         PQfinish(dial->conn);
         dial_free(dial);
@@ -55,7 +101,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-PGconn *db_dial(const char *const *keys, const char *const *values, bool first)
+PGconn *db_dial(const char *const *keys, const char *const *values, bool first,
+                struct db_refusal *why)
 {
     struct dial *dial = dial_new(keys, values);
     pthread_t thread;
@@ -72,6 +119,7 @@ PGconn *db_dial(const char *const *keys, const char *const *values, bool first)
         }
     }
     PGconn *conn = dial->conn;
+    *why = dial->why;
     dial_free(dial);
     return conn;
 }

@@ -30,6 +30,7 @@ static const struct {
     {"42", DB_FAILURE_FATAL}, /* syntax, missing table, insufficient privilege */
     {"53", DB_FAILURE_FATAL}, /* disk full, out of memory */
     {"54", DB_FAILURE_FATAL},         {"55", DB_FAILURE_FATAL}, {"58", DB_FAILURE_FATAL},
+    {"PS", DB_FAILURE_FATAL}, /* pgsweep.keep_locks: another run has taken over */
     {"XX", DB_FAILURE_FATAL}, /* i/o error, internal, corruption */
 };
 
@@ -44,6 +45,31 @@ enum db_failure db_failure_of_sqlstate(const char *sqlstate)
         if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
             return classes[i].class;
     return DB_FAILURE_ROW; /* class 22 data, 23 integrity, P0 a trigger's RAISE, anything else */
+}
+
+bool db_may_come_back(const struct db *db, const struct error *err)
+{
+    if (db && db_is_lost(db) && !db->refused)
+        return true;
+    /* An error without an SQLSTATE is pgsweep's own. */
+    return *err->sqlstate && strcmp(err->sqlstate, DB_REFUSED_FOR_GOOD) != 0 &&
+           db_failure_of_sqlstate(err->sqlstate) == DB_FAILURE_CONNECTION;
+}
+
+bool db_find_sqlstate(const char *message, char sqlstate[6])
+{
+    bool found = false;
+    for (const char *p = message; (p = strstr(p, ":  ")) != NULL;) {
+        p += 3;
+        if (strspn(p, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 || strncmp(p + 5, ": ", 2) != 0)
+            continue;
+        char one[6] = {0};
+        memcpy(one, p, 5);
+        if (!found || db_failure_of_sqlstate(one) == DB_FAILURE_CONNECTION)
+            memcpy(sqlstate, one, sizeof one);
+        found = true;
+    }
+    return found;
 }
 
 enum db_failure db_failure_class(const struct db *db, const struct error *err)

@@ -26,6 +26,7 @@ struct db {
     int64_t fastest_us;   /* the shortest time that an answer took on this connection; 0: there was
                              none yet */
     bool broken;          /* requests and replies no longer match: as good as lost */
+    bool refused;         /* there is no connection, because the server refused it */
     const char *given_up; /* why nothing is waited for any more; NULL: it is */
     /* For statements that give way (watch.c). */
     PGconn *watcher; /* the second connection; NULL: there is none */
@@ -139,6 +140,9 @@ void db_close(struct db *db);
 enum { DB_LIVENESS_PARAMS = 5 };
 size_t db_liveness_defaults(const char *dbname, const char **keys, const char **values);
 
+/* target_session_attrs is set: only some servers will do, and which is which may change. */
+bool db_is_choosy(const char *dbname);
+
 /* The same for the server's end of a session that is ours, so that the lock of a dead client does
  * not keep the next run out. False: the connection is lost. */
 enum { DB_LIVENESS_STATEMENTS = 2 };
@@ -150,10 +154,22 @@ bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 /* Waits for its end. False: it goes on. */
 bool db_join_thread(pthread_t thread, int64_t timeout_ms);
 
+/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD where
+ * a server is there and trying again is no use (TLS, no password); "08001" where none answers. */
+#define DB_REFUSED_FOR_GOOD "08004"
+struct db_refusal {
+    char sqlstate[6];
+};
+
+/* Finds an SQLSTATE in a message of libpq with PQERRORS_VERBOSE: "FATAL:  53300: sorry". Of several
+ * servers: one that may come back counts. False: there is none. */
+bool db_find_sqlstate(const char *message, char sqlstate[6]);
+
 /* Connects (PQconnectdbParams) with these parameters, which are copied, and gives up when a second
  * signal comes, whatever the network or the look-up of a name does; at the first one if it is the
  * first connection. NULL: it was given up. */
-PGconn *db_dial(const char *const *keys, const char *const *values, bool first);
+PGconn *db_dial(const char *const *keys, const char *const *values, bool first,
+                struct db_refusal *why);
 
 /* Prints a statement and its parameters when --echo asks for it. */
 void db_echo(const struct db *db, const char *sql, int nparams, const char *const *params);

@@ -44,9 +44,14 @@ static PQconninfoOption *environment_with(const char *service)
     return options;
 }
 
+static bool is_conninfo(const char *dbname)
+{
+    return dbname && (strchr(dbname, '=') || strstr(dbname, "://"));
+}
+
 size_t db_liveness_defaults(const char *dbname, const char **keys, const char **values)
 {
-    bool conninfo = dbname && (strchr(dbname, '=') || strstr(dbname, "://"));
+    bool conninfo = is_conninfo(dbname);
     PQconninfoOption *given = conninfo ? PQconninfoParse(dbname, NULL) : NULL;
     PQconninfoOption *around = environment_with(value_of(given, "service"));
     size_t n = 0;
@@ -59,6 +64,19 @@ size_t db_liveness_defaults(const char *dbname, const char **keys, const char **
     PQconninfoFree(given);
     PQconninfoFree(around);
     return n;
+}
+
+bool db_is_choosy(const char *dbname)
+{
+    static const char KEY[] = "target_session_attrs";
+    bool conninfo = is_conninfo(dbname);
+    PQconninfoOption *given = conninfo ? PQconninfoParse(dbname, NULL) : NULL;
+    PQconninfoOption *around = environment_with(value_of(given, "service"));
+    const char *wants = value_of(given, KEY) ? value_of(given, KEY) : value_of(around, KEY);
+    bool choosy = wants && strcmp(wants, "any") != 0;
+    PQconninfoFree(given);
+    PQconninfoFree(around);
+    return choosy;
 }
 
 bool db_set_liveness(struct db *db, struct error *err)

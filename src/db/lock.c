@@ -20,6 +20,17 @@ static bool call_with_key(struct db *db, const char *name, int64_t key, bool *an
     return ok;
 }
 
+bool db_is_standby(struct db *db, bool *standby, struct error *err)
+{
+    struct db_rows *rows;
+    char *sql = template_fill(db, "sql/session.sql", "in_recovery", NULL);
+    bool ok = db_query(db, sql, sql, 0, NULL, &rows, err);
+    if (ok)
+        *standby = db_rows_bool(rows, 0, 0);
+    talloc_free(sql);
+    return ok;
+}
+
 bool db_try_lock(struct db *db, int64_t key, bool *got, struct error *err)
 {
     return call_with_key(db, "try_lock", key, got, err);

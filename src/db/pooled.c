@@ -18,12 +18,12 @@ static const char SESSION[] = "sql/session.sql";
 /* Settings that the role has, and that another client of the pooler may have changed: without those
  * that "set_up" pins to one value for all. */
 static const char *const role_settings[] = {
-    "role",        "search_path", "synchronous_commit", "default_text_search_config",
-    "lc_monetary", "lc_numeric",  "lc_time"};
+    "role",       "search_path", "synchronous_commit", "default_text_search_config", "lc_monetary",
+    "lc_numeric", "lc_time"};
 enum { ROLE_SETTINGS = sizeof role_settings / sizeof *role_settings };
 
-/* A wait between chunks must not be longer than this without the opening. */
-enum { OPENING_DUE_MS = 10 * 1000 };
+/* Without a transaction that may write, the opening is sent as often as this. */
+enum { OPENING_DUE_MS = 2 * 1000 };
 
 /* The port of our end of a TCP connection; -1: it is a local socket; 0: unknown. */
 static int local_port(int fd)
@@ -145,8 +145,7 @@ static void add_commit(struct batch *batch, int owner)
 /* A transaction that only reads does not renew what the opening renews. */
 static void renew(struct batch *batch, int owner)
 {
-    if (!batch->db->opening.statement ||
-        clock_now_ms() - batch->db->opened_ms < OPENING_DUE_MS)
+    if (!batch->db->opening.statement || clock_now_ms() - batch->db->opened_ms < OPENING_DUE_MS)
         return;
     add_begin(batch, owner);
     add_commit(batch, owner);
@@ -213,11 +212,12 @@ static struct batch batch_new(struct db *db, const void *ctx, int count)
     /* At most what is added: BEGIN, settings, opening and COMMIT, twice. */
     size_t room = (size_t)count * 9 + 1;
     const char **params = mem_array(ctx, const char *, DB_SETTING_PARAMS);
-    struct batch batch = {.db = db, .steps = mem_array(ctx, struct db_step, room),
-                          .owners = mem_array(ctx, int, room), .own = mem_array(ctx, bool, room)};
+    struct batch batch = {.db = db,
+                          .steps = mem_array(ctx, struct db_step, room),
+                          .owners = mem_array(ctx, int, room),
+                          .own = mem_array(ctx, bool, room)};
     int n = db_setting_params(db, params, params);
-    batch.settings =
-        (struct db_step){.statement = &db->settings, .nparams = n, .params = params};
+    batch.settings = (struct db_step){.statement = &db->settings, .nparams = n, .params = params};
     return batch;
 }
 
@@ -264,7 +264,8 @@ bool db_pooled_ask(struct db *db, const void *ctx, struct db_question *questions
         const struct db_question *q = &questions[i];
         statements[i].sql = q->sql;
         steps[i] = (struct db_step){.statement = known(q->sql) ? known(q->sql) : &statements[i],
-                                    .nparams = q->nparams, .params = q->params,
+                                    .nparams = q->nparams,
+                                    .params = q->params,
                                     .sync = (i + 1) % group == 0};
     }
     bool ok = db_pooled_batch(db, ctx, steps, (int)count, NULL, err);

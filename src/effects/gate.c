@@ -9,6 +9,7 @@ struct effects *effects_open(const void *ctx, struct db *db, bool dry_run)
     effects->dry_run = dry_run;
     run_statements(effects);
     letter_statements(effects);
+    lease_begin(effects);
     return effects;
 }
 

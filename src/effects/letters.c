@@ -56,10 +56,10 @@ static bool close_settled(struct effects *effects, const struct plan *plan, bool
     for (size_t k = 0; k < plan->key_count; k++) {
         const struct plan_column *column = plan->key[k];
         appendPQExpBufferStr(key, k ? "\nAND " : "");
-        if (as_text)
-            appendPQExpBuffer(key, "t.%s::pg_catalog.text OPERATOR(pg_catalog.=) (l.key)[%zu]",
-                              column->ident, k + 1);
-        else
+        if (as_text) {
+            plan_append_text(key, "t", column);
+            appendPQExpBuffer(key, " OPERATOR(pg_catalog.=) (l.key)[%zu]", k + 1);
+        } else
             appendPQExpBuffer(key, "t.%s%s %s (l.key)[%zu]::%s%s", column->ident, column->operand,
                               column->equal, k + 1, column->value_type, column->operand);
     }

@@ -1,4 +1,4 @@
-/* One run of a policy at a time, on any host: a session-level advisory lock. */
+/* One run of a policy at a time, on any host. */
 #include <string.h>
 
 #include "internal.h"
@@ -6,17 +6,9 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/template.h"
+#include "pgsweep/text.h"
 
 static const char LOCK[] = "sql/lock.sql";
-
-/* "pgsw" in the upper half, a hash of the policy's name in the lower (FNV-1a, 32 bits). */
-int64_t run_lock_key(const char *policy)
-{
-    uint32_t hash = 2166136261u;
-    for (const char *p = policy; *p; p++)
-        hash = (hash ^ (uint32_t)(unsigned char)*p) * 16777619u;
-    return (int64_t)(((uint64_t)0x70677377u << 32) | hash);
-}
 
 char *run_application_name(const void *ctx, const char *policy, const char *run_id)
 {
@@ -33,11 +25,14 @@ static bool find_holder(struct db *db, const void *ctx, const char *policy, stru
     return db_query(db, ctx, template_fill(ctx, LOCK, "holder", NULL), 1, params, rows, err);
 }
 
-static bool refuse(struct db *db, const char *policy, struct error *err)
+static bool refuse(struct db *db, const char *policy, const struct lease_facts *facts,
+                   struct error *err)
 {
     void *scratch = talloc_new(db);
     struct db_rows *rows;
-    bool known = find_holder(db, scratch, policy, &rows, err) && db_rows_count(rows) > 0;
+    bool known =
+        facts->session && find_holder(db, scratch, policy, &rows, err) && db_rows_count(rows) > 0;
+    error_clear(err);
     error_set(err, SWEEP_LOCKED, "another run of policy %s is under way in %s", policy,
               db_where(db));
     if (known)
@@ -45,25 +40,58 @@ static bool refuse(struct db *db, const char *policy, struct error *err)
                      db_rows_get(rows, 0, 1), db_rows_get(rows, 0, 3),
                      db_rows_get(rows, 0, 2) ? db_rows_get(rows, 0, 2) : "at an unknown time",
                      db_rows_get(rows, 0, 4), db_rows_get(rows, 0, 0));
+    else if (facts->application)
+        error_detail(err, "Held by %s on %s, started %s, role %s, through a connection pooler.",
+                     facts->application, facts->host, facts->since, facts->role);
     error_hint(err, "Nothing was deleted. Wait for it to finish; the next run takes what is left.");
     talloc_free(scratch);
     return false;
 }
 
-bool run_lock(struct db *db, const char *policy, struct error *err)
+/* A run that was killed cannot give its lease back. One that is alive renews it. */
+static bool outlive(struct effects *effects, const char *policy, const struct lease_facts *first,
+                    struct error *err)
 {
+    enum { LOOK_EVERY_MS = 200, LONGEST_MS = 70 * 1000 };
+    int64_t end = clock_now_ms() + LONGEST_MS;
     bool got = false;
-    if (!db_try_lock(db, run_lock_key(policy), &got, err))
-        return false;
-    return got || refuse(db, policy, err);
+    text_tell("warning",
+              "policy %s: waiting for the lease of %s on %s to end, in at most %lld s: it holds "
+              "the lock, if it is still alive",
+              policy, first->application, first->host,
+              (long long)(first->ends_in_ms > 0 ? first->ends_in_ms / 1000 + 1 : 60));
+    for (;;) {
+        void *scratch = talloc_new(effects);
+        struct lease_facts facts;
+        clock_sleep_ms(LOOK_EVERY_MS);
+        bool ok = lease_try(effects, scratch, policy, &facts, &got, err);
+        bool alive =
+            !got && (facts.session || !facts.expires || strcmp(facts.expires, first->expires) != 0);
+        if (ok && !got && (alive || stop_requested() || clock_now_ms() >= end))
+            ok = refuse(effects->db, policy, &facts, err);
+        talloc_free(scratch);
+        if (!ok || got)
+            return ok;
+    }
 }
 
-void run_unlock(struct db *db, const char *policy)
+bool run_lock(struct effects *effects, const char *policy, struct error *err)
 {
-    struct error ignored = ERROR_INIT;
-    if (!db_is_lost(db))
-        (void)db_unlock(db, run_lock_key(policy), &ignored);
-    error_clear(&ignored);
+    void *scratch = talloc_new(effects);
+    struct lease_facts facts;
+    bool got = false;
+    bool ok = lease_try(effects, scratch, policy, &facts, &got, err);
+    if (ok && !got)
+        ok = facts.session || !facts.expires || !facts.leased
+                 ? refuse(effects->db, policy, &facts, err)
+                 : outlive(effects, policy, &facts, err);
+    talloc_free(scratch);
+    return ok;
+}
+
+void run_unlock(struct effects *effects, const char *policy)
+{
+    lease_end(effects, policy);
 }
 
 /* Ends the session that this run lost, if the server still has it. */
@@ -71,33 +99,32 @@ static bool end_lost_session(struct db *db, const char *policy, const char *run_
                              struct error *err)
 {
     void *scratch = talloc_new(db);
-    struct db_rows *rows;
-    bool ok = find_holder(db, scratch, policy, &rows, err);
-    if (ok && db_rows_count(rows) > 0) {
-        char *own = run_application_name(scratch, policy, run_id);
-        const char *params[] = {db_rows_get(rows, 0, 0)};
-        if (strcmp(db_rows_get(rows, 0, 1), own) == 0)
-            ok = db_query(db, scratch, template_fill(scratch, LOCK, "end_session", NULL), 1, params,
-                          NULL, err);
-    }
+    char *own = run_application_name(scratch, policy, run_id);
+    const char *params[] = {own};
+    bool ok = db_query(db, scratch, template_fill(scratch, LOCK, "end_session", NULL), 1, params,
+                       NULL, err);
     talloc_free(scratch);
     return ok;
 }
 
-bool run_lock_again(struct db *db, const char *policy, const char *run_id, int64_t wait_ms,
-                    struct error *err)
+bool run_lock_again(struct effects *effects, const char *policy, const char *run_id,
+                    int64_t wait_ms, struct error *err)
 {
     int64_t end = clock_now_ms() + wait_ms;
     for (;;) {
+        void *scratch = talloc_new(effects);
+        char *before = run_application_name(scratch, policy, run_id);
+        struct lease_facts facts;
         bool got = false;
-        if (!db_try_lock(db, run_lock_key(policy), &got, err))
-            return false;
-        if (got)
-            return true;
-        if (!end_lost_session(db, policy, run_id, err))
-            return false;
-        if (clock_now_ms() >= end || stop_forced())
-            return refuse(db, policy, err);
+        bool ok = lease_try_again(effects, scratch, policy, before, &facts, &got, err);
+        bool others = facts.application && !facts.session && !facts.locked;
+        if (ok && !got)
+            ok = end_lost_session(effects->db, policy, run_id, err);
+        if (ok && !got && (others || clock_now_ms() >= end || stop_forced()))
+            ok = refuse(effects->db, policy, &facts, err);
+        talloc_free(scratch);
+        if (!ok || got)
+            return ok;
         clock_sleep_ms(50);
     }
 }

@@ -116,18 +116,18 @@ bool queue_drain_alone(struct effects *effects, struct report *report, const cha
 {
     bool got = false;
     int64_t due = 0;
-    int64_t key = run_lock_key(mem_printf(report, "queue of %s", kind));
+    struct lease_facts facts;
+    const char *lock = mem_printf(effects, "queue of %s", kind);
     if (!count_waiting(effects, report, kind, policy, waiting, &due, err))
         return false;
     if (due == 0)
         return true;
-    if (!db_try_lock(effects->db, key, &got, err))
+    if (!lease_try(effects, report, lock, &facts, &got, err))
         return false;
     bool ok = !got || drain(effects, report, policy, err);
     if (!got)
         report_remark(report, "another run is draining the %s queue", kind);
-    struct error ignored = ERROR_INIT;
-    if (got && !db_is_lost(effects->db) && !db_unlock(effects->db, key, &ignored))
-        error_clear(&ignored); /* the lock ends with the session */
+    if (got)
+        lease_end(effects, lock);
     return ok && count_waiting(effects, report, kind, policy, waiting, &due, err);
 }

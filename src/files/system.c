@@ -12,9 +12,9 @@
 #include "pgsweep/text.h"
 #include "walk.h"
 
-static const char *const system_directories[] = {"/etc",  "/usr", "/home", "/var", "/root",
-                                                 "/boot", "/bin", "/sbin", "/dev", "/proc",
-                                                 "/sys",  "/run", NULL};
+static const char *const system_directories[] = {"/etc",  "/usr",  "/home", "/var",
+                                                 "/boot", "/bin",  "/sbin", "/dev",
+                                                 "/proc", "/sys",  "/run",  NULL};
 static const char *const temporary_directories[] = {"/tmp", "/var/tmp", NULL};
 
 /* Is path, wherever links lead, this directory? */
@@ -52,6 +52,8 @@ static char *find_home(const void *ctx, struct file_id id)
 {
     const char *home = getenv("HOME");
     char *user = NULL;
+    if (is_directory("/root", id))
+        return mem_strdup(ctx, "root");
     if (home && home[0] == '/' && is_directory(home, id))
         return mem_strdup(ctx, "the user who runs this");
     setpwent();

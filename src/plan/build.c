@@ -84,7 +84,7 @@ static bool build_directory(struct plan *plan, struct error *err)
     return true;
 }
 
-static void build_strategy(struct plan *plan)
+static bool build_strategy(struct plan *plan)
 {
     bool steps = plan->nodes[0]->object_count > 0 || plan->directory;
     for (size_t i = 1; i < plan->node_count; i++)
@@ -104,6 +104,7 @@ static void build_strategy(struct plan *plan)
         plan->strategy = STRATEGY_RANGE;
         plan->strategy_reason = "every condition is about the candidate's own row";
     }
+    return true;
 }
 
 static bool build(const void *ctx, struct db *db, const struct policy *policy,
@@ -118,9 +119,8 @@ static bool build(const void *ctx, struct db *db, const struct policy *policy,
               order_relate(plan, db, err) && privileges_check(plan, db, request->live, err) &&
               graph_check_targets(plan, db, err) && levels_check(plan, db, err) &&
               conditions_build(plan, db, request, err) && build_directory(plan, err) &&
-              walk_build(plan, db, err) && code_build(plan, db, request->live, err);
-    if (ok)
-        build_strategy(plan);
+              build_strategy(plan) && walk_build(plan, db, err) &&
+              code_build(plan, db, request->live, err);
     if (!ok || !cascade_build(plan, db, request, err)) {
         talloc_free(plan);
         return false;

@@ -43,6 +43,8 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
         column->value_type = db_rows_get(range.rows, row, 7);
         read_comparison(column, range.rows, row);
         column->may_update = db_rows_bool(range.rows, row, 14);
+        column->output = db_rows_get(range.rows, row, 15);
+        table->has_text_casts = db_rows_bool(range.rows, row, 16);
     }
     return true;
 }

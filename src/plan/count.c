@@ -261,9 +261,12 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
         return error_set(err, SWEEP_USAGE,
                          "policy %s: the key of %s has several columns and names no directory",
                          plan->policy->name, plan->nodes[0]->table.label);
+    PQExpBuffer text = createPQExpBuffer();
+    plan_append_text(text, "t", column);
     char *sql = template_fill(
         ctx, file, "active",
-        TEMPLATE_SLOTS({"column", column->ident}, {"table", plan->nodes[0]->table.ident},
+        TEMPLATE_SLOTS({"column", column->ident}, {"text", buffer_take(ctx, text)},
+                       {"table", plan->nodes[0]->table.ident},
                        {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
     db_give_way(db, true);
     bool ok = db_query(db, ctx, sql, 1, params, &rows, err);

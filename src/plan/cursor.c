@@ -1,28 +1,53 @@
 /* What a sweep walks along: the cursor columns, and the condition that a row lies before or after a
  * cursor. */
 #include "internal.h"
+#include "pgsweep/mem.h"
+
+static void append_as_text(PQExpBuffer out, const struct plan_column *column, const char *value)
+{
+    if (column->output)
+        appendPQExpBuffer(out, "pg_catalog.textin(%s(%s))", column->output, value);
+    else
+        appendPQExpBuffer(out, "%s::pg_catalog.text", value);
+}
+
+void plan_append_text(PQExpBuffer out, const char *alias, const struct plan_column *column)
+{
+    char *value = mem_printf(NULL, "%s.%s", alias, column->ident);
+    append_as_text(out, column, value);
+    talloc_free(value);
+}
 
 void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
 {
-    for (size_t i = 0; i < plan->cursor_count; i++)
-        appendPQExpBuffer(out, "%st.%s%s", i ? ", " : "", plan->cursor[i]->ident,
-                          order_by ? "" : "::pg_catalog.text");
+    for (size_t i = 0; i < plan->cursor_count; i++) {
+        appendPQExpBufferStr(out, i ? ", " : "");
+        if (order_by)
+            appendPQExpBuffer(out, "t.%s", plan->cursor[i]->ident);
+        else
+            plan_append_text(out, "t", plan->cursor[i]);
+    }
 }
 
 void plan_append_last(PQExpBuffer out, const struct plan *plan)
 {
-    for (size_t i = 0; i < plan->cursor_count; i++)
-        appendPQExpBuffer(out,
-                          "%s(pg_catalog.array_agg(t.%s))"
-                          "[pg_catalog.count(*)::pg_catalog.int4]::pg_catalog.text",
-                          i ? ",\n" : "", plan->cursor[i]->ident);
+    for (size_t i = 0; i < plan->cursor_count; i++) {
+        char *last = mem_printf(
+            NULL, "(pg_catalog.array_agg(t.%s))[pg_catalog.count(*)::pg_catalog.int4]",
+            plan->cursor[i]->ident);
+        appendPQExpBufferStr(out, i ? ",\n" : "");
+        append_as_text(out, plan->cursor[i], last);
+        talloc_free(last);
+    }
 }
 
 void plan_append_key_arrays(PQExpBuffer out, const struct plan *plan)
 {
-    for (size_t i = 0; i < plan->key_count; i++)
-        appendPQExpBuffer(out, "%spg_catalog.array_agg(t.%s::pg_catalog.text)::pg_catalog.text",
-                          i ? ",\n" : "", plan->key[i]->ident);
+    for (size_t i = 0; i < plan->key_count; i++) {
+        appendPQExpBuffer(out, "%spg_catalog.array_agg(", i ? ",\n" : "");
+        plan_append_text(out, "t", plan->key[i]);
+        appendPQExpBufferStr(out, ")::pg_catalog.text");
+    }
 }
 
 static void append_comparison(PQExpBuffer out, const struct plan_column *column,

@@ -32,6 +32,18 @@ static bool estimate(const void *ctx, struct db *db, const struct plan *plan, co
     return true;
 }
 
+bool estimate_old_enough(const void *ctx, struct db *db, const struct plan *plan, int64_t *rows,
+                         struct error *err)
+{
+    return estimate(ctx, db, plan,
+                    template_fill(ctx, file, "old_enough",
+                                  TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                                 {"age", plan->age->ident},
+                                                 {"below", plan->age->below},
+                                                 {"type", plan->age->value_type})),
+                    rows, err);
+}
+
 static char *candidates_sql(const void *ctx, const struct plan *plan)
 {
     PQExpBuffer candidate = createPQExpBuffer();
@@ -166,15 +178,11 @@ static bool estimate_dependents(const void *ctx, struct db *db, const struct pla
 static bool estimate_all(const void *ctx, struct db *db, const struct plan *plan,
                          struct plan_counts *counts, struct error *err)
 {
-    char *old_enough = template_fill(
-        ctx, file, "old_enough",
-        TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"age", plan->age->ident},
-                       {"below", plan->age->below}, {"type", plan->age->value_type}));
     char *total = template_fill(
         ctx, file, "total",
         TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
                        {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
-    if (!estimate(ctx, db, plan, old_enough, &counts->old_enough, err) ||
+    if (!estimate_old_enough(ctx, db, plan, &counts->old_enough, err) ||
         (plan->policy->count_total && !estimate(ctx, db, plan, total, &counts->total, err)) ||
         !estimate(ctx, db, plan, candidates_sql(ctx, plan), &counts->eligible, err))
         return false;

@@ -86,6 +86,12 @@ static char *conditions(const struct plan *plan, void *ctx)
         if (plan->guards[i].by)
             text = mem_printf(ctx, "%s,\n%s", text, plan->guards[i].by);
     }
+    if (plan->policy->throttle.wait_while.value) {
+        PQExpBuffer own = createPQExpBuffer();
+        condition_append(own, plan->policy->throttle.wait_while.value, NULL, 0);
+        text = mem_printf(ctx, "%s%s%s", text, *text ? ",\n" : "", own->data);
+        destroyPQExpBuffer(own);
+    }
     return *text ? mem_printf(ctx, "ROW(%s)::pg_catalog.text", text) : NULL;
 }
 
@@ -165,6 +171,20 @@ static bool read_tables(struct grants *g, struct db *db, struct error *err)
     return true;
 }
 
+/* A comment: the run goes on without that right, and waits for less. */
+static void append_throttle(PQExpBuffer out, const struct policy *policy, const char *role)
+{
+    const struct policy_throttle *t = &policy->throttle;
+    const unsigned any = LIMIT_TIME | LIMIT_BYTES | LIMIT_NUMBER;
+    if (policy_limit(&t->replica_lag, any, POLICY_REPLICA_LAG).unit != LIMIT_NONE ||
+        policy_limit(&t->active_sessions, any, POLICY_LIMIT_NONE).unit != LIMIT_NONE ||
+        policy_limit(&t->snapshot_age, any, POLICY_LIMIT_NONE).unit == LIMIT_TIME)
+        appendPQExpBuffer(out,
+                          "-- to wait for standbys and for other sessions (throttle): "
+                          "GRANT pg_read_all_stats TO %s;\n",
+                          role);
+}
+
 bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const char *role,
                  struct error *err)
 {
@@ -189,6 +209,7 @@ bool plan_grants(PQExpBuffer out, const struct plan *plan, struct db *db, const 
         for (size_t i = 0; i < g.hidden.count; i++)
             appendPQExpBuffer(out, "ALTER ROLE %s BYPASSRLS; -- %s has row-level security\n",
                               quoted, g.hidden.list[i]);
+        append_throttle(out, plan->policy, quoted);
     }
     talloc_free(g.ctx);
     return ok;

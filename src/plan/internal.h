@@ -223,7 +223,11 @@ bool freeable_note(struct plan *plan, struct db *db, const struct reads *where,
 /* Reads the database's clock and sets cutoff and cutoff_value. */
 bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct error *err);
 
-/* Chooses what the sweep walks along. */
+/* How many rows the planner expects to be older than the cutoff; negative: it does not say. */
+bool estimate_old_enough(const void *ctx, struct db *db, const struct plan *plan, int64_t *rows,
+                         struct error *err);
+
+/* Chooses what the sweep walks along; the strategy is known. */
 bool walk_build(struct plan *plan, struct db *db, struct error *err);
 
 /* Checks that the role may do what the plan needs; names the GRANT that is missing. */

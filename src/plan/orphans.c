@@ -287,7 +287,10 @@ static char *settings(const void *ctx, const struct plan_node *orphan)
         appendPQExpBufferStr(out, i ? ",\npg_catalog.set_config(" : "pg_catalog.set_config(");
         append_setting(out, orphan, i);
         appendPQExpBuffer(
-            out, ", coalesce(pg_catalog.array_agg(k%zu)::pg_catalog.text, '{}'), true)", i);
+            out,
+            ", coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k%zu))), '{}'),"
+            " true)",
+            i);
     }
     return buffer_take(ctx, out);
 }

@@ -46,8 +46,10 @@ void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const
 void plan_append_digest(PQExpBuffer out, const struct plan *plan)
 {
     appendPQExpBufferStr(out, "pg_catalog.sha256(pg_catalog.convert_to(ARRAY[");
-    for (size_t k = 0; k < plan->key_count; k++)
-        appendPQExpBuffer(out, "%st.%s::pg_catalog.text", k ? ", " : "", plan->key[k]->ident);
+    for (size_t k = 0; k < plan->key_count; k++) {
+        appendPQExpBufferStr(out, k ? ", " : "");
+        plan_append_text(out, "t", plan->key[k]);
+    }
     appendPQExpBufferStr(out, "]::pg_catalog.text, pg_catalog.getdatabaseencoding()))");
 }
 

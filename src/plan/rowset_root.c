@@ -17,6 +17,17 @@ static char *candidate(const struct rowset *set)
     return buffer_take(set->ctx, out);
 }
 
+/* The label by which a guard's rows are counted. What type it has is not known here: where users
+ * have casts to text, it is made as by the output function of its type. */
+static char *label_of(const struct rowset *set, const char *by)
+{
+    if (!set->plan->nodes[0]->table.has_text_casts)
+        return mem_printf(set->ctx, "coalesce((%s)::pg_catalog.text, '(null)')", by);
+    return mem_printf(set->ctx,
+                      "CASE WHEN (%s) IS NULL THEN '(null)' ELSE pg_catalog.format('%%s', %s) END",
+                      by, by);
+}
+
 static char *add_line(const struct rowset *set, char *text, const char *line)
 {
     return mem_printf(set->ctx, "%s%s%s", text ? text : "", text ? "\n" : "", line);
@@ -33,8 +44,8 @@ static char *guards(const struct rowset *set, bool labels)
             text = add_line(set, text,
                             mem_printf(set->ctx,
                                        "WHEN pgsweep_g.pgsweep_guard OPERATOR(pg_catalog.=) %zu"
-                                       " THEN coalesce((%s)::pg_catalog.text, '(null)')",
-                                       i + 1, guard->by));
+                                       " THEN %s",
+                                       i + 1, label_of(set, guard->by)));
         if (!labels && !guard->below)
             text = add_line(set, text,
                             mem_printf(set->ctx, "WHEN %s IS NOT FALSE THEN %zu",
@@ -137,8 +148,7 @@ static char *counted_as(const struct rowset *set, size_t guard, bool labels)
     const char *by = set->plan->guards[guard].by;
     if (!labels)
         return mem_printf(set->ctx, "%zu", guard + 1);
-    return by ? mem_printf(set->ctx, "ARRAY['%zu', coalesce((%s)::pg_catalog.text, '(null)')]",
-                           guard + 1, by)
+    return by ? mem_printf(set->ctx, "ARRAY['%zu', %s]", guard + 1, label_of(set, by))
               : mem_printf(set->ctx, "ARRAY['%zu', NULL]", guard + 1);
 }
 

@@ -138,9 +138,12 @@ void plan_append_directories(PQExpBuffer out, const struct plan *plan)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer keys = createPQExpBuffer();
+    PQExpBuffer text = createPQExpBuffer();
     plan_append_keys(keys, plan, 1);
+    plan_append_text(text, "t", plan->directory);
     fragment_append(out, file, "directories",
                     TEMPLATE_SLOTS({"column", plan->directory->ident},
+                                   {"text", buffer_take(ctx, text)},
                                    {"table", plan->nodes[0]->table.ident},
                                    {"keys", buffer_take(ctx, keys)}));
     talloc_free(ctx);
@@ -151,28 +154,32 @@ bool plan_deletes(const struct plan_node *node)
     return order_is_deleted(node);
 }
 
-/* What a value is cast to that is compared with a column. */
-static const char *type_of(const struct plan_table *table, const char *ident)
+/* The column that a reference names. */
+static const struct plan_column *column_of(const struct plan_table *table, const char *ident)
 {
-    for (size_t i = 0; i < table->column_count; i++)
-        if (strcmp(table->columns[i].ident, ident) == 0)
-            return table->columns[i].value_type;
-    return "pg_catalog.text";
+    size_t i = 0;
+    while (i + 1 < table->column_count && strcmp(table->columns[i].ident, ident) != 0)
+        i++;
+    return &table->columns[i];
 }
 
 void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool of_parent,
                              const char *alias)
 {
-    for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(out, "%s%s.%s::pg_catalog.text", i ? ", " : "", alias,
-                          of_parent ? edge->referred[i] : edge->columns[i]);
+    const struct plan_table *table = of_parent ? &edge->parent->table : &edge->child->table;
+    for (size_t i = 0; i < edge->width; i++) {
+        appendPQExpBufferStr(out, i ? ", " : "");
+        plan_append_text(out, alias,
+                         column_of(table, of_parent ? edge->referred[i] : edge->columns[i]));
+    }
 }
 
 void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_parent)
 {
     for (size_t i = 0; i < edge->width; i++) {
-        const char *type = for_parent ? type_of(&edge->child->table, edge->columns[i])
-                                      : type_of(&edge->parent->table, edge->referred[i]);
+        const char *type =
+            for_parent ? column_of(&edge->child->table, edge->columns[i])->value_type
+                       : column_of(&edge->parent->table, edge->referred[i])->value_type;
         char value[64];
         snprintf(value, sizeof value, "(r.v OPERATOR(pg_catalog.->>) %zu)", i);
         appendPQExpBufferStr(out, i ? "\nAND " : "");

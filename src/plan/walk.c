@@ -127,9 +127,42 @@ static bool find_index(const struct plan *plan, struct db *db, const struct db_r
     return true;
 }
 
-static bool walk_by_key(int64_t equal_ages, int64_t rows)
+/* rows 0: not known. */
+static bool is_sorted_too_often(int64_t sorted, int64_t rows)
 {
-    return equal_ages > MANY_EQUAL_AGES || equal_ages * equal_ages / ROWS_PER_CHUNK > rows;
+    return rows > 0 && (double)sorted * (double)sorted / ROWS_PER_CHUNK > (double)rows;
+}
+
+/* Before version 13 PostgreSQL cannot go on from what the index has ordered already: all that is
+ * old enough is sorted for each chunk. Where ages alone bound the chunks nothing is. */
+static bool sorts_all(const struct plan *plan, const struct db *db)
+{
+    return db_server_version(db) < 130000 &&
+           !(plan->few_equal_ages && plan->strategy == STRATEGY_RANGE);
+}
+
+/* Sets *reason where the index, that of row i, does not order rows of one age, and sorting them
+ * costs too much; else to NULL. */
+static bool judge_sorting(const struct plan *plan, struct db *db, const struct db_rows *indexes,
+                          int i, const char **reason, struct error *err)
+{
+    int64_t equal_ages = db_rows_int(indexes, i, MOST_COMMON_ROWS), old_enough = 0;
+    int64_t rows = db_rows_int(indexes, i, ROWS);
+    bool several = db_rows_int(indexes, i, COLUMNS) > 1;
+    bool ordered = several && compare_as_rows(plan->cursor, plan->cursor_count);
+    *reason = NULL;
+    if (!ordered && (equal_ages > MANY_EQUAL_AGES || is_sorted_too_often(equal_ages, rows))) {
+        *reason = "many rows have the same age, and the index on it does not order them";
+        return true;
+    }
+    if (several || db_rows_bool(indexes, i, PARTIAL) || !sorts_all(plan, db))
+        return true;
+    if (!estimate_old_enough(plan, db, plan, &old_enough, err))
+        return false;
+    if (is_sorted_too_often(old_enough, rows))
+        *reason = "this version of PostgreSQL would sort all old rows for each chunk, as the index "
+                  "does not order rows of one age";
+    return true;
 }
 
 bool walk_build(struct plan *plan, struct db *db, struct error *err)
@@ -152,18 +185,18 @@ bool walk_build(struct plan *plan, struct db *db, struct error *err)
         return true;
     }
     use_cursor(plan, WALK_AGE);
-    bool ordered =
-        db_rows_int(rows, i, COLUMNS) > 1 && compare_as_rows(plan->cursor, plan->cursor_count);
-    if (!ordered &&
-        walk_by_key(db_rows_int(rows, i, MOST_COMMON_ROWS), db_rows_int(rows, i, ROWS))) {
-        use_cursor(plan, WALK_KEY);
-        plan->walk_reason = "many rows have the same age, and the index on it does not order them";
-        return true;
-    }
     /* The end of a chunk is looked up by the age alone only where the index answers that by itself.
      */
     plan->few_equal_ages = !db_rows_bool(rows, i, PARTIAL) && db_rows_bool(rows, i, KNOWN) &&
                            db_rows_int(rows, i, MOST_COMMON_ROWS) <= FEW_EQUAL_AGES;
-    plan->walk_reason = mem_printf(plan, "index %s", db_rows_get(rows, i, INDEX));
+    const char *sorting = NULL;
+    if (!judge_sorting(plan, db, rows, i, &sorting, err))
+        return false;
+    if (sorting) {
+        use_cursor(plan, WALK_KEY);
+        plan->few_equal_ages = false;
+    }
+    plan->walk_reason =
+        sorting ? sorting : mem_printf(plan, "index %s", db_rows_get(rows, i, INDEX));
     return true;
 }

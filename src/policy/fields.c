@@ -82,6 +82,7 @@ static const struct field limit_fields[] = {
     {.key = "max_failed", .kind = FIELD_COUNT, AT(policy, max_failed)},
     PAUSE_FIELD,
     {.key = "count_timeout", .kind = FIELD_INTERVAL, AT(policy, count_timeout)},
+    {.key = "retry_for", .kind = FIELD_INTERVAL, AT(policy, retry_for)},
     {.key = NULL},
 };
 

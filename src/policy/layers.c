@@ -127,7 +127,7 @@ const char *const policy_override_keys[] = {
     "retain",       "chunk",           "max_rows",    "max_runtime", "max_failed",
     "pause",        "count_timeout",   "age_by",      "in_use",      "protect",
     "protect_dirs", "protect_case",    "system_root", "special",     "owner",
-    "min_free",     "object_prefixes", "triggers",    "search_path",
+    "min_free",     "object_prefixes", "triggers",    "search_path", "retry_for",
     /* "none" comes before what it does not switch off */
     "throttle",     "replica_lag",     "slot_wal",    "ignore_replicas", "lock_waiters",
     "active_sessions", "snapshot_age", "checkpoints", "autovacuum",  "wait_while",

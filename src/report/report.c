@@ -39,6 +39,17 @@ struct report *report_new(const void *ctx, const struct policy *policy, bool dry
     return report;
 }
 
+struct report *report_anew(const void *ctx, struct report *before)
+{
+    struct report *report = report_new(ctx, before->policy, before->dry_run);
+    report->run_id = before->run_id;
+    report->retries = before->retries + 1;
+    report->metrics = before->metrics;
+    report->log = before->log;
+    before->log = NULL;
+    return report;
+}
+
 void report_set_plan(struct report *report, const struct plan *plan)
 {
     report->plan = plan;

@@ -63,6 +63,11 @@ WITH RECURSIVE domains AS (
             WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
               AND i.indisprimary))
      GROUP BY c.oid, c.opcintype
+), text_casts AS (
+    SELECT c.castsource
+      FROM pg_catalog.pg_cast AS c
+     WHERE c.casttarget OPERATOR(pg_catalog.=) 'pg_catalog.text'::pg_catalog.regtype
+       AND c.castfunc OPERATOR(pg_catalog.>=) 16384
 ), keys AS (
     SELECT i.indrelid,
            k.attnum,
@@ -95,7 +100,13 @@ SELECT a.attrelid,
        c.at_least,
        c.above,
        CASE WHEN c.operand OPERATOR(pg_catalog.<>) t.oid THEN c.operand_cast END AS operand,
-       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update
+       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update,
+       (SELECT pg_catalog.format('%I.%I', fn.nspname, f.proname)
+          FROM pg_catalog.pg_proc AS f
+          JOIN pg_catalog.pg_namespace AS fn ON fn.oid OPERATOR(pg_catalog.=) f.pronamespace
+         WHERE f.oid OPERATOR(pg_catalog.=) b.typoutput
+           AND b.oid OPERATOR(pg_catalog.=) ANY (SELECT castsource FROM text_casts)) AS output,
+       EXISTS (SELECT FROM text_casts) AS text_casts
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
   JOIN pg_catalog.pg_type AS b

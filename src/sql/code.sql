@@ -2,7 +2,8 @@
 
 --- fires
 -- Triggers and rules that fire, which of them can keep a row from going without an error (obstacle), and functions of users in
--- indexes, constraints and generated columns of updated tables, with the owners of function and table. Of a partition only triggers for
+-- indexes, constraints and generated columns of updated tables, and functions of roles without trust that convert values of a column by
+-- themselves or from a text, with the owners of function and table. Of a partition only triggers for
 -- each row fire; one that a partition has from its whole is told once.
 -- $1: tables, $2: what happens to their rows, "d" (deleted) or "u" (updated), $3: a column that is set, or NULL; one element for
 -- each column.
@@ -82,6 +83,19 @@ WITH RECURSIVE act AS (
                                       CASE WHEN d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
                                            THEN d.refobjid ELSE o.oprcode END
      WHERE r.event OPERATOR(pg_catalog.=) 'u'
+     UNION ALL
+    SELECT r.root, r.event, r.oid, 'cast', a.attname, f.oid, false, 'when its value is converted'
+      FROM r
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) r.oid
+      JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+      JOIN pg_catalog.pg_cast AS c
+        ON CASE WHEN c.castsource OPERATOR(pg_catalog.=) 'pg_catalog.text'::pg_catalog.regtype
+                THEN c.casttarget OPERATOR(pg_catalog.=) ANY (ARRAY[t.oid, t.typbasetype, t.typarray])
+                ELSE c.castcontext OPERATOR(pg_catalog.=) 'i'
+                     AND c.castsource OPERATOR(pg_catalog.=) ANY (ARRAY[t.oid, t.typbasetype]) END
+      JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) c.castfunc
+     WHERE a.attnum OPERATOR(pg_catalog.>) 0
+       AND NOT EXISTS (SELECT FROM trusted AS o WHERE o.oid OPERATOR(pg_catalog.=) f.proowner)
 )
 SELECT f.root,
        f.event,

@@ -106,7 +106,7 @@ NOT EXISTS (
 
 --- active
 -- The keys, or directory names, of the rows that a guard spares, whatever their age.
-SELECT t.{column}::pg_catalog.text
+SELECT {text}
   FROM {table} AS t
  WHERE $1::{type} IS NOT NULL
    AND t.{column} IS NOT NULL

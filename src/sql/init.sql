@@ -8,18 +8,20 @@ CREATE SCHEMA IF NOT EXISTS pgsweep
 
 --- revoke
 -- What an earlier version granted may be more than is needed.
-REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared FROM {role};
+REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared, pgsweep.locks FROM {role};
 
 --- grant
 -- Lets a role use the schema: what the program does there, and no more. Records of runs are not deleted, and of one that
 -- is on only what changes may be changed.
 GRANT USAGE ON SCHEMA pgsweep TO {role};
-GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared TO {role};
+GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared, pgsweep.locks TO {role};
 GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
       UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error, waited_ms, waited, wal_bytes, wal_of, dead_rows) ON pgsweep.runs TO {role};
 GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
 GRANT INSERT, DELETE ON pgsweep.spared TO {role};
-GRANT EXECUTE ON FUNCTION pgsweep.key_digest(pg_catalog.text[]), pgsweep.text_digest(pg_catalog.text) TO {role};
+GRANT INSERT, UPDATE ON pgsweep.locks TO {role};
+GRANT EXECUTE ON FUNCTION pgsweep.key_digest(pg_catalog.text[]), pgsweep.text_digest(pg_catalog.text),
+      pgsweep.keep_locks(pg_catalog.text, pg_catalog.text[], pg_catalog.interval) TO {role};
 
 --- version
 -- The version of the schema.
@@ -48,7 +50,11 @@ SELECT pg_catalog.has_table_privilege('pgsweep.state', 'SELECT')
    AND coalesce(pg_catalog.has_table_privilege(s.oid, 'INSERT')
                 AND pg_catalog.has_table_privilege(s.oid, 'SELECT')
                 AND pg_catalog.has_table_privilege(s.oid, 'DELETE'), true)
-  FROM (SELECT pg_catalog.to_regclass('pgsweep.spared')::pg_catalog.oid AS oid
+   AND coalesce(pg_catalog.has_table_privilege(s.locks, 'INSERT')
+                AND pg_catalog.has_table_privilege(s.locks, 'SELECT')
+                AND pg_catalog.has_any_column_privilege(s.locks, 'UPDATE'), true)
+  FROM (SELECT pg_catalog.to_regclass('pgsweep.spared')::pg_catalog.oid AS oid,
+               pg_catalog.to_regclass('pgsweep.locks')::pg_catalog.oid AS locks
          WHERE pg_catalog.to_regclass('pgsweep.state') IS NOT NULL
            AND pg_catalog.to_regclass('pgsweep.runs') IS NOT NULL
            AND pg_catalog.to_regclass('pgsweep.object_queue') IS NOT NULL

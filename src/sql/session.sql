@@ -216,6 +216,9 @@ a.pid OPERATOR(pg_catalog.=) {pid}
 -- Behind a pooler the process is known by the name of the run, which no other session has.
 a.application_name OPERATOR(pg_catalog.=) {name}
 AND a.backend_type OPERATOR(pg_catalog.=) 'client backend'
+--- in_recovery
+-- Whether the server is a standby, or not promoted yet.
+SELECT pg_catalog.pg_is_in_recovery()
 
 --- server_state
 -- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to

@@ -234,6 +234,42 @@ CREATE TABLE IF NOT EXISTS pgsweep.spared (
 );
 COMMENT ON TABLE pgsweep.spared IS 'While a run is on: digests of the keys that it spares, where its own deletions could make them candidates.';
 
+-- Since version 2.
+CREATE TABLE IF NOT EXISTS pgsweep.locks (
+    lock_name   pg_catalog.text PRIMARY KEY,
+    holder      pg_catalog.text NOT NULL,
+    application pg_catalog.text NOT NULL,
+    host        pg_catalog.text NOT NULL,
+    role        pg_catalog.text NOT NULL DEFAULT session_user,
+    since       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires     pg_catalog.timestamptz NOT NULL
+);
+COMMENT ON TABLE pgsweep.locks IS 'Who holds the lock of a policy, or of a queue. Through a connection pooler this row is the lock.';
+COMMENT ON COLUMN pgsweep.locks.holder IS 'A token of the run; empty: nobody holds the lock.';
+COMMENT ON COLUMN pgsweep.locks.expires IS 'Another run may take the lock over from then on; each transaction of the holder puts it off. -infinity: the holder is a session with an advisory lock, and holds it as long as it has that.';
+CREATE OR REPLACE FUNCTION pgsweep.keep_locks(token pg_catalog.text, names pg_catalog.text[], lease pg_catalog.interval)
+    RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$DECLARE
+        kept bigint;
+    BEGIN
+        WITH renewed AS (
+            UPDATE pgsweep.locks AS k
+               SET expires = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) lease
+             WHERE k.holder OPERATOR(pg_catalog.=) token
+               AND k.lock_name OPERATOR(pg_catalog.=) ANY (names)
+            RETURNING 1
+        )
+        SELECT pg_catalog.count(*) FROM renewed INTO kept;
+        IF kept OPERATOR(pg_catalog.<>) pg_catalog.cardinality(names) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'PS001',
+                MESSAGE = pg_catalog.format('another run has taken over the lock of %s',
+                                            pg_catalog.array_to_string(names, ', '));
+        END IF;
+    END$$;
+
 INSERT INTO pgsweep.state (version) VALUES (2)
     ON CONFLICT (one) DO UPDATE SET version = excluded.version, changed_at = pg_catalog.now()
      WHERE pgsweep.state.version OPERATOR(pg_catalog.<) excluded.version;

@@ -34,7 +34,7 @@ SELECT pg_catalog.count(*)
 
 --- directories
 -- The names of working directories of the rows in hand.
-SELECT t.{column}::pg_catalog.text AS value
+SELECT {text} AS value
   FROM {table} AS t
  WHERE t.{column} IS NOT NULL
    AND {keys}

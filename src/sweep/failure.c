@@ -13,7 +13,7 @@ enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
 void sweep_back_off(struct sweep *sweep, int attempt)
 {
     sweep->report->retries++;
-    clock_sleep_ms(clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+    effects_wait(sweep->effects, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
 }
 
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)

@@ -371,6 +371,10 @@ void sweep_back_off(struct sweep *sweep, int attempt);
 bool throttle_hold(struct sweep *sweep, struct error *err);
 void throttle_start(struct sweep *sweep);
 
+/* A wait of the sweep itself, outside any transaction, for a reason that "throttle" has too: it is
+ * told and reported like one. */
+void throttle_note(struct sweep *sweep, enum report_wait wait, int64_t ms, const char *what);
+
 /* The next time it looks at once: a chunk met a lock. */
 void throttle_look_now(struct sweep *sweep);
 

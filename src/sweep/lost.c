@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
@@ -79,28 +80,47 @@ static void make_sure(struct sweep *sweep)
         error_clear(&ignored);
 }
 
+/* After a failover the name may lead to a standby that is not promoted yet. */
+static bool check_primary(struct db *db, struct error *err)
+{
+    bool standby = false;
+    if (!db_is_standby(db, &standby, err))
+        return false;
+    if (!standby)
+        return true;
+    error_set(err, SWEEP_UNREACHABLE, "%s is a standby now", db_where(db));
+    error_sqlstate(err, "57P03"); /* as a server that is not ready yet */
+    return false;
+}
+
+/* One attempt. */
+static bool resume(struct sweep *sweep, struct chunk *chunk, struct error *err)
+{
+    struct report *report = sweep->report;
+    if (!db_reconnect(sweep->db, err) || !check_primary(sweep->db, err) ||
+        !run_lock_again(sweep->effects, report->policy->name, report->run_id, LOCK_WAIT_MS, err))
+        return false;
+    sweep->high_known = false;
+    return find_out(sweep, chunk, err);
+}
+
 static bool connect_again(struct sweep *sweep, struct chunk *chunk, struct error *lost,
                           struct error *err)
 {
-    struct report *report = sweep->report;
-    for (int attempt = 1; attempt <= sweep->budget->retries && !stop_forced(); attempt++) {
+    int64_t end_ms = clock_now_ms() + sweep->budget->retry_for_ms;
+    bool last = false;
+    for (int attempt = 1; !last && !stop_forced(); attempt++) {
         sweep_back_off(sweep, attempt + sweep->losses / 2);
         error_clear(err);
-        if (!db_reconnect(sweep->db, err) ||
-            !run_lock_again(sweep->db, report->policy->name, report->run_id, LOCK_WAIT_MS, err)) {
-            /* Somebody else holds the lock by now, or the server refuses us for good. */
-            if (err->code == SWEEP_LOCKED ||
-                (err->code != SWEEP_UNREACHABLE && !db_is_lost(sweep->db)))
-                break;
-            continue;
-        }
-        sweep->high_known = false;
-        if (find_out(sweep, chunk, err)) {
+        last = stop_requested() || clock_now_ms() >= end_ms;
+        if (resume(sweep, chunk, err)) {
             make_sure(sweep);
             error_clear(err);
             return true;
         }
-        if (!db_is_lost(sweep->db))
+        /* Somebody else holds the lock by now, the record is gone, or the server refuses us for
+         * good. */
+        if (!db_may_come_back(sweep->db, err))
             break;
     }
     if (!err->message)

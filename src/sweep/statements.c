@@ -59,9 +59,10 @@ static char *cursor_sql(const struct sweep *sweep, bool order_by)
 static char *key_sql(const struct sweep *sweep)
 {
     PQExpBuffer sql = createPQExpBuffer();
-    for (size_t i = 0; i < sweep->plan->key_count; i++)
-        appendPQExpBuffer(sql, "%st.%s::pg_catalog.text", i ? ", " : "",
-                          sweep->plan->key[i]->ident);
+    for (size_t i = 0; i < sweep->plan->key_count; i++) {
+        appendPQExpBufferStr(sql, i ? ", " : "");
+        plan_append_text(sql, "t", sweep->plan->key[i]);
+    }
     return buffer_take(sweep->report, sql);
 }
 
@@ -143,10 +144,12 @@ static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by fr
     number(&n, ctx, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
     char *rows = mem_printf(ctx, "$%d", number(&n, ctx, 1, "rows of the chunk"));
+    PQExpBuffer cursor = createPQExpBuffer();
+    plan_append_text(cursor, "t", age);
     return filled(
         sweep, "bound_age", from_names[from], &n,
         TEMPLATE_SLOTS(
-            {"cursor", mem_printf(ctx, "t.%s::pg_catalog.text", age->ident)},
+            {"cursor", buffer_take(ctx, cursor)},
             {"root", sweep->plan->nodes[0]->table.ident},
             {"old", mem_printf(ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type)},
             {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));

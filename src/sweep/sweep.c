@@ -265,8 +265,8 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
         }
         drain(sweep, false);
         settle_in_time(sweep);
-        if (!end && sweep->budget->pause_ms > 0)
-            clock_sleep_ms(sweep->budget->pause_ms);
+        if (!end)
+            effects_wait(sweep->effects, sweep->budget->pause_ms);
     }
     /* Nothing goes behind the last suspects: that the control went through has to do. */
     return stop_requested() || sweep->control_due || sweep_confirm(sweep, err);
@@ -332,7 +332,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
             break;
-        clock_sleep_ms(PASS_PAUSE_MS * (int64_t)idle);
+        effects_wait(sweep->effects, PASS_PAUSE_MS * (int64_t)idle);
         ok = sweep_pass(sweep, err);
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }

@@ -33,6 +33,10 @@ bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error
                                "it is done.");
     }
     sweep->report->retries++;
-    clock_sleep_ms(clock_backoff_ms(sweep->table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
+    const int64_t before = clock_now_ms();
+    effects_wait(sweep->effects,
+                 clock_backoff_ms(sweep->table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
+    throttle_note(sweep, WAIT_LOCK_WAITERS, clock_now_ms() - before, chunk->error.message);
+    throttle_look_now(sweep);
     return true;
 }

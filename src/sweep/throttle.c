@@ -35,8 +35,11 @@ static bool look(struct sweep *sweep, void *arg, struct error *err)
     if (throttle->plan != sweep->plan)
         throttle_look_at_plan(throttle->look, sweep->plan);
     throttle->plan = sweep->plan;
-    return throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report, attempt->found,
-                         err);
+    stop_cancel_early(true); /* the policy's own condition may take long */
+    bool ok = throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report,
+                            attempt->found, err);
+    stop_cancel_early(false);
+    return ok;
 }
 
 /* The same until it works. It is no chunk: what counts the tries and losses of one stays. */
@@ -73,6 +76,16 @@ static char *reasons(const void *ctx, const struct throttle_found *found)
     return text;
 }
 
+static void add_wait(struct report *report, enum report_wait wait, int64_t ms, const char *what)
+{
+    struct report_waited *waited = &report->waited[wait];
+    waited->ms += ms;
+    if (waited->last && strcmp(waited->last, what) == 0)
+        return;
+    talloc_free((void *)waited->last);
+    waited->last = mem_strdup(report, what);
+}
+
 /* Adds the time until now to the reasons that held since the last look. */
 static void count_wait(struct sweep *sweep, const struct throttle_found *found)
 {
@@ -82,16 +95,18 @@ static void count_wait(struct sweep *sweep, const struct throttle_found *found)
     int64_t ms = now - throttle->counted_ms;
     throttle->counted_ms = now;
     report->waited_ms += ms;
-    for (int i = 0; i < REPORT_WAITS; i++) {
-        struct report_waited *waited = &report->waited[i];
-        if (!found->waits[i])
-            continue;
-        waited->ms += ms;
-        if (!waited->last || strcmp(waited->last, found->waits[i]) != 0) {
-            talloc_free((void *)waited->last);
-            waited->last = mem_strdup(report, found->waits[i]);
-        }
-    }
+    for (int i = 0; i < REPORT_WAITS; i++)
+        if (found->waits[i])
+            add_wait(report, (enum report_wait)i, ms, found->waits[i]);
+}
+
+void throttle_note(struct sweep *sweep, enum report_wait wait, int64_t ms, const char *what)
+{
+    char *why = mem_printf(NULL, "%s: %s", report_wait_names[wait], what);
+    progress_wait(sweep->progress, sweep->report, why);
+    talloc_free(why);
+    sweep->report->waited_ms += ms;
+    add_wait(sweep->report, wait, ms, what);
 }
 
 static void end_at(struct sweep *sweep, const char *limit, const char *detail)
@@ -120,7 +135,7 @@ static bool wait_step(struct sweep *sweep, const struct throttle_found *found, c
     if (max_runtime_ms > 0 && now - sweep->started_ms >= max_runtime_ms)
         return false;
     progress_wait(sweep->progress, sweep->report, why);
-    clock_sleep_ms(WAIT_STEP_MS);
+    effects_wait(sweep->effects, WAIT_STEP_MS);
     count_wait(sweep, found);
     return !stop_requested();
 }
@@ -162,8 +177,10 @@ bool throttle_hold(struct sweep *sweep, struct error *err)
         goes_on = ok && !found.limit && why && !stop_requested() && wait_step(sweep, &found, why);
         talloc_free(attempt.ctx);
     }
-    if (throttle->since_ms > 0)
+    if (throttle->since_ms > 0) {
         progress_clear(sweep->progress);
+        sweep->table_tries = 0; /* it has not tried to lock a table meanwhile */
+    }
     throttle->next_ms = clock_now_ms() + LOOK_EVERY_MS;
     return ok;
 }

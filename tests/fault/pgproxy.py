@@ -164,6 +164,8 @@ class Connection:
 
     def startup(self):
         """Forwards the start-up packet; False for a cancel request, which is over with that."""
+        if self.proxy.black_hole:
+            self.hang()
         while True:
             head = self.read_exactly(8)
             length, code = struct.unpack("!ii", head)
@@ -406,6 +408,7 @@ class PgProxy:
 
     latency: seconds added each way. refuse: true while new connections are closed at once (refused: how many).
     linger: true while the server does not learn that a client has said good-bye.
+    black_hole: true while new connections are accepted, read, and never answered; cancel requests too.
     round_trips: how often a client sent something while nothing was outstanding, so had waited for
     all replies (exact with a latency of some milliseconds, else a flush in two parts may count
     twice). log: every Seen. connections: how many were made. cancels: cancel requests."""
@@ -413,6 +416,7 @@ class PgProxy:
     def __init__(self, server_host, server_port, tcp=False, latency=0.0):
         self.server_host, self.server_port = str(server_host), int(server_port)
         self.latency, self.refuse, self.linger = latency, False, False
+        self.black_hole = False
         self.rules, self.log = [], []
         self.round_trips = self.connections = self.cancels = self.refused = 0
         self.lock = threading.Lock()

@@ -1,5 +1,4 @@
 """The server and the session: restarts, settings that pgsweep overrides, standbys, cost, memory."""
-import os
 import subprocess
 import time
 
@@ -33,7 +32,7 @@ def restartable(own_server, home, policy_file, strategy):
 
 
 def test_O1_a_server_that_is_away_is_told(world):
-    result = world.runner(*world.args(), env={"PGPORT": "1"})
+    result = world.runner(*world.args("--retry-for=1 s"), env={"PGPORT": "1"})
     assert result.code == 3 and "cannot connect" in result.err and result.json()["exit_code"] == 3
 
 
@@ -52,7 +51,7 @@ def test_J6_an_immediate_restart_is_survived_and_a_server_gone_for_good_is_told(
     world.fill(range(1, 21), "30 days")
     proxy.clear()
     rule = proxy.rule(DELETES_ITEMS, "hold", nth=3)
-    running = world.start("--retries=2", "--pause=1 ms", chunk=2)
+    running = world.start("--retry-for=1 s", "--pause=1 ms", chunk=2)
     rule.wait()
     own_server.shutdown("immediate")
     rule.release()
@@ -163,10 +162,7 @@ def test_O1_O2_a_standby_is_refused_and_can_be_previewed(own_server, home, polic
     runner = harness.Runner(database, home)
     world = World(database, runner, policy_file, "locked")
     own_server.shutdown()
-    signal_file = own_server.data / "data" / "standby.signal"
-    signal_file.touch()
-    owner = (own_server.data / "data").stat()
-    os.chown(signal_file, owner.st_uid, owner.st_gid)
+    own_server.become_standby()
     own_server.startup()
     database.forget_connections()
     live = world.run()

@@ -218,7 +218,7 @@ SELECT pg_catalog.count(*)
 -- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."gallery_images" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
@@ -379,7 +379,7 @@ SELECT pg_catalog.count(*),
 -- work_13_narrow (each candidate)
 -- public.gallery_images: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."gallery_images" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY ((

@@ -157,7 +157,7 @@ SELECT pg_catalog.count(*)
 -- public.images: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."images" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (ARRAY(
@@ -188,7 +188,7 @@ DELETE FROM "public"."items" AS t
 -- work_5_narrow (each chunk)
 -- public.images: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o3_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."images" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY ((

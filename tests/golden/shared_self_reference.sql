@@ -176,7 +176,7 @@ SELECT pg_catalog.count(*)
 -- public.folders: Locks the shared rows that the rows in hand refer to, and remembers them.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."folders" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY (
@@ -215,7 +215,7 @@ DELETE FROM "public"."files" AS t
 -- work_4_narrow (each chunk)
 -- public.folders: Keeps of the remembered shared rows those that nothing refers to any more.
 SELECT pg_catalog.count(*),
-       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.array_agg(k0)::pg_catalog.text, '{}'), true)
+       pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
           FROM "public"."folders" AS s
          WHERE s."id" OPERATOR(pg_catalog.=) ANY ((

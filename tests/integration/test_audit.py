@@ -148,9 +148,10 @@ def test_D8_init_takes_back_what_was_granted_before(jobs, pgsweep, sweeper):
     assert jobs.count("pgsweep.runs") == 1
     kinds = set(jobs.sql("SELECT table_name, privilege_type FROM information_schema.role_table_grants"
                          " WHERE grantee = %s AND table_schema = 'pgsweep'", sweeper))
-    every = {"state", "runs", "object_queue", "object_sources", "dead_letters", "spared"}
+    every = {"state", "runs", "object_queue", "object_sources", "dead_letters", "spared", "locks"}
     queues = {"object_queue", "object_sources", "dead_letters"}
     assert kinds == {*((t, "SELECT") for t in every), ("spared", "INSERT"), ("spared", "DELETE"),
+                     ("locks", "INSERT"), ("locks", "UPDATE"),
                      *((t, p) for t in queues for p in ("INSERT", "UPDATE", "DELETE"))}
 
 

@@ -165,3 +165,17 @@ def test_J7_rows_of_one_age_are_not_sorted_for_every_chunk(db, pgsweep, policy_f
            f"CREATE INDEX ON t ({columns}); ANALYZE t")
     live = preview_and_run(pgsweep, "test", "--policy-dir", policy_file(policy()), "--chunk", "700")
     assert (live["walk"], live["deleted"]) == (walk, of_one_age) and db.count("t") == others
+
+
+def test_J7_before_version_13_old_rows_are_not_sorted_for_every_chunk(db, pgsweep, policy_file):
+    """It cannot sort on from what an index has ordered. (Where few rows share an age, ranges are bounded by ages alone.)"""
+    init(pgsweep)
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, at timestamptz);"
+           "INSERT INTO t SELECT n, '2020-01-01'::timestamptz + n * interval '1 s' FROM generate_series(1, 3000) n;"
+           "CREATE INDEX ON t (at); ANALYZE t")
+    locked = policy_file(policy(where="EXISTS (SELECT)"))
+    old = int(db.value("SHOW server_version_num")) < 130000
+    assert run(pgsweep, "test", "--policy-dir", locked, "--dry-run")["walk"] == ("key" if old else "age")
+    ranges = policy_file(policy(), name="ranges")
+    assert run(pgsweep, "ranges", "--policy-dir", ranges, "--dry-run")["walk"] == "age"
+    assert run(pgsweep, "test", "--policy-dir", locked)["deleted"] == 3000

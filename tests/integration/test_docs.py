@@ -15,7 +15,7 @@ import harness
 
 PAGES = sorted((harness.ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00|in [\d.,]+ (ms|s)\b")
+TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00|in [\d.,]+ (ms|s)\b|(?<=WAL: ).*")
 # What the pages tell an administrator to do to a host is done below the test's own directory.
 SUDO = """#!/bin/sh
 for word; do

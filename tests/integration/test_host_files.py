@@ -421,7 +421,7 @@ def test_O5_a_connection_string_without_a_password_stays_readable(db, start_pgsw
     ["jobs", "--dbnam=postgresql://u:hunter2@h/db"], ["jobs", "--dbase=password=hunter2"],
     ["jobs", "--host", "--dbname=postgresql://u:hunter2@h/db"], ["jobs", "-d", "postgresql://u:hunter2@/h@x:1/db"],
     ["jobs", "-d", "password=hunter2 nonsense"], ["dlq", "list", "postgresql://u:hunter2@h/db"],
-    ["jobs", "-d", "postgresql://u:hunter2@127.0.0.1:1/db"]])
+    ["jobs", "--retry-for=0 s", "-d", "postgresql://u:hunter2@127.0.0.1:1/db"]])
 def test_O5_no_message_shows_a_password(pgsweep, words):
     result = pgsweep(*words)
     assert result.code in (2, 3) and "hunter2" not in result.out + result.err, result

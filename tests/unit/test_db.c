@@ -30,7 +30,8 @@ END_TEST
 
 START_TEST(arrays_are_taken_apart)
 {
-    static const char *const values[] = {"1", "", "a,b", "}{", "\"", "\\", "\\\"", "NULL", " x ", "\xc3\xa9\n"};
+    static const char *const values[] = {"1",  "",     "a,b",  "}{",  "\"",
+                                         "\\", "\\\"", "NULL", " x ", "\xc3\xa9\n"};
     const char **found;
     size_t count, all = sizeof values / sizeof *values;
     for (size_t n = 0; n <= all; n++) {
@@ -78,6 +79,48 @@ static const struct {
 START_TEST(a_context_is_told_without_what_it_quotes)
 {
     ck_assert_str_eq(db_shown_context(ctx, contexts[_i].context), contexts[_i].told);
+}
+END_TEST
+
+static const struct {
+    const char *message, *sqlstate;
+} refusals[] = {
+    {"connection to server failed: FATAL:  53300: sorry, too many clients already\n", "53300"},
+    {"failed: FATAL:  28P01: password authentication failed for user \"x\"\nLOCATION:  a, b.c:3",
+     "28P01"},
+    {"failed: SCHWERWIEGEND:  3D000: Datenbank existiert nicht\n", "3D000"},
+    {"a: FATAL:  28P01: no\nb: FATAL:  57P03: starting up\nc: FATAL:  3D000: no\n", "57P03"},
+    {"server does not support SSL, but SSL was required\n", NULL},
+    {"detail:  ABCD: x, :  abcde: y, :  ABCDEF: z, :  12345 w", NULL},
+};
+
+START_TEST(the_sqlstate_of_a_refused_connection_is_found)
+{
+    char sqlstate[6] = "";
+    ck_assert_int_eq(db_find_sqlstate(refusals[_i].message, sqlstate),
+                     refusals[_i].sqlstate != NULL);
+    ck_assert_str_eq(sqlstate, refusals[_i].sqlstate ? refusals[_i].sqlstate : "");
+}
+END_TEST
+
+static const struct {
+    const char *sqlstate;
+    bool comes_back;
+} absences[] = {
+    {"08001", true},  {"08006", true},  {"57P01", true},  {"57P03", true},  {"53300", true},
+    {"28P01", false}, {"28000", false}, {"3D000", false}, {"08004", false}, {"42501", false},
+    {"", false},
+};
+
+START_TEST(what_passes_by_itself)
+{
+    error_set(&err, SWEEP_UNREACHABLE, "away");
+    error_sqlstate(&err, absences[_i].sqlstate);
+    ck_assert_int_eq(db_may_come_back(NULL, &err), absences[_i].comes_back);
+    struct db lost = {.broken = true};
+    ck_assert(db_may_come_back(&lost, &err)); /* whatever was asked last */
+    lost.refused = true;
+    ck_assert_int_eq(db_may_come_back(&lost, &err), absences[_i].comes_back);
 }
 END_TEST
 
@@ -204,6 +247,8 @@ int main(void)
     tcase_add_checked_fixture(tests, unit_setup, unit_teardown);
     tcase_add_loop_test(tests, arrays_are_quoted, 0, COUNT(arrays));
     tcase_add_loop_test(tests, a_context_is_told_without_what_it_quotes, 0, COUNT(contexts));
+    tcase_add_loop_test(tests, the_sqlstate_of_a_refused_connection_is_found, 0, COUNT(refusals));
+    tcase_add_loop_test(tests, what_passes_by_itself, 0, COUNT(absences));
     tcase_add_test(tests, details_with_whole_rows_are_not_told);
     tcase_add_test(tests, arrays_of_quotes_only_fit);
     tcase_add_test(tests, arrays_are_taken_apart);

@@ -20,7 +20,7 @@ START_TEST(reads_every_key)
               "     set: {status: gone, note: ~, word: 'null'}}\n  - {table: d, action: ignore, "
               "reason: why}\n"
               "unlisted: cascade\nchunk: 500\nlimits: {max_rows: 10, max_runtime: 1 hour, "
-              "max_failed: 50, pause: 5 ms, count_timeout: 2 s}\n");
+              "max_failed: 50, pause: 5 ms, count_timeout: 2 s, retry_for: 1 min}\n");
     ck_assert_str_eq(policy->name, "test");
     ck_assert_str_eq(policy->time_zone.value, "Europe/Rome");
     ck_assert_str_eq(policy->retain.value, "3 days");
