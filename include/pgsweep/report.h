@@ -21,6 +21,16 @@ struct report_failure {
     struct error *why; /* with the server's detail and hint, as far as they are shown */
 };
 
+/* A candidate that is left because of a row that another session has locked. */
+struct report_locked {
+    const char *key;   /* "(id)=(42)" */
+    const char *table; /* of that row: the candidate's own, or one whose rows hang on it; NULL: it
+                          is not known which */
+};
+
+/* How many of those are told one by one. */
+enum { REPORT_LOCKED_MAX = 20 };
+
 /* Stored objects of the run, and those of earlier ones that it took along. */
 struct report_objects {
     int64_t queued;  /* keys that entered the queue with their rows */
@@ -151,8 +161,11 @@ struct report {
     int64_t failed;
     struct report_failure *failures;
     size_t failure_count;
+    struct report_locked *locked; /* some of those that are left because they are locked */
+    size_t locked_count;
     int64_t
         left_locked; /* candidates that other sessions kept locked; roots that other sweeps held */
+    bool looked_up;  /* after the last transaction it was asked, or known, what is still there */
     int64_t left;    /* candidates that a limit left, counted after the last transaction, up to
                         REPORT_LEFT_MAX */
     int64_t chunks;       /* transactions that were committed */
@@ -204,6 +217,9 @@ char *report_waited_text(const void *ctx, const struct report *report);
 /* Records a candidate that could not go. */
 void report_add_failure(struct report *report, const char *key, const struct error *err);
 
+/* Names a candidate that is left because rows of the table are locked. */
+void report_add_locked(struct report *report, const char *key, const char *table);
+
 /* Adds a remark, unless it has been made already. */
 void report_remark(struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -214,6 +230,12 @@ void report_note_undrained(struct report *report, const char *format, ...)
 
 /* Adds alerts for what the policy's limits say: too many failed, too many dead letters. */
 void report_check_alerts(struct report *report);
+
+/* The difference between the candidates that were counted before the run and those of which the
+ * report says what became of them: the sum that makes its numbers add up. Positive: they were
+ * renewed, spared or deleted by others before the run came to them; negative: so many became
+ * eligible after the count. False: it is not known, as either was not counted. */
+bool report_changed(const struct report *report, int64_t *rows);
 
 /* Candidates that were dealt with, one way or the other. */
 int64_t report_processed(const struct report *report);

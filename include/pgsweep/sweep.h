@@ -37,6 +37,10 @@ enum {
     SWEEP_MAX_FAILED = 1000
 };
 
+/* How long a transaction that holds rows waits for a row of another session. Then it lets go of all
+ * and steps over that row: together with the chunk's own time that is what others wait at most. */
+enum { SWEEP_LOCK_WAIT_MS = 10 };
+
 /* A statement of a run, for people to read. */
 struct sweep_statement {
     const char

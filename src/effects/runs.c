@@ -375,6 +375,8 @@ static char *waited_json(const void *ctx, const struct report *report)
 
 bool run_finish(struct effects *effects, const struct report *report, struct error *err)
 {
+    int64_t changed = 0;
+    bool known = report_changed(report, &changed);
     void *scratch = talloc_new(report);
     const struct report_space *space = &report->space;
     const char *wal_of = report_wal_names[space->wal_of];
@@ -384,8 +386,11 @@ bool run_finish(struct effects *effects, const struct report *report, struct err
                                                   : NULL,
                             number(scratch, report->waited_ms), waited_json(scratch, report),
                             wal_of ? number(scratch, space->wal_bytes) : NULL, wal_of,
-                            dead_json(scratch, report)};
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 10,
+                            dead_json(scratch, report), number(scratch, report->spared_late),
+                            report->looked_up ? number(scratch, report->left) : NULL,
+                            known ? number(scratch, changed > 0 ? changed : 0) : NULL,
+                            known ? number(scratch, changed < 0 ? -changed : 0) : NULL};
+    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 14,
                             params, NULL, err);
     talloc_free(scratch);
     return ok;

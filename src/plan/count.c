@@ -1,9 +1,11 @@
 /* Exact counts, in one read-only snapshot, with the plan's own predicates: one statement for all
  * that goes. */
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
 #include "pgsweep/template.h"
 #include "rowset.h"
 
@@ -215,22 +217,64 @@ static char *not_failed(void *scratch, struct db *db, const struct plan *plan, c
                        {"digest", buffer_take(scratch, digest)}));
 }
 
+/* The conditions of the statements about what is left; owned by ctx. */
+struct remaining {
+    const char *table, *candidate, *not_failed;
+};
+
+static struct remaining remaining_of(void *ctx, struct db *db, const struct plan *plan,
+                                     const char *failed_in)
+{
+    return (struct remaining){plan->nodes[0]->table.ident, candidate_text(ctx, plan),
+                              failed_in ? not_failed(ctx, db, plan, failed_in) : NULL};
+}
+
+static bool ask_remaining(const void *ctx, struct db *db, const struct plan *plan, const char *sql,
+                          int64_t limit, struct db_rows **rows, struct error *err)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%lld", (long long)limit);
+    const char *params[] = {plan->cutoff_value, number};
+    db_give_way(db, true);
+    bool ok = db_query(db, ctx, sql, 2, params, rows, err);
+    db_give_way(db, false);
+    return ok;
+}
+
 bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in,
                           int64_t limit, int64_t *rows, struct error *err)
 {
     struct db_rows *answer;
     void *scratch = talloc_new(db);
-    const char *params[] = {plan->cutoff_value, mem_printf(scratch, "%lld", (long long)limit)};
-    char *sql = template_fill(
-        scratch, file, "remaining",
-        TEMPLATE_SLOTS(
-            {"table", plan->nodes[0]->table.ident}, {"candidate", candidate_text(scratch, plan)},
-            {"not_failed", failed_in ? not_failed(scratch, db, plan, failed_in) : NULL}));
-    db_give_way(db, true);
-    bool ok = db_query(db, scratch, sql, 2, params, &answer, err);
-    db_give_way(db, false);
+    struct remaining of = remaining_of(scratch, db, plan, failed_in);
+    char *sql = template_fill(scratch, file, "remaining",
+                              TEMPLATE_SLOTS({"table", of.table}, {"candidate", of.candidate},
+                                             {"not_failed", of.not_failed}));
+    bool ok = ask_remaining(scratch, db, plan, sql, limit, &answer, err);
     if (ok)
         *rows = db_rows_int(answer, 0, 0);
+    talloc_free(scratch);
+    return ok;
+}
+
+bool plan_name_remaining(const void *ctx, struct db *db, const struct plan *plan,
+                         const char *failed_in, int64_t limit, struct db_rows **rows,
+                         struct error *err)
+{
+    void *scratch = talloc_new(db);
+    struct remaining of = remaining_of(scratch, db, plan, failed_in);
+    PQExpBuffer order = createPQExpBuffer();
+    char *key = mem_strdup(scratch, "");
+    for (size_t k = 0; k < plan->key_count; k++)
+        key = mem_printf(scratch, "%s%st.%s::pg_catalog.text", key, k ? ", " : "",
+                         plan->key[k]->ident);
+    plan_append_cursor(order, plan, true);
+    char *sql = template_fill(scratch, file, "remaining_keys",
+                              TEMPLATE_SLOTS({"key", key}, {"table", of.table},
+                                             {"candidate", of.candidate},
+                                             {"not_failed", of.not_failed},
+                                             {"order", buffer_take(scratch, order)}));
+    bool ok = ask_remaining(ctx, db, plan, sql, limit, rows, err);
     talloc_free(scratch);
     return ok;
 }

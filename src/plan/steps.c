@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
 
 static const char file[] = "sql/steps.sql";
 
@@ -132,6 +133,28 @@ void plan_append_lock_rows(PQExpBuffer out, const struct plan *plan, const struc
 {
     append_rows(out, "lock_rows", plan, node,
                 node->edge_count == 1 ? plan_step_edge(node, 0) : NULL);
+}
+
+bool plan_is_locked_with(const struct plan_node *node)
+{
+    bool shared = node->action == ACTION_DELETE_ORPHANS;
+    return node->index > 0 && plan_acts(node) &&
+           (shared ? plan_collects(node, NULL) : plan_takes_keys(node));
+}
+
+void plan_append_find_locked(PQExpBuffer out, const struct plan *plan,
+                             const struct plan_node *node)
+{
+    void *ctx = talloc_new(NULL);
+    PQExpBuffer rows = createPQExpBuffer();
+    reach_append(rows, plan, node, "d", LEAF_CORRELATED);
+    /* What an UPDATE that changes no key takes: who only refers to the row is not in the way. */
+    const char *lock = order_is_deleted(node) ? "FOR UPDATE" : "FOR NO KEY UPDATE";
+    fragment_append(out, "sql/sweep.sql", "find_locked_rows",
+                    TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)},
+                                   {"lock", lock},
+                                   {"number", mem_printf(ctx, "%d", node->index)}));
+    talloc_free(ctx);
 }
 
 void plan_append_directories(PQExpBuffer out, const struct plan *plan)

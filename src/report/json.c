@@ -127,6 +127,18 @@ static json_t *failures(const struct report *report)
     return list;
 }
 
+static json_t *locked(const struct report *report)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->locked_count; i++) {
+        json_t *entry = json_object();
+        report_json_name(entry, "key", report->locked[i].key);
+        report_json_name(entry, "table", report->locked[i].table);
+        json_array_append_new(list, entry);
+    }
+    return list;
+}
+
 static json_t *lines(const char *const *from, size_t count)
 {
     json_t *list = json_array();
@@ -312,6 +324,13 @@ void report_print_json(const struct report *report, FILE *out)
     json_object_set_new(doc, "failed", json_integer(report->failed));
     json_object_set_new(doc, "failures", failures(report));
     json_object_set_new(doc, "left_locked", json_integer(report->left_locked));
+    json_object_set_new(doc, "locked", locked(report));
+    int64_t changed = 0;
+    bool known = report_changed(report, &changed);
+    json_object_set_new(doc, "changed",
+                        known ? json_integer(changed > 0 ? changed : 0) : json_null());
+    json_object_set_new(doc, "arrived",
+                        known ? json_integer(changed < 0 ? -changed : 0) : json_null());
     json_object_set_new(doc, "chunks", json_integer(report->chunks));
     json_object_set_new(doc, "retries", json_integer(report->retries));
     report_json_space(doc, report);

@@ -102,6 +102,12 @@ __attribute__((format(printf, 2, 0))) static void remark(struct report *report, 
     report->remarks[i] = text;
 }
 
+void report_add_locked(struct report *report, const char *key, const char *table)
+{
+    size_t i = mem_grow(report, &report->locked, &report->locked_count);
+    report->locked[i] = (struct report_locked){mem_strdup(report, key), table};
+}
+
 void report_remark(struct report *report, const char *format, ...)
 {
     va_list args;
@@ -117,6 +123,18 @@ void report_note_undrained(struct report *report, const char *format, ...)
     remark(report, format, args);
     va_end(args);
     report->undrained = true;
+}
+
+bool report_changed(const struct report *report, int64_t *rows)
+{
+    const int64_t eligible = report->counts.eligible;
+    if (report->dry_run || !report->plan || report->counted != COUNTED_EXACTLY || eligible < 0 ||
+        !report->looked_up || report->left >= REPORT_LEFT_MAX || report->signal ||
+        report->error.message)
+        return false;
+    *rows = eligible - report->deleted[0] - report->spared_late - report->failed -
+            report->left_locked - report->left;
+    return true;
 }
 
 int64_t report_processed(const struct report *report)

@@ -285,6 +285,30 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
                 "  left because other sessions keep them locked: %s row%s; the next run takes what "
                 "is left\n",
                 text_count(scratch, report->left_locked), report->left_locked == 1 ? "" : "s");
+    for (size_t i = 0; i < report->locked_count; i++) {
+        const struct report_locked *one = &report->locked[i];
+        fprintf(out, "    %s: %s%s is locked\n", one->key,
+                one->table ? "a row of " : "a row that it needs",
+                one->table ? text_line(scratch, one->table) : "");
+    }
+    if (report->left_locked > (int64_t)report->locked_count && report->locked_count > 0)
+        fprintf(out, "    and %s more\n",
+                text_count(scratch, report->left_locked - (int64_t)report->locked_count));
+}
+
+/* What makes the numbers of the last line add up. */
+static void print_changed(const struct report *report, void *scratch, FILE *out)
+{
+    int64_t changed;
+    if (!report_changed(report, &changed) || changed == 0)
+        return;
+    if (changed > 0)
+        fprintf(out,
+                "  changed between the count and their turn: %s (other sessions renewed them, "
+                "deleted them, or made a condition or guard spare them)\n",
+                text_count(scratch, changed));
+    else
+        fprintf(out, "  became eligible after the count: %s\n", text_count(scratch, -changed));
 }
 
 static void print_objects(const struct report *report, void *scratch, FILE *out)
@@ -358,6 +382,7 @@ void report_print_summary(const struct report *report, FILE *out)
                 text_count(scratch, report->letter_depth));
     print_remarks(report, out);
     print_end(report, scratch, out);
+    print_changed(report, scratch, out);
     if (report->waited_ms > 0)
         fprintf(out, "  waited %s\n", report_waited_text(scratch, report));
     if (report->count_limit)

@@ -95,6 +95,15 @@ SELECT pg_catalog.count(*)
            AND {not_failed}
          LIMIT $2::pg_catalog.int8) AS r
 
+--- remaining_keys
+-- Names some of the candidates that are there now and have not failed in this run, for people. $1: cutoff, $2: how many.
+SELECT {key}
+  FROM {table} AS t
+ WHERE {candidate}
+   AND {not_failed}
+ ORDER BY {order}
+ LIMIT $2::pg_catalog.int8
+
 --- not_failed
 -- The row has no dead letter of this run, whatever has become of the letter since.
 NOT EXISTS (

@@ -16,7 +16,8 @@ REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_
 GRANT USAGE ON SCHEMA pgsweep TO {role};
 GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared, pgsweep.locks TO {role};
 GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
-      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error, waited_ms, waited, wal_bytes, wal_of, dead_rows) ON pgsweep.runs TO {role};
+      UPDATE (outcome, last_chunk, finished, deleted, failed, left_locked, chunks, error, waited_ms, waited, wal_bytes, wal_of, dead_rows,
+              spared_late, left_by_limit, changed, arrived) ON pgsweep.runs TO {role};
 GRANT INSERT, UPDATE, DELETE ON pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters TO {role};
 GRANT INSERT, DELETE ON pgsweep.spared TO {role};
 GRANT INSERT, UPDATE ON pgsweep.locks TO {role};

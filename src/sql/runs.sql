@@ -151,7 +151,8 @@ SELECT r.chunks, (r.deleted OPERATOR(pg_catalog.->>) n.label)::pg_catalog.int8
 --- finish_run
 -- Writes the end of the run. A closed record stays as it is: this is sent again where the answer was lost.
 -- $1: run id, $2: outcome, $3: candidates that failed, $4: candidates left, $5: error, $6: milliseconds waited, $7: the same
--- by reason, $8: bytes of WAL, $9: whose they are, $10: dead rows, by table.
+-- by reason, $8: bytes of WAL, $9: whose they are, $10: dead rows, by table, $11: candidates spared when they were locked,
+-- $12: candidates that a limit left, $13: candidates that changed after the count, $14: rows that became eligible after it.
 UPDATE pgsweep.runs
    SET outcome = $2::pg_catalog.text,
        finished = pg_catalog.clock_timestamp(),
@@ -162,6 +163,10 @@ UPDATE pgsweep.runs
        waited = $7::pg_catalog.jsonb,
        wal_bytes = $8::pg_catalog.int8,
        wal_of = $9::pg_catalog.text,
-       dead_rows = $10::pg_catalog.jsonb
+       dead_rows = $10::pg_catalog.jsonb,
+       spared_late = $11::pg_catalog.int8,
+       left_by_limit = $12::pg_catalog.int8,
+       changed = $13::pg_catalog.int8,
+       arrived = $14::pg_catalog.int8
  WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
    AND outcome OPERATOR(pg_catalog.=) 'running'

@@ -73,6 +73,16 @@ ALTER TABLE pgsweep.runs
 COMMENT ON COLUMN pgsweep.runs.wal_bytes IS 'WAL written while the run was on, in bytes. NULL: not known, or nothing was deleted.';
 COMMENT ON COLUMN pgsweep.runs.wal_of IS 'Whose wal_bytes are: run (of the session of the run alone; PostgreSQL 18), server (of all sessions: the run wrote at most that much).';
 COMMENT ON COLUMN pgsweep.runs.dead_rows IS 'Rows that the run deleted or changed and VACUUM had not removed from the files when it ended, by table or partition. NULL: not known, or nothing was deleted.';
+-- Since version 2: what became of the candidates that were counted, so that the numbers add up.
+ALTER TABLE pgsweep.runs
+    ADD COLUMN IF NOT EXISTS spared_late   bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS left_by_limit bigint,
+    ADD COLUMN IF NOT EXISTS changed       bigint,
+    ADD COLUMN IF NOT EXISTS arrived       bigint;
+COMMENT ON COLUMN pgsweep.runs.spared_late IS 'Candidates that were none any more when they were locked.';
+COMMENT ON COLUMN pgsweep.runs.left_by_limit IS 'Candidates that a limit left. NULL: not counted.';
+COMMENT ON COLUMN pgsweep.runs.changed IS 'Candidates that others renewed, deleted or made a condition spare between the count and their turn: eligible less the deleted rows of the policy''s own table, spared_late, failed, left_locked and left_by_limit. NULL: not known.';
+COMMENT ON COLUMN pgsweep.runs.arrived IS 'The same difference where it is negative: rows that became eligible after the count. NULL: not known.';
 -- Since version 2: how long the run waited between chunks, and why.
 ALTER TABLE pgsweep.runs
     ADD COLUMN IF NOT EXISTS waited_ms bigint NOT NULL DEFAULT 0,

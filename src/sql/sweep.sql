@@ -45,6 +45,21 @@ WITH gone AS (
 SELECT {result}
   FROM gone
 
+--- range_unlocked
+-- Deletes the candidates of a range that no other session has locked; the others are left for a later pass. Sent for a
+-- range in which a locked row was met.
+DELETE FROM {root} AS t
+ WHERE {candidate}
+   AND {after}
+   AND {up_to}
+   AND t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t.ctid
+         FROM {root} AS t
+        WHERE {candidate}
+          AND {after}
+          AND {up_to}
+          FOR UPDATE OF t SKIP LOCKED))
+
 --- lock_changed
 -- Takes the locks of the tables whose rows the transaction changes, in their final mode and before it locks a row: a lock
 -- that had to become stronger later could meet a migration that waits for the row. It does not wait: another session's
@@ -89,6 +104,33 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
           FROM {root} AS t
          WHERE {keys}
            FOR UPDATE OF t SKIP LOCKED) AS locked
+
+--- limit_waits
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)
+
+--- find_locked
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table in
+-- the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+SELECT {key},
+       CASE
+           {tables}
+           ELSE 0
+       END AS locked
+  FROM {root} AS t
+ WHERE {keys}
+
+--- find_locked_rows
+-- Some of the rows that would be deleted or changed with the candidate are locked by another session.
+WHEN (SELECT pg_catalog.count(*)
+        FROM {table} AS d
+       WHERE {rows})
+     OPERATOR(pg_catalog.>)
+     (SELECT pg_catalog.count(*)
+        FROM (SELECT
+                FROM {table} AS d
+               WHERE {rows}
+                 {lock} OF d SKIP LOCKED) AS l) THEN {number}
 
 --- lock_dependents
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.

@@ -81,6 +81,25 @@ static void take_keys(struct locked *l, const struct db_rows *rows)
         take_each(l);
 }
 
+/* Steps over the candidates of which another session has locked something, and locks what hangs on
+ * the others. */
+static bool step_over_locked(struct locked *l)
+{
+    struct sweep *sweep = l->sweep;
+    struct chunk *chunk = l->chunk;
+    struct db_step step = {.statement = &sweep->statements.find_locked,
+                           .nparams = (int)sweep->plan->key_count,
+                           .params = l->keys};
+    if (!effects_batch(sweep->effects, chunk->ctx, &step, 1, NULL, &chunk->error))
+        return false;
+    chunk->looked_ahead = true;
+    locked_take(sweep, chunk, step.rows);
+    l->rows = (int64_t)chunk->key_count;
+    l->keys = key_arrays(chunk->ctx, sweep->plan, (const char *const *const *)chunk->keys,
+                         chunk->key_count);
+    return true;
+}
+
 /* Others may add rows below until all that these refer to is locked: not as often as this. */
 enum { BELOW_LOOKS_MAX = 100 };
 
@@ -239,6 +258,9 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
                                  sweep->plan->cursor_count);
     chunk->last = n < chunk->asked;
     take_keys(&l, l.locked);
+    if (l.rows > 0 && sweep->looks_ahead > 0 && sweep->statements.finds_locked &&
+        !step_over_locked(&l))
+        return CHUNK_ERROR;
     chunk->candidates = l.rows;
     if (l.rows > 0 && plan_has_below(sweep->plan)) {
         if (!take_below(&l))

@@ -26,7 +26,8 @@ static struct db_step bound_step(struct sweep *sweep, const void *ctx, const str
                             .nparams = n, .params = params};
 }
 
-/* The deletion; with_record: and the run's record, in one statement. */
+/* The deletion, without the rows that others have locked if the chunk before met one; with_record:
+ * and the run's record, in one statement. */
 static struct db_step range_step(struct sweep *sweep, const struct chunk *chunk, bool with_record)
 {
     const void *ctx = chunk->ctx;
@@ -40,8 +41,10 @@ static struct db_step range_step(struct sweep *sweep, const struct chunk *chunk,
     n = cursor_add(params, n, &sweep->cursor);
     n = cursor_add(params, n, &sweep->high);
     if (!with_record)
-        return (struct db_step){
-            .statement = &sweep->statements.plain[from][to], .nparams = n, .params = params};
+        return (struct db_step){.statement = sweep->step_over
+                                                 ? &sweep->statements.unlocked[from][to]
+                                                 : &sweep->statements.plain[from][to],
+                                .nparams = n, .params = params};
     params[n++] = sweep->report->run_id;
     params[n++] = plan->nodes[0]->label;
     params[n++] = mem_printf(ctx, "%lld", (long long)row_limit(sweep, chunk));
@@ -171,11 +174,13 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
 static bool send_at_once(struct sweep *sweep, struct chunk *chunk)
 {
     int64_t next;
-    struct db_step steps[5] = {{.statement = &db_begin}, range_step(sweep, chunk, true)};
-    int count = 2 + end_steps(sweep, chunk, steps + 2, &next);
-    bool ok = send_commit(sweep, chunk, steps, count, 3, next);
+    struct db_step steps[6] = {{.statement = &db_begin},
+                               {.statement = sweep->statements.limit_waits},
+                               range_step(sweep, chunk, true)};
+    int count = 3 + end_steps(sweep, chunk, steps + 3, &next);
+    bool ok = send_commit(sweep, chunk, steps, count, 4, next);
     if (ok)
-        take_deleted(sweep, chunk, steps[1].rows);
+        take_deleted(sweep, chunk, steps[2].rows);
     return ok;
 }
 
@@ -183,10 +188,12 @@ static bool send_at_once(struct sweep *sweep, struct chunk *chunk)
 static bool send_in_two(struct sweep *sweep, struct chunk *chunk)
 {
     int64_t next;
-    struct db_step begin[2] = {{.statement = &db_begin}, range_step(sweep, chunk, false)};
-    if (!effects_batch(sweep->effects, chunk->ctx, begin, 2, NULL, &chunk->error))
+    struct db_step begin[3] = {{.statement = &db_begin},
+                               {.statement = sweep->statements.limit_waits},
+                               range_step(sweep, chunk, false)};
+    if (!effects_batch(sweep->effects, chunk->ctx, begin, 3, NULL, &chunk->error))
         return false;
-    int64_t rows = db_rows_affected(begin[1].rows);
+    int64_t rows = db_rows_affected(begin[2].rows);
     if (rows > row_limit(sweep, chunk)) {
         note_too_many(chunk);
         return false;
@@ -208,7 +215,11 @@ enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
         chunk->last = true;
     else
         chunk->end = cursor_copy(chunk->ctx, &sweep->high);
-    bool near = sweep->near && !sweep->budget->verbose;
+    /* Where locked rows are met again and again they are left out from the first. */
+    sweep->step_over = sweep->step_over || (sweep->looks_ahead > 0 && !sweep->budget->verbose);
+    if (sweep->looks_ahead > 0)
+        sweep->looks_ahead--;
+    bool near = (sweep->near || sweep->step_over) && !sweep->budget->verbose;
     if (!(near ? send_in_two(sweep, chunk) : send_at_once(sweep, chunk)))
         return CHUNK_ERROR;
     chunk->candidates = chunk->added[0];

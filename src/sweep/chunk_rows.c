@@ -13,7 +13,11 @@ struct row {
     int count;
     int work; /* where the work begins among the steps */
     bool again;
+    bool locked; /* another session has locked something of it */
 };
+
+/* Rows that are sent in one go: each may wait for a lock, and so much waiting is enough. */
+enum { ROWS_AT_ONCE = 500 };
 
 static bool list(struct sweep *sweep, struct chunk *chunk, struct db_rows **rows)
 {
@@ -139,7 +143,11 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
     }
     enum db_failure class = db_failure_class(sweep->db, &copy);
     bool ok = true;
-    if (class == DB_FAILURE_TRANSIENT && chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {
+    row->locked = locked_is(&copy);
+    if (row->locked) {
+        locked_note(sweep, row->key, NULL);
+    } else if (class == DB_FAILURE_TRANSIENT &&
+               chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {
         row->again = true;
     } else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT) {
         sweep->impatient = sweep->impatient || class == DB_FAILURE_TRANSIENT;
@@ -191,11 +199,90 @@ static bool any_again(const struct row *rows, size_t count)
     return false;
 }
 
+/* Finds the rows of the chunk of which another session has locked something: they are passed over.
+ * The locks of this look are given back; what is locked after it, each row meets by itself. */
+static bool step_over_locked(struct sweep *sweep, struct chunk *chunk)
+{
+    struct db_step steps[BEGIN_STEPS_MAX + 2];
+    int find = work_begin(sweep, steps), failed = 0;
+    steps[find] = (struct db_step){.statement = &sweep->statements.find_locked,
+                                   .nparams = (int)sweep->plan->key_count,
+                                   .params = key_arrays(chunk->ctx, sweep->plan,
+                                                        (const char *const *const *)chunk->keys,
+                                                        chunk->key_count)};
+    steps[find + 1] = (struct db_step){.statement = &db_commit};
+    if (!effects_batch(sweep->effects, chunk->ctx, steps, find + 2, &failed, &chunk->error)) {
+        work_note_table(sweep, failed, &chunk->error, chunk);
+        return false;
+    }
+    chunk->looked_ahead = true;
+    locked_take(sweep, chunk, steps[find].rows);
+    return true;
+}
+
+/* The rows of the chunk that are to be tried: not those that failed before, nor those that are
+ * known to be locked. */
+static bool take_rows(struct sweep *sweep, struct chunk *chunk, const struct db_rows *found,
+                      struct row **rows)
+{
+    int n = db_rows_count(found);
+    chunk->keys = mem_array(chunk->ctx, const char **, (size_t)n + 1);
+    for (int i = 0; i < n; i++) {
+        const char **key =
+            key_from_row(chunk->ctx, sweep->plan, found, i, (int)sweep->plan->cursor_count);
+        if (!sweep_failed_before(sweep, key))
+            chunk->keys[chunk->key_count++] = key;
+    }
+    if (chunk->key_count > 0 && sweep->looks_ahead > 0 && sweep->statements.finds_locked &&
+        !step_over_locked(sweep, chunk))
+        return false;
+    *rows = mem_array(chunk->ctx, struct row, chunk->key_count + 1);
+    for (size_t i = 0; i < chunk->key_count; i++)
+        (*rows)[i] = (struct row){.key = chunk->keys[i], .again = true};
+    return true;
+}
+
+/* What follows from rows that are locked: the next chunk looks first; where not one could go, fewer
+ * are tried. */
+static void note_locked(struct sweep *sweep, const struct chunk *chunk, const struct row *rows)
+{
+    bool locked = false;
+    for (size_t i = 0; i < chunk->key_count; i++)
+        locked = locked || rows[i].locked;
+    if (!locked)
+        return;
+    locked_look_ahead(sweep);
+    if (chunk->added[0] == 0)
+        locked_in_the_way(sweep, chunk->looked_ahead || !sweep->statements.finds_locked);
+}
+
+/* Sends the rows until each has gone, or is known to stay for now. */
+static bool settle_rows(struct sweep *sweep, struct chunk *chunk, struct row *rows)
+{
+    for (; any_again(rows, chunk->key_count); chunk->row_tries++) {
+        if (chunk->row_tries > 0) {
+            if (stop_requested())
+                break;
+            sweep_back_off(sweep, chunk->row_tries);
+        }
+        if (!send_rows(sweep, chunk, rows, chunk->key_count)) {
+            /* What was committed before the failure stands. */
+            chunk->fatal = !db_is_lost(sweep->db);
+            return false;
+        }
+    }
+    return true;
+}
+
 enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     const struct plan *plan = sweep->plan;
     struct db_rows *found;
-    chunk->asked = pace_rows(sweep, 0);
+    struct row *rows;
+    int64_t grain = locked_grain(sweep);
+    chunk->asked = grain > 1 ? grain : pace_rows(sweep, 0);
+    if (grain == 1 && chunk->asked > ROWS_AT_ONCE)
+        chunk->asked = ROWS_AT_ONCE;
     if (!list(sweep, chunk, &found)) {
         work_note_table(sweep, 0, &chunk->error, chunk); /* it locks no row */
         return CHUNK_ERROR;
@@ -203,30 +290,20 @@ enum chunk_outcome rows_chunk(struct sweep *sweep, struct chunk *chunk)
     int n = db_rows_count(found);
     if (n == 0)
         return CHUNK_END;
-    struct row *rows = mem_array(chunk->ctx, struct row, (size_t)n);
-    size_t count = 0;
-    for (int i = 0; i < n; i++) {
-        const char **key = key_from_row(chunk->ctx, plan, found, i, (int)plan->cursor_count);
-        if (!sweep_failed_before(sweep, key))
-            rows[count++] = (struct row){.key = key, .again = true};
-    }
-    chunk->keys = mem_array(chunk->ctx, const char **, count + 1);
-    for (; chunk->key_count < count; chunk->key_count++)
-        chunk->keys[chunk->key_count] = rows[chunk->key_count].key;
+    if (!take_rows(sweep, chunk, found, &rows))
+        return CHUNK_ERROR;
     chunk->end = cursor_from_row(chunk->ctx, found, n - 1, 0, plan->cursor_count);
-    for (; any_again(rows, count); chunk->row_tries++) {
-        if (chunk->row_tries > 0) {
-            if (stop_requested())
-                break;
-            sweep_back_off(sweep, chunk->row_tries);
-        }
-        if (!send_rows(sweep, chunk, rows, count)) {
-            /* What was committed before the failure stands. */
-            chunk->fatal = !db_is_lost(sweep->db);
-            return CHUNK_ERROR;
-        }
-    }
     chunk->last = n < chunk->asked;
+    /* None went for so long: one of them tells whether it is worth while to try the others. */
+    if (grain > 1 && chunk->key_count > 1)
+        chunk->key_count = 1;
+    if (!settle_rows(sweep, chunk, rows))
+        return CHUNK_ERROR;
+    note_locked(sweep, chunk, rows);
+    if (grain > 1 && chunk->added[0] > 0) {
+        chunk->end = cursor_from_row(chunk->ctx, found, 0, 0, plan->cursor_count);
+        chunk->last = false;
+    }
     chunk->candidates = chunk->added[0] + chunk->spared;
     return CHUNK_DONE;
 }

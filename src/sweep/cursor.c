@@ -54,6 +54,19 @@ const char **key_from_row(const void *ctx, const struct plan *plan, const struct
     return values;
 }
 
+const char **key_arrays(const void *ctx, const struct plan *plan, const char *const *const *keys,
+                        size_t count)
+{
+    const char **arrays = mem_array(ctx, const char *, plan->key_count);
+    const char **column = mem_array(ctx, const char *, count + 1);
+    for (size_t k = 0; k < plan->key_count; k++) {
+        for (size_t i = 0; i < count; i++)
+            column[i] = keys[i][k];
+        arrays[k] = db_array(ctx, column, count);
+    }
+    return arrays;
+}
+
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values)
 {
     char *text = mem_strdup(ctx, "(");

@@ -48,7 +48,7 @@ const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk)
     return values;
 }
 
-static const char **copy_key(const void *ctx, const struct plan *plan, const char *const *key)
+const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key)
 {
     const char **copy = mem_array(ctx, const char *, plan->key_count);
     for (size_t k = 0; k < plan->key_count; k++)
@@ -59,20 +59,24 @@ static const char **copy_key(const void *ctx, const struct plan *plan, const cha
 struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
                            struct error *why)
 {
-    struct failure failure = {copy_key(ctx, plan, key), error_new(ctx)};
+    struct failure failure = {key_copy(ctx, plan, key), error_new(ctx)};
     error_move(failure.why, why);
     return failure;
 }
 
+bool key_is(const struct plan *plan, const char *const *a, const char *const *b)
+{
+    for (size_t k = 0; k < plan->key_count; k++)
+        if (strcmp(a[k], b[k]) != 0)
+            return false;
+    return true;
+}
+
 bool sweep_failed_before(const struct sweep *sweep, const char *const *key)
 {
-    for (size_t i = 0; i < sweep->failed_count; i++) {
-        size_t k = 0;
-        while (k < sweep->plan->key_count && strcmp(sweep->failed[i][k], key[k]) == 0)
-            k++;
-        if (k == sweep->plan->key_count)
+    for (size_t i = 0; i < sweep->failed_count; i++)
+        if (key_is(sweep->plan, sweep->failed[i], key))
             return true;
-    }
     return false;
 }
 
@@ -81,7 +85,7 @@ static void remember_failed(struct sweep *sweep, const char *const *key)
     if (sweep->failed_count >= SWEEP_FAILED_KEYS_MAX)
         return;
     size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
-    sweep->failed[i] = copy_key(sweep->report, sweep->plan, key);
+    sweep->failed[i] = key_copy(sweep->report, sweep->plan, key);
 }
 
 bool sweep_all_fail(const struct sweep *sweep)
@@ -184,14 +188,9 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
 
 static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    bool locked = strcmp(chunk->error.sqlstate, "55P03") == 0;
-    if (locked)
-        throttle_look_now(sweep);
-    if (locked && sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked &&
-        sweep->pass == 1) {
-        /* Somebody holds rows of this range: take the ones around them now, and them later. */
-        sweep->skip_locked = true;
-        sweep->high_known = false;
+    bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
+    if (known && locked_is(&chunk->error)) {
+        locked_failed(sweep, chunk);
         return true;
     }
     if (++sweep->tries > sweep_tries_allowed(sweep, &chunk->error)) {

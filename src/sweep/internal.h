@@ -18,7 +18,7 @@ struct cursor {
 enum bound_by { BY_NOTHING, BY_ALL, BY_AGE, BOUNDS };
 
 /* How many statements a transaction begins with at most, before it locks the first row. */
-enum { BEGIN_STEPS_MAX = 3 };
+enum { BEGIN_STEPS_MAX = 4 };
 
 struct statements {
     struct db_statement bound[BOUNDS];         /* the end of a chunk, exactly */
@@ -26,16 +26,20 @@ struct statements {
     struct db_statement range[BOUNDS]
                              [BOUNDS]; /* [from][to]: deletes and records, in one statement */
     struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
+    struct db_statement unlocked[BOUNDS][BOUNDS]; /* deletes what no other session has locked */
     struct db_statement record_counted;        /* records what was counted here */
     struct db_statement record; /* records what the statements of a transaction counted */
     struct db_statement check;                 /* fails when the plan does not hold any more */
-    struct db_statement begin[BEGIN_STEPS_MAX]; /* BEGIN, and the locks of tables */
+    struct db_statement begin[BEGIN_STEPS_MAX]; /* BEGIN, locks of tables, limit_waits */
     int begin_count;
+    const struct db_statement *limit_waits; /* the last of them: how long it waits for a row */
     struct db_statement lock[BOUNDS];          /* the next candidates, locked */
     struct db_statement list[BOUNDS];          /* the next candidates, not locked */
     struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
     struct db_statement
         lock_below; /* the rows in hand and those below them; only where the plan has such */
+    struct db_statement find_locked; /* the keys, with the table that has locked rows of each */
+    bool finds_locked;               /* there is something to find */
     struct db_statement verify;
     struct db_statement verify_row;  /* fails when the row is no candidate any more */
     struct db_statement *lock_dependents;
@@ -97,6 +101,12 @@ struct failure {
     struct error *why;
 };
 
+/* A candidate that was passed over because another session has locked it or what hangs on it. */
+struct locked_key {
+    const char **key;
+    const char *table; /* whose row is locked; NULL: not known */
+};
+
 /* When more candidates than this cost the connection, and nothing goes between them, the fault is
  * not theirs. */
 enum { SUSPECTS_MAX = 5 };
@@ -137,7 +147,13 @@ struct sweep {
     int64_t rows;     /* size of the next chunk */
     int64_t rows_max; /* the size that rows may grow to */
     int64_t started_ms;
-    bool skip_locked; /* the next chunk must not wait for locks */
+    bool step_over;   /* range: the next chunk leaves out the rows that are locked */
+    bool skip_locked; /* range: the next chunk is locked row by row */
+    int64_t since_locked; /* chunks since one was given up over a locked row */
+    int64_t looks_ahead; /* so many chunks look for locked rows before they touch any */
+    int64_t in_the_way;  /* failures in a row over locks that nothing had found before */
+    struct locked_key *locked; /* some of the candidates that were passed over, the latest pass */
+    size_t locked_count;
     bool disturbed;   /* a chunk failed, whatever followed from it: rows may have been passed over
                          because they were locked, commits undone, the plan made again */
     int pass;
@@ -187,6 +203,7 @@ struct chunk {
     int64_t spared;      /* locked, and found to be no candidate any more */
     bool table_locked;   /* another session has, or waits for, a lock on one of its tables */
     bool plan_changed;   /* the tables are not what they were when the plan was made */
+    bool looked_ahead;   /* what was locked was found first, and is not in its keys */
     bool uncounted;      /* the session does not count what it deletes */
     bool too_many;       /* a range held more rows than a transaction may delete */
     int64_t candidates;  /* what it counts against max_rows */
@@ -197,6 +214,37 @@ struct chunk {
     int row_tries;       /* single rows: how often some were sent again after transient errors */
     struct error error;
 };
+
+/* Names some of the candidates that are left, with the tables whose rows are locked, in the
+ * report. */
+bool locked_name(struct sweep *sweep, void *arg, struct error *err);
+
+/* The failure is a lock that could not be had in time. */
+bool locked_is(const struct error *err);
+
+/* Forgets what the pass before knew about locked rows. */
+void locked_begin_pass(struct sweep *sweep);
+
+/* A locked row was met: the next chunks look for others before they touch any row. */
+void locked_look_ahead(struct sweep *sweep);
+
+/* Nothing could go because of a lock that nothing had found before. all: so it was with many
+ * candidates, each tried by itself. */
+void locked_in_the_way(struct sweep *sweep, bool all);
+
+/* How many candidates are stepped over at once, while none of them can go. */
+int64_t locked_grain(const struct sweep *sweep);
+
+/* Notes a candidate that is passed over because rows of the table (NULL: not known) are locked. */
+void locked_note(struct sweep *sweep, const char *const *key, const char *table);
+
+/* Takes the answer of find_locked: the keys of the chunk are those that can go now; the others are
+ * passed over. */
+void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows *rows);
+
+/* What follows when candidates of the chunk wait for a row that another session has locked: it is
+ * looked for and stepped over. */
+void locked_failed(struct sweep *sweep, struct chunk *chunk);
 
 /* How many failed keys a later pass can leave alone. */
 enum { SWEEP_FAILED_KEYS_MAX = 1000 };
@@ -296,6 +344,12 @@ bool sweep_failed_before(const struct sweep *sweep, const char *const *key);
 struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
                            struct error *why);
 
+/* The keys are the same. */
+bool key_is(const struct plan *plan, const char *const *a, const char *const *b);
+
+/* A copy of the key of a candidate. */
+const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key);
+
 /* One candidate cannot go: reports it and notes its dead letter, once in a run. False when not even
  * that works. The chunk in hand must be in the report, or not have taken effect. */
 bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct error *err);
@@ -303,7 +357,7 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
 /* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
 const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk);
 
-/* Goes on behind the one candidate of the chunk. */
+/* Goes on behind the candidates of the chunk. */
 void sweep_skip(struct sweep *sweep, const struct chunk *chunk);
 
 /* True when so many candidates failed in a row that the run has to end. */
@@ -329,6 +383,10 @@ void cursor_reset(struct cursor *cursor);
  * rows). */
 const char **key_from_row(const void *ctx, const struct plan *plan, const struct db_rows *rows,
                           int row, int first);
+
+/* The keys of the rows as array parameters, one for each column of the key; owned by ctx. */
+const char **key_arrays(const void *ctx, const struct plan *plan, const char *const *const *keys,
+                        size_t count);
 
 /* "(id)=(42)" from the key's values. */
 char *key_text(const void *ctx, const struct plan *plan, const char *const *values);

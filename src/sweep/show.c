@@ -18,7 +18,8 @@ static void add(struct list *list, const char *when, const struct db_statement *
                                               .parameters = statement->parameters};
 }
 
-static const char first[] = "first chunk", later[] = "each later chunk", last[] = "last chunk",
+static const char locked_met[] = "a chunk that has met a locked row",
+                  first[] = "first chunk", later[] = "each later chunk", last[] = "last chunk",
                   each[] = "each chunk";
 
 static void add_range(struct list *list, const struct sweep *sweep)
@@ -33,7 +34,10 @@ static void add_range(struct list *list, const struct sweep *sweep)
     add(list, first, &bound[BY_NOTHING]);
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         add(list, chunks[i].when, &db_begin);
+        add(list, chunks[i].when, s->limit_waits);
         add(list, chunks[i].when, &s->plain[chunks[i].from][chunks[i].to]);
+        if (i == 1)
+            add(list, locked_met, &s->unlocked[to][to]);
         add(list, chunks[i].when, &s->record_counted);
         add(list, chunks[i].when, &s->check);
         add(list, chunks[i].when, &db_commit);
@@ -66,6 +70,8 @@ static void add_locked(struct list *list, const struct sweep *sweep)
     add(list, first, &s->lock[BY_NOTHING]);
     add_begin(list, sweep, later);
     add(list, later, &s->lock[BY_ALL]);
+    if (s->finds_locked)
+        add(list, locked_met, &s->find_locked);
     if (plan_has_below(sweep->plan))
         add(list, each, &s->lock_below);
     for (size_t i = 0; i < s->lock_dependent_count; i++)
@@ -81,6 +87,8 @@ static void add_rows(struct list *list, const struct sweep *sweep)
     const struct statements *s = &sweep->statements;
     add(list, first, &s->list[BY_NOTHING]);
     add(list, later, &s->list[BY_ALL]);
+    if (s->finds_locked)
+        add(list, locked_met, &s->find_locked);
     add_begin(list, sweep, row);
     add(list, row, &s->lock_row);
     for (size_t i = 0; i < s->lock_dependent_count; i++)

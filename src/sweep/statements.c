@@ -3,6 +3,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
 
 /* Numbers of parameters, and what they are in words. */
 struct numbering {
@@ -156,14 +157,15 @@ static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by fr
 }
 
 /* The DELETE of a range. Parameters: cutoff, [cursor from], [cursor to]. */
-static struct db_statement build_range(struct sweep *sweep, enum bound_by from, enum bound_by to)
+static struct db_statement build_range(struct sweep *sweep, const char *name, enum bound_by from,
+                                       enum bound_by to)
 {
     struct numbering n = {.next = 1};
     number(&n, sweep->report, 1, "cutoff");
     char *after = bound_sql(sweep, true, from, &n);
     char *up_to = bound_sql(sweep, false, to, &n);
     return filled(
-        sweep, "range", mem_printf(sweep->report, "%s%s", from_names[from], to_names[to]), &n,
+        sweep, name, mem_printf(sweep->report, "%s%s", from_names[from], to_names[to]), &n,
         TEMPLATE_SLOTS({"root", sweep->plan->nodes[0]->table.ident},
                        {"candidate", candidate_sql(sweep)}, {"after", after}, {"up_to", up_to}));
 }
@@ -263,6 +265,33 @@ static void build_lock_dependents(struct sweep *sweep)
         }
 }
 
+/* Parameters: key arrays. The keys, each with the table that has locked rows of it; 0: none. */
+static struct db_statement build_find_locked(struct sweep *sweep)
+{
+    const struct plan *plan = sweep->plan;
+    struct numbering n = {.next = 1};
+    PQExpBuffer tables = createPQExpBuffer();
+    char *keys = statements_keys_sql(sweep, number(&n, sweep->report, plan->key_count,
+                                                   key_words(sweep, "keys of the candidates")));
+    for (size_t i = 1; i < plan->node_count; i++) {
+        if (!plan_is_locked_with(plan->nodes[i]))
+            continue;
+        appendPQExpBufferStr(tables, tables->len > 0 ? "\n" : "");
+        plan_append_find_locked(tables, plan, plan->nodes[i]);
+    }
+    return filled(sweep, "find_locked", "", &n,
+                  TEMPLATE_SLOTS({"key", key_sql(sweep)}, {"root", plan->nodes[0]->table.ident},
+                                 {"keys", keys}, {"tables", taken(sweep->report, tables)}));
+}
+
+static bool has_rows_to_find(const struct plan *plan)
+{
+    for (size_t i = 1; i < plan->node_count; i++)
+        if (plan_is_locked_with(plan->nodes[i]))
+            return true;
+    return false;
+}
+
 /* Parameters: key arrays. */
 static struct db_statement build_lock_below(struct sweep *sweep)
 {
@@ -289,6 +318,11 @@ static void build_begin(struct sweep *sweep)
             s->begin[s->begin_count++] =
                 filled(sweep, names[changed], "", &none, TEMPLATE_SLOTS({"tables", tables}));
     }
+    struct numbering none = {.next = 1};
+    const char *wait = mem_printf(sweep->report, "%d", SWEEP_LOCK_WAIT_MS);
+    s->limit_waits = &s->begin[s->begin_count];
+    s->begin[s->begin_count++] =
+        filled(sweep, "limit_waits", "", &none, TEMPLATE_SLOTS({"milliseconds", wait}));
 }
 
 void statements_build(struct sweep *sweep)
@@ -302,7 +336,8 @@ void statements_build(struct sweep *sweep)
         s->list[from] = build_next(sweep, "list", from, false);
         for (enum bound_by to = BY_NOTHING; to < BOUNDS; to++) {
             s->range[from][to] = build_range_recorded(sweep, from, to);
-            s->plain[from][to] = build_range(sweep, from, to);
+            s->plain[from][to] = build_range(sweep, "range", from, to);
+            s->unlocked[from][to] = build_range(sweep, "range_unlocked", from, to);
         }
     }
     s->record = run_record(sweep->report);
@@ -312,6 +347,9 @@ void statements_build(struct sweep *sweep)
                                      .why = plan_check_why(sweep->report),
                                      .parameters = "$1 tables of the plan, $2 its fingerprint"};
     s->lock_row = build_lock_row(sweep);
+    s->finds_locked = has_rows_to_find(sweep->plan);
+    if (s->finds_locked)
+        s->find_locked = build_find_locked(sweep);
     if (plan_has_below(sweep->plan))
         s->lock_below = build_lock_below(sweep);
     s->verify = build_verify(sweep, "verify", true);

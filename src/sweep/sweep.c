@@ -9,7 +9,7 @@
 
 /* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long
  * as some go, and after this many passes in which none did, or so many in all, no more. */
-enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 500 };
+enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 250 };
 
 static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 {
@@ -40,6 +40,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     if (chunk->added[0] > 0) {
         sweep->failed_in_a_row = 0;
         sweep->impatient = false;
+        sweep->in_the_way = 0;
         sweep->proven = sweep->suspect_count > 0;
         sweep->recompiled = 0;
     }
@@ -53,6 +54,8 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
     sweep->table_tries = 0;
     sweep->losses = 0;
     sweep->skip_locked = false;
+    sweep->step_over = false;
+    sweep->since_locked++;
     sweep->pending += chunk->transactions;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
         note_durable(sweep); /* it has waited for the disk, and so have all before it */
@@ -247,7 +250,9 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
     bool end = false, may;
     sweep->pass++;
+    sweep->report->looked_up = false;
     sweep->singly = 0;
+    locked_begin_pass(sweep);
     sweep_walk_anew(sweep);
     while (!end) {
         if (!may_begin(sweep, &may, err))
@@ -290,6 +295,7 @@ static bool count_left(struct sweep *sweep, int64_t *left, struct error *err)
     bool ok = sweep_insist(sweep, count_remaining, left, err);
     if (stop_requested())
         sweep->report->signal = stop_signal();
+    sweep->report->looked_up = ok && !stop_requested();
     return ok;
 }
 
@@ -336,8 +342,9 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         ok = sweep_pass(sweep, err);
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
+    report->looked_up = report->looked_up || (ok && all_is_gone(sweep));
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
-    return ok;
+    return ok && (report->left_locked == 0 || sweep_insist(sweep, locked_name, NULL, err));
 }
 
 static bool record_spared(struct sweep *sweep, void *arg, struct error *err)

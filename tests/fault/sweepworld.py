@@ -9,6 +9,7 @@ from harness import wait_until
 
 STRATEGIES = ("range", "locked", "cascade")
 DELETES_ITEMS = '^WITH gone AS .DELETE FROM "public"."items"'
+REMAINING = "count.*FROM .SELECT FROM .* LIMIT"  # what is left, counted after each pass
 ITEMS = """
     CREATE TABLE items (id bigint PRIMARY KEY, created_at timestamptz NOT NULL, note text);
     CREATE INDEX items_created_at ON items (created_at)"""

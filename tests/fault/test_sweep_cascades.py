@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from harness import wait_until
+
 POLICY = "table: t\nage: at\nretain: 7 days\ndependents:\n  - { table: c, action: delete }\n"
 OLD = "now() - interval '30 days'"
 DELETE_T = r'DELETE FROM "public"\."t"'
@@ -125,3 +127,24 @@ def test_M1_a_counter_that_does_not_count_is_noticed_and_nothing_is_lost(world, 
     assert result.code == 0 and rows(report) == {"public.t": 9, "public.c": 18}, result
     assert world.value("SELECT deleted FROM pgsweep.runs") == rows(report)
     assert proxy.executed(DELETE_C) and [note for note in report["remarks"] if "track_counts" in note]
+
+
+def test_O5_counting_that_stops_during_the_run_is_noticed(world, proxy, sweep, server_log):
+    """Between two statements of a chunk the server stops counting."""
+    hold = proxy.rule("set_config\\('pgsweep.b'", "hold", nth=2)
+    running = sweep()
+    hold.wait(60)
+    try:
+        world.sql("ALTER SYSTEM SET track_counts = off")
+        world.sql("SELECT pg_reload_conf()")
+        wait_until(lambda: world.value("SHOW track_counts") == "off", what="the new setting")
+        hold.release()
+        result = running.wait()
+    finally:
+        world.sql("ALTER SYSTEM RESET track_counts")
+        world.sql("SELECT pg_reload_conf()")
+    report = json.loads(result.out)
+    assert result.code == 0 and rows(report) == {"public.t": 9, "public.c": 18}, result
+    assert world.value("SELECT deleted FROM pgsweep.runs") == rows(report)
+    assert [note for note in report["remarks"] if "track_counts" in note] and server_log.matching(DELETE_C)
+    assert world.count("c") == 2

@@ -5,6 +5,7 @@ import psycopg2
 import pytest
 
 from harness import Database, Runner, wait_until
+from sweepworld import REMAINING
 
 
 @pytest.fixture(params=["range", "locked"])
@@ -70,11 +71,15 @@ def test_A6_the_same_policy_in_two_databases_runs_at_once(world, proxy, server, 
     world.check(first.wait())
 
 
-def test_J7_a_row_that_is_locked_goes_in_a_later_pass(world):
+def test_J7_a_row_that_is_locked_goes_in_a_later_pass(world, proxy):
+    world.through(proxy)
     holder = hold(world.db, "SELECT FROM items WHERE id = 10 FOR UPDATE")
+    rule = proxy.rule(REMAINING, "hold")
     running = world.start()
-    wait_until(lambda: world.left() == [10], what="all the others")
+    rule.wait()
+    assert world.left() == [10]
     holder.rollback()
+    rule.release()
     report = world.check(running.wait())
     assert report["left_locked"] == 0
 
@@ -98,10 +103,7 @@ def test_O5_a_row_renewed_before_the_lock_survives(world, proxy):
 def test_O5_a_row_renewed_while_the_sweep_waits_for_it_survives(world):
     holder = hold(world.db, "UPDATE items SET created_at = now() WHERE id = 15")
     running = world.start()
-    if world.strategy == "range":
-        world.db.wait_for_lock_waiter()
-    else:
-        wait_until(lambda: world.left() == [15], what="all the others")
+    wait_until(lambda: world.left() == [15], what="all the others")
     holder.commit()
     world.check(running.wait(), left=[15])
 
@@ -203,18 +205,17 @@ def test_A1_a_session_not_yet_committed_keeps_its_account(accounts, pgsweep):
     assert accounts.count("session") == 2
 
 
-def test_J7_a_deadlock_with_a_writer_in_the_opposite_order_ends_for_both(make_world, db):
-    world = make_world("locked")
+def test_J7_a_writer_in_the_opposite_order_is_never_in_a_deadlock(make_world, proxy, db):
+    world = make_world("locked").through(proxy)
     writer = hold(db, "UPDATE parts SET id = id WHERE item_id = 10")
-    running = world.start("--retries=20", chunk=64)
-    db.wait_for_lock_waiter()
-    cursor = writer.cursor()
-    try:
-        cursor.execute("UPDATE items SET note = 'mine' WHERE id = 10")
-    except psycopg2.errors.DeadlockDetected:
-        pass
+    rule = proxy.rule(REMAINING, "hold")
+    running = world.start(chunk=64)
+    rule.wait()
+    writer.cursor().execute("UPDATE items SET note = 'mine' WHERE id = 10")
     writer.rollback()
-    world.check(running.wait())
+    rule.release()
+    report = world.check(running.wait())
+    assert report["retries"] == 0
 
 
 def test_J7_an_old_snapshot_does_not_matter(world):

@@ -1,7 +1,7 @@
 """What goes away by itself, injected at each statement of a chunk: every row goes exactly once."""
 import pytest
 
-from sweepworld import DELETES_ITEMS
+from sweepworld import DELETES_ITEMS, REMAINING
 
 STATEMENTS = {
     "range": {"bound": r"OFFSET .* LIMIT 1\) AS t$", "begin": r"^BEGIN.*READ WRITE", "delete": r"^WITH gone",
@@ -89,7 +89,7 @@ def test_J6_several_faults_in_one_run(world, proxy):
 def test_J6_O1_fault_while_what_is_left_is_counted(make_world, proxy, action):
     world = make_world("locked").through(proxy)
     world.db.connect(autocommit=False).cursor().execute("SELECT FROM items WHERE id = 5 FOR UPDATE")
-    rule = proxy.rule("count.*FROM .SELECT FROM .* LIMIT", action, sqlstate="40001")
+    rule = proxy.rule(REMAINING, action, sqlstate="40001")
     result = world.run()
     assert rule.fired == 1
     assert world.check(result, left=[5], code=1)["left_locked"] == 1

@@ -51,6 +51,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."pairs", "public"."lines" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -78,6 +82,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."pairs", "public"."lines" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -96,6 +104,32 @@ SELECT pg_catalog.count(*),
          ORDER BY t."at", t."tenant", t."no"
          LIMIT $5::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 to $2 keys of the candidates (tenant, no)
+SELECT t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."lines" AS d
+                  WHERE t."tenant" OPERATOR(pg_catalog.=) d."tenant"
+                    AND t."no" OPERATOR(pg_catalog.=) d."pair")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."lines" AS d
+                          WHERE t."tenant" OPERATOR(pg_catalog.=) d."tenant"
+                            AND t."no" OPERATOR(pg_catalog.=) d."pair"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."pairs" AS t
+ WHERE (t."tenant", t."no") OPERATOR(pg_catalog.=) ANY (
+       SELECT *
+         FROM ROWS FROM (
+              pg_catalog.unnest($1::pg_catalog.int4[]),
+              pg_catalog.unnest($2::pg_catalog.int4[])) AS k);
 
 -- work_0_change (each chunk)
 -- public.lines: Deletes or changes dependent rows.

@@ -100,6 +100,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."jobs", "public"."job_logs" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -128,6 +132,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."jobs", "public"."job_logs" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -147,6 +155,26 @@ SELECT pg_catalog.count(*),
          ORDER BY t."created_at", t."id"
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."job_logs" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."job_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."job_logs" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."job_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."jobs" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_0_note_counters (each chunk)
 -- Notes how many rows the session has deleted so far from the tables whose rows ON DELETE CASCADE deletes with the

@@ -93,6 +93,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -119,6 +123,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -136,6 +144,26 @@ SELECT pg_catalog.count(*),
          ORDER BY t."created_at", t."id"
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."parts" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."item_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."parts" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."item_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."items" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- lock_dependents_0 (each chunk)
 -- Locks the dependent rows that a condition may have looked at, before it is evaluated again.

@@ -152,6 +152,92 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
  ORDER BY t."deleted_at", t."id"
  LIMIT $4::pg_catalog.int8;
 
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."moc_files" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."moc_files" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."moc_gallery_albums" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."moc_gallery_albums" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 2
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."moc_gallery_images" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."moc_gallery_images" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 3
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."moc_parts_lists" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."moc_parts_lists" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."moc_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 4
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."upload_sessions" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."moc_instruction_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."upload_sessions" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."moc_instruction_id"
+                            FOR NO KEY UPDATE OF d SKIP LOCKED) AS l) THEN 5
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."moc_parts" AS d
+                  WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                        SELECT p4."id"
+                          FROM "public"."moc_parts_lists" AS p4
+                         WHERE t."id" OPERATOR(pg_catalog.=) p4."moc_id")))
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."moc_parts" AS d
+                          WHERE d."parts_list_id" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                                SELECT p4."id"
+                                  FROM "public"."moc_parts_lists" AS p4
+                                 WHERE t."id" OPERATOR(pg_catalog.=) p4."moc_id"))
+                            FOR NO KEY UPDATE OF d SKIP LOCKED) AS l) THEN 6
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."gallery_images" AS d
+                  WHERE EXISTS (
+                        SELECT FROM public.moc_gallery_images AS l3
+                         WHERE t."id" OPERATOR(pg_catalog.=) l3."moc_id"
+                           AND d."id" OPERATOR(pg_catalog.=) l3."gallery_image_id"))
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."gallery_images" AS d
+                          WHERE EXISTS (
+                                SELECT FROM public.moc_gallery_images AS l3
+                                 WHERE t."id" OPERATOR(pg_catalog.=) l3."moc_id"
+                                   AND d."id" OPERATOR(pg_catalog.=) l3."gallery_image_id")
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 7
+           ELSE 0
+       END AS locked
+  FROM "public"."moc_instructions" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
 -- begin (each candidate)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
@@ -161,6 +247,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."moc_instructions", "public"."moc_files", "public"."moc_gallery_albums", "public"."moc_gallery_images", "public"."moc_parts_lists", "public"."upload_sessions", "public"."moc_parts", "public"."gallery_images" IN ROW EXCLUSIVE MODE NOWAIT;
+
+-- limit_waits (each candidate)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number

@@ -34,6 +34,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- range_first (first chunk)
 -- Deletes the candidates of a range. The whole condition is part of the DELETE, so a row that was renewed meanwhile
 -- stays.
@@ -135,6 +139,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- range_next (each later chunk)
 -- Deletes the candidates of a range. The whole condition is part of the DELETE, so a row that was renewed meanwhile
 -- stays.
@@ -147,6 +155,29 @@ DELETE FROM "public"."items" AS t
    AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
    AND (t."created_at", t."id") OPERATOR(pg_catalog.<=) ($4::pg_catalog.timestamptz, $5::pg_catalog.int8)
    AND t."created_at" OPERATOR(pg_catalog.<=) $4::pg_catalog.timestamptz;
+
+-- range_unlocked_next (a chunk that has met a locked row)
+-- Deletes the candidates of a range that no other session has locked; the others are left for a later pass. Sent for a
+-- range in which a locked row was met.
+-- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 to $5 last candidate of the chunk
+-- (created_at, id)
+DELETE FROM "public"."items" AS t
+ WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+   AND (t.note IS NULL)
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+   AND (t."created_at", t."id") OPERATOR(pg_catalog.<=) ($4::pg_catalog.timestamptz, $5::pg_catalog.int8)
+   AND t."created_at" OPERATOR(pg_catalog.<=) $4::pg_catalog.timestamptz
+   AND t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT t.ctid
+         FROM "public"."items" AS t
+        WHERE t."created_at" OPERATOR(pg_catalog.<) $1::pg_catalog.timestamptz
+          AND (t.note IS NULL)
+          AND (t."created_at", t."id") OPERATOR(pg_catalog.>) ($2::pg_catalog.timestamptz, $3::pg_catalog.int8)
+          AND t."created_at" OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz
+          AND (t."created_at", t."id") OPERATOR(pg_catalog.<=) ($4::pg_catalog.timestamptz, $5::pg_catalog.int8)
+          AND t."created_at" OPERATOR(pg_catalog.<=) $4::pg_catalog.timestamptz
+          FOR UPDATE OF t SKIP LOCKED));
 
 -- record_counted (each later chunk)
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -238,6 +269,10 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 -- begin (last chunk)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+
+-- limit_waits (last chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_next_last (last chunk)
 -- Deletes the candidates of a range. The whole condition is part of the DELETE, so a row that was renewed meanwhile

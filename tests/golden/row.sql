@@ -62,6 +62,26 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
  ORDER BY t."created_at", t."id"
  LIMIT $4::pg_catalog.int8;
 
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."parts" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."item_id")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."parts" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."item_id"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           ELSE 0
+       END AS locked
+  FROM "public"."items" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
+
 -- begin (each candidate)
 -- Begins a transaction in which every statement sees what is committed when it starts.
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
@@ -71,6 +91,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
+
+-- limit_waits (each candidate)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_row (each candidate)
 -- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number

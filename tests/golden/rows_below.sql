@@ -156,6 +156,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."posts" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -202,6 +206,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- lock that had to become stronger later could meet a migration that waits for the row. It does not wait: another
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."posts" IN ROW EXCLUSIVE MODE NOWAIT;
+
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there

@@ -86,6 +86,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."posts", "public"."posts", "public"."replies", "public"."replies" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -111,6 +115,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."posts", "public"."posts", "public"."replies", "public"."replies" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -127,6 +135,80 @@ SELECT pg_catalog.count(*),
          ORDER BY t."at", t."id"
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."posts" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."parent")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."posts" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."parent"
+                            FOR NO KEY UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."replies" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."post")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."replies" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."post"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 2
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."replies" AS d
+                  WHERE d."id" OPERATOR(pg_catalog.=) ANY (
+                        WITH RECURSIVE r3 AS (
+                            SELECT c3."id"
+                              FROM "public"."replies" AS c3
+                             WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                                   SELECT p2."id"
+                                     FROM "public"."replies" AS p2
+                                    WHERE t."id" OPERATOR(pg_catalog.=) p2."post"))
+                            UNION
+                            SELECT c3.*
+                              FROM r3 AS a
+                             CROSS JOIN LATERAL (
+                                   SELECT c3."id"
+                                     FROM "public"."replies" AS c3
+                                    WHERE a."id" OPERATOR(pg_catalog.=) c3."up"
+                                   OFFSET 0) AS c3
+                        )
+                        SELECT r3."id"
+                          FROM r3))
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."replies" AS d
+                          WHERE d."id" OPERATOR(pg_catalog.=) ANY (
+                                WITH RECURSIVE r3 AS (
+                                    SELECT c3."id"
+                                      FROM "public"."replies" AS c3
+                                     WHERE c3."up" OPERATOR(pg_catalog.=) ANY (ARRAY(
+                                           SELECT p2."id"
+                                             FROM "public"."replies" AS p2
+                                            WHERE t."id" OPERATOR(pg_catalog.=) p2."post"))
+                                    UNION
+                                    SELECT c3.*
+                                      FROM r3 AS a
+                                     CROSS JOIN LATERAL (
+                                           SELECT c3."id"
+                                             FROM "public"."replies" AS c3
+                                            WHERE a."id" OPERATOR(pg_catalog.=) c3."up"
+                                           OFFSET 0) AS c3
+                                )
+                                SELECT r3."id"
+                                  FROM r3)
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 3
+           ELSE 0
+       END AS locked
+  FROM "public"."posts" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_0_lock_rows (each chunk)
 -- public.replies (replies_post_fkey): Locks dependent rows before anything reads them: nothing can refer to them or

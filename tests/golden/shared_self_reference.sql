@@ -120,6 +120,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."files", "public"."shown", "public"."folders" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -145,6 +149,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."files", "public"."shown", "public"."folders" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -161,6 +169,69 @@ SELECT pg_catalog.count(*),
          ORDER BY t."at", t."id"
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (id)
+SELECT t."id"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."shown" AS d
+                  WHERE t."id" OPERATOR(pg_catalog.=) d."file")
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."shown" AS d
+                          WHERE t."id" OPERATOR(pg_catalog.=) d."file"
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."folders" AS d
+                  WHERE d."id" OPERATOR(pg_catalog.=) ANY (
+                        WITH RECURSIVE linked AS (
+                            SELECT b."id"
+                              FROM "public"."folders" AS b
+                             WHERE EXISTS (
+                                   SELECT FROM public.shown AS l1
+                                    WHERE t."id" OPERATOR(pg_catalog.=) l1."file"
+                                      AND b."id" OPERATOR(pg_catalog.=) l1."folder")
+                            UNION
+                            SELECT p."id"
+                              FROM linked
+                              JOIN "public"."folders" AS c
+                                ON c."id" OPERATOR(pg_catalog.=) linked."id"
+                              JOIN "public"."folders" AS p
+                                ON p."id" OPERATOR(pg_catalog.=) c."parent"
+                        )
+                        SELECT *
+                          FROM linked))
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."folders" AS d
+                          WHERE d."id" OPERATOR(pg_catalog.=) ANY (
+                                WITH RECURSIVE linked AS (
+                                    SELECT b."id"
+                                      FROM "public"."folders" AS b
+                                     WHERE EXISTS (
+                                           SELECT FROM public.shown AS l1
+                                            WHERE t."id" OPERATOR(pg_catalog.=) l1."file"
+                                              AND b."id" OPERATOR(pg_catalog.=) l1."folder")
+                                    UNION
+                                    SELECT p."id"
+                                      FROM linked
+                                      JOIN "public"."folders" AS c
+                                        ON c."id" OPERATOR(pg_catalog.=) linked."id"
+                                      JOIN "public"."folders" AS p
+                                        ON p."id" OPERATOR(pg_catalog.=) c."parent"
+                                )
+                                SELECT *
+                                  FROM linked)
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 2
+           ELSE 0
+       END AS locked
+  FROM "public"."files" AS t
+ WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_0_lock_rows (each chunk)
 -- public.shown: Locks dependent rows before anything reads them: nothing can refer to them or change them before they

@@ -173,6 +173,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."tokens", "public"."relationships", "public"."entities" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (first chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_first (first chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -199,6 +203,10 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 -- session's ALTER TABLE goes first, and pgsweep tries again later, with nothing locked meanwhile.
 LOCK TABLE "public"."tokens", "public"."relationships", "public"."entities" IN ROW EXCLUSIVE MODE NOWAIT;
 
+-- limit_waits (each later chunk)
+-- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
+
 -- lock_next (each later chunk)
 -- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
 -- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
@@ -216,6 +224,55 @@ SELECT pg_catalog.count(*),
          ORDER BY t."created_at", t."token"
          LIMIT $4::pg_catalog.int8
            FOR UPDATE OF t SKIP LOCKED) AS t;
+
+-- find_locked (a chunk that has met a locked row)
+-- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
+-- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- $1 keys of the candidates (token)
+SELECT t."token"::pg_catalog.text,
+       CASE
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."relationships" AS d
+                  WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
+                    AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+                    AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."relationships" AS d
+                          WHERE t."product_id" OPERATOR(pg_catalog.=) d."product_id"
+                            AND t."entity_id" OPERATOR(pg_catalog.=) d."entity_id"
+                            AND d."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 1
+           WHEN (SELECT pg_catalog.count(*)
+                   FROM "public"."entities" AS d
+                  WHERE ((d."id" OPERATOR(pg_catalog.=) t."entity_id"
+                          AND t."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
+                         OR EXISTS (
+                             SELECT FROM public.relationships AS l1
+                              WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id"
+                                AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id"
+                                AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+                                AND d."id" OPERATOR(pg_catalog.=) l1."entity_id"
+                                AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')))
+                OPERATOR(pg_catalog.>)
+                (SELECT pg_catalog.count(*)
+                   FROM (SELECT
+                           FROM "public"."entities" AS d
+                          WHERE ((d."id" OPERATOR(pg_catalog.=) t."entity_id"
+                                  AND t."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')
+                                 OR EXISTS (
+                                     SELECT FROM public.relationships AS l1
+                                      WHERE t."product_id" OPERATOR(pg_catalog.=) l1."product_id"
+                                        AND t."entity_id" OPERATOR(pg_catalog.=) l1."entity_id"
+                                        AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''
+                                        AND d."id" OPERATOR(pg_catalog.=) l1."entity_id"
+                                        AND l1."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) ''))
+                            FOR UPDATE OF d SKIP LOCKED) AS l) THEN 2
+           ELSE 0
+       END AS locked
+  FROM "public"."tokens" AS t
+ WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]);
 
 -- work_0_lock_rows (each chunk)
 -- public.relationships: Locks dependent rows before anything reads them: nothing can refer to them or change them

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from harness import wait_until
 from sweeping import init, policy, preview_and_run, rows, run
 
 OLD = "now() - interval '30 days'"
@@ -148,29 +147,6 @@ def test_O5_a_role_that_may_not_read_the_counter_deletes_by_statements(world, pg
     assert not deletes_c(pgsweep, directory, reader)
     world.sql("REVOKE EXECUTE ON FUNCTION pg_stat_get_xact_tuples_deleted(oid) FROM public")
     assert deletes_c(pgsweep, directory, reader)
-
-
-def test_O5_counting_that_stops_during_the_run_is_noticed(world, pgsweep, start_pgsweep, policy_file, server_log):
-    """The run waits for a row of c; meanwhile the server stops counting."""
-    directory = policy_file(policy(dependents=[C]))
-    other = world.connect(autocommit=False)
-    other.cursor().execute("SELECT FROM c WHERE id = 3 FOR UPDATE")
-    running = start_pgsweep("test", "--policy-dir", directory, "--chunk=1", "--format=json")
-    world.wait_for_lock_waiter()
-    try:
-        world.sql("ALTER SYSTEM SET track_counts = off")
-        world.sql("SELECT pg_reload_conf()")
-        wait_until(lambda: world.value("SHOW track_counts") == "off", what="the new setting")
-        other.rollback()
-        result = running.wait()
-    finally:
-        world.sql("ALTER SYSTEM RESET track_counts")
-        world.sql("SELECT pg_reload_conf()")
-    report = json.loads(result.out)
-    assert result.code == 0 and rows(report) == {"public.t": 9, "public.c": 18}, result
-    assert world.value("SELECT deleted FROM pgsweep.runs") == rows(report)
-    assert [note for note in report["remarks"] if "track_counts" in note] and server_log.matching(DELETE_C)
-    assert world.count("c") == 2
 
 
 def test_O5_rows_that_others_delete_meanwhile_are_not_counted(world, start_pgsweep, policy_file):

@@ -303,6 +303,55 @@ START_TEST(what_was_not_counted_is_not_zero)
 }
 END_TEST
 
+#define MIB (INT64_C(1) << 20)
+static const struct {
+    struct report_space_table table;
+    const char *holder;
+    const char *wanted; /* a part of the hint; NULL: there is none */
+} spaces[] = {
+    /* Each side of both limits. */
+    {{.table = "public.jobs", .deleted = 20, .rows = 100, .bytes = 320 * MIB}, NULL, "64.0 MiB"},
+    {{.table = "public.jobs", .deleted = 20, .rows = 100, .bytes = 319 * MIB}, NULL, NULL},
+    {{.table = "public.jobs", .deleted = 19, .rows = 100, .bytes = 900 * MIB}, NULL, NULL},
+    /* Unknown is not large. */
+    {{.table = "public.jobs", .deleted = 20, .rows = -1, .bytes = 900 * MIB}, NULL, NULL},
+    {{.table = "public.jobs", .deleted = 20, .rows = 100, .bytes = -1}, NULL, NULL},
+    {{.table = "public.jobs", .deleted = -1, .rows = 100, .bytes = 900 * MIB}, NULL, NULL},
+    /* Statistics of before the table grew. */
+    {{.table = "public.jobs", .deleted = 400, .rows = 100, .bytes = 100 * MIB}, NULL, "(100% of"},
+    {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB, .autovacuum = true},
+     NULL,
+     "after the next autovacuum"},
+    {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB}, NULL,
+     "after VACUUM public.jobs"},
+    {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB, .vacuumed = true},
+     NULL,
+     "came free: new rows can use it;"},
+    {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB, .autovacuum = true},
+     "replication slot s",
+     "while replication slot s keeps"},
+    {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB}, NULL,
+     "partitioned by created_at"},
+    {{.table = "public.p", .deleted = 95, .rows = 100, .bytes = 900 * MIB, .partition = true},
+     NULL,
+     "dropping it"},
+    {{.table = "public.p", .deleted = 94, .rows = 100, .bytes = 900 * MIB, .partition = true},
+     NULL,
+     "VACUUM FULL public.p (locks it meanwhile) or pg_repack"},
+};
+
+START_TEST(a_large_sweep_gets_a_hint_about_its_space)
+{
+    struct report *report = report_made(false);
+    nodes[0]->table.kind = 'r';
+    report->space.holder = spaces[_i].holder;
+    char *hint = report_space_hint(ctx, report, &spaces[_i].table);
+    ck_assert_int_eq(hint != NULL, spaces[_i].wanted != NULL);
+    ck_assert_msg(!hint || strstr(hint, spaces[_i].wanted), "%s", hint);
+    ck_assert(!hint || !strstr(hint, "partitioned by") || !spaces[_i].table.partition);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("report");
@@ -317,6 +366,8 @@ int main(void)
     tcase_add_test(tests, progress_is_shown_now_and_then);
     tcase_add_loop_test(tests, progress_counts_up_to_what_the_run_is_going_to_take, 0,
                         sizeof progresses / sizeof *progresses);
+    tcase_add_loop_test(tests, a_large_sweep_gets_a_hint_about_its_space, 0,
+                        sizeof spaces / sizeof *spaces);
     tcase_add_test(tests, what_was_not_counted_is_not_zero);
     tcase_add_test(tests, progress_can_do_its_sums_at_the_ends);
     suite_add_tcase(suite, tests);

@@ -1,0 +1,147 @@
+/* Rows that another session has locked. A locked row is no failure: its candidate is
+ * stepped over, tried again by a later pass, and told at the end. (Tables: tables.c.) */
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/plan_locked.h"
+#include "pgsweep/stop.h"
+
+/* To look for locked rows first costs about as much as a chunk that is given up. So only the chunk
+ * does that which has met one; where they are met again so soon, the next so many do too. */
+enum { SOON_CHUNKS = 2, LOOK_AHEAD_CHUNKS = 8 };
+
+/* So many candidates in a row are found one by one that wait for a lock; then, until one goes, more
+ * are stepped over with each try: all may be waiting for the same row. */
+enum { IN_THE_WAY_MAX = 16, GRAIN_BITS_MAX = 20 };
+
+bool locked_is(const struct error *err)
+{
+    return strcmp(err->sqlstate, "55P03") == 0;
+}
+
+void locked_begin_pass(struct sweep *sweep)
+{
+    for (size_t i = 0; i < sweep->locked_count; i++)
+        talloc_free(sweep->locked[i].key);
+    sweep->locked_count = 0;
+    sweep->in_the_way = 0;
+    sweep->since_locked = SOON_CHUNKS;
+    sweep->step_over = false;
+    sweep->looks_ahead = sweep->pass > 1 ? LOOK_AHEAD_CHUNKS : 0;
+}
+
+void locked_look_ahead(struct sweep *sweep)
+{
+    bool soon = sweep->pass > 1 || sweep->since_locked <= SOON_CHUNKS;
+    sweep->looks_ahead = soon ? LOOK_AHEAD_CHUNKS : 1;
+    sweep->since_locked = 0;
+}
+
+void locked_note(struct sweep *sweep, const char *const *key, const char *table)
+{
+    if (sweep->locked_count >= REPORT_LOCKED_MAX)
+        return;
+    size_t i = mem_grow(sweep->report, &sweep->locked, &sweep->locked_count);
+    sweep->locked[i] =
+        (struct locked_key){key_copy(sweep->report, sweep->plan, key), table};
+}
+
+/* Whose row keeps the candidate. What no pass has met was passed over with the candidates that are
+ * locked themselves, unless there were more than are noted. */
+static const char *locked_table(const struct sweep *sweep, const char *const *key)
+{
+    for (size_t i = 0; i < sweep->locked_count; i++)
+        if (key_is(sweep->plan, sweep->locked[i].key, key))
+            return sweep->locked[i].table;
+    return sweep->locked_count < REPORT_LOCKED_MAX ? sweep->plan->nodes[0]->table.label : NULL;
+}
+
+bool locked_name(struct sweep *sweep, void *arg, struct error *err)
+{
+    struct report *report = sweep->report;
+    void *scratch = talloc_new(report);
+    struct db_rows *rows;
+    (void)arg;
+    stop_cancel_early(true);
+    bool ok = !stop_requested() &&
+              plan_name_remaining(scratch, sweep->db, sweep->plan,
+                                  report->failed > 0 ? report->run_id : NULL, REPORT_LOCKED_MAX,
+                                  &rows, err);
+    stop_cancel_early(false);
+    for (int i = 0; ok && i < db_rows_count(rows); i++) {
+        const char **key = key_from_row(scratch, sweep->plan, rows, i, 0);
+        report_add_locked(report, key_text(scratch, sweep->plan, key), locked_table(sweep, key));
+    }
+    talloc_free(scratch);
+    return ok || stop_requested();
+}
+
+void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows *rows)
+{
+    const struct plan *plan = sweep->plan;
+    int n = db_rows_count(rows);
+    chunk->keys = mem_array(chunk->ctx, const char **, (size_t)n + 1);
+    chunk->key_count = 0;
+    for (int i = 0; i < n; i++) {
+        const char **key = key_from_row(chunk->ctx, plan, rows, i, 0);
+        int64_t node = db_rows_int(rows, i, (int)plan->key_count);
+        if (node == 0)
+            chunk->keys[chunk->key_count++] = key;
+        else
+            locked_note(sweep, key, plan->nodes[node]->table.label);
+    }
+    sweep->looks_ahead--;
+    if (chunk->key_count < (size_t)n && sweep->looks_ahead > 0)
+        sweep->looks_ahead = LOOK_AHEAD_CHUNKS;
+}
+
+void locked_in_the_way(struct sweep *sweep, bool all)
+{
+    sweep->in_the_way++;
+    if (all && sweep->in_the_way < IN_THE_WAY_MAX)
+        sweep->in_the_way = IN_THE_WAY_MAX;
+}
+
+int64_t locked_grain(const struct sweep *sweep)
+{
+    int64_t over = sweep->in_the_way - IN_THE_WAY_MAX;
+    return over <= 0 ? 1 : (int64_t)1 << (over < GRAIN_BITS_MAX ? over : GRAIN_BITS_MAX);
+}
+
+/* The candidates of the chunk wait for a row that nothing found before: one that a trigger changes,
+ * say, or one that was locked since. */
+static void step_over(struct sweep *sweep, const struct chunk *chunk)
+{
+    for (size_t i = 0; i < chunk->key_count; i++)
+        locked_note(sweep, chunk->keys[i], NULL);
+    locked_in_the_way(sweep, false);
+    sweep->rows = locked_grain(sweep);
+    sweep->skip_locked = false;
+    sweep_skip(sweep, chunk);
+}
+
+void locked_failed(struct sweep *sweep, struct chunk *chunk)
+{
+    throttle_look_now(sweep);
+    if (sweep->plan->strategy == STRATEGY_RANGE && sweep->pass == 1 && !sweep->skip_locked) {
+        /* Take the rows around the locked ones now, and them later. */
+        bool by_range = !sweep->step_over && !sweep->budget->verbose;
+        sweep->step_over = by_range;
+        sweep->skip_locked = !by_range;
+        sweep->high_known = by_range;
+        locked_look_ahead(sweep);
+        return;
+    }
+    sweep->high_known = false;
+    if (sweep->statements.finds_locked && !chunk->looked_ahead) {
+        locked_look_ahead(sweep);
+        return;
+    }
+    if (chunk->asked <= locked_grain(sweep) && chunk->end.columns > 0) {
+        step_over(sweep, chunk);
+        return;
+    }
+    sweep->exact = true;
+    sweep->rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
+}
