@@ -53,7 +53,7 @@ def letters(db):
 
 @pytest.mark.parametrize("distance", ["near", "far"])
 @pytest.mark.parametrize("strategy", [*STRATEGIES, "rows"])
-def test_J7_locked_candidates_are_stepped_over(make_world, strategy, distance):
+def test_G1_J7_locked_candidates_are_stepped_over(make_world, strategy, distance):
     """In the middle, at the end (the lowest number is the youngest) and at the beginning."""
     world = make_world(strategy)
     world.env = {"PGSWEEP_TEST_DISTANCE": distance}
@@ -66,7 +66,7 @@ def test_J7_locked_candidates_are_stepped_over(make_world, strategy, distance):
 
 @pytest.mark.parametrize("chunk", [1, 8, 1000])
 @pytest.mark.parametrize("strategy", ["locked", "cascade", "rows"])
-def test_J7_candidates_with_a_locked_dependent_are_stepped_over(make_world, strategy, chunk):
+def test_G1_J7_candidates_with_a_locked_dependent_are_stepped_over(make_world, strategy, chunk):
     world = make_world(strategy)
     holders = [hold(world.db, f"SELECT FROM parts WHERE id = {2 * i} FOR {mode}") for i, mode in zip((1, 7, 13, 20), MODES)]
     stepped_over(world, world.run(chunk=chunk), [1, 7, 13, 20], "public.parts")
@@ -76,7 +76,7 @@ def test_J7_candidates_with_a_locked_dependent_are_stepped_over(make_world, stra
 
 
 @pytest.mark.parametrize("strategy", ["locked", "cascade", "rows"])
-def test_J7_few_chunks_wait_for_locked_dependents(make_world, server_log, strategy):
+def test_G1_J7_few_chunks_wait_for_locked_dependents(make_world, server_log, strategy):
     """Ten of 400 candidates; each may cost one wait at most, and not one in every pass."""
     world = make_world(strategy, old=400)
     hold(world.db, "SELECT FROM parts WHERE item_id % 40 = 7 AND id % 2 = 0 FOR UPDATE")
@@ -84,7 +84,7 @@ def test_J7_few_chunks_wait_for_locked_dependents(make_world, server_log, strate
     assert waits(server_log) <= 10
 
 
-def test_J7_few_ranges_wait_for_locked_rows(make_world, server_log):
+def test_G1_J7_few_ranges_wait_for_locked_rows(make_world, server_log):
     world = make_world("range", old=400)
     hold(world.db, "SELECT FROM items WHERE id % 40 = 7 FOR UPDATE")
     stepped_over(world, world.run(chunk=50), range(7, 400, 40), "public.items")
@@ -92,7 +92,7 @@ def test_J7_few_ranges_wait_for_locked_rows(make_world, server_log):
 
 
 @pytest.mark.parametrize("strategy", [*STRATEGIES, "rows"])
-def test_J7_when_all_is_locked_the_run_ends_soon(make_world, server_log, strategy):
+def test_G1_J7_when_all_is_locked_the_run_ends_soon(make_world, server_log, strategy):
     world = make_world(strategy, old=300)
     table = "items" if strategy == "range" else "parts"
     hold(world.db, f"SELECT FROM {table} FOR UPDATE")
@@ -103,7 +103,7 @@ def test_J7_when_all_is_locked_the_run_ends_soon(make_world, server_log, strateg
 
 
 @pytest.mark.parametrize("strategy", ["locked", "cascade", "rows"])
-def test_J7_a_dependent_that_is_unlocked_during_the_run_goes_in_a_later_pass(make_world, proxy, strategy):
+def test_G1_J7_a_dependent_that_is_unlocked_during_the_run_goes_in_a_later_pass(make_world, proxy, strategy):
     world = make_world(strategy).through(proxy)
     holder = hold(world.db, "SELECT FROM parts WHERE item_id = 10 FOR UPDATE")
     rule = proxy.rule(REMAINING, "hold")
@@ -117,7 +117,7 @@ def test_J7_a_dependent_that_is_unlocked_during_the_run_goes_in_a_later_pass(mak
 
 
 @pytest.mark.parametrize("transaction", ["chunk", "row"])
-def test_J7_a_detached_row_is_locked_when_its_update_would_wait(db, sweep, transaction):
+def test_G1_J7_a_detached_row_is_locked_when_its_update_would_wait(db, sweep, transaction):
     """A row that others only refer to can be updated."""
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT {OLD});"
            "CREATE TABLE d (id int PRIMARY KEY, t int REFERENCES t); CREATE INDEX ON d (t);"
@@ -129,7 +129,7 @@ def test_J7_a_detached_row_is_locked_when_its_update_would_wait(db, sweep, trans
     assert db.column("SELECT id FROM d WHERE t IS NOT NULL") == [7] and report["exit_code"] == 1
 
 
-def test_J7_M2_a_locked_shared_row_leaves_what_refers_to_it(db, sweep):
+def test_G1_J7_M2_a_locked_shared_row_leaves_what_refers_to_it(db, sweep):
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT {OLD});"
            "CREATE TABLE image (id int PRIMARY KEY);"
            "CREATE TABLE link (t int NOT NULL REFERENCES t, image int NOT NULL REFERENCES image, PRIMARY KEY (t, image));"
@@ -144,7 +144,7 @@ def test_J7_M2_a_locked_shared_row_leaves_what_refers_to_it(db, sweep):
     assert sweep(policy)["exit_code"] == 0 and db.count("image") == 0
 
 
-def test_J7_a_locked_row_below_leaves_the_rows_above_it(db, sweep):
+def test_G1_J7_a_locked_row_below_leaves_the_rows_above_it(db, sweep):
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT {OLD}, up int REFERENCES t); CREATE INDEX ON t (up);"
            "INSERT INTO t SELECT i, now() - interval '30 days' + i * interval '1 s', CASE WHEN i % 3 <> 1 THEN i - 1 END"
            "  FROM generate_series(1, 30) AS i")
@@ -155,7 +155,7 @@ def test_J7_a_locked_row_below_leaves_the_rows_above_it(db, sweep):
 
 
 @pytest.mark.parametrize("transaction", ["chunk", "row"])
-def test_J7_a_locked_row_that_a_trigger_changes_leaves_its_candidate(db, sweep, transaction):
+def test_G1_J7_a_locked_row_that_a_trigger_changes_leaves_its_candidate(db, sweep, transaction):
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT {OLD}, account int);"
            "CREATE TABLE account (id int PRIMARY KEY, n int); INSERT INTO account SELECT i, 0 FROM generate_series(1, 3) AS i;"
            "INSERT INTO t SELECT i, now() - interval '30 days' + i * interval '1 s', CASE i WHEN 17 THEN 1 WHEN 30 THEN 2 ELSE 3 END"
@@ -171,7 +171,7 @@ def test_J7_a_locked_row_that_a_trigger_changes_leaves_its_candidate(db, sweep, 
 
 
 @pytest.mark.parametrize("transaction", ["chunk", "row"])
-def test_J7_when_all_candidates_wait_for_one_row_few_are_tried(db, sweep, server_log, transaction):
+def test_G1_J7_when_all_candidates_wait_for_one_row_few_are_tried(db, sweep, server_log, transaction):
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT {OLD});"
            "CREATE TABLE total (n int); INSERT INTO total VALUES (0); INSERT INTO t SELECT generate_series(1, 3000);"
            "CREATE FUNCTION less() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN UPDATE total SET n = n + 1; RETURN OLD; END$$;"
@@ -184,7 +184,7 @@ def test_J7_when_all_candidates_wait_for_one_row_few_are_tried(db, sweep, server
 
 
 @pytest.mark.parametrize("dependents", [[], [{"table": "d", "action": "delete"}]])
-def test_J7_locked_rows_of_partitions_are_stepped_over(db, sweep, dependents):
+def test_G1_J7_locked_rows_of_partitions_are_stepped_over(db, sweep, dependents):
     db.sql("CREATE TABLE t (id int, at timestamptz, PRIMARY KEY (id, at)) PARTITION BY RANGE (id);"
            "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20);"
            "CREATE INDEX ON t (at);"
@@ -195,7 +195,7 @@ def test_J7_locked_rows_of_partitions_are_stepped_over(db, sweep, dependents):
     assert db.column("SELECT id FROM t") == [12] and report["left_locked"] == 1 and report["exit_code"] == 1, report
 
 
-def test_J7_a_dependent_with_a_deferred_key_is_stepped_over(db, sweep):
+def test_G1_J7_a_dependent_with_a_deferred_key_is_stepped_over(db, sweep):
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at timestamptz DEFAULT {OLD});"
            "CREATE TABLE d (id int PRIMARY KEY, t int REFERENCES t DEFERRABLE INITIALLY DEFERRED); CREATE INDEX ON d (t);"
            "INSERT INTO t SELECT generate_series(1, 9); INSERT INTO d SELECT i, i FROM generate_series(1, 9) AS i")

@@ -9,6 +9,7 @@ import pytest
 import harness
 
 USAGE, UNREACHABLE, REFUSED = 2, 3, 4
+AT_ONCE = {"PGSWEEP_JOBS_RETRY_FOR": "0 s"}  # a server that is away is not waited for
 POLICY = """table: jobs
 age: created_at
 retain: 7 days
@@ -141,7 +142,7 @@ SECRET = "hunter2secret"
 ])
 def test_no_password_is_ever_printed(jobs, pgsweep, code, dbname):
     for more in ([], ["--echo", "--verbose"], ["--format=json"]):
-        result = pgsweep("jobs", "-w", "-d", dbname, *more)
+        result = pgsweep("jobs", "-w", "-d", dbname, *more, env=AT_ONCE)
         error_of(result, code)
         assert SECRET not in result.err + result.out, result
 
@@ -156,7 +157,7 @@ def test_no_password_is_ever_printed(jobs, pgsweep, code, dbname):
 ])
 def test_unreachable(jobs, pgsweep, options, says):
     for command in (["jobs"], ["jobs", "--format=json"], ["jobs", "--dry-run", "-q"], ["init"]):
-        result = pgsweep(*command, *options)
+        result = pgsweep(*command, *options, env=AT_ONCE)
         error_of(result, UNREACHABLE, "cannot connect", says, "pgsweep: hint: ")
         if "--format=json" in command:
             assert result.json()["exit_code"] == UNREACHABLE
