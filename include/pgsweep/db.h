@@ -183,6 +183,17 @@ struct db_step {
 bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
               struct error *err);
 
+/* While it gives way, a statement that takes long is cancelled by the server as soon as another
+ * session waits for a lock on a table because of it; it then fails with this SQLSTATE. A second
+ * connection looks who waits, from the time on when the statement has taken a tenth of a second;
+ * where none is to be had nobody looks. For statements that may be sent again
+ * later. */
+#define DB_GAVE_WAY "PGS01"
+void db_give_way(struct db *db, bool give_way);
+
+/* True where another session's lock on a table was in the way, or would have had to wait. */
+bool db_failed_for_lock(const struct error *err);
+
 /* BEGIN/COMMIT/ROLLBACK, as statements to put into batches. */
 extern const struct db_statement db_begin;           /* READ WRITE, READ COMMITTED */
 extern const struct db_statement db_begin_read_only; /* READ ONLY, REPEATABLE READ: one snapshot */

@@ -78,7 +78,7 @@ static void explain_lock(struct error *err)
                         "one was paused, or cut off from the server, for longer than its lease.");
         return;
     }
-    if (strcmp(err->sqlstate, "55P03") != 0 || err->code != SWEEP_USAGE)
+    if (!db_failed_for_lock(err) || err->code != SWEEP_USAGE)
         return;
     err->code = SWEEP_SOME_FAILED;
     error_prefix(err, "another session keeps a lock on a table that this run needs");

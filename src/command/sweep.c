@@ -281,11 +281,18 @@ static bool count_in_time(struct run *run, struct error *err)
         report->count_limit = limit->value;
         return true;
     }
-    if (!count_all(run, false, timeout_ms, err)) {
-        if (strcmp(err->sqlstate, QUERY_CANCELLED) != 0 || db_is_lost(run->db))
+    int64_t end_ms = clock_now_ms() + timeout_ms;
+    for (int attempt = 1; !count_all(run, false, timeout_ms, err); attempt++) {
+        bool in_the_way = db_failed_for_lock(err);
+        if ((!in_the_way && strcmp(err->sqlstate, QUERY_CANCELLED) != 0) || db_is_lost(run->db))
             return false;
         error_clear(err);
-        report->count_limit = limit->value ? limit->value : COUNT_TIMEOUT;
+        timeout_ms = end_ms - clock_now_ms();
+        if (!in_the_way || timeout_ms <= 0) {
+            report->count_limit = limit->value ? limit->value : COUNT_TIMEOUT;
+            return true;
+        }
+        clock_sleep_ms(clock_backoff_ms(attempt, 100, 2000));
     }
     return true;
 }

@@ -60,7 +60,8 @@ static char *ask_password(struct db *db)
     return password;
 }
 
-static PGconn *open_connection(const struct db *db, bool first, struct db_refusal *why)
+static PGconn *open_connection(const struct db *db, const PGconn *beside, bool first,
+                               struct db_refusal *why)
 {
     /* What stands before dbname gives way to what a conninfo string in dbname says; what stands
      * after it wins (libpq, PQconnectdbParams with expand_dbname). */
@@ -70,8 +71,11 @@ static PGconn *open_connection(const struct db *db, bool first, struct db_refusa
 #define PARAMETER(key, value) (keys[n] = (key), values[n] = (value), n++)
     PARAMETER("fallback_application_name", "pgsweep");
     PARAMETER("dbname", db->options.dbname);
-    PARAMETER("host", db->options.host);
-    PARAMETER("port", db->options.port);
+    /* Of several servers the one that the other connection has found. */
+    const char *address = beside ? PQhostaddr(beside) : NULL;
+    PARAMETER("host", beside ? PQhost(beside) : db->options.host);
+    PARAMETER("hostaddr", address && *address ? address : NULL);
+    PARAMETER("port", beside ? PQport(beside) : db->options.port);
     PARAMETER("user", db->options.user);
     PARAMETER("password", db->password);
     PARAMETER("client_encoding", "UTF8");
@@ -80,6 +84,17 @@ static PGconn *open_connection(const struct db *db, bool first, struct db_refusa
     PGconn *conn = db_dial(keys, values, first, why);
     if (conn && PQstatus(conn) == CONNECTION_OK)
         PQsetnonblocking(conn, 1);
+    return conn;
+}
+
+PGconn *db_open_beside(const struct db *db)
+{
+    struct db_refusal why;
+    PGconn *conn = open_connection(db, db->conn, false, &why);
+    if (conn && PQstatus(conn) != CONNECTION_OK) {
+        PQfinish(conn);
+        conn = NULL;
+    }
     return conn;
 }
 
@@ -143,13 +158,13 @@ static bool establish(struct db *db, bool first, struct error *err)
     struct db_refusal why;
     if (db->options.always_prompt && !db->password)
         db->password = ask_password(db);
-    db->conn = open_connection(db, first, &why);
+    db->conn = open_connection(db, NULL, first, &why);
     if (PQstatus(db->conn) != CONNECTION_OK && PQconnectionNeedsPassword(db->conn) &&
         !db->password && !db->options.never_prompt) {
         db->password = ask_password(db);
         if (db->password) {
             PQfinish(db->conn);
-            db->conn = open_connection(db, first, &why);
+            db->conn = open_connection(db, NULL, first, &why);
         }
     }
     if (!db->conn && stop_requested()) {

@@ -15,6 +15,7 @@ static const struct {
     {"40P01", DB_FAILURE_TRANSIENT},  /* deadlock_detected */
     {"55P03", DB_FAILURE_TRANSIENT},  /* lock_not_available: lock_timeout */
     {"57014", DB_FAILURE_TRANSIENT},  /* query_canceled: statement_timeout; see below */
+    {DB_GAVE_WAY, DB_FAILURE_TRANSIENT},
     {"57P01", DB_FAILURE_CONNECTION}, /* admin_shutdown */
     {"57P02", DB_FAILURE_CONNECTION}, /* crash_shutdown */
     {"57P03", DB_FAILURE_CONNECTION}, /* cannot_connect_now */
@@ -74,4 +75,9 @@ bool db_find_sqlstate(const char *message, char sqlstate[6])
 enum db_failure db_failure_class(const struct db *db, const struct error *err)
 {
     return db_is_lost(db) ? DB_FAILURE_CONNECTION : db_failure_of_sqlstate(err->sqlstate);
+}
+
+bool db_failed_for_lock(const struct error *err)
+{
+    return strcmp(err->sqlstate, "55P03") == 0 || strcmp(err->sqlstate, DB_GAVE_WAY) == 0;
 }

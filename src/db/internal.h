@@ -28,6 +28,11 @@ struct db {
     bool broken;          /* requests and replies no longer match: as good as lost */
     bool refused;         /* there is no connection, because the server refused it */
     const char *given_up; /* why nothing is waited for any more; NULL: it is */
+    /* For statements that give way (watch.c). */
+    PGconn *watcher; /* the second connection; NULL: there is none */
+    bool gives_way, watching;
+    bool unwatched; /* there is no second connection to be had */
+    bool gave_way;  /* the last statement was cancelled for that */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
     char *role;                       /* what SET ROLE would say by default */
@@ -96,6 +101,24 @@ enum { DB_SETTING_PARAMS = 8 + DB_LOCALE_SETTINGS };
 
 /* db_failure_class for a connection that is not lost. */
 enum db_failure db_failure_of_sqlstate(const char *sqlstate);
+
+/* A request to cancel on its way, in a thread of its own: the network may swallow it. */
+struct db_cancel {
+    pthread_t thread;
+    PGcancel *what;
+    bool under_way;
+};
+void db_begin_cancel(PGconn *conn, struct db_cancel *cancel);
+void db_end_cancel(const struct db_cancel *cancel);
+
+/* Another connection to the same server, with the same parameters; NULL: there is none to be had.
+ */
+PGconn *db_open_beside(const struct db *db);
+
+/* The statement under way takes long: if it is one that gives way, it is watched from now on until
+ * db_watch_end. */
+void db_watch_begin(struct db *db);
+void db_watch_end(struct db *db);
 
 /* Waits until PQgetResult does not block: something has come, or the connection is lost. A signal
  * that cancels sends the server a request to. False: db_is_lost, and nothing more is to be asked of

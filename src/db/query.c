@@ -457,14 +457,13 @@ bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questi
 {
     void *scratch = talloc_new(ctx);
     struct db_question *all = mem_array(scratch, struct db_question, count + 3);
-    const char *limit[] = {mem_printf(scratch, "%lld", (long long)timeout_ms)};
+    char *limit = mem_printf(scratch, "%lld", (long long)timeout_ms);
     size_t before = 0;
     all[before++].sql = db_begin_read_only.sql;
     if (timeout_ms > 0)
         all[before++] = (struct db_question){
-            .sql = template_fill(scratch, "sql/session.sql", "limit_transaction", NULL),
-            .nparams = 1,
-            .params = limit};
+            .sql = template_fill(scratch, "sql/session.sql", "limit_transaction",
+                                 TEMPLATE_SLOTS({"milliseconds", limit}))};
     memcpy(all + before, questions, count * sizeof *all);
     all[before + count].sql = db_end.sql;
     /* The transaction ends whatever became of the questions. */

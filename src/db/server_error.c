@@ -48,6 +48,10 @@ bool db_result_error(const struct db *db, const PGresult *result, struct error *
     const char *hint = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_HINT) : NULL;
     const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
     bool lost = db_is_lost(db);
+    if (db->gave_way && sqlstate && strcmp(sqlstate, "57014") == 0) {
+        sqlstate = DB_GAVE_WAY;
+        message = "the statement gave way to a session that waited for a lock on one of its tables";
+    }
     if (!message || !*message)
         message = result ? PQresultErrorMessage(result) : "";
     if (!*message)

@@ -23,13 +23,6 @@ enum { GRACE_MS = 60 * 1000 };
  * statement. */
 enum { CANCEL_WAIT_MS = 1000 };
 
-/* A request on its way, in a thread of its own: the network may swallow it. */
-struct cancel {
-    pthread_t thread;
-    PGcancel *what;
-    bool under_way;
-};
-
 static void *send_cancel(void *what)
 {
     char reason[256];
@@ -59,15 +52,15 @@ bool db_join_thread(pthread_t thread, int64_t timeout_ms)
     return pthread_timedjoin_np(thread, NULL, &end) == 0;
 }
 
-static void begin_cancel(const struct db *db, struct cancel *cancel)
+void db_begin_cancel(PGconn *conn, struct db_cancel *cancel)
 {
-    cancel->what = PQgetCancel(db->conn);
+    cancel->what = PQgetCancel(conn);
     cancel->under_way = cancel->what && db_start_thread(&cancel->thread, send_cancel, cancel->what);
     if (cancel->what && !cancel->under_way)
         PQfreeCancel(cancel->what);
 }
 
-static void end_cancel(const struct cancel *cancel)
+void db_end_cancel(const struct db_cancel *cancel)
 {
     if (cancel->under_way && !db_join_thread(cancel->thread, CANCEL_WAIT_MS))
         pthread_detach(cancel->thread);
@@ -94,7 +87,7 @@ static bool tick(struct db *db, bool *heard)
 
 bool db_await(struct db *db)
 {
-    struct cancel cancel = {.under_way = false};
+    struct db_cancel cancel = {.under_way = false};
     int signals = stop_count();
     int64_t limit_ms = db->options.limits.statement_timeout_ms;
     int64_t heard_ms = clock_now_ms();
@@ -105,16 +98,19 @@ bool db_await(struct db *db)
             break; /* PQgetResult tells why, and does not wait */
         if (heard)
             heard_ms = clock_now_ms();
+        else
+            db_watch_begin(db);
         if (!asked && stop_count() > signals && stop_cancels()) {
             asked = true;
-            begin_cancel(db, &cancel);
+            db_begin_cancel(db->conn, &cancel);
         }
         if (stop_out_of_time())
             give_up(db, "a second signal came, and the server did not answer in time");
         else if (limit_ms > 0 && clock_now_ms() - heard_ms > limit_ms + GRACE_MS)
             give_up(db, "the server did not answer, not even that the statement took too long");
     }
-    end_cancel(&cancel);
+    db_end_cancel(&cancel);
+    db_watch_end(db);
     return !db->broken;
 }
 
@@ -139,6 +135,8 @@ PGresult *db_only(struct db *db, int sent)
 
 void db_close(struct db *db)
 {
+    db->watching = false;
+    db_give_way(db, false);
     if (db->conn)
         PQsetnonblocking(db->conn, 1); /* saying good-bye must not wait */
     PQfinish(db->conn);

@@ -45,7 +45,9 @@ bool spared_record(struct effects *effects, const struct plan *plan, struct erro
         return true;
     void *scratch = talloc_new(plan);
     char *sql = spared_record_sql(scratch, effects->db, plan, NULL);
+    db_give_way(effects->db, true);
     bool ok = patiently(effects, scratch, sql, plan->cutoff_value, err);
+    db_give_way(effects->db, false);
     talloc_free(scratch);
     return ok || error_prefix(err, "the rows that this run spares could not be written down");
 }

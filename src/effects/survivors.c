@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/stop.h"
+#include "pgsweep/stop.h"
 #include "pgsweep/template.h"
 
 #define SURVIVORS "sql/survivors.sql"
@@ -232,12 +236,31 @@ static bool same_values(const struct source *a, const struct source *b)
            strcmp(a->object.path, b->object.path) == 0;
 }
 
+/* It may read the whole table, and gives way to whoever waits for that: then it begins anew. */
+static bool read_values(struct look *look, const struct source *source, struct db_rows **rows,
+                        struct error *err)
+{
+    enum { TRIES = 10, BASE_MS = 100, CAP_MS = 10000 };
+    const char *params[] = {look->wanted, look->keys};
+    bool ok = false;
+    for (int attempt = 1; !ok; attempt++) {
+        error_clear(err);
+        db_give_way(look->db, true);
+        ok = db_query(look->db, look->ctx, look_sql(look, source), 2, params, rows, err);
+        db_give_way(look->db, false);
+        if (!ok && (!db_failed_for_lock(err) || attempt == TRIES || stop_requested()))
+            return false;
+        if (!ok)
+            clock_sleep_ms(clock_backoff_ms(attempt, BASE_MS, CAP_MS));
+    }
+    return true;
+}
+
 static bool look_everywhere(struct look *look, struct error *err)
 {
     struct source *sources;
     size_t count;
     struct db_rows *rows = NULL;
-    const char *params[] = {look->wanted, look->keys};
     if (!sources_read(look->db, look->ctx, "object", &sources, &count, err))
         return false;
     for (size_t s = 0; s < count; s++) {
@@ -248,7 +271,7 @@ static bool look_everywhere(struct look *look, struct error *err)
         /* Several policies may use one column; it is read once. */
         if (!rows || !same_values(&sources[s - 1], &sources[s])) {
             talloc_free(rows);
-            if (!db_query(look->db, look->ctx, look_sql(look, &sources[s]), 2, params, &rows, err))
+            if (!read_values(look, &sources[s], &rows, err))
                 return error_prefix(err, "looking whether %s.%s still names an object",
                                     sources[s].table, sources[s].column);
         }

@@ -163,20 +163,37 @@ static char *total_sql(const void *ctx, const struct plan *plan)
                        {"where", condition_indented(ctx, plan->where_sql, strlen("AND "))}));
 }
 
+/* NULL: the role may lock none. */
+static char *lock_sql(const void *ctx, const struct plan *plan)
+{
+    char *list = NULL;
+    for (size_t i = 0; i < plan->node_count; i++)
+        if (plan->nodes[i]->table.may_select)
+            list = mem_printf(ctx, "%s%s%s", list ? list : "", list ? ", " : "",
+                              plan->nodes[i]->table.ident);
+    return list ? template_fill(ctx, file, "lock_counted", TEMPLATE_SLOTS({"tables", list})) : NULL;
+}
+
 bool plan_count(const void *ctx, struct db *db, const struct plan *plan, bool dependents,
                 int64_t timeout_ms, struct plan_counts *counts, struct error *err)
 {
     const char *params[] = {plan->cutoff_value};
-    struct db_question questions[2] = {
-        {.sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params}};
+    struct db_question all[3] = {{.sql = lock_sql(ctx, plan)}};
+    struct db_question *questions = &all[all[0].sql ? 1 : 0];
+    questions[0] = (struct db_question){
+        .sql = plan_count_sql(ctx, plan, dependents, NULL), .nparams = 1, .params = params};
     bool total = plan->policy->count_total;
     if (total)
         questions[1] =
             (struct db_question){.sql = total_sql(ctx, plan), .nparams = 1, .params = params};
+    size_t asked = (size_t)(questions - all) + (total ? 2 : 1);
     *counts = (struct plan_counts){.total = -1};
     counts->by_node = mem_array(ctx, int64_t, plan->node_count);
     counts->kept_by_node = mem_array(ctx, int64_t, plan->node_count);
-    if (!db_ask_one_state(db, ctx, questions, total ? 2 : 1, timeout_ms, err))
+    db_give_way(db, true);
+    bool ok = db_ask_one_state(db, ctx, all, asked, timeout_ms, err);
+    db_give_way(db, false);
+    if (!ok)
         return false;
     if (total)
         counts->total = db_rows_int(questions[1].rows, 0, 0);
@@ -218,7 +235,10 @@ static bool ask_remaining(const void *ctx, struct db *db, const struct plan *pla
     char number[24];
     snprintf(number, sizeof number, "%lld", (long long)limit);
     const char *params[] = {plan->cutoff_value, number};
-    return db_query(db, ctx, sql, 2, params, rows, err);
+    db_give_way(db, true);
+    bool ok = db_query(db, ctx, sql, 2, params, rows, err);
+    db_give_way(db, false);
+    return ok;
 }
 
 bool plan_count_remaining(struct db *db, const struct plan *plan, const char *failed_in,
@@ -292,7 +312,10 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
         TEMPLATE_SLOTS({"column", column->ident}, {"text", buffer_take(ctx, text)},
                        {"table", plan->nodes[0]->table.ident},
                        {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
-    if (!db_query(db, ctx, sql, 1, params, &rows, err))
+    db_give_way(db, true);
+    bool ok = db_query(db, ctx, sql, 1, params, &rows, err);
+    db_give_way(db, false);
+    if (!ok)
         return false;
     *count = (size_t)db_rows_count(rows);
     *keys = mem_array(ctx, const char *, *count + 1);

@@ -165,7 +165,9 @@ bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct p
                               TEMPLATE_SLOTS({"partition", edge->table}, {"goes", goes->data}));
     destroyPQExpBuffer(goes);
     struct db_question question = {.sql = sql, .nparams = 1, .params = &plan->cutoff_value};
+    db_give_way(db, true);
     bool ok = db_ask_one_state(db, scratch, &question, 1, 0, err);
+    db_give_way(db, false);
     *rows = ok ? db_rows_int(question.rows, 0, 0) : 0;
     talloc_free(scratch);
     return ok;

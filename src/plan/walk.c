@@ -149,7 +149,10 @@ static bool judge_sorting(const struct plan *plan, struct db *db, const struct d
     int64_t equal_ages = db_rows_int(indexes, i, MOST_COMMON_ROWS), old_enough = 0;
     int64_t rows = db_rows_int(indexes, i, ROWS);
     bool several = db_rows_int(indexes, i, COLUMNS) > 1;
-    bool ordered = several && compare_as_rows(plan->cursor, plan->cursor_count);
+    /* Of an upper bound (age, key) an index scan knows the end by the age alone: each DELETE of a
+     * range would read on to the end of its age, whatever the index orders. */
+    bool ordered = several && compare_as_rows(plan->cursor, plan->cursor_count) &&
+                   plan->strategy != STRATEGY_RANGE;
     *reason = NULL;
     if (!ordered && (equal_ages > MANY_EQUAL_AGES || is_sorted_too_often(equal_ages, rows))) {
         *reason = "many rows have the same age, and the index on it does not order them";

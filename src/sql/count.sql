@@ -1,5 +1,10 @@
 -- Exact counts, for a dry run and before a live one. All of them read one snapshot, in a read-only transaction.
 
+--- lock_counted
+-- Locks the tables before the count has its snapshot: in one that is older than the end of an ALTER TABLE that rewrote a
+-- table, this would seem to be empty. Does not wait, for behind a pooler the snapshot is older than this.
+LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT
+
 --- counts
 -- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard and
 -- label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.

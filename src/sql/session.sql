@@ -158,8 +158,8 @@ SELECT pg_catalog.set_config('application_name', $1, false)
 SELECT pg_catalog.set_config('synchronous_commit', $1, false)
 
 --- limit_transaction
--- Limits the statements that follow in the same transaction. $1: milliseconds.
-SELECT pg_catalog.set_config('statement_timeout', $1::pg_catalog.text, true)
+-- Limits the statements that follow in the same transaction, which does not have its snapshot yet.
+SET LOCAL statement_timeout = {milliseconds}
 
 --- set_plan_cache_mode
 -- Changes how prepared statements are planned. $1: a value of plan_cache_mode.
@@ -177,6 +177,45 @@ SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 -- Gives an advisory lock back. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
+--- watch
+-- Cancels the statement of a server process as soon as somebody waits for it, and says so first. Ends when the statement ends.
+DO $watch$
+BEGIN
+    LOOP
+        PERFORM pg_catalog.pg_stat_clear_snapshot();
+        IF NOT EXISTS (SELECT
+                         FROM pg_catalog.pg_stat_activity AS a
+                        WHERE {who}
+                          AND a.state OPERATOR(pg_catalog.=) 'active') THEN
+            RETURN;
+        END IF;
+        IF EXISTS (SELECT
+                     FROM pg_catalog.pg_stat_activity AS a
+                     JOIN pg_catalog.pg_locks AS l
+                          ON NOT l.granted
+                         AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+                         AND a.pid OPERATOR(pg_catalog.=) ANY (pg_catalog.pg_blocking_pids(l.pid))
+                    WHERE {who}) THEN
+            RAISE INFO SQLSTATE 'PGS01';
+            PERFORM pg_catalog.pg_cancel_backend(a.pid)
+               FROM pg_catalog.pg_stat_activity AS a
+              WHERE {who}
+                AND a.state OPERATOR(pg_catalog.=) 'active';
+            RETURN;
+        END IF;
+        PERFORM pg_catalog.pg_sleep(0.1);
+    END LOOP;
+END
+$watch$
+
+--- watch_process
+-- The server process of a session that is ours alone.
+a.pid OPERATOR(pg_catalog.=) {pid}
+
+--- watch_run
+-- Behind a pooler the process is known by the name of the run, which no other session has.
+a.application_name OPERATOR(pg_catalog.=) {name}
+AND a.backend_type OPERATOR(pg_catalog.=) 'client backend'
 --- in_recovery
 -- Whether the server is a standby, or not promoted yet.
 SELECT pg_catalog.pg_is_in_recovery()

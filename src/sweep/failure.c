@@ -270,7 +270,7 @@ bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
         return bound_again(sweep);
     /* What has no candidates in hand waits for tables only. */
     if (chunk->table_locked ||
-        (chunk->asked == 0 && strcmp(chunk->error.sqlstate, "55P03") == 0))
+        (chunk->asked == 0 && db_failed_for_lock(&chunk->error)))
         return sweep_wait_for_table(sweep, chunk, err);
     if (chunk->fatal) {
         chunk_committed(sweep, chunk);

@@ -29,16 +29,20 @@ bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error 
 static void carry_over(struct report *report, const struct plan *from, struct plan *to)
 {
     const int64_t *deleted = report->deleted;
-    const int64_t *expected = report->counts.by_node;
-    int64_t *by_node = mem_array(report, int64_t, to->node_count);
+    const struct plan_counts before = report->counts;
+    const enum report_count_kind counted = report->counted;
     report_set_plan(report, to);
+    int64_t *by_node = report->counts.by_node;
     for (size_t i = 0; i < from->node_count; i++)
         for (size_t k = 0; k < to->node_count; k++)
             if (strcmp(from->nodes[i]->label, to->nodes[k]->label) == 0) {
                 report->deleted[k] = deleted[i];
-                by_node[k] = expected ? expected[i] : 0;
+                by_node[k] = before.by_node ? before.by_node[i] : -1;
             }
+    report->counted = counted;
+    report->counts = before;
     report->counts.by_node = by_node;
+    report->counts.kept_by_node = mem_array(report, int64_t, to->node_count);
 }
 
 /* What was committed is to stay so, and the tables are read again. */

@@ -74,4 +74,29 @@ def test_O5_a_role_that_may_update_single_columns_needs_no_right_to_lock_their_t
     assert pgsweep("init", f"--role={role}").code == 0
     result = pgsweep("test", "--policy-dir", directory, user=role)
     assert result.code == 0 and db.count("t") == 0 and db.count("c", "t IS NULL") == 5, result
-    assert server_log.matching("^LOCK TABLE") and not server_log.matching("^LOCK TABLE .*\"c\"")
+    assert server_log.matching("^LOCK TABLE .*ROW EXCLUSIVE") == ['LOCK TABLE "public"."t" IN ROW EXCLUSIVE MODE NOWAIT']
+
+
+@pytest.mark.parametrize("through", ["itself", "a proxy"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_O5_a_long_count_gives_way_to_who_waits_for_its_table(db, pgsweep, policy_file, proxy, pgsweep_env, server_log,
+                                                              dry_run, through):
+    """The count would last for ever; an ALTER TABLE goes first all the same, and the count begins anew."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, at timestamptz NOT NULL); CREATE TABLE slow (); INSERT INTO slow DEFAULT VALUES;"
+           "INSERT INTO t SELECT i, now() - interval '9 days' FROM generate_series(1, 5) i")
+    directory = policy_file("table: t\nage: at\nretain: 7 days\nwhere: NOT EXISTS (SELECT FROM slow) OR pg_sleep(600) IS NOT NULL\n"
+                            "limits: { count_timeout: 10 min }\n")
+    assert pgsweep("init").code == 0
+    running = pgsweep.start("test", "--policy-dir", directory, "--format=json", *["--dry-run"] * dry_run,
+                            env=pgsweep_env if through == "a proxy" else None)
+    db.wait_for_sleeper()
+    other = db.connect(autocommit=False, application_name="other")
+    other.cursor().execute("SET lock_timeout = '60s'")
+    other.cursor().execute("ALTER TABLE t ADD COLUMN extra int; DELETE FROM slow")
+    other.commit()
+    result = running.wait()
+    assert (result.code, result.json()["eligible"]) == (0, 5), result.err + result.out
+    assert db.count("t") == (5 if dry_run else 0), result
+    assert any("canceling statement due to user request" in m for _, m in server_log.records(""))
+    wait_until(lambda: not db.count("pg_stat_activity", "application_name LIKE 'pgsweep%' AND datname = current_database()"),
+               what="the end of both sessions")

@@ -1,0 +1,106 @@
+/* A long statement gives way. It keeps its locks on tables until it ends, and an ALTER TABLE that
+ * waits for one of them makes everybody else wait behind it. So when a statement takes long, a
+ * second connection has the server look who waits for the first one, several times a second; when
+ * somebody does, the server cancels the statement. The looking is done there because a round trip
+ * for each look would take longer, the farther away the server is. */
+#include <poll.h>
+#include <string.h>
+
+#include "internal.h"
+#include "pgsweep/clock.h"
+#include "pgsweep/mem.h"
+#include "pgsweep/template.h"
+
+static const char SESSION[] = "sql/session.sql";
+
+/* Behind the cancellation of the watch comes its answer; if it does not, the connection is
+ * closed. */
+enum { ANSWER_MS = 2000, TICK_MS = 20 };
+
+void db_give_way(struct db *db, bool give_way)
+{
+    db->gives_way = give_way;
+    if (give_way) {
+        db->gave_way = false;
+        db->unwatched = false;
+        return;
+    }
+    if (db->watcher)
+        PQsetnonblocking(db->watcher, 1); /* saying good-bye must not wait */
+    PQfinish(db->watcher);
+    db->watcher = NULL;
+}
+
+/* The condition that finds the process; NULL: there is none that finds no other one. */
+static const char *which_process(struct db *db, void *scratch)
+{
+    enum { SHOWN_MAX = 63 }; /* the server cuts longer names off */
+    const char *name = db->options.application_name;
+    if (!db->pooled)
+        return template_fill(
+            scratch, SESSION, "watch_process",
+            TEMPLATE_SLOTS({"pid", mem_printf(scratch, "%d", PQbackendPID(db->conn))}));
+    if (!strchr(name, '/') || strchr(name, '$') || strlen(name) > SHOWN_MAX)
+        return NULL;
+    return template_fill(scratch, SESSION, "watch_run",
+                         TEMPLATE_SLOTS({"name", db_quote_literal(db, scratch, name)}));
+}
+
+/* The watch is about to cancel the statement. */
+static void note(void *arg, const PGresult *result)
+{
+    struct db *db = arg;
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (sqlstate && strcmp(sqlstate, DB_GAVE_WAY) == 0)
+        db->gave_way = true;
+}
+
+void db_watch_begin(struct db *db)
+{
+    if (!db->gives_way || db->watching || db->unwatched)
+        return;
+    if (!db->watcher && (db->watcher = db_open_beside(db)) != NULL)
+        PQsetNoticeReceiver(db->watcher, note, db);
+    void *scratch = talloc_new(db);
+    const char *who = which_process(db, scratch);
+    db->watching = db->watcher && who &&
+                   PQsendQuery(db->watcher, template_fill(scratch, SESSION, "watch",
+                                                          TEMPLATE_SLOTS({"who", who}))) == 1;
+    db->unwatched = !db->watching; /* it goes on without */
+    talloc_free(scratch);
+}
+
+/* The answer of the watch; NULL: there is none in time. */
+static PGresult *answer(PGconn *conn)
+{
+    int64_t end_ms = clock_now_ms() + ANSWER_MS;
+    while (PQisBusy(conn) && clock_now_ms() < end_ms) {
+        int unsent = PQflush(conn);
+        struct pollfd polled = {.fd = PQsocket(conn),
+                                .events = (short)(POLLIN | (unsent > 0 ? POLLOUT : 0))};
+        if (polled.fd < 0 || poll(&polled, 1, TICK_MS) < 0 || PQconsumeInput(conn) != 1)
+            return NULL;
+    }
+    return PQisBusy(conn) ? NULL : PQgetResult(conn);
+}
+
+void db_watch_end(struct db *db)
+{
+    if (!db->watching)
+        return;
+    db->watching = false;
+    struct db_cancel cancel = {.under_way = false};
+    /* Only when it is over may another statement follow, which it must not cancel. */
+    if (PQconsumeInput(db->watcher) == 1 && PQisBusy(db->watcher))
+        db_begin_cancel(db->watcher, &cancel);
+    PGresult *result = answer(db->watcher);
+    db_end_cancel(&cancel);
+    bool over = result != NULL;
+    PQclear(result);
+    PGresult *more = over ? answer(db->watcher) : NULL;
+    PQclear(more);
+    if (!over || more || PQisBusy(db->watcher)) {
+        PQfinish(db->watcher);
+        db->watcher = NULL;
+    }
+}
