@@ -300,7 +300,9 @@ struct progress {
     bool quiet;         /* nothing at all */
     int64_t started_ms; /* monotonic */
     int64_t shown_ms;
-    int64_t told_ms; /* when the log was last told that the run waits; 0: never */
+    int64_t waits_ms;   /* since when the run waits, but for short breaks; 0: it never has */
+    int64_t wait_ms;    /* when it waited last */
+    int64_t told_ms;    /* when the log last said that it waits; 0: never */
     bool drawn;
 };
 

@@ -30,11 +30,12 @@ bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *e
     return true;
 }
 
-/* After a failover the name may lead to a standby that is not promoted yet. */
+/* A table may be locked for a while. After a failover the name may lead to a standby that is not
+ * promoted yet. */
 static bool may_pass(const struct again *again, const struct db *db, const struct error *why)
 {
     static const char READ_ONLY[] = "25006";
-    return db_may_come_back(db, why) ||
+    return db_may_come_back(db, why) || db_failed_for_lock(why) ||
            (again->attempts > 0 && strcmp(why->sqlstate, READ_ONLY) == 0);
 }
 

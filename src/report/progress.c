@@ -10,6 +10,9 @@
 /* On a terminal often enough to look alive; elsewhere only runs that are long enough to wonder. */
 enum { TERMINAL_EVERY_MS = 200, LOG_EVERY_MS = 60 * 1000 };
 
+/* A wait that is shorter is no news; nor does a break of that length end a wait. */
+enum { SHORT_WAIT_MS = 2000 };
+
 void progress_start(struct progress *progress, bool quiet)
 {
     *progress = (struct progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
@@ -21,12 +24,16 @@ void progress_wait(struct progress *progress, const struct report *report, const
 {
     int64_t now = clock_now_ms();
     char *line = text_line(NULL, why);
+    if (progress->waits_ms == 0 || now - progress->wait_ms > SHORT_WAIT_MS)
+        progress->waits_ms = now;
+    progress->wait_ms = now;
     if (progress->terminal && !progress->quiet) {
         fprintf(stderr, "\r%s: waits: %s\033[K", report->policy->name, line);
         fflush(stderr);
         progress->drawn = true;
     }
     if ((!progress->terminal || report->log) && (!progress->quiet || report->log) &&
+        now - progress->waits_ms >= SHORT_WAIT_MS &&
         (progress->told_ms == 0 || now - progress->told_ms >= LOG_EVERY_MS)) {
         report_log(report, "waits: %s", line);
         progress->told_ms = now;

@@ -261,7 +261,6 @@ static bool count_otherwise(struct sweep *sweep, struct error *err)
 
 bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
-    sweep->disturbed = true;
     if (chunk->uncounted)
         return count_otherwise(sweep, err);
     if (chunk->plan_changed || may_be_cured(sweep, &chunk->error) || key_has_changed(sweep, chunk))

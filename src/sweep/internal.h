@@ -154,8 +154,6 @@ struct sweep {
     int64_t in_the_way;  /* failures in a row over locks that nothing had found before */
     struct locked_key *locked; /* some of the candidates that were passed over, the latest pass */
     size_t locked_count;
-    bool disturbed;   /* a chunk failed, whatever followed from it: rows may have been passed over
-                         because they were locked, commits undone, the plan made again */
     int pass;
     int tries;            /* of the chunk in hand */
     int table_tries;      /* since another session keeps a table of the plan locked, */

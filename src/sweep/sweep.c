@@ -313,17 +313,7 @@ static bool check_limit(struct sweep *sweep, struct error *err)
     return true;
 }
 
-/* Nothing can be left, so that the database need not be asked: every range went, up to the last,
- * each DELETE waits for rows that others have locked, and as many rows went as were counted before.
- * (In the other strategy rows that others have locked are passed over.) */
-static bool all_is_gone(const struct sweep *sweep)
-{
-    const struct report *report = sweep->report;
-    return sweep->plan->strategy == STRATEGY_RANGE && !sweep->disturbed && sweep->pass == 1 &&
-           report->counted == COUNTED_EXACTLY && report->deleted[0] == report->counts.eligible;
-}
-
-/* Passes until nothing is left that could go now. */
+/* Passes until the database says that nothing is left that could go now. */
 static bool sweep_passes(struct sweep *sweep, struct error *err)
 {
     struct report *report = sweep->report;
@@ -332,8 +322,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     sweep->pass = 0;
     sweep->rewound = false;
     bool ok = sweep_pass(sweep, err);
-    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX &&
-           !all_is_gone(sweep)) {
+    while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX) {
         int64_t before = report->deleted[0] + report->failed;
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
@@ -342,7 +331,6 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         ok = sweep_pass(sweep, err);
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
-    report->looked_up = report->looked_up || (ok && all_is_gone(sweep));
     report->left_locked = ok && !report->signal && !report->limit ? left : 0;
     return ok && (report->left_locked == 0 || sweep_insist(sweep, locked_name, NULL, err));
 }

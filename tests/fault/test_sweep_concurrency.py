@@ -230,11 +230,20 @@ def test_J7_an_old_snapshot_does_not_matter(world):
 
 def test_O1_a_table_that_is_locked_away_is_no_endless_wait(world):
     hold(world.db, "LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
-    result = world.run("--retries=1")
+    result = world.run("--retries=1", "--retry-for=1 s")
     assert result.code == 1, result
     assert "lock" in result.err and "hint" in result.err, result
     # The server may notice a moment later that the session is over.
     wait_until(lambda: not world.db.count("pg_locks", "locktype = 'advisory'"), what="the end of its lock")
+
+
+def test_G2_a_table_that_is_locked_while_the_run_is_planned_is_waited_for(world):
+    holder = hold(world.db, "LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+    running = world.start()
+    running.wait_for("trying again")
+    holder.rollback()
+    result = running.wait()
+    assert result.code == 0 and world.db.count("items", "id <= 20") == 0, result
 
 
 def test_O5_random_writers_during_a_sweep(world):

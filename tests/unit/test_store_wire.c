@@ -147,8 +147,8 @@ START_TEST(test_O5_reply_garbage_is_refused)
         "<DeleteResult><Deleted><Key>a<b/>c</Key></Deleted></DeleteResult>",
         "<DeleteResult><Deleted><Key>&unknown;</Key></Deleted></DeleteResult>",
         "<DeleteResult><Deleted><Key>\xff</Key></Deleted></DeleteResult>",
-        "<!DOCTYPE d [<!ENTITY a \"aaaa\"><!ENTITY b "
-        "\"&a;&a;\">]><DeleteResult><Deleted><Key>&b;</Key></Deleted></DeleteResult>",
+        ("<!DOCTYPE d [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]>"
+         "<DeleteResult><Deleted><Key>&b;</Key></Deleted></DeleteResult>"),
         "<!DOCTYPE d SYSTEM \"file:///etc/passwd\"><DeleteResult/>",
         "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a>"};
     const char *problem = NULL;
