@@ -15,6 +15,7 @@
 #include "pgsweep/sweep.h"
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
+#include "run.h"
 
 enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEOUT_MS = 60 * 1000 };
 
@@ -24,21 +25,6 @@ enum { COUNT_TIMEOUT_MS = 30 * 1000 };
 
 static const char QUERY_CANCELLED[] = "57014"; /* by a time limit, or on request */
 static const char SERIALIZATION_FAILURE[] = "40001"; /* on a standby: a conflict with recovery */
-
-struct run {
-    const struct cli_options *options;
-    struct policy *policy;
-    struct db *db;
-    struct plan *plan;
-    struct report *report;
-    struct sweep_budget budget;
-    int64_t count_timeout_ms;
-    bool recording;      /* the record of the run may have been begun */
-    bool begun;          /* the sweep has begun: what follows is not done a second time */
-    const char *last_id; /* of this run, before it began anew; NULL: it did not */
-    const char *spared_run; /* of a live run, or what stands for its id where statements are
-                               printed; else NULL */
-};
 
 /* 0 would mean "no limit", which nobody says with "0 s". */
 static bool read_runtime(struct run *run, struct error *err)
@@ -297,43 +283,6 @@ static bool count_in_time(struct run *run, struct error *err)
     return true;
 }
 
-/* Dead letters after the run, and what their number means. */
-static bool settle_letters(struct run *run, struct effects *effects, struct error *err)
-{
-    struct report *report = run->report;
-    if (report->letter_depth >= 0)
-        return true;
-    if (!letter_close_settled(effects, run->plan, err) ||
-        (run->plan->spared_run && !spared_forget(effects, run->plan, err)) ||
-        !letter_depth(run->db, run->policy->name, &report->letter_depth, err))
-        return false;
-    report_check_alerts(report);
-    report_close(report);
-    return true;
-}
-
-/* Writes the end of the run into its record, with a new connection where the old one is lost. */
-static bool record_end(struct run *run, struct effects *effects, struct error *err)
-{
-    struct again again = {.retry_for_ms = run->budget.retry_for_ms};
-    for (int attempt = 1;; attempt++) {
-        bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
-        if (reachable && settle_letters(run, effects, err) && run_finish(effects, run->report, err))
-            return true;
-        bool transient = db_failure_class(run->db, err) == DB_FAILURE_TRANSIENT;
-        if (transient ? attempt > run->budget.retries || stop_requested()
-                      : !command_again(&again, run->db, true, err))
-            break;
-        error_clear(err);
-        if (transient)
-            clock_sleep_ms(clock_backoff_ms(attempt, 100, 10000));
-    }
-    if (err->code == SWEEP_USAGE)
-        err->code = SWEEP_SOME_FAILED;
-    return error_prefix(err,
-                        "what is reported is gone, but the end of the run could not be recorded");
-}
-
 /* The live part under the policy's lock: record, sweep, record. */
 static bool sweep_locked(struct run *run, struct effects *effects, struct error *err)
 {
@@ -358,7 +307,7 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
     report_close(report);
     /* A database that was lost for good is not waited for a second time. */
     bool worth_it = ok || !db_is_lost(run->db);
-    if (worth_it && !record_end(run, effects, &ignored) && ok) {
+    if (worth_it && !command_record_end(run, effects, &ignored) && ok) {
         error_move(err, &ignored);
         ok = false;
     }

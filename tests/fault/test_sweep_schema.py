@@ -1,4 +1,6 @@
 """The schema changes while a run is on: the plan stays true, or the run ends as a new one would."""
+import re
+
 import pytest
 
 from harness import wait_until
@@ -65,6 +67,25 @@ def test_O5_change_that_the_policy_fits_is_followed(make_world, db, proxy, strat
     result = running.wait()
     report = world.check(result)
     assert any("the plan was made again" in remark for remark in report["remarks"]), report["remarks"]
+
+
+@pytest.mark.parametrize("strategy", ["range", "locked", "rows"])
+@pytest.mark.parametrize("change", ["ALTER TABLE items RENAME COLUMN created_at TO made", "DROP TABLE items CASCADE"])
+def test_O5_change_that_the_policy_does_not_fit_ends_the_run_as_a_new_one(make_world, db, proxy, strategy, change):
+    world = make_world(strategy, old=20)
+    world.through(proxy)
+    hold = proxy.rule(BEGIN, "hold", nth=THIRD[strategy])
+    running = world.start()
+    hold.wait(60)
+    db.sql(change)
+    hold.release()
+    result = running.wait()
+    again = world.run()
+    assert result.code in (1, 2) and again.code == 2, (result, again)
+    told = [re.search(r"\S*\.yaml:\d+: .*", each.err).group() for each in (result, again)]
+    assert told[0] == told[1]
+    assert db.column("SELECT outcome FROM pgsweep.runs WHERE mode = 'live' ORDER BY started")[0] == "error"
+    assert db.count("pgsweep.runs", "outcome = 'running'") == 0
 
 
 def test_T2_a_run_that_deletes_nothing_while_the_schema_keeps_changing_ends(make_world, db, proxy):
