@@ -61,6 +61,12 @@ def wait_until(condition, timeout=PATIENCE, what="condition"):
         time.sleep(0.02)
 
 
+def wait_for_lock_timeout(log):
+    """Waits until pgsweep has met a lock: it waits for a row for a moment only. log: harness.ServerLog."""
+    wait_until(lambda: any("due to lock timeout" in message or "could not obtain lock" in message
+                           for _, message in log.records()), what="a lock that pgsweep cannot have")
+
+
 class Server:
     """A PostgreSQL server of this pytest process's own, or with standby_of a hot standby of one."""
 

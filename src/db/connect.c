@@ -1,6 +1,7 @@
 /* Opening, re-opening and describing a connection. What a session looks like is in session.c. */
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -153,6 +154,14 @@ static void describe(struct db *db)
                            PQport(db->conn) ? PQport(db->conn) : "?");
 }
 
+/* The only host that was named does not exist: most likely it is misspelt. */
+static bool names_no_host(const PGconn *conn)
+{
+    const char *message = PQerrorMessage(conn);
+    const char *end = strchr(message, '\n');
+    return strstr(message, gai_strerror(EAI_NONAME)) && (!end || end[1] == '\0');
+}
+
 static bool establish(struct db *db, bool first, struct error *err)
 {
     struct db_refusal why;
@@ -176,7 +185,7 @@ static bool establish(struct db *db, bool first, struct error *err)
         return error_set(err, SWEEP_INTERNAL, "out of memory");
     if (PQstatus(db->conn) != CONNECTION_OK) {
         error_set(err, SWEEP_UNREACHABLE, "cannot connect to PostgreSQL");
-        error_sqlstate(err, why.sqlstate);
+        error_sqlstate(err, first && names_no_host(db->conn) ? DB_REFUSED_FOR_GOOD : why.sqlstate);
         db->refused = true;
         error_detail(err, "%s", PQerrorMessage(db->conn));
         if (PQconnectionNeedsPassword(db->conn))

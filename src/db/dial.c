@@ -47,7 +47,7 @@ static void dial_free(struct dial *dial)
 static struct dial *dial_new(const char *const *keys, const char *const *values)
 {
     struct dial *dial = mem_check(calloc(1, sizeof *dial));
-    for (size_t i = 0; keys[i] && i < PARAMETERS_MAX - 1; i++) {
+    for (size_t i = 0; i < PARAMETERS_MAX - 1 && keys[i]; i++) {
         dial->keys[i] = mem_check(strdup(keys[i]));
         dial->values[i] = values[i] ? mem_check(strdup(values[i])) : NULL;
         if (strcmp(keys[i], "dbname") == 0)

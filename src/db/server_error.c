@@ -40,31 +40,48 @@ char *db_shown_context(const void *ctx, const char *context)
     return mem_printf(ctx, "%.*s%s%s", length, context, length > 0 && *after ? "\n" : "", after);
 }
 
-bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
+/* What the server says of result; NULL: nothing. */
+static const char *field(const PGresult *result, int code)
 {
-    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
-    const char *hint = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_HINT) : NULL;
-    const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
-    bool lost = db_is_lost(db);
-    if (db->gave_way && sqlstate && strcmp(sqlstate, "57014") == 0) {
-        sqlstate = DB_GAVE_WAY;
-        message = "the statement gave way to a session that waited for a lock on one of its tables";
-    }
+    return result ? PQresultErrorField(result, code) : NULL;
+}
+
+/* The server's message, or, without one, libpq's of what became of the connection. */
+static const char *message_of(const struct db *db, const PGresult *result)
+{
+    const char *message = field(result, PG_DIAG_MESSAGE_PRIMARY);
     if (!message || !*message)
         message = result ? PQresultErrorMessage(result) : "";
     if (!*message)
         message = db->given_up ? db->given_up : PQerrorMessage(db->conn);
-    error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s", *message ? message : "no result");
-    error_sqlstate(err, sqlstate ? sqlstate : lost ? "08006" : "");
+    return *message ? message : "no result";
+}
+
+/* The detail and the context, as far as they are shown. */
+static void add_detail(struct error *err, const char *detail, const char *context)
+{
     detail = detail && db_detail_is_shown(err->sqlstate) ? detail : "";
     char *where = db_shown_context(NULL, context ? context : "");
     if (*detail || *where)
         error_detail(err, "%s%s%s%s", detail, *detail && *where ? "\n" : "",
                      *where ? "context: " : "", where);
+    talloc_free(where);
+}
+
+bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
+{
+    static const char CANCELLED[] = "57014";
+    const char *sqlstate = field(result, PG_DIAG_SQLSTATE);
+    const char *hint = field(result, PG_DIAG_MESSAGE_HINT);
+    bool lost = db_is_lost(db);
+    bool gave_way = db->gave_way && sqlstate && strcmp(sqlstate, CANCELLED) == 0;
+    error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s",
+              gave_way ? "the statement gave way to a session that waited for a lock on one of its "
+                         "tables"
+                       : message_of(db, result));
+    error_sqlstate(err, gave_way ? DB_GAVE_WAY : sqlstate ? sqlstate : lost ? "08006" : "");
+    add_detail(err, field(result, PG_DIAG_MESSAGE_DETAIL), field(result, PG_DIAG_CONTEXT));
     if (hint)
         error_hint(err, "%s", hint);
-    talloc_free(where);
     return false;
 }

@@ -83,7 +83,9 @@ char *report_space_hint(const void *ctx, const struct report *report,
 
 int64_t report_space_dead(const struct report *report)
 {
-    int64_t sum = report->space.tables ? 0 : -1;
+    if (!report->space.tables)
+        return -1;
+    int64_t sum = 0;
     for (size_t i = 0; i < report->space.table_count; i++) {
         if (report->space.tables[i].dead < 0)
             return -1;

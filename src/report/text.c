@@ -257,10 +257,9 @@ static const char *left_text(const struct report *report, void *scratch, int64_t
                       text_count(scratch, left > 0 ? left : 0));
 }
 
-static void print_end(const struct report *report, void *scratch, FILE *out)
+/* What a limit, a window or a stop file left. */
+static void print_limit(const struct report *report, void *scratch, FILE *out)
 {
-    int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
-                   report->failed;
     const char *detail = report->limit_detail ? text_line(scratch, report->limit_detail) : NULL;
     if (report->not_begun)
         fprintf(out, "  not begun because of %s%s%s: nothing was counted or deleted\n",
@@ -270,6 +269,12 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
                 report->limit, detail ? " (" : "", detail ? detail : "", detail ? ")" : "",
                 report->left >= REPORT_LEFT_MAX ? "at least " : "",
                 text_count(scratch, report->left));
+}
+
+static void print_signal(const struct report *report, void *scratch, FILE *out)
+{
+    int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
+                   report->failed;
     int64_t waiting =
         (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
@@ -280,6 +285,10 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     else if (report->signal)
         fprintf(out, "  stopped by signal %d after the chunk in flight; %s\n", report->signal,
                 left_text(report, scratch, left));
+}
+
+static void print_locked(const struct report *report, void *scratch, FILE *out)
+{
     if (report->left_locked > 0)
         fprintf(out,
                 "  left because other sessions keep them locked: %s row%s; the next run takes what "
@@ -294,6 +303,13 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     if (report->left_locked > (int64_t)report->locked_count && report->locked_count > 0)
         fprintf(out, "    and %s more\n",
                 text_count(scratch, report->left_locked - (int64_t)report->locked_count));
+}
+
+static void print_end(const struct report *report, void *scratch, FILE *out)
+{
+    print_limit(report, scratch, out);
+    print_signal(report, scratch, out);
+    print_locked(report, scratch, out);
 }
 
 /* What makes the numbers of the last line add up. */

@@ -7,6 +7,7 @@ import time
 import psycopg2
 import pytest
 
+import harness
 from harness import keys_wait, wait_until
 from mocsworld import Mocs, expected, rows
 
@@ -140,13 +141,13 @@ def test_M2_a_brick_added_while_its_list_goes_is_refused_or_survives(mocs, proxy
     assert mocs.db.count("moc_parts", "status = 'available'") == 6 + added
 
 
-def test_J7_M5_a_deadlock_with_a_writer_ends_for_both(mocs, db):
+def test_J7_M5_a_deadlock_with_a_writer_ends_for_both(mocs, db, server_log):
     mocs.add(1, 2, 3)
     writer = db.connect(autocommit=False)
     cursor = writer.cursor()
     cursor.execute("UPDATE moc_files SET s3_key = 'mine' WHERE moc_id = 2")
     running = start(mocs, "--retries=20")
-    db.wait_for_lock_waiter()
+    harness.wait_for_lock_timeout(server_log)
     try:
         cursor.execute("SELECT FROM moc_instructions WHERE id = 2 FOR UPDATE")
     except psycopg2.errors.DeadlockDetected:

@@ -71,10 +71,10 @@ def test_O2_a_candidate_that_is_spared_under_lock_is_accounted_for(make_world, p
     assert found in ({"deleted": 19, "spared_late": 1}, {"deleted": 19, "changed": 1})
 
 
-def test_O2_the_text_says_what_changed(proxy, make_world):
+def test_O2_the_text_says_what_changed(proxy, make_world, pgsweep):
     world = make_world("range").through(proxy)
     rule = proxy.rule(BEGINS, "hold", nth=1)
-    running = world.start("--format=text")
+    running = pgsweep.start(*[word for word in world.args() if word != "--format=json"], env=world.env)
     rule.wait()
     world.db.sql("DELETE FROM items WHERE id IN (3, 4)")
     rule.release()

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import harness
+
 from sweeping import init, policy, preview_and_run, rows, run
 
 OLD = "now() - interval '30 days'"
@@ -149,11 +151,11 @@ def test_O5_a_role_that_may_not_read_the_counter_deletes_by_statements(world, pg
     assert deletes_c(pgsweep, directory, reader)
 
 
-def test_O5_rows_that_others_delete_meanwhile_are_not_counted(world, start_pgsweep, policy_file):
+def test_O5_rows_that_others_delete_meanwhile_are_not_counted(world, start_pgsweep, policy_file, server_log):
     other = world.connect(autocommit=False)
     other.cursor().execute("DELETE FROM c WHERE id IN (3, 20)")
     running = start_pgsweep("test", "--policy-dir", policy_file(policy(dependents=[C])), "--format=json")
-    world.wait_for_lock_waiter()
+    harness.wait_for_lock_timeout(server_log)
     other.commit()
     result = running.wait()
     report = json.loads(result.out)
@@ -161,11 +163,11 @@ def test_O5_rows_that_others_delete_meanwhile_are_not_counted(world, start_pgswe
     assert world.column("SELECT id FROM c") == [19]
 
 
-def test_O5_rows_that_others_move_meanwhile_stay(world, start_pgsweep, policy_file):
+def test_O5_rows_that_others_move_meanwhile_stay(world, start_pgsweep, policy_file, server_log):
     other = world.connect(autocommit=False)
     other.cursor().execute("UPDATE c SET t = 10 WHERE id = 3")
     running = start_pgsweep("test", "--policy-dir", policy_file(policy(dependents=[C])), "--format=json")
-    world.wait_for_lock_waiter()
+    harness.wait_for_lock_timeout(server_log)
     other.commit()
     result = running.wait()
     assert result.code == 0 and rows(json.loads(result.out)) == {"public.t": 9, "public.c": 17}, result

@@ -174,7 +174,7 @@ def test_J5_run_record_holds_what_when_how_many_how_long_by_whom(jobs, pgsweep):
         "host": socket.gethostname(), "total": None, "eligible": 7,
         "deleted": {"public.jobs": 7, "public.job_logs": 14},
         "spared": [{"guard": "active", "label": "running", "rows": 1}],
-        "failed": 0, "left_locked": 0, "chunks": 3, "error": None,
+        "failed": 0, "left_locked": 0, "left_by_limit": 0, "spared_late": 0, "changed": 0, "arrived": 0, "chunks": 3, "error": None,
         "waited": {}, "waited_ms": 0, "dead_rows": {"public.jobs": 7, "public.job_logs": 14}}
     assert json.dumps(rows(live), sort_keys=True) == json.dumps(record["deleted"], sort_keys=True)
 

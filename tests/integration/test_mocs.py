@@ -117,7 +117,7 @@ def test_M4_chunks_of_mocs(mocs, pgsweep, server_log, args, env, lists):
     mocs.add(*range(1, 8))
     live = run(pgsweep, "mocs", *args, env=env)
     assert mocs.left() == [] and live["chunks"] == 7
-    listed = server_log.matching(r"^SELECT .*ORDER BY .* LIMIT", "pgsweep/mocs/")
+    listed = server_log.matching(r'^SELECT .* FROM "public"."moc_instructions" .*ORDER BY .* LIMIT', "pgsweep/mocs/")
     assert live["deleted"] == 7 and len(listed) == lists
 
 
