@@ -1,6 +1,8 @@
 """References without a constraint: another session adds rows while their entity goes."""
 import pytest
 
+import harness
+
 RUNS = [("near", "chunk"), ("far", "chunk"), ("far", "row")]
 PLACES = [r'DELETE FROM "public"\."relationships"', r'DELETE FROM "public"\."tokens"', r'DELETE FROM "public"\."entities"']
 FRESH = "INSERT INTO tokens VALUES ('fresh', 'e', 1, now())"
@@ -56,8 +58,8 @@ def test_F5_token_added_under_a_chunk_keeps_its_relationship_and_entity(tokens, 
 
 
 @pytest.mark.parametrize("distance, transaction", RUNS)
-def test_F5_application_that_locks_the_entity_is_safe_however_long_it_takes(tokens, pgsweep, policies, distance,
-                                                                           transaction):
+def test_F5_application_that_locks_the_entity_is_safe_however_long_it_takes(tokens, pgsweep, policies, server_log,
+                                                                           distance, transaction):
     """What the manual asks of an application without a foreign key."""
     directory = policies(transaction)
     session = tokens.connect(autocommit=False)
@@ -65,7 +67,7 @@ def test_F5_application_that_locks_the_entity_is_safe_however_long_it_takes(toke
     cursor.execute("SELECT FROM entities WHERE id = 'e' FOR KEY SHARE")
     cursor.execute(FRESH)
     running = pgsweep.start("tokens", "--policy-dir", directory, env={"PGSWEEP_TEST_DISTANCE": distance})
-    tokens.wait_for_lock_waiter()
+    harness.wait_for_lock_timeout(server_log)
     session.commit()
     result = running.wait()
     assert result.code == 0, result

@@ -1,7 +1,7 @@
 """Guards, and what changes between the moment a row is counted and the moment it is locked."""
 import pytest
 
-from harness import wait_until
+from harness import wait_for_lock_timeout, wait_until
 from sweeping import init, policy, preview_and_run, rows, run, spared
 
 
@@ -51,7 +51,7 @@ def test_guard_that_looks_beyond_the_row_takes_the_locked_strategy(
 
 
 @pytest.mark.parametrize("guard", [None, "EXISTS (SELECT FROM holds h WHERE h.t_id = t.id)"])
-def test_row_renewed_while_it_is_waited_for_stays(ten, pgsweep, start_pgsweep, policy_file, guard):
+def test_row_renewed_while_it_is_waited_for_stays(ten, pgsweep, start_pgsweep, policy_file, server_log, guard):
     """Another session renews rows; pgsweep counted them as candidates before that was committed."""
     other = ten.connect(autocommit=False).cursor()
     other.execute("UPDATE t SET at = now() WHERE id IN (2, 5)")
@@ -60,14 +60,14 @@ def test_row_renewed_while_it_is_waited_for_stays(ten, pgsweep, start_pgsweep, p
     if guard:  # does not wait: takes the others, and comes back for these
         wait_until(lambda: ten.count("t") == 2, what="the end of the rows that nobody holds")
     else:
-        ten.wait_for_lock_waiter()
+        wait_for_lock_timeout(server_log)
     other.connection.commit()
     result = running.wait()
     assert result.code == 0 and left(ten) == [2, 5], result
     assert (result.json()["eligible"], result.json()["deleted"]) == (10, 8)
 
 
-def test_hold_committed_between_scan_and_lock_spares(ten, start_pgsweep, policy_file):
+def test_hold_committed_between_scan_and_lock_spares(ten, start_pgsweep, policy_file, server_log):
     """The guard is asked again once the row is locked: a dependent lock makes the run wait there."""
     ten.sql("CREATE TABLE d (t_id int REFERENCES t); INSERT INTO d SELECT id FROM t")
     other = ten.connect(autocommit=False).cursor()
@@ -76,7 +76,7 @@ def test_hold_committed_between_scan_and_lock_spares(ten, start_pgsweep, policy_
         guards=[{"name": "hold", "unless": "EXISTS (SELECT FROM holds h WHERE h.t_id = t.id)"}],
         dependents=[{"table": "d", "action": "delete"}]))
     running = start_pgsweep("test", "--format", "json", "--policy-dir", directory)
-    ten.wait_for_lock_waiter()
+    wait_for_lock_timeout(server_log)
     other.connection.commit()
     result = running.wait()
     assert result.code == 0 and left(ten) == [4] and ten.column("SELECT t_id FROM d") == [4]
