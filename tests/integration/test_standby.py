@@ -31,7 +31,7 @@ def on(server, text, *values, dbname="postgres"):
 
 def caught_up(db, standby):
     """The standby has replayed all that was written so far."""
-    lsn = db.value("SELECT pg_current_wal_lsn()")
+    lsn = db.value("SELECT pg_current_wal_insert_lsn()")  # a commit may not wait for its WAL to be written
     wait_until(lambda: on(standby, "SELECT pg_last_wal_replay_lsn() >= %s", lsn), what="the standby")
 
 
@@ -117,11 +117,13 @@ def test_M5_everything_that_only_reads_works_on_a_standby(directory, pgsweep, th
 def test_M5_a_dry_run_that_recovery_cancels_is_tried_again(db, directory, standby, pgsweep, policy_file, there, kind):
     """The count is under way on the standby when replay needs its snapshot, or its lock, out of the way."""
     db.sql("CREATE FUNCTION slow(bigint) RETURNS bool LANGUAGE sql VOLATILE AS"
-           " 'SELECT pg_sleep(0.01) IS NOT NULL'; INSERT INTO t SELECT i, now() FROM generate_series(1000, 2000) AS i")
+           f" 'SELECT pg_sleep({2 / ROWS}) IS NOT NULL'; INSERT INTO t SELECT i, now() FROM generate_series(1000, 2000) AS i")
     caught_up(db, standby)
     before = on(standby, "SELECT conflicts FROM pg_stat_database WHERE datname = %s", db.name)
     running = pgsweep.start("test", "--policy-dir", policy_file(policy(where="slow(t.id)")), "--dry-run", "--format=json", env=there)
-    wait_until(lambda: on(standby, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), what="the count")
+    wait_until(lambda: not running.running() or
+               on(standby, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), what="the count")
+    assert running.running(), running.wait()
     if kind == "vacuum":
         db.sql("DELETE FROM t WHERE id >= 1000")
         db.sql("VACUUM t")
