@@ -255,7 +255,7 @@ bool db_may_come_back(const struct db *db, const struct error *err);
 /* Whether the server is in recovery: a standby, or one that is not promoted yet. */
 bool db_is_standby(struct db *db, bool *standby, struct error *err);
 
-/* Session-level advisory lock. got tells whether this session holds it now. */
+/* Session-level advisory lock. got says whether this session holds it now. */
 bool db_try_lock(struct db *db, int64_t key, bool *got, struct error *err);
 bool db_unlock(struct db *db, int64_t key, struct error *err);
 

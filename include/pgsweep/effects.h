@@ -176,7 +176,7 @@ void queue_binding(const void *ctx, const char **endpoint, const char **bucket);
 bool queue_check_settings(struct error *err);
 
 /* The key of the dead letter of an entry of the queue, as SQL over its columns: the whole value,
- * and what else tells it from others of the same value. Owned by ctx. */
+ * and what else distinguishes it from others of the same value. Owned by ctx. */
 char *queue_letter_key(const void *ctx);
 
 /* Writes down which columns name objects and directories, for the look before an object is deleted.
@@ -201,7 +201,7 @@ void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct
 
 /* Deletes the objects whose keys are queued and due (policy NULL: of all policies), and adds to the
  * report's objects. What the store refuses stays queued, with a remark: that is no error, but
- * report_objects_failed tells. So does a key outside of what the entry, the column as the latest
+ * report_objects_failed counts. So does a key outside of what the entry, the column as the latest
  * run noted it, or stated (NULL: nothing more) allow. Objects that were queued for another store or
  * bucket stay as they are. Must not be called inside a transaction. False: the database failed. */
 bool queue_drain(struct effects *effects, struct report *report, const char *policy,

@@ -127,7 +127,8 @@ struct files_options {
     void *is_active_arg;
     bool in_use;  /* spare files in use: asked by a write lease where one is to be had (the
                    * caller owns the file, or has CAP_LEASE), else by /proc where every
-                   * process can be looked at. What neither can tell stays (FILES_KEPT_UNTESTED). */
+                   * process can be looked at. If neither works, the file stays
+                   * (FILES_KEPT_UNTESTED). */
     bool dry_run; /* same decisions, counts and bytes; nothing on disk changes. Where the
                    * caller neither owns a directory nor has CAP_FOWNER the kernel refuses
                    * O_NOATIME, and reading it may set that directory's access time. With
@@ -208,7 +209,7 @@ bool files_youngest(const struct files_options *options, int64_t enough, int64_t
  * mtime of a directory that stays is put back after removals in it, so that the next run finds its
  * age as it was (a process that is killed cannot do that). SIGIO is ignored during the call with
  * in_use (a broken lease raises it). Where there is a second processor the call may use a thread
- * beside the caller's: to look, in a dry run without max_deletions that tells errors only, and to
+ * beside the caller's: to look, in a dry run without max_deletions that reports errors only, and to
  * close what was removed with in_use. All events come from the caller's thread, errors in the same
  * order as without. */
 bool files_sweep(const struct files_options *options, struct files_report *report,
@@ -216,8 +217,8 @@ bool files_sweep(const struct files_options *options, struct files_report *repor
 
 /* How much is to be free on the file system of a root. */
 struct files_room {
-    double share; /* of what the file system has for this user, as df(1) tells it: 0 to 1; negative:
-                     bytes count */
+    double share; /* of what the file system has for this user, as df(1) counts it: 0 to 1;
+                     negative: bytes count */
     int64_t bytes;
     size_t remembered; /* tests: how many files are remembered at a time; 0: 500,000 */
     /* Filled in: */
@@ -235,7 +236,7 @@ bool files_sweep_for_room(const struct files_options *options, struct files_room
                           struct files_report *report, struct error *err);
 
 /* Who holds the lock of a root that files_sweep found locked: "pgsweep, process 4711", owned by
- * ctx. NULL: it cannot be told (any more). */
+ * ctx. NULL: it is not known (any more). */
 char *files_lock_holder(const void *ctx, const char *root);
 
 enum files_tree_outcome {

@@ -381,11 +381,11 @@ void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_pa
 /* True when statements about node take the key arrays as parameters. */
 bool plan_takes_keys(const struct plan_node *node);
 
-/* The shape of an object column as the server tells it ("text", "list", "json"; NULL: none of
+/* The shape of an object column as the server names it ("text", "list", "json"; NULL: none of
  * these). False: a column of that type, with or without a path, names no objects. */
 bool plan_object_read_shape(const char *told, const char *path, enum plan_object_shape *shape);
 
-/* The SQL expression that tells it, of the oid of a type (an SQL expression). Owned by ctx. */
+/* The SQL expression for it, of the oid of a type (an SQL expression). Owned by ctx. */
 char *plan_object_shape_sql(const void *ctx, const char *type);
 
 /* SQL for the set of texts that a column (an SQL expression) of that shape holds, to stand behind

@@ -224,7 +224,7 @@ struct policy {
     /* KIND_FILES */
     struct setting *roots; /* none: POLICY_TEMP_VARIABLE, else POLICY_TEMP_DIR */
     size_t root_count;
-    struct setting active; /* the policy whose guards tell which rows are still active: directories
+    struct setting active; /* the policy whose guards say which rows are still active: directories
                             * that their keys name are kept, when there is a database; NULL: none */
 };
 
@@ -349,14 +349,14 @@ bool policy_name_valid(const char *name);
 /* Appends the policy as YAML that policy_parse reads back as the same policy. */
 bool policy_print(const struct policy *policy, PQExpBuffer out, struct error *err);
 
-/* What a reading of a condition's text tells, without a database. */
+/* What the text of a condition shows, without a database. */
 struct condition_facts {
     bool subquery;      /* it contains a subquery, so it looks beyond the candidate's row */
     const char **calls; /* names that are called like functions, lower case unless quoted */
     size_t call_count;
 };
 
-/* Checks that text is one SQL expression as far as its tokens tell: brackets and quotes balanced,
+/* Checks that text is one SQL expression as far as its tokens show: brackets and quotes balanced,
  * no semicolon, no $1. facts (may be NULL) is filled, owned by ctx. origin goes into messages. */
 bool condition_check(const void *ctx, const struct setting *condition,
                      struct condition_facts *facts, struct error *err);

@@ -28,7 +28,7 @@ struct report_locked {
                           is not known which */
 };
 
-/* How many of those are told one by one. */
+/* How many of those are listed one by one. */
 enum { REPORT_LOCKED_MAX = 20 };
 
 /* Stored objects of the run, and those of earlier ones that it took along. */

@@ -77,7 +77,7 @@ struct store_location {
     const char *bucket; /* STORE_OBJECT: owned by the config */
     char *key;          /* STORE_OBJECT: owned by ctx; NUL-terminated, never empty */
     char *reason;       /* STORE_FOREIGN: why; owned by ctx; holds no secret part of the value */
-    char *path; /* STORE_FOREIGN: of a URL that does not tell whose object it is (the host is
+    char *path; /* STORE_FOREIGN: of a URL that does not show whose object it is (the host is
                  * unknown, or the URL is broken), the decoded path without a slash in front: it may
                  * end in a key of ours. Else NULL */
     bool relative;      /* the value names no store: a key, or s3:// */

@@ -23,7 +23,7 @@ static void prepare(struct parser *parser)
 {
     int n = 0;
     char *s = parser->shorts;
-    *s++ = ':'; /* a missing argument is told apart from an unknown option */
+    *s++ = ':'; /* getopt: report a missing argument as ':', not '?' */
     for (const struct cli_option *o = cli_options_table; o->name; o++, n++) {
         parser->longs[n] = (struct option){
             o->name, o->argument ? required_argument : no_argument, NULL, FIRST_LONG + n};

@@ -86,7 +86,7 @@ static bool settle_retention(const struct run *run, struct error *err)
     return true;
 }
 
-/* A root of working directories that will be refused is told before a row goes. One that is not
+/* A root of working directories that will be refused is reported before a row goes. One that is not
  * there is none of this host's business, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
 {
@@ -299,7 +299,7 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
     progress_start(&progress, run->options->quiet);
     run->begun = true;
     bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
-    if (!ok) /* the record tells it too; the original error is the one to report */
+    if (!ok) /* the record has it too; the original error is the one to report */
         error_copy(&report->error, err);
     struct error ignored = ERROR_INIT;
     if (ok)

@@ -291,7 +291,7 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
     bool any = false;
     struct db_step answer = {.statement = NULL};
     if (failed)
-        db->broken = true; /* what has been sent cannot be told */
+        db->broken = true; /* what has been sent is not known */
     for (int i = 0; i < count && !db_is_lost(db); i++) {
         bool had_failed = failed;
         if (!prepares[i])
@@ -335,7 +335,7 @@ bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int co
     ready = ready && (db->pooled || prepare_steps(db, ctx, steps, count, &first_failed, err));
     failed_before = !ready && !db_is_lost(db);
     if (ready && !send_steps(db, steps, count)) {
-        db->broken = true; /* what has been sent of the batch cannot be told */
+        db->broken = true; /* what has been sent of the batch is not known */
         db_result_error(db, NULL, err);
         failed_before = true;
     }
@@ -439,7 +439,7 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
         questions[i].error = NULL;
     }
     sent = sent && (count % group == 0 || PQpipelineSync(db->conn));
-    db->broken = db->broken || !sent; /* what has been sent cannot be told */
+    db->broken = db->broken || !sent; /* what has been sent is not known */
     db->round_trips++;
     for (size_t i = 0; i < count && !db_is_lost(db); i += group)
         read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);

@@ -235,7 +235,8 @@ static void add_entry(struct entries *list, const struct entry *entry, const cha
     list->reasons[list->count++] = reason;
 }
 
-/* The first one of its kind is told, the others are counted: so_far, and those of this batch. */
+/* The first one of its kind is reported, the others are counted: so_far, and those of this batch.
+ */
 static void stays_queued(struct removal *r, struct entries *list, int64_t so_far,
                          const struct entry *entry, const char *reason)
 {
@@ -382,7 +383,7 @@ static void finish_places(struct removal *r)
         options.on_event = NULL;
         if (!r->places[i].missing && !r->places[i].unusable &&
             !files_finish_trash(&options, &report, &why))
-            error_clear(&why); /* told when the first directory met it */
+            error_clear(&why); /* reported when the first directory met it */
         r->report->directories.bytes_freed += report.bytes_freed;
     }
 }

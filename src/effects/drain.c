@@ -161,7 +161,7 @@ struct settled {
     struct entries done, foreign, held;
 };
 
-/* An entry that stays queued: it is counted, told, and noted unless that is known already. */
+/* An entry that stays queued: it is counted, reported, and noted unless that is known already. */
 static void settle_kept(struct drain *d, struct queue_item *item, struct settled *settled)
 {
     struct report_objects *sums = &d->report->objects;
@@ -303,7 +303,7 @@ static bool bind_policy(struct drain *d, struct error *err)
     return true;
 }
 
-/* Counts and tells what belongs to another store or bucket, and stays as it is. */
+/* Counts and reports what belongs to another store or bucket, and stays as it is. */
 static bool tell_elsewhere(struct drain *d, struct error *err)
 {
     const char *params[] = {d->policy, store_config_place(d->config), d->buckets};
@@ -354,7 +354,7 @@ static bool drain_locked(struct effects *effects, struct report *report, const c
     bool ok = true;
     enum store_setup setup = store_config_load(report, NULL, &config, &why);
     d.config = config;
-    /* These tell what the queue holds, so the last drain of a run has the numbers. */
+    /* These say what the queue holds, so the last drain of a run has the numbers. */
     report->objects.foreign = report->objects.outside = report->objects.elsewhere =
         report->objects.held = 0;
     if (setup == STORE_NOT_CONFIGURED) {

@@ -85,7 +85,7 @@ bool effects_query(struct effects *effects, const void *ctx, const char *sql, in
 enum verdict {
     VERDICT_FREE,   /* no row names it */
     VERDICT_IN_USE, /* a row names it */
-    VERDICT_HELD    /* nobody can tell: it stays queued */
+    VERDICT_HELD    /* not known: it stays queued */
 };
 
 /* A key of the object queue that is due. */

@@ -1,7 +1,7 @@
 /* A dry run looks at what is right below the root with two threads: at the files of a long block,
  * and at the directories with all that is in them. Each thread has a walk and a report of its own
  * and takes the next share when it is done with one; at the end the reports are added up, and
- * errors are told in the order of the shares, so that nobody can tell that there were two. What
+ * errors are reported in the order of the shares, as if one had walked alone. What
  * removes has one thread: there the order counts, and a second one saves little. */
 #define _GNU_SOURCE
 #include <string.h>

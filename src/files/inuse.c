@@ -1,4 +1,4 @@
-/* Is a file in use by another process? A lease tells for certain. Where none is to be had (other
+/* Is a file in use by another process? A lease shows it for certain. Where none is to be had (other
  * people's files without CAP_LEASE, some file systems) /proc does, if all of it can be read; what
  * cannot be tested stays. */
 #define _GNU_SOURCE

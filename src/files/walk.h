@@ -200,7 +200,7 @@ void entry_count_removal(struct walk *w, struct frame *f);
 struct hold {
     int fd;      /* -1: none */
     bool leased; /* nobody else has it open, and whoever opens it waits */
-    bool looked_up; /* no lease is to be had: /proc told */
+    bool looked_up; /* no lease is to be had: /proc decided */
 };
 
 /* users.c: what processes have open, run, map, or are in, by device and inode. */

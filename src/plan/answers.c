@@ -39,9 +39,9 @@ static bool ask(struct plan *plan, struct db *db, const char *file, const char *
     return ok;
 }
 
-/* One of several names cannot be read, or its schema may not be: told when that one is asked for by
- * itself. What is not about the names is told at once: the plan as a whole is tried again
- * (plan_build). */
+/* One of several names cannot be read, or its schema may not be: reported when that one is asked
+ * for by itself. What is not about the names is reported at once: the plan as a whole is tried
+ * again (plan_build). */
 static bool tell_later(const struct db *db, struct error *err)
 {
     enum db_failure class = db_failure_class(db, err);

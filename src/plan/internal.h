@@ -181,7 +181,7 @@ bool graph_build(struct plan *plan, struct db *db, const struct plan_request *re
 
 /* Appends the condition with each :cutoff as a value of the type that PostgreSQL expects there: the
  * instant, or the local time or date of time_zone. boolean: it is a condition, not a label. what
- * names it in messages. SWEEP_USAGE where the type cannot be told and matters. */
+ * names it in messages. SWEEP_USAGE where the type cannot be inferred and matters. */
 bool cutoff_append_condition(PQExpBuffer out, const struct plan *plan, struct db *db,
                              const char *what, const struct setting *condition, bool boolean,
                              struct error *err);

@@ -185,7 +185,7 @@ static void note_uncovered(struct plan *plan, const struct reference *refs, size
             strcmp(top_of(plan, &refs[i].edge).oid, top.oid) != 0)
             continue;
         if (i < which || refs[i].leaves.count == 0)
-            return; /* told already; or a key of all partitions is there besides */
+            return; /* reported already; or a key of all partitions is there besides */
         for (size_t l = 0; l < refs[i].leaves.count; l++)
             name_set_add(plan, &covered, refs[i].leaves.list[l]);
     }

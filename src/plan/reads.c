@@ -20,7 +20,7 @@ static void collect_texts(PQExpBuffer out, json_t *shown)
         collect_texts(out, json_object_iter_value(i));
 }
 
-/* In one transaction: the EXPLAIN, then the tables. False when PostgreSQL could not tell. */
+/* In one transaction: the EXPLAIN, then the tables. False when PostgreSQL could not say. */
 static bool look(const struct plan *plan, struct db *db, const char *name, const char *sql,
                  void *scratch, json_t **shown, struct db_rows **tables, struct error *err)
 {

@@ -1,4 +1,4 @@
-/* Filling and closing a report. How it is told is in the other files of this room. */
+/* Filling and closing a report. How it is printed is in the other files of this room. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Rows that another session has locked. A locked row is no failure: its candidate is
- * stepped over, tried again by a later pass, and told at the end. (Tables: tables.c.) */
+ * stepped over, tried again by a later pass, and reported at the end. (Tables: tables.c.) */
 #include <string.h>
 
 #include "internal.h"

@@ -144,7 +144,7 @@ static bool give_up(struct sweep *sweep, struct error *lost, struct error *err, 
                                  : "What was committed before stays; the next run goes on.");
 }
 
-/* Goes on behind a candidate that costs the connection. That it is at fault is not said before it
+/* Goes on behind a candidate that drops the connection. That it is at fault is not said before it
  * is known that not everything costs it. */
 static bool suspect(struct sweep *sweep, struct chunk *chunk, struct error *lost, struct error *err)
 {

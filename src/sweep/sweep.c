@@ -85,7 +85,7 @@ static void settle_in_time(struct sweep *sweep)
         error_clear(&ignored); /* the next chunk meets the same trouble, and deals with it */
 }
 
-/* The database is gone for good: only what is known to be on its disk is told as gone. */
+/* The database is gone for good: only what is known to be on its disk is reported as gone. */
 static void tell_durable(struct sweep *sweep)
 {
     struct report *report = sweep->report;
@@ -383,7 +383,7 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     throttle_start(sweep);
     bool ok = sweep_insist(sweep, record_spared, NULL, err);
     do
-        /* Nothing is told as gone before it is known to stay gone. */
+        /* Nothing is reported as gone before it is known to stay gone. */
         ok = ok && sweep_passes(sweep, err) && sweep_insist(sweep, settle, NULL, err);
     while (ok && sweep->rewound && !stop_requested());
     ok = ok && check_limit(sweep, err);
