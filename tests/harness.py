@@ -327,8 +327,13 @@ class Running:
         return result
 
     def wait_for(self, pattern):
-        """Waits until standard error or output matches the regular expression."""
-        return wait_until(lambda: re.search(pattern, self.err() + self.out()), what=f"output {pattern!r}")
+        """Waits until standard error or output matches the regular expression; fails at once where the program ends first."""
+        def found_or_ended():
+            ended = not self.running()  # asked first: what it wrote at its end is read after that
+            return re.search(pattern, self.err() + self.out()) or ended
+        found = wait_until(found_or_ended, what=f"output {pattern!r}")
+        assert found is not True, f"the program ended without output {pattern!r}\n{self.wait()}"
+        return found
 
     def wait(self, timeout=DEFAULT_TIMEOUT):
         try:

@@ -51,7 +51,9 @@ def paused(db, standby):
     """Replay is paused and behind; called: it goes on."""
     on(standby, "SELECT pg_wal_replay_pause()::text")
     db.sql("CREATE TABLE wal AS SELECT repeat('x', 500) FROM generate_series(1, 2000)")
-    wait_until(lambda: db.value("SELECT pg_wal_lsn_diff(sent_lsn, replay_lsn) > 100000 FROM pg_stat_replication"), what="the lag")
+    # Both measures: a standby says how far it is once a second, and the time that it is late grows only then.
+    wait_until(lambda: db.value("SELECT pg_wal_lsn_diff(sent_lsn, replay_lsn) > 100000 AND replay_lag > '200 ms'"
+                                " FROM pg_stat_replication"), what="the lag")
     yield lambda: on(standby, "SELECT pg_wal_replay_resume()::text")
     on(standby, "SELECT pg_wal_replay_resume()::text")
     caught_up(db, standby)
