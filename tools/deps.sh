@@ -33,6 +33,7 @@ nodejs: command -v node
 npm: command -v node'
 wants[lint]='
 clang: command -v clang
+clang-format-14: command -v clang-format-14
 clang-tidy: command -v clang-tidy
 cppcheck: command -v cppcheck
 shellcheck: command -v shellcheck

@@ -93,6 +93,17 @@ check_sizes() {
             END { if (previous) long_file() }'
 }
 
+# The format is what the tool writes: make format.
+check_format() {
+    if command -v clang-format-14 >/dev/null; then
+        find src include tests -name '*.[ch]' -print0 | sort -z |
+            xargs -0 -n 40 clang-format-14 --dry-run --Werror 2>&1 | sed -nE 's/: error: .*/: not as make format writes it/p' |
+            sort -u -t: -k1,1 || true
+    else
+        echo "clang-format-14 is missing: tools/deps.sh lint"
+    fi
+}
+
 # Builds take their packages from where the machine is configured to take them.
 check_words() {
     local hosts='(deb|security|archive|ftp)[.](debian|ubuntu)[.](org|com)|registry[.]npmjs[.]org|pypi[.]org|files[.]pythonhosted[.]org|registry[.]yarnpkg[.]com|proxy[.]golang[.]org|crates[.]io|rubygems[.]org'
@@ -167,6 +178,7 @@ check_terminal() {
 check_includes | report
 check_terminal | report
 check_sizes | report
+check_format | report
 check_words | report
 check_growth | report
 check_qualified | report

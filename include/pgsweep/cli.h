@@ -28,11 +28,11 @@ enum { CLI_LIST_MAX = 32 };
 /* Everything the command line said. Strings point into argv; NULL or false: not given. */
 struct cli_options {
     enum cli_command command;
-    const char *policy; /* for sweep, show and grants: the policy's name */
-    const char *verb;   /* for dlq and objects: what to do */
+    const char *policy;    /* for sweep, show and grants: the policy's name */
+    const char *verb;      /* for dlq and objects: what to do */
     char *const *operands; /* for dlq and objects: the words behind the verb */
     int operand_count;
-    const char *topic;  /* for help: a command's name, or NULL */
+    const char *topic; /* for help: a command's name, or NULL */
     const char *dbname, *host, *port, *user;
     bool no_password, password;
     bool trust_clock;
@@ -43,8 +43,8 @@ struct cli_options {
     bool allow_system_root;
     const char *protect[CLI_LIST_MAX], *protect_dirs[CLI_LIST_MAX];
     size_t protect_count, protect_dir_count;
-    const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause,
-        *count_timeout, *retry_for; /* override the policy's settings */
+    const char *retain, *chunk, *max_rows, *max_runtime, *max_failed, *pause, *count_timeout,
+        *retry_for; /* override the policy's settings */
     const char *throttle, *replica_lag, *slot_wal, *ignore_replicas, *lock_waiters,
         *active_sessions, *snapshot_age, *checkpoints, *autovacuum, *wait_while, *pause_file,
         *max_wait, *stop_file, *window; /* the same, about when to wait */

@@ -44,7 +44,7 @@ enum {
 
 /* What the host knows about the time. */
 struct clock_facts {
-    int64_t now;    /* what the clock says */
+    int64_t now; /* what the clock says */
     int64_t
         built; /* when this program was built, or the source that it was built from was committed */
     int64_t kernel; /* when the kernel booted, as it says, and how long that is ago; negative: not

@@ -78,8 +78,8 @@ const char *db_synchronous_commit(const struct db *db);
 /* Prints what is sent from now on, or no longer does. */
 void db_set_echo(struct db *db, bool echo);
 
-bool db_is_lost(const struct db *db);         /* the connection is broken */
-bool db_in_transaction(const struct db *db);  /* an open transaction, failed or not */
+bool db_is_lost(const struct db *db);        /* the connection is broken */
+bool db_in_transaction(const struct db *db); /* an open transaction, failed or not */
 /* How far away the server is: the shortest time in microseconds that the answer to a db_query took
  * on this connection. Among the first statements of a session are some that cost the server next to
  * nothing. */
@@ -96,9 +96,9 @@ const char *db_where(const struct db *db);    /* "database X on host:port", for 
 /* A statement. It is prepared on first use on each connection and must outlive the connection.
  * Text from a policy only ever gets to the server through one of these (extended protocol). */
 struct db_statement {
-    const char *name; /* unique within the process, for the server's log */
-    const char *sql;  /* parameters as $1, $2... with explicit casts */
-    const char *why;  /* what it is for, in a sentence, for people; may be NULL */
+    const char *name;       /* unique within the process, for the server's log */
+    const char *sql;        /* parameters as $1, $2... with explicit casts */
+    const char *why;        /* what it is for, in a sentence, for people; may be NULL */
     const char *parameters; /* "$1 cutoff, $2 how many rows", for people; may be NULL */
 };
 
@@ -127,7 +127,7 @@ struct db_question {
     const char *sql;
     int nparams;
     const char *const *params;
-    struct db_rows *rows;  /* result: NULL when it failed or was skipped */
+    struct db_rows *rows; /* result: NULL when it failed or was skipped */
     struct error
         *error; /* result: of one that failed itself (not of one skipped); freed with ctx */
 };

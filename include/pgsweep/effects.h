@@ -98,9 +98,9 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
 /* A live run that was refused before it began. */
 struct run_refusal {
     const char *run_id;
-    const char *name; /* of the policy */
+    const char *name;            /* of the policy */
     const struct policy *policy; /* NULL: it could not be read */
-    const char *cutoff; /* NULL: it did not come to one */
+    const char *cutoff;          /* NULL: it did not come to one */
     const struct error *why;
 };
 

@@ -19,7 +19,9 @@ struct error {
     char *hint;          /* what to do; may be NULL */
 };
 
+/* clang-format off */
 #define ERROR_INIT {0}
+/* clang-format on */
 
 /* An empty one on the heap, owned by ctx and cleared with it. */
 struct error *error_new(const void *ctx);

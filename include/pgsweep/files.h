@@ -66,7 +66,7 @@ enum files_kept {
 #define FILES_KEPT_ENUM(name, word, meaning) FILES_KEPT_##name,
     FILES_KEPT_REASONS(FILES_KEPT_ENUM)
 #undef FILES_KEPT_ENUM
-    FILES_KEPT_COUNT,
+        FILES_KEPT_COUNT,
     FILES_NOT_KEPT = FILES_KEPT_COUNT /* the answer of a judge: it may go */
 };
 
@@ -83,40 +83,40 @@ enum files_event_kind {
 
 struct files_event {
     enum files_event_kind kind;
-    char type;           /* 'f' file, 'l' symbolic link, 'd' directory, 's' special, '?' unknown */
-    const char *path;    /* absolute, escaped for a terminal; valid during the call */
-    int64_t bytes;       /* DELETED: as in bytes_freed */
+    char type;            /* 'f' file, 'l' symbolic link, 'd' directory, 's' special, '?' unknown */
+    const char *path;     /* absolute, escaped for a terminal; valid during the call */
+    int64_t bytes;        /* DELETED: as in bytes_freed */
     struct timespec time; /* DELETED, of what is no directory: the time that it was judged by */
-    int error;           /* ERROR: errno */
-    const char *action;  /* ERROR: what failed: "remove", "open", "read", ... */
+    int error;            /* ERROR: errno */
+    const char *action;   /* ERROR: what failed: "remove", "open", "read", ... */
 };
 
 /* Where a test can step in between two system calls (NULL in production). */
 enum files_step {
-    FILES_STEP_LISTED, /* a block of names of the directory was read; name is NULL */
+    FILES_STEP_LISTED,  /* a block of names of the directory was read; name is NULL */
     FILES_STEP_CHECKED, /* name was found to be expired; the in-use test or the removal is next */
-    FILES_STEP_HELD, /* name passed the in-use test; the removal is next */
-    FILES_STEP_MOVED /* name was moved to the private place; the look at it there is next */
+    FILES_STEP_HELD,    /* name passed the in-use test; the removal is next */
+    FILES_STEP_MOVED    /* name was moved to the private place; the look at it there is next */
 };
 
 /* Zero-initialise; the zero of every field is the careful choice. Strings are borrowed. */
 struct files_options {
-    const char *root;           /* see files_check_root */
-    struct timespec cutoff;     /* what is older (strictly) is expired; nanoseconds count */
+    const char *root;       /* see files_check_root */
+    struct timespec cutoff; /* what is older (strictly) is expired; nanoseconds count */
     unsigned age_by; /* FILES_AGE_BIT of each time that counts, the youngest of them; 0: mtime */
     const char *const *protect; /* patterns beside the default ones, see files_match_pattern */
     enum files_case protect_case;
     size_t protect_count;
     bool spare;                 /* what is expired stays too, unless it is older than ... */
     struct timespec spare_from; /* ... this */
-    bool young_stay; /* files_remove_tree: files that are not expired stay there too (empty
-                        directories go) */
-    bool allow_system_root;     /* see files_check_root */
+    bool young_stay;        /* files_remove_tree: files that are not expired stay there too (empty
+                               directories go) */
+    bool allow_system_root; /* see files_check_root */
     bool
         delete_special; /* expired sockets and fifos that no process has go too; devices never do */
     const uint32_t *owners; /* only what belongs to these users goes; none: whoever it belongs to */
     size_t owner_count;
-    bool no_default_protect;    /* leave out files_default_protect */
+    bool no_default_protect; /* leave out files_default_protect */
     const char *const
         *protect_dirs; /* paths (links followed), recognised by device and inode under
                         * any spelling and through bind mounts; a missing one is ignored */
@@ -141,10 +141,10 @@ struct files_options {
     int64_t pause_ms;      /* ... sleep so long */
     void (*on_event)(void *arg, const struct files_event *event);
     void *on_event_arg;
-    bool errors_only;      /* on_event hears of errors only, which saves a text for each file */
+    bool errors_only; /* on_event hears of errors only, which saves a text for each file */
     void (*on_step)(void *arg, enum files_step step, int dirfd, const char *name); /* tests only */
     void *on_step_arg;
-    bool no_openat2;       /* tests only: as if the kernel or a seccomp filter had no openat2 */
+    bool no_openat2;         /* tests only: as if the kernel or a seccomp filter had no openat2 */
     bool sees_all_processes; /* tests only: as if every process of the host could be looked at */
 };
 
@@ -152,31 +152,31 @@ enum { FILES_ERRORS_MAX = 16 };
 
 /* Zero-initialise; every call adds to it, so that one report spans several roots. */
 struct files_report {
-    int64_t scanned;             /* files, links, special files and directories below the root */
-    int64_t directories;         /* directories read, the root included */
-    int64_t deleted_files;       /* dry run: would be deleted, here and below */
+    int64_t scanned;       /* files, links, special files and directories below the root */
+    int64_t directories;   /* directories read, the root included */
+    int64_t deleted_files; /* dry run: would be deleted, here and below */
     int64_t deleted_links;
     int64_t deleted_directories;
-    int64_t deleted_special;     /* by files_remove_tree, and with delete_special */
-    int64_t bytes_freed;         /* st_blocks * 512 of regular files whose last link went: what the
-                                  * file system gets back (not before the last reader closes it) */
+    int64_t deleted_special; /* by files_remove_tree, and with delete_special */
+    int64_t bytes_freed;     /* st_blocks * 512 of regular files whose last link went: what the
+                              * file system gets back (not before the last reader closes it) */
     int64_t kept[FILES_KEPT_COUNT];
-    int64_t vanished;            /* gone by itself between being listed and being removed */
-    int64_t failed;              /* could not be examined or removed */
+    int64_t vanished; /* gone by itself between being listed and being removed */
+    int64_t failed;   /* could not be examined or removed */
     struct {
-        int code;                /* errno; 0 in the last slot: all that found no slot */
+        int code; /* errno; 0 in the last slot: all that found no slot */
         int64_t count;
-    } errors[FILES_ERRORS_MAX];  /* in order of first occurrence */
+    } errors[FILES_ERRORS_MAX]; /* in order of first occurrence */
     size_t error_count;
     int64_t duration_ms;
     int64_t roots_locked; /* roots left alone because another sweep of this user holds them */
-    int64_t unlocked;            /* roots swept without a lock, because there is no place for one */
-    int64_t untested; /* deleted ones of which it could not be found out whether a process has them
-                       * open: directories, and in a dry run files too */
-    int64_t unguarded;           /* deleted ones that did not go through the private place */
-    int64_t set_aside;           /* kept ones whose name was taken meanwhile: they have a new one */
-    bool limit_reached;          /* max_deletions or deadline_ms ended it with work left */
-    bool stopped;                /* a signal ended it */
+    int64_t unlocked;     /* roots swept without a lock, because there is no place for one */
+    int64_t untested;  /* deleted ones of which it could not be found out whether a process has them
+                        * open: directories, and in a dry run files too */
+    int64_t unguarded; /* deleted ones that did not go through the private place */
+    int64_t set_aside; /* kept ones whose name was taken meanwhile: they have a new one */
+    bool limit_reached; /* max_deletions or deadline_ms ended it with work left */
+    bool stopped;       /* a signal ended it */
 };
 
 /* Files, links, directories and special files together; and everything kept, except reasons that
@@ -222,7 +222,7 @@ struct files_room {
     int64_t bytes;
     size_t remembered; /* tests: how many files are remembered at a time; 0: 500,000 */
     /* Filled in: */
-    bool found;    /* the root exists, and the others are known */
+    bool found; /* the root exists, and the others are known */
     int64_t wanted;
     int64_t before, after; /* free; in a dry run after is what would be */
     bool reached;

@@ -14,8 +14,8 @@
 
 struct plan_column {
     const char *name;
-    const char *ident; /* quoted */
-    const char *type;  /* for people: as format_type writes it */
+    const char *ident;      /* quoted */
+    const char *type;       /* for people: as format_type writes it */
     const char *value_type; /* for casts of values: schema.type, without a length; of a domain, its
                                base type */
     /* How it is compared: OPERATOR(schema.op), of the operator class of the primary key's index; of
@@ -25,8 +25,8 @@ struct plan_column {
     const char *operand;
     const char *output; /* what makes its text: schema.function; NULL: ::text */
     bool not_null;
-    unsigned base_type; /* oid; of a domain, that of its base type */
-    int key_position;   /* 1-based place in the primary key, or 0 */
+    unsigned base_type;       /* oid; of a domain, that of its base type */
+    int key_position;         /* 1-based place in the primary key, or 0 */
     const char *object_shape; /* see plan_object_read_shape */
     bool may_update;
 };
@@ -39,9 +39,9 @@ struct plan_table {
     char kind;         /* r: table, p: partitioned */
     int64_t estimated_rows;
     bool may_use_schema, may_select, may_update,
-        may_delete; /* may_update: some column, which is enough to lock its rows */
+        may_delete;      /* may_update: some column, which is enough to lock its rows */
     bool has_text_casts; /* the database has casts of users to text */
-    bool may_lock;  /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
+    bool may_lock; /* by LOCK TABLE in ROW EXCLUSIVE MODE: takes a privilege on the whole table */
     struct plan_column *columns;
     size_t column_count;
 };
@@ -51,22 +51,22 @@ struct plan_table {
 struct plan_edge {
     struct plan_node *parent; /* the table referred to */
     struct plan_node *child; /* the referring table; NULL when the policy does not delete from it */
-    const char *table;        /* the referring table, quoted with its schema */
-    const char *table_oid;    /* of it */
-    const char *constraint;   /* its name, or where the policy states the reference */
-    char on_delete;  /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d
-                        default */
-    bool stated;     /* by the policy: an empty text refers to nothing */
+    const char *table;       /* the referring table, quoted with its schema */
+    const char *table_oid;   /* of it */
+    const char *constraint;  /* its name, or where the policy states the reference */
+    char on_delete; /* as in pg_constraint: a no action, r restrict, c cascade, n set null, d
+                       default */
+    bool stated;    /* by the policy: an empty text refers to nothing */
     bool shared; /* several parent rows may be referred to at once: it goes with the last of them */
     const char **columns;  /* quoted, in the referring table */
     const char **referred; /* quoted, in the parent's table */
     const char **names;    /* columns, not quoted */
     /* How PostgreSQL compares each pair: "referred referred_cast operator column column_cast
      * collation". */
-    const char **operators; /* OPERATOR(schema.=): left the referred column */
+    const char **operators;      /* OPERATOR(schema.=): left the referred column */
     const char **referred_casts; /* ::schema.type, or empty */
     const char **column_casts;   /* the same for the referencing column */
-    const char **collations; /* COLLATE schema.name where the columns' differ, else empty */
+    const char **collations;     /* COLLATE schema.name where the columns' differ, else empty */
     bool plain; /* of every pair, "column OPERATOR(pg_catalog.=) ANY (array of the referred column's
                    type)" means the same */
     bool *not_null;
@@ -74,12 +74,12 @@ struct plan_edge {
                             columns */
     bool all_or_none;    /* MATCH FULL: all columns are null, or none */
     bool by_default;     /* detached as SET DEFAULT does: to the columns' defaults */
-    const char *scope; /* array of oids: rows of these partitions refer; NULL: of all */
+    const char *scope;   /* array of oids: rows of these partitions refer; NULL: of all */
     const char *referred_scope; /* the same for the rows referred to */
-    bool *text; /* the column holds text, which may be empty */
+    bool *text;                 /* the column holds text, which may be empty */
     size_t width;
-    bool indexed;   /* the referring side, in every partition */
-    int64_t pages;  /* size of the referring table, or of its partitions that lack an index */
+    bool indexed;  /* the referring side, in every partition */
+    int64_t pages; /* size of the referring table, or of its partitions that lack an index */
 };
 
 /* column = value in rows that stay; the value is a parameter of the column's type, converted by
@@ -101,7 +101,7 @@ enum plan_object_shape {
 struct plan_object {
     const char *ident; /* quoted */
     const char *name;
-    const char *path;  /* of OBJECT_JSON; else "" */
+    const char *path; /* of OBJECT_JSON; else "" */
     enum plan_object_shape shape;
     const char **prefixes; /* a key that begins with none of these is never deleted */
     size_t prefix_count;   /* 0: the policy states nothing */
@@ -124,10 +124,10 @@ struct plan_node {
     size_t object_count;
     const char *obstacle; /* a trigger or rule that can keep rows from going without an error
                              ("trigger x"), or NULL */
-    bool cascades; /* its rows are deleted by the foreign key of its one edge, when the candidates
-                    * are: no statement deletes them, and the session's own counter says how many
-                    * they were */
-    int order; /* deletes run from high to low: a node after all that refer to it */
+    bool cascades;  /* its rows are deleted by the foreign key of its one edge, when the candidates
+                     * are: no statement deletes them, and the session's own counter says how many
+                     * they were */
+    int order;      /* deletes run from high to low: a node after all that refer to it */
     bool recursive; /* deleted from along references to the node's own rows, too */
     /* Shared rows (ACTION_DELETE_ORPHANS) and what hangs on them. */
     struct plan_node
@@ -135,13 +135,13 @@ struct plan_node {
     struct plan_edge
         *links; /* references to this table of rows that go: via's, and others of the policy */
     size_t link_count;
-    struct plan_edge *uses;    /* every reference that keeps a row of this table from going */
+    struct plan_edge *uses; /* every reference that keeps a row of this table from going */
     size_t use_count;
     struct plan_edge *self; /* references of this table's rows to each other: of a shared table all;
                              * of the root those that are deleted along (a row goes only where
                              * everything below it is a candidate too) */
     size_t self_count;
-    int turn;                  /* of a shared table: its place in plan->shared, from 1 */
+    int turn; /* of a shared table: its place in plan->shared, from 1 */
     const struct plan_column *
         *key; /* its primary key; of the root, shared tables and recursive nodes */
     size_t key_count;
@@ -154,8 +154,8 @@ struct plan_guard {
     bool letters;    /* the guard that leaves parked and discarded dead letters alone */
     const struct plan_node *kept;   /* it spares rows that have such dependents; or NULL */
     const struct plan_node *target; /* rows that have the one others are reassigned to; or NULL */
-    bool beyond;     /* not known to read the candidate's own row only */
-    bool freeable;   /* deletions of the run itself may end what it spares: see plan_append_held */
+    bool beyond;                    /* not known to read the candidate's own row only */
+    bool freeable; /* deletions of the run itself may end what it spares: see plan_append_held */
     bool below; /* the guard of rows below which is no candidate: the last one, as it builds on the
                    others */
 };
@@ -168,14 +168,14 @@ struct plan_inheritance {
 /* Code of users that the run makes PostgreSQL execute: a trigger, a rule, or the function of an
  * index, a constraint, a generated column or a default. */
 struct plan_code {
-    const char *table;    /* its label */
-    const char *kind;     /* "trigger", "rule", "index", "constraint", "column", "cast" */
-    const char *name;     /* quoted where needed */
-    const char *when; /* "before delete for each row", "instead of update"; of others "update" */
+    const char *table; /* its label */
+    const char *kind;  /* "trigger", "rule", "index", "constraint", "column", "cast" */
+    const char *name;  /* quoted where needed */
+    const char *when;  /* "before delete for each row", "instead of update"; of others "update" */
     const char *function; /* "app.audit()"; NULL: the code stands in the table's own rule */
     const char *owner;    /* of the function, quoted where needed; NULL: as function */
     const char *table_owner;
-    bool trusted;         /* both owners are superusers or the role that runs */
+    bool trusted; /* both owners are superusers or the role that runs */
 };
 
 enum plan_strategy { STRATEGY_RANGE, STRATEGY_LOCKED };
@@ -200,9 +200,9 @@ struct plan {
     const char *where_sql;     /* in brackets; NULL when every old row is a candidate */
     struct plan_guard *guards; /* the policy's, then one per dependent with action keep */
     size_t guard_count;
-    bool by_row;       /* one transaction for each candidate */
-    const struct plan_column *directory; /* names a row's working directory; NULL: none */
-    const char *directory_root;          /* absolute; NULL when directory is */
+    bool by_row;                          /* one transaction for each candidate */
+    const struct plan_column *directory;  /* names a row's working directory; NULL: none */
+    const char *directory_root;           /* absolute; NULL when directory is */
     struct plan_inheritance *inheritance; /* among the plan's tables */
     size_t inheritance_count;
     bool has_objects;  /* some table names stored objects */
@@ -216,30 +216,30 @@ struct plan {
     enum plan_walk walk;
     const char *walk_reason;
     bool few_equal_ages; /* by the statistics: a chunk may be cut between two ages, key unseen */
-    const char *cutoff;       /* timestamp with time zone, UTC, for people and records */
+    const char *cutoff;  /* timestamp with time zone, UTC, for people and records */
     const char *cutoff_value; /* what is compared with the age column: parameter $1 */
     const char *cutoff_local; /* the same moment by the clocks of the policy's time_zone, */
     const char *cutoff_date;  /* and its date there */
     struct catalog *catalog;  /* what the catalog was asked */
-    const char *relations; /* oids of its tables, their partitions and heirs, as an array */
+    const char *relations;    /* oids of its tables, their partitions and heirs, as an array */
     bool obeys_letters;       /* there are parked or discarded dead letters, and a guard for them */
-    const char *fingerprint; /* of what it rests on, from before the catalog was read for it */
+    const char *fingerprint;  /* of what it rests on, from before the catalog was read for it */
     bool partitioned;         /* a table of the plan is */
     struct plan_edge *uncovered; /* what partitions would refer by if they had the foreign key of
                                     their siblings; table: */
     size_t uncovered_count;      /* the partition */
-    const char *role;         /* that runs, quoted where needed */
-    bool superuser;           /* it is one */
-    struct plan_code *code;   /* what fires */
+    const char *role;            /* that runs, quoted where needed */
+    bool superuser;              /* it is one */
+    struct plan_code *code;      /* what fires */
     size_t code_count;
-    const char **notes;       /* advice found on the way; one line each */
+    const char **notes; /* advice found on the way; one line each */
     size_t note_count;
 };
 
 /* What the caller of plan_build wants to know or to allow. */
 struct plan_request {
-    bool live; /* the plan is going to be carried out: privileges are checked for that */
-    const char *cutoff;       /* --cutoff, or NULL */
+    bool live;          /* the plan is going to be carried out: privileges are checked for that */
+    const char *cutoff; /* --cutoff, or NULL */
     bool allow_missing_index; /* run although a large referring table has no index on its reference
                                */
     bool by_statement;  /* no dependent is left to its foreign key: the session does not count what
@@ -435,11 +435,11 @@ struct plan_kept {
 };
 
 struct plan_counts {
-    int64_t total;     /* rows that satisfy where, whatever their age; -1 when not asked for */
-    int64_t eligible;  /* candidates that would go */
+    int64_t total;      /* rows that satisfy where, whatever their age; -1 when not asked for */
+    int64_t eligible;   /* candidates that would go */
     int64_t old_enough; /* estimates only: rows older than the cutoff, whatever condition and guards
                            say of them */
-    int64_t *by_node;  /* rows that would be deleted or detached, by node index; dry run only */
+    int64_t *by_node;   /* rows that would be deleted or detached, by node index; dry run only */
     struct plan_spared *spared; /* by guard, most rows first within one guard */
     size_t spared_count;
     int64_t

@@ -139,7 +139,7 @@ struct policy_dependent {
     struct setting to;  /* for ACTION_REASSIGN: the key that the rows refer to from then on */
     struct policy_object *objects; /* columns that name stored objects */
     size_t object_count;
-    struct setting count_as;   /* what the metrics call the rows; may be NULL */
+    struct setting count_as; /* what the metrics call the rows; may be NULL */
     struct policy_assignment *set;
     size_t set_count;
     struct setting reason; /* for ACTION_IGNORE */
@@ -160,8 +160,8 @@ extern const char *const policy_pressure_names[];
 #define POLICY_REPLICA_LAG "10 s"
 #define POLICY_MAX_WAIT "1 hour"
 struct policy_throttle {
-    struct setting replica_lag; /* a time or bytes; NULL: POLICY_REPLICA_LAG */
-    struct setting slot_wal;    /* bytes of WAL that a replication slot may keep */
+    struct setting replica_lag;      /* a time or bytes; NULL: POLICY_REPLICA_LAG */
+    struct setting slot_wal;         /* bytes of WAL that a replication slot may keep */
     struct setting *ignore_replicas; /* names of standbys and slots that do not count */
     size_t ignore_replica_count;
     enum policy_lock_waiters lock_waiters;
@@ -186,7 +186,7 @@ struct policy {
     struct setting max_rows;    /* candidates per run; NULL for no limit */
     struct setting max_runtime; /* an interval; NULL for no limit */
     struct setting max_failed; /* new failures in a row before the run ends; NULL for the default */
-    struct setting pause;       /* an interval between chunks; NULL for none */
+    struct setting pause;      /* an interval between chunks; NULL for none */
     struct setting
         count_timeout; /* how long a live run counts before it begins; NULL for the default */
     struct setting
@@ -200,8 +200,8 @@ struct policy {
     struct setting table;
     struct setting age;
     struct setting time_zone; /* what a timestamp without time zone in the age column is read as */
-    struct setting where; /* SQL; may be NULL */
-    bool count_total;     /* report all rows that satisfy where, whatever their age */
+    struct setting where;     /* SQL; may be NULL */
+    bool count_total;         /* report all rows that satisfy where, whatever their age */
     struct policy_guard *guards;
     size_t guard_count;
     struct policy_reference *references;
@@ -314,8 +314,8 @@ struct policy_variables {
     const char *policy;          /* the one that the command is about; NULL: none */
     const char *const *policies; /* the names of all that there are */
     size_t policy_count;
-    const char *const *fixed;    /* variables that are of no policy; ends with NULL */
-    bool others_possible;        /* there may be policies that the command cannot know of */
+    const char *const *fixed; /* variables that are of no policy; ends with NULL */
+    bool others_possible;     /* there may be policies that the command cannot know of */
 };
 
 enum policy_variable_fate {

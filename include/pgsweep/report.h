@@ -17,7 +17,7 @@ struct output;
 
 /* A candidate that could not go. */
 struct report_failure {
-    const char *key; /* "(id)=(42)" */
+    const char *key;   /* "(id)=(42)" */
     struct error *why; /* with the server's detail and hint, as far as they are shown */
 };
 
@@ -33,25 +33,25 @@ enum { REPORT_LOCKED_MAX = 20 };
 
 /* Stored objects of the run, and those of earlier ones that it took along. */
 struct report_objects {
-    int64_t queued;  /* keys that entered the queue with their rows */
+    int64_t queued; /* keys that entered the queue with their rows */
     int64_t deleted;
-    int64_t in_use;  /* not deleted: a row that stays names the object */
-    int64_t foreign; /* not deleted: not in a configured bucket; those of earlier runs too */
-    int64_t outside; /* not deleted: the key is outside the prefixes that the policy states; those
-                        of earlier runs too */
+    int64_t in_use;    /* not deleted: a row that stays names the object */
+    int64_t foreign;   /* not deleted: not in a configured bucket; those of earlier runs too */
+    int64_t outside;   /* not deleted: the key is outside the prefixes that the policy states; those
+                          of earlier runs too */
     int64_t elsewhere; /* not deleted: queued for another store or bucket than the configured one,
                           or for none */
-    int64_t held;    /* not deleted: it is not known whether a row names the object */
-    int64_t failed;  /* will be tried again */
-    int64_t dead;    /* tried often enough: a dead letter now */
-    int64_t waiting; /* in the queue when the run ended; -1: not known */
+    int64_t held;      /* not deleted: it is not known whether a row names the object */
+    int64_t failed;    /* will be tried again */
+    int64_t dead;      /* tried often enough: a dead letter now */
+    int64_t waiting;   /* in the queue when the run ended; -1: not known */
 };
 
 /* Working directories of deleted rows. */
 struct report_directories {
     int64_t queued;
-    int64_t removed; /* or not there any more */
-    int64_t kept;    /* something in them is protected or too young, and stays */
+    int64_t removed;         /* or not there any more */
+    int64_t kept;            /* something in them is protected or too young, and stays */
     int64_t files_protected; /* that many, in these */
     int64_t files_young;
     int64_t in_use;  /* a row that stays has the same directory */
@@ -127,19 +127,19 @@ struct report_waited {
 
 enum report_outcome {
     OUTCOME_RUNNING,
-    OUTCOME_DONE,      /* everything eligible is gone (dry run: was counted) */
-    OUTCOME_PARTIAL,   /* finished; some items failed or were locked */
-    OUTCOME_LIMIT,     /* stopped at a limit: max_rows, max_runtime, a window... */
-    OUTCOME_STOPPED,   /* by a signal */
-    OUTCOME_ERROR,     /* ended by an error */
+    OUTCOME_DONE,    /* everything eligible is gone (dry run: was counted) */
+    OUTCOME_PARTIAL, /* finished; some items failed or were locked */
+    OUTCOME_LIMIT,   /* stopped at a limit: max_rows, max_runtime, a window... */
+    OUTCOME_STOPPED, /* by a signal */
+    OUTCOME_ERROR,   /* ended by an error */
 };
 extern const char *const report_outcome_names[];
 
 /* What report->counts holds. */
 enum report_count_kind {
-    COUNTED_NOT,      /* nothing, or what was counted before the count was stopped */
+    COUNTED_NOT, /* nothing, or what was counted before the count was stopped */
     COUNTED_EXACTLY,
-    COUNTED_ROUGHLY,  /* estimates from statistics */
+    COUNTED_ROUGHLY, /* estimates from statistics */
 };
 extern const char *const report_count_kind_names[];
 
@@ -156,8 +156,8 @@ struct report {
     enum report_count_kind counted;
     const char *count_limit;   /* live: the limit that stopped the count ("30 s"); NULL: none */
     struct plan_counts counts; /* a negative number: not counted */
-    int64_t *deleted;     /* rows deleted or detached, by node index; NULL without a plan */
-    int64_t spared_late;  /* candidates that were none any more when they were locked */
+    int64_t *deleted;          /* rows deleted or detached, by node index; NULL without a plan */
+    int64_t spared_late;       /* candidates that were none any more when they were locked */
     int64_t failed;
     struct report_failure *failures;
     size_t failure_count;
@@ -168,29 +168,29 @@ struct report {
     bool looked_up;  /* after the last transaction it was asked, or known, what is still there */
     int64_t left;    /* candidates that a limit left, counted after the last transaction, up to
                         REPORT_LEFT_MAX */
-    int64_t chunks;       /* transactions that were committed */
+    int64_t chunks;  /* transactions that were committed */
     int64_t retries;
     int64_t waited_ms; /* between chunks, because "throttle" said so */
     struct report_waited waited[REPORT_WAITS];
     struct report_objects objects;
     struct report_directories directories;
     struct report_space space;
-    bool undrained;       /* objects or directories wait, and could not be dealt with at all */
+    bool undrained; /* objects or directories wait, and could not be dealt with at all */
     const struct files_report *files; /* of a policy of kind files; NULL: of rows */
-    const struct files_room *rooms; /* with min_free: of each root of the policy; else NULL */
+    const struct files_room *rooms;   /* with min_free: of each root of the policy; else NULL */
     const char *file_roots;           /* where, and older than what: for the heading */
     const char *file_cutoff;
     int64_t letter_depth; /* dead letters of the policy that wait or are parked; -1: not known */
     const char **alerts;
     size_t alert_count;
-    const char *limit;   /* which limit stopped the run; NULL: none */
+    const char *limit;        /* which limit stopped the run; NULL: none */
     const char *limit_detail; /* about that limit: "it is 07:12 in UTC"; NULL: nothing */
-    bool not_begun;      /* the limit was there when the run started: nothing was done at all */
-    int signal;          /* that stopped the run; 0: none */
-    struct error error;  /* that ended the run */
-    FILE *log;            /* where log lines go; NULL: standard error */
+    bool not_begun;         /* the limit was there when the run started: nothing was done at all */
+    int signal;             /* that stopped the run; 0: none */
+    struct error error;     /* that ended the run */
+    FILE *log;              /* where log lines go; NULL: standard error */
     struct output *metrics; /* where the metrics go; NULL: nowhere */
-    const char **remarks; /* what happened on the way and a person should know */
+    const char **remarks;   /* what happened on the way and a person should know */
     size_t remark_count;
 };
 
@@ -300,9 +300,9 @@ struct progress {
     bool quiet;         /* nothing at all */
     int64_t started_ms; /* monotonic */
     int64_t shown_ms;
-    int64_t waits_ms;   /* since when the run waits, but for short breaks; 0: it never has */
-    int64_t wait_ms;    /* when it waited last */
-    int64_t told_ms;    /* when the log last said that it waits; 0: never */
+    int64_t waits_ms; /* since when the run waits, but for short breaks; 0: it never has */
+    int64_t wait_ms;  /* when it waited last */
+    int64_t told_ms;  /* when the log last said that it waits; 0: never */
     bool drawn;
 };
 

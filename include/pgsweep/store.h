@@ -16,15 +16,15 @@ struct store;
 
 /* What the caller sets; NULL and 0 leave it to the environment or the default. */
 struct store_options {
-    const char *endpoint;   /* PGSWEEP_S3_ENDPOINT, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL: AWS */
-    const char *region;     /* PGSWEEP_S3_REGION, AWS_REGION, AWS_DEFAULT_REGION: us-east-1 */
-    const char *buckets;    /* PGSWEEP_S3_BUCKET: one, or several separated by commas */
+    const char *endpoint; /* PGSWEEP_S3_ENDPOINT, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL: AWS */
+    const char *region;   /* PGSWEEP_S3_REGION, AWS_REGION, AWS_DEFAULT_REGION: us-east-1 */
+    const char *buckets;  /* PGSWEEP_S3_BUCKET: one, or several separated by commas */
     const char
         *path_style; /* PGSWEEP_S3_PATH_STYLE: on, off, auto (on when there is an endpoint) */
-    int requests;           /* in flight at once: 4 */
-    int timeout_ms;         /* of one request, from connecting to the end of the reply:
-                             * PGSWEEP_S3_TIMEOUT ("30 s", "2 min"): 60,000 */
-    int backoff_ms; /* the first wait before a request is repeated: 200; doubled after that */
+    int requests;    /* in flight at once: 4 */
+    int timeout_ms;  /* of one request, from connecting to the end of the reply:
+                      * PGSWEEP_S3_TIMEOUT ("30 s", "2 min"): 60,000 */
+    int backoff_ms;  /* the first wait before a request is repeated: 200; doubled after that */
 };
 
 /* The i-th of the PGSWEEP_ variables that are read; NULL behind the last. */
@@ -77,10 +77,11 @@ struct store_location {
     const char *bucket; /* STORE_OBJECT: owned by the config */
     char *key;          /* STORE_OBJECT: owned by ctx; NUL-terminated, never empty */
     char *reason;       /* STORE_FOREIGN: why; owned by ctx; holds no secret part of the value */
-    char *path; /* STORE_FOREIGN: of a URL that does not show whose object it is (the host is
-                 * unknown, or the URL is broken), the decoded path without a slash in front: it may
-                 * end in a key of ours. Else NULL */
-    bool relative;      /* the value names no store: a key, or s3:// */
+    /* STORE_FOREIGN: of a URL that does not show whose object it is (the host is unknown, or the
+     * URL is broken), the decoded path without a slash in front: it may end in a key of ours; else
+     * NULL. */
+    char *path;
+    bool relative; /* the value names no store: a key, or s3:// */
 };
 
 /* The object that value names:

@@ -22,7 +22,7 @@ struct sweep_budget {
     int64_t max_failed;     /* candidates that fail in a row, before the run ends */
     int retries;            /* tries of one chunk after transient errors */
     int64_t retry_for_ms; /* how long a lost connection is tried to be made again; at least once */
-    bool verbose;           /* log each deleted key */
+    bool verbose;         /* log each deleted key */
     bool allow_missing_index; /* also when the plan is made again during the run */
 };
 

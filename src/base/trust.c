@@ -17,15 +17,15 @@ enum { LINKS_MAX = 40, WRITABLE_BY_OTHERS = S_IWGRP | S_IWOTH };
 
 struct way {
     void *ctx;
-    const char *what;  /* for messages */
-    const char *path;  /* as it was given */
-    bool reading;      /* the content counts: nobody else may have written it */
-    char *pending;     /* what is still to be resolved */
-    char *here;        /* the directory in hand, for messages */
-    int fd;            /* of that directory */
-    bool shared;       /* others may make entries in it (sticky) */
+    const char *what; /* for messages */
+    const char *path; /* as it was given */
+    bool reading;     /* the content counts: nobody else may have written it */
+    char *pending;    /* what is still to be resolved */
+    char *here;       /* the directory in hand, for messages */
+    int fd;           /* of that directory */
+    bool shared;      /* others may make entries in it (sticky) */
     int links;
-    int code;          /* errno of what could not be opened; else 0 */
+    int code; /* errno of what could not be opened; else 0 */
     struct error *err;
 };
 

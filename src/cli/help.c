@@ -48,7 +48,8 @@ static void print_general(const char *const *policies, FILE *out)
                       COMMAND_OBJECTS | COMMAND_GRANTS,
                   out);
     fputs("\nOther options:\n      --help                   this help\n"
-          "  -V, --version                the version\n", out);
+          "  -V, --version                the version\n",
+          out);
     print_exit_codes(out);
 }
 

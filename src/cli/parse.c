@@ -25,8 +25,8 @@ static void prepare(struct parser *parser)
     char *s = parser->shorts;
     *s++ = ':'; /* getopt: report a missing argument as ':', not '?' */
     for (const struct cli_option *o = cli_options_table; o->name; o++, n++) {
-        parser->longs[n] = (struct option){
-            o->name, o->argument ? required_argument : no_argument, NULL, FIRST_LONG + n};
+        parser->longs[n] = (struct option){o->name, o->argument ? required_argument : no_argument,
+                                           NULL, FIRST_LONG + n};
         if (o->letter) {
             *s++ = o->letter;
             if (o->argument)

@@ -186,4 +186,3 @@ const struct cli_command_entry cli_commands_table[] = {
 };
 
 const char *const cli_command_names[] = {"init", "list", "show", "grants", "dlq", "objects", NULL};
-

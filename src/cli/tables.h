@@ -26,7 +26,7 @@ struct cli_command_entry {
 /* Might the word be a connection string with a password? Then no message shows it. */
 bool cli_holds_password(const char *word);
 
-extern const struct cli_option cli_options_table[];           /* ends with a NULL name */
-extern const struct cli_command_entry cli_commands_table[];   /* ends with a NULL name */
+extern const struct cli_option cli_options_table[];         /* ends with a NULL name */
+extern const struct cli_command_entry cli_commands_table[]; /* ends with a NULL name */
 
 #endif

@@ -79,11 +79,15 @@ bool command_connect(const void *ctx, const struct cli_options *options,
                      const char *application_name, const struct db_limits *limits, struct db **db,
                      struct error *err)
 {
-    struct db_options how = {
-        .dbname = options->dbname, .host = options->host, .port = options->port,
-        .user = options->user, .never_prompt = options->no_password,
-        .always_prompt = options->password, .application_name = application_name,
-        .echo = options->echo, .limits = limits ? *limits : (struct db_limits){0}};
+    struct db_options how = {.dbname = options->dbname,
+                             .host = options->host,
+                             .port = options->port,
+                             .user = options->user,
+                             .never_prompt = options->no_password,
+                             .always_prompt = options->password,
+                             .application_name = application_name,
+                             .echo = options->echo,
+                             .limits = limits ? *limits : (struct db_limits){0}};
     return db_connect(ctx, &how, db, err);
 }
 

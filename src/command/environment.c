@@ -10,9 +10,9 @@
 
 /* Beside those of the object store and of policies: options of the systemd unit (cli), and what
  * only tests set. */
-static const char *const OTHERS[] = {"PGSWEEP_OPTIONS", "PGSWEEP_SUPERUSER",
+static const char *const OTHERS[] = {"PGSWEEP_OPTIONS",       "PGSWEEP_SUPERUSER",
                                      "PGSWEEP_TEST_DISTANCE", "PGSWEEP_TEST_SERVER_VERSION",
-                                     "PGSWEEP_TEST_SESSION", NULL};
+                                     "PGSWEEP_TEST_SESSION",  NULL};
 
 bool command_check_environment(const void *ctx, const struct cli_options *options,
                                const char *policy, struct error *err)

@@ -28,8 +28,8 @@ struct file_run {
     const char **active; /* sorted */
     size_t active_count;
     struct files_room *rooms; /* one for each root; NULL: all that is expired goes */
-    size_t roots_found; /* roots that exist */
-    const char *locked; /* those that another sweep holds; NULL: none */
+    size_t roots_found;       /* roots that exist */
+    const char *locked;       /* those that another sweep holds; NULL: none */
 };
 
 /* Options that only mean something for rows. */
@@ -37,7 +37,8 @@ static bool check_options(const struct file_run *run, struct error *err)
 {
     const struct cli_options *options = run->options;
     const char *which = options->allow_missing_index ? "--allow-missing-index"
-                        : options->retries           ? "--retries" : NULL;
+                        : options->retries           ? "--retries"
+                                                     : NULL;
     return !which || error_set(err, SWEEP_USAGE, "option %s is for rows; policy %s is about files",
                                which, run->policy->name);
 }
@@ -117,7 +118,8 @@ static bool set_limits(struct file_run *run, struct error *err)
     run->how.deadline_ms = runtime > 0 ? clock_now_ms() + runtime : 0;
     if (run->how.pause_ms > 0)
         run->how.pause_every = strcmp(policy->chunk.value, "auto") == 0
-                                   ? PAUSE_EVERY : strtoll(policy->chunk.value, NULL, 10);
+                                   ? PAUSE_EVERY
+                                   : strtoll(policy->chunk.value, NULL, 10);
     return true;
 }
 
@@ -190,7 +192,7 @@ static void on_event(void *arg, const struct files_event *event)
     const struct file_run *run = arg;
     if (event->kind == FILES_EVENT_ERROR)
         text_tell("warning", "cannot %s %s: %s", event->action, event->path,
-                strerror(event->error));
+                  strerror(event->error));
     else if (event->kind == FILES_EVENT_ASIDE)
         text_tell("warning",
                   "a file was replaced twice while it was looked at: the first one is kept as %s",

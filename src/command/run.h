@@ -19,9 +19,9 @@ struct run {
     struct report *report;
     struct sweep_budget budget;
     int64_t count_timeout_ms;
-    bool recording;      /* the record of the run may have been begun */
-    bool begun;          /* the sweep has begun: what follows is not done a second time */
-    const char *last_id; /* of this run, before it began anew; NULL: it did not */
+    bool recording;         /* the record of the run may have been begun */
+    bool begun;             /* the sweep has begun: what follows is not done a second time */
+    const char *last_id;    /* of this run, before it began anew; NULL: it did not */
     const char *spared_run; /* of a live run, or what stands for its id where statements are
                                printed; else NULL */
 };

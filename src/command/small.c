@@ -64,7 +64,8 @@ int command_list(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
     const char **pairs = command_check_environment(ctx, options, NULL, err)
-                             ? describe_policies(ctx, options->policy_dir, err) : NULL;
+                             ? describe_policies(ctx, options->policy_dir, err)
+                             : NULL;
     for (size_t i = 0; pairs && pairs[i]; i += 2) {
         struct policy *policy;
         if (policy_load(ctx, pairs[i], options->policy_dir, &policy, err) && policy)

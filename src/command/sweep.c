@@ -23,7 +23,7 @@ enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEO
 static const char COUNT_TIMEOUT[] = "30 s";
 enum { COUNT_TIMEOUT_MS = 30 * 1000 };
 
-static const char QUERY_CANCELLED[] = "57014"; /* by a time limit, or on request */
+static const char QUERY_CANCELLED[] = "57014";       /* by a time limit, or on request */
 static const char SERIALIZATION_FAILURE[] = "40001"; /* on a standby: a conflict with recovery */
 
 /* 0 would mean "no limit", which nobody says with "0 s". */
@@ -145,8 +145,8 @@ static bool count_all(struct run *run, bool dependents, int64_t timeout_ms, stru
 {
     struct report *report = run->report;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && plan_count(report, run->db, run->plan, dependents, timeout_ms,
-                                                &report->counts, err);
+    bool ok = !stop_requested() &&
+              plan_count(report, run->db, run->plan, dependents, timeout_ms, &report->counts, err);
     stop_cancel_early(false);
     if (ok) {
         report->counted = COUNTED_EXACTLY;
@@ -319,9 +319,8 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
 static bool take_lock(struct run *run, struct effects *effects, struct error *err)
 {
     enum { WAIT_MS = 30000 };
-    return run->last_id
-               ? run_lock_again(effects, run->policy->name, run->last_id, WAIT_MS, err)
-               : run_lock(effects, run->policy->name, err);
+    return run->last_id ? run_lock_again(effects, run->policy->name, run->last_id, WAIT_MS, err)
+                        : run_lock(effects, run->policy->name, err);
 }
 
 static bool sweep(struct run *run, struct error *err)

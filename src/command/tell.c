@@ -99,7 +99,7 @@ int command_tell(const struct cli_options *options, struct report *report, bool 
         write_metrics(report);
     for (size_t i = 0; i < report->alert_count; i++)
         text_tell("alert", "policy %s, run %s: %s", report->policy->name, report->run_id,
-                report->alerts[i]);
+                  report->alerts[i]);
     if (options->quiet && !options->json)
         warn_of_all(report);
     if (options->json)

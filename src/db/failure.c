@@ -9,12 +9,12 @@ static const struct {
     const char *prefix;
     enum db_failure class;
 } classes[] = {
-    {"40000", DB_FAILURE_TRANSIENT},  /* transaction_rollback: a COMMIT answered with ROLLBACK, too
-                                       */
-    {"40001", DB_FAILURE_TRANSIENT},  /* serialization_failure */
-    {"40P01", DB_FAILURE_TRANSIENT},  /* deadlock_detected */
-    {"55P03", DB_FAILURE_TRANSIENT},  /* lock_not_available: lock_timeout */
-    {"57014", DB_FAILURE_TRANSIENT},  /* query_canceled: statement_timeout; see below */
+    {"40000", DB_FAILURE_TRANSIENT}, /* transaction_rollback: a COMMIT answered with ROLLBACK, too
+                                      */
+    {"40001", DB_FAILURE_TRANSIENT}, /* serialization_failure */
+    {"40P01", DB_FAILURE_TRANSIENT}, /* deadlock_detected */
+    {"55P03", DB_FAILURE_TRANSIENT}, /* lock_not_available: lock_timeout */
+    {"57014", DB_FAILURE_TRANSIENT}, /* query_canceled: statement_timeout; see below */
     {DB_GAVE_WAY, DB_FAILURE_TRANSIENT},
     {"57P01", DB_FAILURE_CONNECTION}, /* admin_shutdown */
     {"57P02", DB_FAILURE_CONNECTION}, /* crash_shutdown */
@@ -22,14 +22,18 @@ static const struct {
     {"57P05", DB_FAILURE_CONNECTION}, /* idle_session_timeout */
     {"25P03", DB_FAILURE_CONNECTION}, /* idle_in_transaction_session_timeout */
     {"53300", DB_FAILURE_CONNECTION}, /* too_many_connections */
-    {"08", DB_FAILURE_CONNECTION},    {"0A", DB_FAILURE_FATAL}, /* feature_not_supported */
+    {"08", DB_FAILURE_CONNECTION},
+    {"0A", DB_FAILURE_FATAL}, /* feature_not_supported */
     {"25", DB_FAILURE_FATAL}, /* read-only transaction: the server became a standby */
     {"26", DB_FAILURE_FATAL}, /* our prepared statement is gone: a pooler is in between */
     {"28", DB_FAILURE_FATAL}, /* authorization */
-    {"3D", DB_FAILURE_FATAL},         {"3F", DB_FAILURE_FATAL}, /* no such database, schema */
+    {"3D", DB_FAILURE_FATAL},
+    {"3F", DB_FAILURE_FATAL}, /* no such database, schema */
     {"42", DB_FAILURE_FATAL}, /* syntax, missing table, insufficient privilege */
     {"53", DB_FAILURE_FATAL}, /* disk full, out of memory */
-    {"54", DB_FAILURE_FATAL},         {"55", DB_FAILURE_FATAL}, {"58", DB_FAILURE_FATAL},
+    {"54", DB_FAILURE_FATAL},
+    {"55", DB_FAILURE_FATAL},
+    {"58", DB_FAILURE_FATAL},
     {"PS", DB_FAILURE_FATAL}, /* pgsweep.keep_locks: another run has taken over */
     {"XX", DB_FAILURE_FATAL}, /* i/o error, internal, corruption */
 };

@@ -185,8 +185,8 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
     if (!prepare(db, statement, err))
         return false;
     db_echo(db, statement->sql, nparams, params);
-    PGresult *result = db_only(db, PQsendQueryPrepared(db->conn, statement->name, nparams, params,
-                                                       NULL, NULL, 0));
+    PGresult *result =
+        db_only(db, PQsendQueryPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0));
     return take_result(db, ctx, result, rows, err);
 }
 

@@ -24,7 +24,7 @@ struct place {
     const char *root;
     const char *rules; /* as the queue has them; "": none */
     struct files_options how;
-    bool missing;      /* not on this host: its directories wait for the host that has them */
+    bool missing;         /* not on this host: its directories wait for the host that has them */
     const char *unusable; /* why the rules cannot be followed; NULL: they can */
     const char *error; /* why what a killed run left in its trash is still there; NULL: it is not */
 };

@@ -19,12 +19,12 @@ struct drain {
     struct report *report;
     const struct store_config *config;
     struct store *store;
-    const char *policy;  /* NULL: of all policies */
-    const char *buckets; /* an array */
+    const char *policy;                /* NULL: of all policies */
+    const char *buckets;               /* an array */
     const struct queue_bounds *stated; /* NULL: nothing beside what is noted */
     struct queue_bounds recorded;
-    const char *after;   /* the last id of the batches before: none is looked at twice */
-    void *ctx;           /* of the batch in hand */
+    const char *after; /* the last id of the batches before: none is looked at twice */
+    void *ctx;         /* of the batch in hand */
     struct queue_item *items;
     size_t count;
 };

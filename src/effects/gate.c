@@ -22,8 +22,7 @@ bool effects_allowed(const struct effects *effects, struct error *err)
 bool effects_batch(struct effects *effects, const void *ctx, struct db_step *steps, int count,
                    int *failed, struct error *err)
 {
-    return effects_allowed(effects, err) &&
-           db_batch(effects->db, ctx, steps, count, failed, err);
+    return effects_allowed(effects, err) && db_batch(effects->db, ctx, steps, count, failed, err);
 }
 
 bool effects_query(struct effects *effects, const void *ctx, const char *sql, int nparams,

@@ -39,7 +39,7 @@ struct effects {
     struct db *db;
     bool dry_run;
     const struct queue_bounds *stated; /* for queue_drain; NULL: nothing beside what is noted */
-    struct db_statement commit_waits; /* see run_make_durable */
+    struct db_statement commit_waits;  /* see run_make_durable */
     struct db_statement touch;
     struct db_statement letter_waits; /* see letter_note */
     struct db_statement letter_note;
@@ -95,9 +95,9 @@ struct queue_item {
     const char *policy;
     const char *state;
     const char *last_error; /* may be NULL */
-    const char *source; /* the column that it is from */
-    const char **prefixes; /* what its key must begin with, as stated when it was queued */
-    size_t prefix_count;   /* 0: nothing was */
+    const char *source;     /* the column that it is from */
+    const char **prefixes;  /* what its key must begin with, as stated when it was queued */
+    size_t prefix_count;    /* 0: nothing was */
     struct store_location where;
     bool outside; /* where: foreign, because its key is outside of the prefixes */
     enum verdict verdict;
@@ -114,13 +114,13 @@ enum source_state {
 struct source {
     const char *id, *policy;
     enum source_state state;
-    const char *noted;  /* "public"."t"."c", as it was called when a run used it last */
+    const char *noted; /* "public"."t"."c", as it was called when a run used it last */
     const char *table, *column, *type; /* as they are now; NULL where it is lost */
     struct plan_object object;
-    const char **prefixes; /* what its keys must begin with */
-    size_t prefix_count;   /* 0: nothing was stated */
+    const char **prefixes;         /* what its keys must begin with */
+    size_t prefix_count;           /* 0: nothing was stated */
     const char *endpoint, *bucket; /* where a bare key lives; NULL: nobody has said so yet */
-    bool is_heap; /* all of the table is: its rows have an xmin */
+    bool is_heap;                  /* all of the table is: its rows have an xmin */
 };
 
 /* The columns that name objects ("object") or directories ("directory"). Those whose table is gone

@@ -11,8 +11,10 @@ static const char LETTERS[] = "sql/letters.sql";
 
 static struct db_statement statement(const void *ctx, const char *name, const char *parameters)
 {
-    return (struct db_statement){.name = name, .sql = template_fill(ctx, LETTERS, name, NULL),
-                                 .why = template_why(ctx, LETTERS, name), .parameters = parameters};
+    return (struct db_statement){.name = name,
+                                 .sql = template_fill(ctx, LETTERS, name, NULL),
+                                 .why = template_why(ctx, LETTERS, name),
+                                 .parameters = parameters};
 }
 
 void letter_statements(struct effects *effects)
@@ -28,10 +30,14 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
 {
     void *scratch = talloc_new(report);
     const char *on[] = {db_synchronous_commit(effects->db)};
-    const char *params[] = {report->policy->name, db_array(scratch, key, report->plan->key_count),
-                            why->message ? why->message : "unknown error", why->sqlstate,
-                            report->run_id, mem_printf(scratch, "%d", LETTER_RETRIES),
-                            why->detail, why->hint};
+    const char *params[] = {report->policy->name,
+                            db_array(scratch, key, report->plan->key_count),
+                            why->message ? why->message : "unknown error",
+                            why->sqlstate,
+                            report->run_id,
+                            mem_printf(scratch, "%d", LETTER_RETRIES),
+                            why->detail,
+                            why->hint};
     /* The two are one transaction, up to the synchronisation point. */
     struct db_step steps[] = {
         {.statement = &effects->letter_waits, .nparams = 1, .params = on},

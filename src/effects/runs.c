@@ -263,8 +263,10 @@ char *run_record_gone_sql(const void *ctx, int first)
 
 static struct db_statement statement(const void *ctx, const char *name, const char *parameters)
 {
-    return (struct db_statement){.name = name, .sql = template_fill(ctx, RUNS, name, NULL),
-                                 .why = template_why(ctx, RUNS, name), .parameters = parameters};
+    return (struct db_statement){.name = name,
+                                 .sql = template_fill(ctx, RUNS, name, NULL),
+                                 .why = template_why(ctx, RUNS, name),
+                                 .parameters = parameters};
 }
 
 struct db_statement run_record(const void *ctx)
@@ -321,9 +323,8 @@ bool run_make_durable(struct effects *effects, const struct report *report, stru
     const char *wait[] = {db_synchronous_commit(effects->db)};
     const char *which[] = {report->run_id};
     /* One transaction, up to the synchronisation point. */
-    struct db_step steps[] = {
-        {.statement = &effects->commit_waits, .nparams = 1, .params = wait},
-        {.statement = &effects->touch, .nparams = 1, .params = which}};
+    struct db_step steps[] = {{.statement = &effects->commit_waits, .nparams = 1, .params = wait},
+                              {.statement = &effects->touch, .nparams = 1, .params = which}};
     bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
     talloc_free(scratch);
     return ok;
@@ -380,13 +381,18 @@ bool run_finish(struct effects *effects, const struct report *report, struct err
     void *scratch = talloc_new(report);
     const struct report_space *space = &report->space;
     const char *wal_of = report_wal_names[space->wal_of];
-    const char *params[] = {report->run_id, report_outcome_names[report->outcome],
-                            number(scratch, report->failed), number(scratch, report->left_locked),
+    const char *params[] = {report->run_id,
+                            report_outcome_names[report->outcome],
+                            number(scratch, report->failed),
+                            number(scratch, report->left_locked),
                             report->error.message ? error_text(scratch, &report->error, "\n")
                                                   : NULL,
-                            number(scratch, report->waited_ms), waited_json(scratch, report),
-                            wal_of ? number(scratch, space->wal_bytes) : NULL, wal_of,
-                            dead_json(scratch, report), number(scratch, report->spared_late),
+                            number(scratch, report->waited_ms),
+                            waited_json(scratch, report),
+                            wal_of ? number(scratch, space->wal_bytes) : NULL,
+                            wal_of,
+                            dead_json(scratch, report),
+                            number(scratch, report->spared_late),
                             report->looked_up ? number(scratch, report->left) : NULL,
                             known ? number(scratch, changed > 0 ? changed : 0) : NULL,
                             known ? number(scratch, changed < 0 ? -changed : 0) : NULL};

@@ -51,9 +51,8 @@ bool state_init(struct db *db, const char *role, struct error *err)
     void *scratch = talloc_new(db);
     char *lock = mem_printf(scratch, "%lld", (long long)run_lock_key("init"));
     char *begin = template_fill(scratch, INIT, "begin", TEMPLATE_SLOTS({"lock", lock}));
-    bool ok = db_execute(db, scratch, &db_begin, 0, NULL, NULL, err) &&
-              db_script(db, begin, err) && trust_check_state(db, err) &&
-              db_script(db, state_init_sql(scratch, db, role), err) &&
+    bool ok = db_execute(db, scratch, &db_begin, 0, NULL, NULL, err) && db_script(db, begin, err) &&
+              trust_check_state(db, err) && db_script(db, state_init_sql(scratch, db, role), err) &&
               db_execute(db, scratch, &db_commit, 0, NULL, NULL, err);
     if (!ok)
         db_rollback(db);

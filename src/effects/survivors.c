@@ -29,9 +29,9 @@ struct look {
     const char *keys;   /* an array: the spellings of the keys alone */
     size_t
         tail; /* so many characters at the end has each of these, at least, before a "?" or "#" */
-    bool *depths;       /* by number of segments: some key has so many */
+    bool *depths; /* by number of segments: some key has so many */
     size_t depth_count;
-    const char *since;  /* NULL: all rows */
+    const char *since; /* NULL: all rows */
 };
 
 static int compare_keys(const void *a, const void *b)

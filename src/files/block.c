@@ -30,15 +30,15 @@ static void add_entry(struct walk *w, const struct linux_dirent *d, size_t lengt
 {
     if (w->entry_count == w->entry_room) {
         w->entry_room += w->entry_room / 2 + 1024;
-        w->entries = mem_check(
-            talloc_realloc_size(w, w->entries, w->entry_room * sizeof(struct entry)));
+        w->entries =
+            mem_check(talloc_realloc_size(w, w->entries, w->entry_room * sizeof(struct entry)));
     }
     if (w->names_size + length + 1 > w->names_room) {
         w->names_room += w->names_room / 2 + LIST_BYTES;
         w->names = mem_check(talloc_realloc_size(w, w->names, w->names_room));
     }
-    w->entries[w->entry_count++] = (struct entry){
-        .ino = d->d_ino, .name_at = (uint32_t)w->names_size, .type = d->d_type};
+    w->entries[w->entry_count++] =
+        (struct entry){.ino = d->d_ino, .name_at = (uint32_t)w->names_size, .type = d->d_type};
     memcpy(w->names + w->names_size, d->d_name, length + 1);
     w->names_size += length + 1;
 }

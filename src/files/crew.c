@@ -150,8 +150,8 @@ static void tell_errors(struct crew *crew, struct walk *base)
     struct member *m;
     while ((m = next_finding(crew, told)) != NULL) {
         size_t i = told[m - crew->members]++;
-        bool first = tally_count_error(base->report, m->report.errors[i].code,
-                                       m->report.errors[i].count);
+        bool first =
+            tally_count_error(base->report, m->report.errors[i].code, m->report.errors[i].count);
         if (first && o->on_event)
             o->on_event(o->on_event_arg, &m->findings[i].event);
     }

@@ -144,8 +144,7 @@ int entry_predict(const struct walk *w, struct frame *f, const struct statx *stx
         return f->write_error;
     if ((f->mode & S_ISVTX) && !w->has_fowner && f->uid != w->euid && stx->stx_uid != w->euid)
         return EPERM;
-    if (f->append_only ||
-        (stx->stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)))
+    if (f->append_only || (stx->stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)))
         return EPERM;
     return 0;
 }

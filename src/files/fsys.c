@@ -106,8 +106,8 @@ static int open_by_components(const char *path, int flags)
         part[length] = '\0';
         path += length;
         bool last = path[strspn(path, "/")] == '\0';
-        int next = open_component(
-            fd, part, last ? flags : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int next =
+            open_component(fd, part, last ? flags : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int saved = errno;
         close(fd);
         errno = saved;

@@ -65,7 +65,8 @@ static bool check_place(struct walk *w)
     int fd = open_by_path(w, &w->frames[w->depth - 1], true);
     if (fd < 0)
         return errno == ENAMETOOLONG || errno == EMFILE || errno == ENFILE || errno == ENOMEM
-                   ? check_open_levels(w) : false;
+                   ? check_open_levels(w)
+                   : false;
     close(fd);
     return true;
 }

@@ -128,7 +128,7 @@ static bool find_last(const struct files_options *o, struct plan *plan, struct f
     if (plan->count == 0)
         return false;
     qsort(plan->items, plan->count, sizeof *plan->items, compare_items);
-    for (size_t i = 0; i < plan->count && *need > 0; i++) {
+    for (size_t i = 0; i<plan->count && * need> 0; i++) {
         *need -= plan->items[i].bytes;
         *last = plan->items[i].time;
     }

@@ -155,8 +155,8 @@ struct verdict slot_remove(struct walk *w, const char *name, const struct statx 
     if (!fsys_stat(t->fd, TRASH_SLOT, &moved))
         return failed(errno, NULL);
     t->slot = fsys_id(&moved);
-    struct verdict v = kept(slot_judge(
-        w, stx, &moved, inuse_is_still_free(held) ? FILES_NOT_KEPT : FILES_KEPT_OPEN));
+    struct verdict v = kept(
+        slot_judge(w, stx, &moved, inuse_is_still_free(held) ? FILES_NOT_KEPT : FILES_KEPT_OPEN));
     if (v.kept == FILES_NOT_KEPT) {
         trash_note_gone(t, &moved);
         if (moved.stx_nlink > 1) /* so that the count of its links is right for the next one */

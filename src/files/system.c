@@ -12,9 +12,8 @@
 #include "pgsweep/text.h"
 #include "walk.h"
 
-static const char *const system_directories[] = {"/etc",  "/usr",  "/home", "/var",
-                                                 "/boot", "/bin",  "/sbin", "/dev",
-                                                 "/proc", "/sys",  "/run",  NULL};
+static const char *const system_directories[] = {"/etc",  "/usr", "/home", "/var", "/boot", "/bin",
+                                                 "/sbin", "/dev", "/proc", "/sys", "/run",  NULL};
 static const char *const temporary_directories[] = {"/tmp", "/var/tmp", NULL};
 
 /* Is path, wherever links lead, this directory? */

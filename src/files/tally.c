@@ -90,14 +90,14 @@ void tally_add(struct files_report *sum, const struct files_report *part)
     sum->stopped = sum->stopped || part->stopped;
 }
 
-void tally_error(const struct files_options *options, struct files_report *report,
-                 const char *path, char type, int error, const char *action)
+void tally_error(const struct files_options *options, struct files_report *report, const char *path,
+                 char type, int error, const char *action)
 {
     if (!tally_count_error(report, error, 1) || !options->on_event)
         return;
     char *shown = text_escape(NULL, path, strlen(path));
-    struct files_event event = {.kind = FILES_EVENT_ERROR, .type = type, .path = shown,
-                                .error = error, .action = action};
+    struct files_event event = {
+        .kind = FILES_EVENT_ERROR, .type = type, .path = shown, .error = error, .action = action};
     options->on_event(options->on_event_arg, &event);
     talloc_free(shown);
 }
@@ -108,8 +108,8 @@ void tally_failed(struct walk *w, const char *name, char type, int error, const 
     if (!tally_count_error(w->report, error, 1) || !w->options->on_event)
         return;
     char *path = shown_path(w, name);
-    struct files_event event = {.kind = FILES_EVENT_ERROR, .type = type, .path = path,
-                                .error = error, .action = action};
+    struct files_event event = {
+        .kind = FILES_EVENT_ERROR, .type = type, .path = path, .error = error, .action = action};
     w->options->on_event(w->options->on_event_arg, &event);
     talloc_free(path);
 }

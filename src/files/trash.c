@@ -63,8 +63,10 @@ static bool may_map(int fd)
 static bool make_record(struct trash *t, const struct files_root *root, const struct statx *stx)
 {
     static const char NEW[] = TRASH_RECORD ".new";
-    struct trash_record r = {.ino = stx->stx_ino, .born_s = stx->stx_btime.tv_sec,
-                             .born_ns = stx->stx_btime.tv_nsec, .root_ino = root->id.ino};
+    struct trash_record r = {.ino = stx->stx_ino,
+                             .born_s = stx->stx_btime.tv_sec,
+                             .born_ns = stx->stx_btime.tv_nsec,
+                             .root_ino = root->id.ino};
     memcpy(r.magic, MAGIC, sizeof r.magic);
     read_boot(r.boot);
     t->record_fd = openat(t->fd, NEW, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

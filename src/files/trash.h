@@ -32,18 +32,18 @@ struct trash_record {
     char boot[40];     /* of the system: what follows may be out of date after a crash of it */
     uint64_t gone_ino; /* the file in the slot that was found to be the one to remove, and its
                           ctime, which ... */
-    int64_t gone_s;          /* ... no other file has that gets its inode later */
+    int64_t gone_s;    /* ... no other file has that gets its inode later */
     int64_t gone_ns;
-    struct file_id from;     /* the directory that the file in the slot, and those held, were in */
-    char name[256];          /* its name there */
+    struct file_id from; /* the directory that the file in the slot, and those held, were in */
+    char name[256];      /* its name there */
     char path[RECORD_PATH_MAX]; /* of that directory, below the root; not known when it is longer */
     bool path_known;
 };
 
 struct trash {
-    int fd;         /* -1: there is none */
-    int root_fd;    /* a descriptor of its own */
-    bool tried;     /* to make one */
+    int fd;          /* -1: there is none */
+    int root_fd;     /* a descriptor of its own */
+    bool tried;      /* to make one */
     bool gives_back; /* the file system renames without replacing, so that a file can be given back
                         safely */
     char name[sizeof TRASH_PREFIX + 16];

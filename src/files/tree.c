@@ -37,8 +37,7 @@ static struct files_options quiet_look(const struct files_options *o)
 }
 
 /* Would a wipe leave anything? A dry one, of which nobody hears, knows. */
-static bool would_go(const struct files_options *o, const struct files_root *root,
-                     const char *name)
+static bool would_go(const struct files_options *o, const struct files_root *root, const char *name)
 {
     struct files_report report = {0};
     struct files_options quiet = quiet_look(o);
@@ -69,8 +68,7 @@ static int64_t count_owed(const struct files_report *report)
 
 /* Wipes name in the trash. What is protected is the user's: it goes back to where it was. */
 static void wipe_in_trash(const struct files_options *o, const struct files_root *root,
-                          const struct trash *trash, const char *name,
-                          struct files_report *report)
+                          const struct trash *trash, const char *name, struct files_report *report)
 {
     int64_t before = count_owed(report);
     wipe(o, root, trash->fd, trash->path, name, report);

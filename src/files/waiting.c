@@ -51,8 +51,8 @@ struct verdict waiting_add(struct walk *w, struct trash *t, const char *name,
     }
     if (!moved)
         return (struct verdict){.kept = FILES_NOT_KEPT, .error = errno};
-    waiting->files[waiting->count++] = (struct waiting_file){
-        .name = mem_strdup(waiting, name), .seen = *stx, .judged = w->judged};
+    waiting->files[waiting->count++] =
+        (struct waiting_file){.name = mem_strdup(waiting, name), .seen = *stx, .judged = w->judged};
     if (o->on_step)
         o->on_step(o->on_step_arg, FILES_STEP_MOVED, f->fd, name);
     if (waiting->count == WAITING_MAX)

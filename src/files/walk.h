@@ -10,7 +10,7 @@
  * on, except for fd, which root_close closes. */
 struct files_root {
     int fd;
-    char *path;                /* cleaned */
+    char *path; /* cleaned */
     struct file_id id;
     struct file_id *protected; /* the directories of options->protect_dirs that exist */
     size_t protected_count;
@@ -52,12 +52,12 @@ struct frame {
     bool stays;           /* something in it stays */
     bool touched;         /* something in it was removed */
     bool read_failed;
-    bool uncounted;       /* it is part of a trash */
-    int write_error;      /* dry run: errno of removing anything here; -1: not asked yet */
-    int64_t position;     /* where to go on reading, when not finished */
-    size_t path_length;   /* of walk.path up to and with the name of this directory */
-    size_t name_at;       /* of that name in walk.path */
-    char *pending;        /* sub-directories to enter: names, each with its NUL */
+    bool uncounted;     /* it is part of a trash */
+    int write_error;    /* dry run: errno of removing anything here; -1: not asked yet */
+    int64_t position;   /* where to go on reading, when not finished */
+    size_t path_length; /* of walk.path up to and with the name of this directory */
+    size_t name_at;     /* of that name in walk.path */
+    char *pending;      /* sub-directories to enter: names, each with its NUL */
     size_t pending_size;
     size_t pending_at;
 };
@@ -86,15 +86,15 @@ struct walk {
     const struct files_root *root;
     struct files_report *report;
     struct fsys sys;
-    const char *base_path; /* of frame 0, absolute */
-    bool wipe;             /* whatever the age, special files too */
+    const char *base_path;  /* of frame 0, absolute */
+    bool wipe;              /* whatever the age, special files too */
     struct file_id lock_id; /* of the lock's file, if it is in the root */
-    bool in_left;          /* the base is the trash of a killed run: names count as in the root */
+    bool in_left;           /* the base is the trash of a killed run: names count as in the root */
     bool dry_run;
-    bool ended;            /* limit, deadline or signal */
+    bool ended; /* limit, deadline or signal */
     bool has_fowner;
     bool maps_by_inode; /* see users_look */
-    bool has_lease; /* may have leases of other people's files */
+    bool has_lease;     /* may have leases of other people's files */
     uint32_t euid;
     struct timespec now;
     struct timespec judged; /* the time that the file in hand was judged by */
@@ -118,8 +118,8 @@ struct walk {
     unsigned since_check; /* removals since the place of the top frame was checked */
     int64_t checked_ms;
     unsigned ticks;
-    unsigned removals_held; /* removals of files held open, as far as closer.c counts them */
-    struct closer *closer;  /* NULL: they are closed at once */
+    unsigned removals_held;  /* removals of files held open, as far as closer.c counts them */
+    struct closer *closer;   /* NULL: they are closed at once */
     struct waiting *waiting; /* NULL: no file has waited yet */
     struct links *links;
     pthread_mutex_t *links_lock; /* NULL: no other thread walks */
@@ -198,8 +198,8 @@ void entry_count_removal(struct walk *w, struct frame *f);
 
 /* A file that was tested, held open until after its removal. */
 struct hold {
-    int fd;      /* -1: none */
-    bool leased; /* nobody else has it open, and whoever opens it waits */
+    int fd;         /* -1: none */
+    bool leased;    /* nobody else has it open, and whoever opens it waits */
     bool looked_up; /* no lease is to be had: /proc decided */
 };
 
@@ -301,8 +301,8 @@ void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes);
 void tally_kept(struct walk *w, enum files_kept reason);
 void tally_aside(struct walk *w, const char *new_name);
 void tally_failed(struct walk *w, const char *name, char type, int error, const char *action);
-void tally_error(const struct files_options *options, struct files_report *report,
-                 const char *path, char type, int error, const char *action);
+void tally_error(const struct files_options *options, struct files_report *report, const char *path,
+                 char type, int error, const char *action);
 /* Counts the errno; true when this report had not seen it (0: one of those that found no slot). */
 bool tally_count_error(struct files_report *r, int error, int64_t count);
 /* Adds the numbers of a part, but for its errors by errno. */

@@ -108,14 +108,13 @@ void plan_append_below(PQExpBuffer out, const struct plan *plan)
     const struct plan_node *root = plan->nodes[0];
     void *ctx = talloc_new(NULL);
     appendPQExpBufferStr(
-        out, template_fill(ctx, file, "lock_below",
-                           TEMPLATE_SLOTS({"columns", columns(ctx, root, "t")},
-                                          {"table", root->table.ident}, {"keys", keys(ctx, plan)},
-                                          {"grandchildren", grandchildren(ctx, root)},
-                                          {"answer", answer(ctx, plan)},
-                                          {"order", key_columns(ctx, root, "b")},
-                                          {"key_columns", key_columns(ctx, root, "t")},
-                                          {"key", same_key(ctx, root)})));
+        out, template_fill(
+                 ctx, file, "lock_below",
+                 TEMPLATE_SLOTS(
+                     {"columns", columns(ctx, root, "t")}, {"table", root->table.ident},
+                     {"keys", keys(ctx, plan)}, {"grandchildren", grandchildren(ctx, root)},
+                     {"answer", answer(ctx, plan)}, {"order", key_columns(ctx, root, "b")},
+                     {"key_columns", key_columns(ctx, root, "t")}, {"key", same_key(ctx, root)})));
     talloc_free(ctx);
 }
 

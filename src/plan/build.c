@@ -108,7 +108,7 @@ static bool build_strategy(struct plan *plan)
 }
 
 static bool build(const void *ctx, struct db *db, const struct policy *policy,
-                const struct plan_request *request, struct plan **out, struct error *err)
+                  const struct plan_request *request, struct plan **out, struct error *err)
 {
     struct plan *plan = mem_new(ctx, struct plan);
     plan->policy = policy;

@@ -27,7 +27,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
         error_hint(err,
                    "Say in a policy of your own how this schema expresses it: "
                    "\"pgsweep show %s > DIR/%s.yaml\", edit the condition there, and run with "
-                   "--policy-dir DIR. pgsweep does not guess.", name, name);
+                   "--policy-dir DIR. pgsweep does not guess.",
+                   name, name);
     return false;
 }
 

@@ -150,9 +150,9 @@ char *plan_count_sql(const void *ctx, const struct plan *plan, bool dependents, 
     enum how how = how_to_count(plan, dependents);
     if (why)
         *why = template_why(ctx, file, templates[how]);
-    return how == HOW_PLAIN ? plain_sql(ctx, plan)
-         : how == HOW_BY_GUARD ? rowset_candidates_by_guard(ctx, plan, templates[how])
-                               : counts_sql(ctx, plan, dependents);
+    return how == HOW_PLAIN      ? plain_sql(ctx, plan)
+           : how == HOW_BY_GUARD ? rowset_candidates_by_guard(ctx, plan, templates[how])
+                                 : counts_sql(ctx, plan, dependents);
 }
 
 static char *total_sql(const void *ctx, const struct plan *plan)
@@ -269,11 +269,10 @@ bool plan_name_remaining(const void *ctx, struct db *db, const struct plan *plan
         key = mem_printf(scratch, "%s%st.%s::pg_catalog.text", key, k ? ", " : "",
                          plan->key[k]->ident);
     plan_append_cursor(order, plan, true);
-    char *sql = template_fill(scratch, file, "remaining_keys",
-                              TEMPLATE_SLOTS({"key", key}, {"table", of.table},
-                                             {"candidate", of.candidate},
-                                             {"not_failed", of.not_failed},
-                                             {"order", buffer_take(scratch, order)}));
+    char *sql = template_fill(
+        scratch, file, "remaining_keys",
+        TEMPLATE_SLOTS({"key", key}, {"table", of.table}, {"candidate", of.candidate},
+                       {"not_failed", of.not_failed}, {"order", buffer_take(scratch, order)}));
     bool ok = ask_remaining(ctx, db, plan, sql, limit, rows, err);
     talloc_free(scratch);
     return ok;
@@ -310,8 +309,8 @@ bool plan_active_keys(const void *ctx, struct db *db, const struct plan *plan, c
     char *sql = template_fill(
         ctx, file, "active",
         TEMPLATE_SLOTS({"column", column->ident}, {"text", buffer_take(ctx, text)},
-                       {"table", plan->nodes[0]->table.ident},
-                       {"type", plan->age->value_type}, {"guards", active_guards(ctx, plan)}));
+                       {"table", plan->nodes[0]->table.ident}, {"type", plan->age->value_type},
+                       {"guards", active_guards(ctx, plan)}));
     db_give_way(db, true);
     bool ok = db_query(db, ctx, sql, 1, params, &rows, err);
     db_give_way(db, false);

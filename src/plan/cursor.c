@@ -32,9 +32,9 @@ void plan_append_cursor(PQExpBuffer out, const struct plan *plan, bool order_by)
 void plan_append_last(PQExpBuffer out, const struct plan *plan)
 {
     for (size_t i = 0; i < plan->cursor_count; i++) {
-        char *last = mem_printf(
-            NULL, "(pg_catalog.array_agg(t.%s))[pg_catalog.count(*)::pg_catalog.int4]",
-            plan->cursor[i]->ident);
+        char *last =
+            mem_printf(NULL, "(pg_catalog.array_agg(t.%s))[pg_catalog.count(*)::pg_catalog.int4]",
+                       plan->cursor[i]->ident);
         appendPQExpBufferStr(out, i ? ",\n" : "");
         append_as_text(out, plan->cursor[i], last);
         talloc_free(last);

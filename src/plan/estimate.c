@@ -35,13 +35,13 @@ static bool estimate(const void *ctx, struct db *db, const struct plan *plan, co
 bool estimate_old_enough(const void *ctx, struct db *db, const struct plan *plan, int64_t *rows,
                          struct error *err)
 {
-    return estimate(ctx, db, plan,
-                    template_fill(ctx, file, "old_enough",
-                                  TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
-                                                 {"age", plan->age->ident},
-                                                 {"below", plan->age->below},
-                                                 {"type", plan->age->value_type})),
-                    rows, err);
+    return estimate(
+        ctx, db, plan,
+        template_fill(ctx, file, "old_enough",
+                      TEMPLATE_SLOTS({"table", plan->nodes[0]->table.ident},
+                                     {"age", plan->age->ident}, {"below", plan->age->below},
+                                     {"type", plan->age->value_type})),
+        rows, err);
 }
 
 static char *candidates_sql(const void *ctx, const struct plan *plan)

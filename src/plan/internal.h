@@ -106,8 +106,8 @@ bool references_check(struct plan *plan, struct db *db, struct error *err);
 struct graph {
     struct plan *plan;
     struct db *db;
-    struct plan_table *listed; /* the policy's dependents, resolved; oid NULL: not there */
-    bool *used;                /* which of them a reference led to */
+    struct plan_table *listed;   /* the policy's dependents, resolved; oid NULL: not there */
+    bool *used;                  /* which of them a reference led to */
     struct reference *undecided; /* what the policy says nothing about */
     size_t undecided_count;
 };
@@ -196,8 +196,8 @@ bool conditions_build(struct plan *plan, struct db *db, const struct plan_reques
 
 /* What a condition of the policy reads, as far as PostgreSQL tells. */
 struct reads {
-    bool beyond;   /* not known to read the row t only */
-    bool anything; /* it may read any table, */
+    bool beyond;               /* not known to read the row t only */
+    bool anything;             /* it may read any table, */
     struct read_table *tables; /* else these */
     size_t count;
 };

@@ -128,10 +128,9 @@ static bool cannot_hash(const struct plan_node *node, const char *why, struct er
     for (size_t k = 0; k < node->key_count; k++)
         columns = mem_printf(ctx, "%s%s%s of type %s", columns, k ? ", " : "", node->key[k]->name,
                              node->key[k]->type);
-    error_set(
-        err, SWEEP_USAGE,
-        "%s refers to itself, and its rows cannot be compared by the columns of its key (%s)",
-        node->table.label, columns);
+    error_set(err, SWEEP_USAGE,
+              "%s refers to itself, and its rows cannot be compared by the columns of its key (%s)",
+              node->table.label, columns);
     error_detail(err, "The server says: %s.", why);
     talloc_free(ctx);
     return error_hint(

@@ -88,7 +88,8 @@ bool rule_add_object(struct plan *plan, struct db *db, struct plan_node *node,
     if (!column)
         return error_set(err, SWEEP_USAGE, "%s: %s has no column \"%s\"", object->column.origin,
                          node->table.label, object->column.value);
-    struct plan_object found = {.ident = column->ident, .name = column->name,
+    struct plan_object found = {.ident = column->ident,
+                                .name = column->name,
                                 .path = object->path.value ? object->path.value : ""};
     if (!plan_object_read_shape(column->object_shape, found.path, &found.shape))
         return refuse(node, object, column->object_shape, column->type, err);

@@ -37,8 +37,7 @@ static bool may_update(const struct plan_node *node)
     return may;
 }
 
-static bool check_table(const struct plan_node *node, struct db *db,
-                        bool live, struct error *err)
+static bool check_table(const struct plan_node *node, struct db *db, bool live, struct error *err)
 {
     const struct plan_table *table = &node->table;
     /* Locking a row takes the privilege to update it (manual: SELECT, "The Locking Clause"). */
@@ -64,8 +63,7 @@ static bool check_table(const struct plan_node *node, struct db *db,
 bool privileges_check(const struct plan *plan, struct db *db, bool live, struct error *err)
 {
     for (size_t i = 0; i < plan->node_count; i++)
-        if (plan->nodes[i]->action != ACTION_IGNORE &&
-            !check_table(plan->nodes[i], db, live, err))
+        if (plan->nodes[i]->action != ACTION_IGNORE && !check_table(plan->nodes[i], db, live, err))
             return false;
     return true;
 }

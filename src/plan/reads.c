@@ -136,10 +136,8 @@ static bool scans_are_own(void *scratch, struct db *db, json_t *shown, const str
                                  db_quote_ident(db, scratch, table));
         own = strcmp(ident, node->table.ident) != 0 || scan_is_own(scratch, shown, &node->edges[0]);
     }
-    json_array_foreach(shown, i, value)
-        own = own && scans_are_own(scratch, db, value, node);
-    json_object_foreach(shown, key, value)
-        own = own && scans_are_own(scratch, db, value, node);
+    json_array_foreach(shown, i, value) own = own && scans_are_own(scratch, db, value, node);
+    json_object_foreach(shown, key, value) own = own && scans_are_own(scratch, db, value, node);
     return own;
 }
 

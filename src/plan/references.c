@@ -29,12 +29,12 @@ static struct reference *add_reference(struct plan *plan, struct reference **lis
 static void take_comparison(struct plan_edge *edge, size_t i, const struct db_rows *rows, int row,
                             int first)
 {
-    const char *operator = db_rows_get(rows, row, first);
+    const char *operator= db_rows_get(rows, row, first);
     const char *collation = db_rows_get(rows, row, first + 3);
     /* Types that have no "=" in common: check_types tells. */
-    edge->operators[i] = operator ? operator : "OPERATOR(pg_catalog.=)";
-    edge->referred_casts[i] = operator ? db_rows_get(rows, row, first + 1) : "";
-    edge->column_casts[i] = operator ? db_rows_get(rows, row, first + 2) : "";
+    edge->operators[i] = operator? operator: "OPERATOR(pg_catalog.=)";
+    edge->referred_casts[i] = operator? db_rows_get(rows, row, first + 1) : "";
+    edge->column_casts[i] = operator? db_rows_get(rows, row, first + 2) : "";
     edge->collations[i] = collation ? collation : "";
     edge->plain = edge->plain && db_rows_bool(rows, row, first + 4);
 }

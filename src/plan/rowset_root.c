@@ -137,8 +137,9 @@ void rowset_add_candidates(struct rowset *set)
                                   TEMPLATE_SLOTS({"set", blocked}, {"row", "b.pgsweep_row"},
                                                  {"table", "b.pgsweep_table"}));
     }
-    rowset_append(set, name, template_fill(set->ctx, file, "unspared_root",
-                                           TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
+    rowset_append(set, name,
+                  template_fill(set->ctx, file, "unspared_root",
+                                TEMPLATE_SLOTS({"old", old}, {"unblocked", unblocked})));
 }
 
 /* What the row counts as where this guard is the first that spares it: its number; with a label if

@@ -145,4 +145,3 @@ bool rule_apply(struct plan *plan, struct db *db, struct plan_node *node, struct
             return false;
     return true;
 }
-

@@ -142,8 +142,7 @@ bool plan_is_locked_with(const struct plan_node *node)
            (shared ? plan_collects(node, NULL) : plan_takes_keys(node));
 }
 
-void plan_append_find_locked(PQExpBuffer out, const struct plan *plan,
-                             const struct plan_node *node)
+void plan_append_find_locked(PQExpBuffer out, const struct plan *plan, const struct plan_node *node)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
@@ -152,8 +151,7 @@ void plan_append_find_locked(PQExpBuffer out, const struct plan *plan,
     const char *lock = order_is_deleted(node) ? "FOR UPDATE" : "FOR NO KEY UPDATE";
     fragment_append(out, "sql/sweep.sql", "find_locked_rows",
                     TEMPLATE_SLOTS({"table", node->table.ident}, {"rows", buffer_take(ctx, rows)},
-                                   {"lock", lock},
-                                   {"number", mem_printf(ctx, "%d", node->index)}));
+                                   {"lock", lock}, {"number", mem_printf(ctx, "%d", node->index)}));
     talloc_free(ctx);
 }
 
@@ -164,11 +162,10 @@ void plan_append_directories(PQExpBuffer out, const struct plan *plan)
     PQExpBuffer text = createPQExpBuffer();
     plan_append_keys(keys, plan, 1);
     plan_append_text(text, "t", plan->directory);
-    fragment_append(out, file, "directories",
-                    TEMPLATE_SLOTS({"column", plan->directory->ident},
-                                   {"text", buffer_take(ctx, text)},
-                                   {"table", plan->nodes[0]->table.ident},
-                                   {"keys", buffer_take(ctx, keys)}));
+    fragment_append(
+        out, file, "directories",
+        TEMPLATE_SLOTS({"column", plan->directory->ident}, {"text", buffer_take(ctx, text)},
+                       {"table", plan->nodes[0]->table.ident}, {"keys", buffer_take(ctx, keys)}));
     talloc_free(ctx);
 }
 
@@ -200,9 +197,9 @@ void plan_append_look_values(PQExpBuffer out, const struct plan_edge *edge, bool
 void plan_append_look(PQExpBuffer out, const struct plan_edge *edge, bool for_parent)
 {
     for (size_t i = 0; i < edge->width; i++) {
-        const char *type =
-            for_parent ? column_of(&edge->child->table, edge->columns[i])->value_type
-                       : column_of(&edge->parent->table, edge->referred[i])->value_type;
+        const char *type = for_parent
+                               ? column_of(&edge->child->table, edge->columns[i])->value_type
+                               : column_of(&edge->parent->table, edge->referred[i])->value_type;
         char value[64];
         snprintf(value, sizeof value, "(r.v OPERATOR(pg_catalog.->>) %zu)", i);
         appendPQExpBufferStr(out, i ? "\nAND " : "");

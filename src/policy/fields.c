@@ -7,6 +7,9 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
+/* Tables: a key and its properties on one line where they fit. */
+/* clang-format off */
+
 const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep",
                                           "delete_orphans", "ignore", NULL};
 const char *const policy_transaction_names[] = {"chunk", "row", NULL};
@@ -239,6 +242,8 @@ static const struct field file_fields[] = {
     ALERTS_FIELD,
     {.key = NULL},
 };
+
+/* clang-format on */
 
 const struct field *policy_fields_of(enum policy_kind kind)
 {

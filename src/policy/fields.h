@@ -32,16 +32,16 @@ enum field_kind {
 struct field {
     const char *key;
     enum field_kind kind;
-    size_t offset;             /* in the struct that the table is about */
+    size_t offset; /* in the struct that the table is about */
     bool required;
     bool may_be_empty; /* "" says something; else it is an error, for it could only be a slip */
-    const char *const *words;  /* FIELD_WORD, FIELD_WORDS: ends with NULL */
+    const char *const *words;   /* FIELD_WORD, FIELD_WORDS: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
     bool short_form; /* FIELD_LIST: an element may be one word, which stands for its first field;
                       * FIELD_NAMES: instead of a list there may be words with commas */
-    size_t count_offset;       /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
-    size_t size;               /* FIELD_LIST: of one element */
-    unsigned takes;            /* FIELD_LIMIT: units, as for policy_limit_read */
+    size_t count_offset; /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
+    size_t size;         /* FIELD_LIST: of one element */
+    unsigned takes;      /* FIELD_LIMIT: units, as for policy_limit_read */
     /* FIELD_GROUP: what "none" in place of the mapping means; NULL: it means nothing */
     void (*none)(struct policy *policy, const char *origin);
     bool adds; /* FIELD_NAMES: what overrides it adds to the list instead of replacing it */
@@ -68,8 +68,8 @@ char **field_split(const void *ctx, const char *text, size_t *count);
 bool field_check_prefixes(const struct setting *prefixes, size_t count, struct error *err);
 
 /* Checks a FIELD_LIMIT, _WINDOW, _PATH or _SQL. */
-bool field_check_throttle(const void *ctx, const struct field *field,
-                          const struct setting *value, struct error *err);
+bool field_check_throttle(const void *ctx, const struct field *field, const struct setting *value,
+                          struct error *err);
 
 /* Reads "20%" into *share (0 to 1), or "50 GiB" into *bytes, *share negative then. */
 bool field_read_room(const char *text, double *share, int64_t *bytes);

@@ -124,14 +124,13 @@ struct setting policy_temp_dir(void)
 }
 
 const char *const policy_override_keys[] = {
-    "retain",       "chunk",           "max_rows",    "max_runtime", "max_failed",
-    "pause",        "count_timeout",   "age_by",      "in_use",      "protect",
-    "protect_dirs", "protect_case",    "system_root", "special",     "owner",
-    "min_free",     "object_prefixes", "triggers",    "search_path", "retry_for",
+    "retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause", "count_timeout", "age_by",
+    "in_use", "protect", "protect_dirs", "protect_case", "system_root", "special", "owner",
+    "min_free", "object_prefixes", "triggers", "search_path", "retry_for",
     /* "none" comes before what it does not switch off */
-    "throttle",     "replica_lag",     "slot_wal",    "ignore_replicas", "lock_waiters",
-    "active_sessions", "snapshot_age", "checkpoints", "autovacuum",  "wait_while",
-    "pause_file",   "max_wait",        "stop_file",   "window",      NULL};
+    "throttle", "replica_lag", "slot_wal", "ignore_replicas", "lock_waiters", "active_sessions",
+    "snapshot_age", "checkpoints", "autovacuum", "wait_while", "pause_file", "max_wait",
+    "stop_file", "window", NULL};
 
 static bool bad_word(const struct field *field, const char *word, const char *known,
                      const char *origin, struct error *err)
@@ -282,8 +281,8 @@ bool policy_load(const void *ctx, const char *name, const char *policy_dir, stru
     *policy = NULL;
     if (!policy_name_valid(name))
         return true;
-    if (policy_dir && (!check_directory(policy_dir, err) ||
-                       !from_directory(ctx, name, policy_dir, policy, err)))
+    if (policy_dir &&
+        (!check_directory(policy_dir, err) || !from_directory(ctx, name, policy_dir, policy, err)))
         return false;
     if (!*policy && !from_directory(ctx, name, POLICY_SYSTEM_DIR, policy, err))
         return false;

@@ -13,10 +13,9 @@
 
 const char *const report_outcome_names[] = {"running", "done",    "partial",
                                             "limit",   "stopped", "error"};
-const char *const report_wait_names[] = {"replica_lag",     "slot_wal",     "lock_waiters",
-                                         "active_sessions", "snapshot_age", "checkpoints",
-                                         "autovacuum",      "wait_while",   "pause_file",
-                                         NULL};
+const char *const report_wait_names[] = {
+    "replica_lag", "slot_wal",   "lock_waiters", "active_sessions", "snapshot_age",
+    "checkpoints", "autovacuum", "wait_while",   "pause_file",      NULL};
 const char *const report_count_kind_names[] = {"none", "exact", "estimate"};
 const char *const report_format_names[] = {"text", "json", NULL};
 

@@ -273,8 +273,8 @@ static void print_limit(const struct report *report, void *scratch, FILE *out)
 
 static void print_signal(const struct report *report, void *scratch, FILE *out)
 {
-    int64_t left = report->counts.eligible - report->deleted[0] - report->spared_late -
-                   report->failed;
+    int64_t left =
+        report->counts.eligible - report->deleted[0] - report->spared_late - report->failed;
     int64_t waiting =
         (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)

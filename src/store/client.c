@@ -102,7 +102,8 @@ static bool set_headers(struct slot *slot, const struct store_config *config)
         mem_printf(scratch, "x-amz-content-sha256: %s", hex),
         mem_printf(scratch, "%s: %s", has_md5 ? "content-md5" : "x-amz-checksum-sha256", base64),
         config->session_token
-            ? mem_printf(scratch, "x-amz-security-token: %s", config->session_token) : NULL,
+            ? mem_printf(scratch, "x-amz-security-token: %s", config->session_token)
+            : NULL,
     };
     curl_slist_free_all(slot->headers);
     slot->headers = NULL;

@@ -22,9 +22,9 @@ struct slot {
     struct wire_body body;
     struct wire_reply *reply; /* owned by the store; one per attempt */
     char curl_error[CURL_ERROR_SIZE];
-    int bucket;         /* number of the bucket in the config */
-    size_t first, end;  /* the caller's items that the body stands for */
-    void *user;         /* the caller's */
+    int bucket;        /* number of the bucket in the config */
+    size_t first, end; /* the caller's items that the body stands for */
+    void *user;        /* the caller's */
     int attempts;
     int64_t not_before; /* clock_now_ms */
 };

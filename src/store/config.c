@@ -157,8 +157,8 @@ static bool load_endpoint(struct store_config *config, struct setting setting, s
         config->scheme = mem_strdup(config, "https");
         config->port = mem_strdup(config, "443");
         config->base_path = mem_strdup(config, "");
-        config->host = mem_printf(config, "s3.%s.amazonaws.com%s", config->region,
-                                  china ? ".cn" : "");
+        config->host =
+            mem_printf(config, "s3.%s.amazonaws.com%s", config->region, china ? ".cn" : "");
         for (char *p = config->host; *p; p++)
             *p = (char)tolower((unsigned char)*p);
         config->authority = mem_strdup(config, config->host);
@@ -179,15 +179,17 @@ static bool load_endpoint(struct store_config *config, struct setting setting, s
         for (size_t n = strlen(config->base_path); n > 0 && config->base_path[n - 1] == '/'; n--)
             config->base_path[n - 1] = '\0';
         const char *shown = config_url_part(config, url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
-        config->authority = mem_printf(config, "%s%s%s", config->host, shown ? ":" : "",
-                                       shown ? shown : "");
+        config->authority =
+            mem_printf(config, "%s%s%s", config->host, shown ? ":" : "", shown ? shown : "");
     }
     curl_url_cleanup(url);
     if (!problem)
         return true;
     bad_setting(err, setting, problem);
-    return error_hint(err, "Give scheme and host, such as https://s3.example.com or "
-                           "http://127.0.0.1:9000, or unset %s for AWS.", setting.source);
+    return error_hint(err,
+                      "Give scheme and host, such as https://s3.example.com or "
+                      "http://127.0.0.1:9000, or unset %s for AWS.",
+                      setting.source);
 }
 
 static bool load_path_style(struct store_config *config, struct setting setting, struct error *err)

@@ -12,9 +12,9 @@
 /* Objects of a bucket under another host: a URL below host and path is the object prefix + the
  * rest. */
 struct store_alias {
-    char *host;         /* lower case */
-    char *port;         /* NULL: the one of the URL's scheme */
-    char *path;         /* decoded; begins and ends with a slash */
+    char *host; /* lower case */
+    char *port; /* NULL: the one of the URL's scheme */
+    char *path; /* decoded; begins and ends with a slash */
     int bucket;
     const char *prefix; /* of keys: empty, or with a slash at the end */
 };
@@ -22,19 +22,19 @@ struct store_alias {
 #define ALIASES_VARIABLE "PGSWEEP_S3_ALIASES"
 
 struct store_config {
-    bool is_aws;        /* no endpoint was given */
-    char *scheme;       /* "http", "https" */
-    char *host;         /* of the endpoint; lower case, an IPv6 address in brackets */
-    char *port;         /* as a number, also where the URL leaves it out */
-    char *authority;    /* host, and the port where it is not the scheme's own */
-    char *base_path;    /* of the endpoint, without a slash at the end; mostly "" */
+    bool is_aws;     /* no endpoint was given */
+    char *scheme;    /* "http", "https" */
+    char *host;      /* of the endpoint; lower case, an IPv6 address in brackets */
+    char *port;      /* as a number, also where the URL leaves it out */
+    char *authority; /* host, and the port where it is not the scheme's own */
+    char *base_path; /* of the endpoint, without a slash at the end; mostly "" */
     char *region;
     bool path_style;
-    char **buckets;     /* the first one owns plain keys */
+    char **buckets; /* the first one owns plain keys */
     size_t bucket_count;
     struct store_alias *aliases;
     size_t alias_count;
-    char *place;        /* store_config_place */
+    char *place; /* store_config_place */
     char *access_key_id;
     char *secret_access_key;
     char *session_token; /* may be NULL */

@@ -125,10 +125,13 @@ static bool load_file(struct store_config *config, struct error *err)
             close(fd);
         else
             errno = ENOENT;
-        error_set(err, SWEEP_USAGE, "object store: a bucket is configured, but there are no "
+        error_set(err, SWEEP_USAGE,
+                  "object store: a bucket is configured, but there are no "
                   "credentials for it");
-        error_detail(err, "AWS_ACCESS_KEY_ID is not set, and the shared credentials file cannot be "
-                     "read: %s: %m", path);
+        error_detail(err,
+                     "AWS_ACCESS_KEY_ID is not set, and the shared credentials file cannot be "
+                     "read: %s: %m",
+                     path);
         return error_hint(err, "%s", HINT);
     }
     errno = 0;

@@ -59,8 +59,8 @@ static void collect(struct run *run, const struct store_object *objects, size_t 
         if (bucket < 0)
             problem = "NoSuchBucket: not a configured bucket";
         if (problem) {
-            run->results[i] = (struct store_result){STORE_FAILED_PERMANENT,
-                                                    mem_strdup(run->ctx, problem)};
+            run->results[i] =
+                (struct store_result){STORE_FAILED_PERMANENT, mem_strdup(run->ctx, problem)};
             continue;
         }
         run->items[run->count++] =
@@ -155,9 +155,9 @@ static void finish(struct run *run, struct slot *slot, CURLcode code)
         return;
     }
     if (v.again && slot->attempts < ATTEMPTS_MAX && !stop_requested()) {
-        slot->not_before = clock_now_ms() + clock_backoff_ms(slot->attempts,
-                                                             run->store->config->backoff_ms,
-                                                             BACKOFF_CAP_MS);
+        slot->not_before =
+            clock_now_ms() +
+            clock_backoff_ms(slot->attempts, run->store->config->backoff_ms, BACKOFF_CAP_MS);
         slot->state = SLOT_WAITING;
         return;
     }

@@ -15,10 +15,10 @@ struct wire_reply {
     enum wire_root root;
     const char *problem; /* the first thing that was wrong */
     size_t bytes;
-    int depth; /* 1: inside the root element */
+    int depth;                   /* 1: inside the root element */
     bool in_entry, entry_failed; /* inside <Deleted> or <Error> of a DeleteResult */
     bool has_key, overlong;
-    bool mixed; /* the field that is open has elements inside it */
+    bool mixed;              /* the field that is open has elements inside it */
     char text[TEXT_MAX + 1]; /* of the element that is open */
     size_t length;
     char key[TEXT_MAX + 1];

@@ -76,8 +76,10 @@ static char *explain(const void *ctx, const struct store_config *config, const c
         if (*region)
             return mem_printf(ctx, "the bucket is in region %s, not %s; set PGSWEEP_S3_REGION",
                               region, config->region);
-        return mem_printf(ctx, "the bucket is not in region %s or not at %s; set PGSWEEP_S3_REGION "
-                          "or PGSWEEP_S3_ENDPOINT", config->region, config->host);
+        return mem_printf(ctx,
+                          "the bucket is not in region %s or not at %s; set PGSWEEP_S3_REGION "
+                          "or PGSWEEP_S3_ENDPOINT",
+                          config->region, config->host);
     }
     if (strcmp(code, "RequestTimeTooSkewed") == 0)
         return mem_strdup(ctx, "the clocks of this machine and of the object store differ by more "
@@ -108,8 +110,8 @@ struct verdict verdict_of(const void *ctx, const struct store_config *config, CU
         return v;
     }
     if (accepted && !whole) {
-        char *message = mem_printf(ctx, "the reply of the object store is %s",
-                                   wire_reply_problem(reply));
+        char *message =
+            mem_printf(ctx, "the reply of the object store is %s", wire_reply_problem(reply));
         v.text = verdict_text(ctx, "BadReply", message);
         talloc_free(message);
         return v;

@@ -29,8 +29,7 @@ static bool lock_candidates(struct locked *l)
         .statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
         .nparams = n,
         .params = params};
-    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, lock + 1, &failed,
-                       &l->chunk->error)) {
+    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, lock + 1, &failed, &l->chunk->error)) {
         work_note_table(sweep, failed, &l->chunk->error, l->chunk);
         return false;
     }
@@ -288,8 +287,7 @@ enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk)
     l.keys = mem_array(chunk->ctx, const char *, keys);
     for (size_t k = 0; k < keys; k++)
         l.keys[k] = db_array(chunk->ctx, NULL, 0);
-    bool ok =
-        effects_batch(sweep->effects, chunk->ctx, begin, count, &failed, &chunk->error);
+    bool ok = effects_batch(sweep->effects, chunk->ctx, begin, count, &failed, &chunk->error);
     if (!ok)
         work_note_table(sweep, failed, &chunk->error, chunk);
     ok = ok && work_and_commit(&l);

@@ -23,7 +23,8 @@ static struct db_step bound_step(struct sweep *sweep, const void *ctx, const str
     n = cursor_add(params, n, from);
     params[n++] = mem_printf(ctx, "%lld", (long long)rows);
     return (struct db_step){.statement = sweep->exact ? &s->bound[by] : &s->bound_age[by],
-                            .nparams = n, .params = params};
+                            .nparams = n,
+                            .params = params};
 }
 
 /* The deletion, without the rows that others have locked if the chunk before met one; with_record:
@@ -44,7 +45,8 @@ static struct db_step range_step(struct sweep *sweep, const struct chunk *chunk,
         return (struct db_step){.statement = sweep->step_over
                                                  ? &sweep->statements.unlocked[from][to]
                                                  : &sweep->statements.plain[from][to],
-                                .nparams = n, .params = params};
+                                .nparams = n,
+                                .params = params};
     params[n++] = sweep->report->run_id;
     params[n++] = plan->nodes[0]->label;
     params[n++] = mem_printf(ctx, "%lld", (long long)row_limit(sweep, chunk));

@@ -143,8 +143,7 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
     sweep->parked += letter.parked;
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
-        report_log(report, "failed %s %s: %s", table, text,
-                   error_text(report, failure->why, "; "));
+        report_log(report, "failed %s %s: %s", table, text, error_text(report, failure->why, "; "));
     }
     return true;
 }
@@ -268,8 +267,7 @@ bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
     if (chunk->too_many)
         return bound_again(sweep);
     /* What has no candidates in hand waits for tables only. */
-    if (chunk->table_locked ||
-        (chunk->asked == 0 && db_failed_for_lock(&chunk->error)))
+    if (chunk->table_locked || (chunk->asked == 0 && db_failed_for_lock(&chunk->error)))
         return sweep_wait_for_table(sweep, chunk, err);
     if (chunk->fatal) {
         chunk_committed(sweep, chunk);

@@ -21,27 +21,27 @@ enum bound_by { BY_NOTHING, BY_ALL, BY_AGE, BOUNDS };
 enum { BEGIN_STEPS_MAX = 4 };
 
 struct statements {
-    struct db_statement bound[BOUNDS];         /* the end of a chunk, exactly */
-    struct db_statement bound_age[BOUNDS];     /* the same, between two ages */
+    struct db_statement bound[BOUNDS];     /* the end of a chunk, exactly */
+    struct db_statement bound_age[BOUNDS]; /* the same, between two ages */
     struct db_statement range[BOUNDS]
                              [BOUNDS]; /* [from][to]: deletes and records, in one statement */
-    struct db_statement plain[BOUNDS][BOUNDS]; /* deletes only */
+    struct db_statement plain[BOUNDS][BOUNDS];    /* deletes only */
     struct db_statement unlocked[BOUNDS][BOUNDS]; /* deletes what no other session has locked */
-    struct db_statement record_counted;        /* records what was counted here */
+    struct db_statement record_counted;           /* records what was counted here */
     struct db_statement record; /* records what the statements of a transaction counted */
-    struct db_statement check;                 /* fails when the plan does not hold any more */
+    struct db_statement check;  /* fails when the plan does not hold any more */
     struct db_statement begin[BEGIN_STEPS_MAX]; /* BEGIN, locks of tables, limit_waits */
     int begin_count;
     const struct db_statement *limit_waits; /* the last of them: how long it waits for a row */
-    struct db_statement lock[BOUNDS];          /* the next candidates, locked */
-    struct db_statement list[BOUNDS];          /* the next candidates, not locked */
-    struct db_statement lock_row;    /* fails when the row is gone or locked by another session */
+    struct db_statement lock[BOUNDS];       /* the next candidates, locked */
+    struct db_statement list[BOUNDS];       /* the next candidates, not locked */
+    struct db_statement lock_row; /* fails when the row is gone or locked by another session */
     struct db_statement
         lock_below; /* the rows in hand and those below them; only where the plan has such */
     struct db_statement find_locked; /* the keys, with the table that has locked rows of each */
     bool finds_locked;               /* there is something to find */
     struct db_statement verify;
-    struct db_statement verify_row;  /* fails when the row is no candidate any more */
+    struct db_statement verify_row; /* fails when the row is no candidate any more */
     struct db_statement *lock_dependents;
     size_t lock_dependent_count;
 };
@@ -73,7 +73,7 @@ struct work_step {
     const struct plan_node
         *locks; /* its result says how many rows of that node it locked; they may be more by now */
     enum work_expects expects;
-    const char **extra;            /* parameters that are the same in every transaction, */
+    const char **extra;             /* parameters that are the same in every transaction, */
     const char *const *extra_words; /* in words; NULL: values that the policy sets */
     int extra_count;
 };
@@ -133,50 +133,50 @@ struct sweep {
     struct work work;
     struct cursor cursor; /* the last candidate that was dealt with */
     struct circle circle;
-    struct cursor high;   /* range: the end of the next chunk, when it is known */
+    struct cursor high; /* range: the end of the next chunk, when it is known */
     bool high_known;
-    bool exact;      /* range: chunks must be cut between two rows */
-    bool near;       /* a round trip costs next to nothing */
-    bool rewound;    /* commits were undone by a crash of the server: the sweep began again */
-    int rewinds;     /* how often */
-    int64_t *durable; /* rows by node index that are known to be gone for good */
+    bool exact;         /* range: chunks must be cut between two rows */
+    bool near;          /* a round trip costs next to nothing */
+    bool rewound;       /* commits were undone by a crash of the server: the sweep began again */
+    int rewinds;        /* how often */
+    int64_t *durable;   /* rows by node index that are known to be gone for good */
     int64_t settled_ms; /* when that was found out */
-    int64_t pending; /* transactions that are not known to be on disk yet */
-    int64_t high_rows; /* range: how many candidates high was looked up to take */
-    bool high_is_end; /* range: known, and there is none: the next chunk is the last */
-    int64_t rows;     /* size of the next chunk */
-    int64_t rows_max; /* the size that rows may grow to */
+    int64_t pending;    /* transactions that are not known to be on disk yet */
+    int64_t high_rows;  /* range: how many candidates high was looked up to take */
+    bool high_is_end;   /* range: known, and there is none: the next chunk is the last */
+    int64_t rows;       /* size of the next chunk */
+    int64_t rows_max;   /* the size that rows may grow to */
     int64_t started_ms;
-    bool step_over;   /* range: the next chunk leaves out the rows that are locked */
-    bool skip_locked; /* range: the next chunk is locked row by row */
-    int64_t since_locked; /* chunks since one was given up over a locked row */
-    int64_t looks_ahead; /* so many chunks look for locked rows before they touch any */
-    int64_t in_the_way;  /* failures in a row over locks that nothing had found before */
+    bool step_over;            /* range: the next chunk leaves out the rows that are locked */
+    bool skip_locked;          /* range: the next chunk is locked row by row */
+    int64_t since_locked;      /* chunks since one was given up over a locked row */
+    int64_t looks_ahead;       /* so many chunks look for locked rows before they touch any */
+    int64_t in_the_way;        /* failures in a row over locks that nothing had found before */
     struct locked_key *locked; /* some of the candidates that were passed over, the latest pass */
     size_t locked_count;
     int pass;
-    int tries;            /* of the chunk in hand */
-    int table_tries;      /* since another session keeps a table of the plan locked, */
+    int tries;              /* of the chunk in hand */
+    int table_tries;        /* since another session keeps a table of the plan locked, */
     int64_t table_since_ms; /* which is since then */
-    bool impatient;       /* waiting did not help: until something goes, do not wait long again */
+    bool impatient;         /* waiting did not help: until something goes, do not wait long again */
     int64_t failed_in_a_row; /* candidates that failed for the first time, since one went */
-    const char ***failed; /* keys that cannot go, so that a later pass leaves them alone */
+    const char ***failed;    /* keys that cannot go, so that a later pass leaves them alone */
     size_t failed_count;
-    int losses;           /* how often the chunk in hand has cost the connection */
-    int64_t singly;       /* so many candidates are taken one by one, for one of them costs it */
-    bool control_due;     /* a candidate cost it: is it the candidate, or would anything? */
-    bool proven;          /* since then others went: it is the candidate */
+    int losses;       /* how often the chunk in hand has cost the connection */
+    int64_t singly;   /* so many candidates are taken one by one, for one of them costs it */
+    bool control_due; /* a candidate cost it: is it the candidate, or would anything? */
+    bool proven;      /* since then others went: it is the candidate */
     struct failure suspects[SUSPECTS_MAX]; /* candidates that cost it, and nothing has gone since */
     size_t suspect_count;
-    int64_t parked;       /* candidates that failed for the last time */
-    int lost_rows;        /* candidates that were set aside because they cost it */
-    bool by_statement;    /* the session did not count what it deleted: no dependent is left to its
-                             foreign key any more */
+    int64_t parked;    /* candidates that failed for the last time */
+    int lost_rows;     /* candidates that were set aside because they cost it */
+    bool by_statement; /* the session did not count what it deleted: no dependent is left to its
+                          foreign key any more */
     int recompiled;    /* how often the plan was made again since a row was deleted */
     bool recompiling;
     int64_t undrained; /* keys queued since the queue was last drained */
     bool store_fails;  /* the last drain could delete nothing: not tried again before the end */
-    int64_t taken; /* candidates dealt with, for max_rows */
+    int64_t taken;     /* candidates dealt with, for max_rows */
 };
 
 enum chunk_outcome {
@@ -198,18 +198,18 @@ struct chunk {
     int64_t queued;      /* objects that entered the queue */
     int64_t directories; /* working directories that did */
     int64_t transactions; /* that were committed */
-    int64_t spared;      /* locked, and found to be no candidate any more */
-    bool table_locked;   /* another session has, or waits for, a lock on one of its tables */
-    bool plan_changed;   /* the tables are not what they were when the plan was made */
-    bool looked_ahead;   /* what was locked was found first, and is not in its keys */
-    bool uncounted;      /* the session does not count what it deletes */
-    bool too_many;       /* a range held more rows than a transaction may delete */
-    int64_t candidates;  /* what it counts against max_rows */
-    const char ***keys;  /* key values of single candidates, for the log and for failures */
+    int64_t spared;       /* locked, and found to be no candidate any more */
+    bool table_locked;    /* another session has, or waits for, a lock on one of its tables */
+    bool plan_changed;    /* the tables are not what they were when the plan was made */
+    bool looked_ahead;    /* what was locked was found first, and is not in its keys */
+    bool uncounted;       /* the session does not count what it deletes */
+    bool too_many;        /* a range held more rows than a transaction may delete */
+    int64_t candidates;   /* what it counts against max_rows */
+    const char ***keys;   /* key values of single candidates, for the log and for failures */
     size_t key_count;
     struct failure *failures; /* single rows: those that cannot go */
     size_t failure_count;
-    int row_tries;       /* single rows: how often some were sent again after transient errors */
+    int row_tries; /* single rows: how often some were sent again after transient errors */
     struct error error;
 };
 

@@ -43,8 +43,7 @@ void locked_note(struct sweep *sweep, const char *const *key, const char *table)
     if (sweep->locked_count >= REPORT_LOCKED_MAX)
         return;
     size_t i = mem_grow(sweep->report, &sweep->locked, &sweep->locked_count);
-    sweep->locked[i] =
-        (struct locked_key){key_copy(sweep->report, sweep->plan, key), table};
+    sweep->locked[i] = (struct locked_key){key_copy(sweep->report, sweep->plan, key), table};
 }
 
 /* Whose row keeps the candidate. What no pass has met was passed over with the candidates that are
@@ -64,10 +63,9 @@ bool locked_name(struct sweep *sweep, void *arg, struct error *err)
     struct db_rows *rows;
     (void)arg;
     stop_cancel_early(true);
-    bool ok = !stop_requested() &&
-              plan_name_remaining(scratch, sweep->db, sweep->plan,
-                                  report->failed > 0 ? report->run_id : NULL, REPORT_LOCKED_MAX,
-                                  &rows, err);
+    bool ok = !stop_requested() && plan_name_remaining(scratch, sweep->db, sweep->plan,
+                                                       report->failed > 0 ? report->run_id : NULL,
+                                                       REPORT_LOCKED_MAX, &rows, err);
     stop_cancel_early(false);
     for (int i = 0; ok && i < db_rows_count(rows); i++) {
         const char **key = key_from_row(scratch, sweep->plan, rows, i, 0);

@@ -15,8 +15,8 @@ void pace_start(struct sweep *sweep)
 {
     const struct sweep_budget *budget = sweep->budget;
     sweep->rows_max = budget->chunk_rows > 0 ? budget->chunk_rows
-                      : sweep->near           ? MAX_ROWS
-                                              : FAR_MAX_ROWS;
+                      : sweep->near          ? MAX_ROWS
+                                             : FAR_MAX_ROWS;
     sweep->rows = budget->chunk_rows > 0 ? budget->chunk_rows : START_ROWS;
 }
 
@@ -38,8 +38,7 @@ struct pace_start_of pace_begin(const struct sweep *sweep)
 struct pace_spent pace_end(const struct sweep *sweep, struct pace_start_of begun)
 {
     int64_t elapsed_us = clock_now_us() - begun.us;
-    int64_t way_us =
-        (db_round_trips(sweep->db) - begun.round_trips) * db_round_trip_us(sweep->db);
+    int64_t way_us = (db_round_trips(sweep->db) - begun.round_trips) * db_round_trip_us(sweep->db);
     return (struct pace_spent){.work_us = elapsed_us > way_us ? elapsed_us - way_us : 0,
                                .way_us = way_us};
 }

@@ -18,9 +18,8 @@ static void add(struct list *list, const char *when, const struct db_statement *
                                               .parameters = statement->parameters};
 }
 
-static const char locked_met[] = "a chunk that has met a locked row",
-                  first[] = "first chunk", later[] = "each later chunk", last[] = "last chunk",
-                  each[] = "each chunk";
+static const char locked_met[] = "a chunk that has met a locked row", first[] = "first chunk",
+                  later[] = "each later chunk", last[] = "last chunk", each[] = "each chunk";
 
 static void add_range(struct list *list, const struct sweep *sweep)
 {
@@ -102,7 +101,10 @@ size_t sweep_statements(const void *ctx, const struct plan *plan, const struct s
 {
     struct list list = {.ctx = ctx};
     struct report *report = report_new(ctx, plan->policy, true);
-    struct sweep sweep = {.plan = plan, .budget = budget, .report = report, .near = true,
+    struct sweep sweep = {.plan = plan,
+                          .budget = budget,
+                          .report = report,
+                          .near = true,
                           .exact = sweep_is_exact(plan, budget)};
     report_set_plan(report, (struct plan *)plan);
     statements_build(&sweep);

@@ -150,8 +150,7 @@ static struct db_statement build_bound_age(struct sweep *sweep, enum bound_by fr
     return filled(
         sweep, "bound_age", from_names[from], &n,
         TEMPLATE_SLOTS(
-            {"cursor", buffer_take(ctx, cursor)},
-            {"root", sweep->plan->nodes[0]->table.ident},
+            {"cursor", buffer_take(ctx, cursor)}, {"root", sweep->plan->nodes[0]->table.ident},
             {"old", mem_printf(ctx, "t.%s %s $1::%s", age->ident, age->below, age->value_type)},
             {"after", after}, {"order", mem_printf(ctx, "t.%s", age->ident)}, {"rows", rows}));
 }
@@ -299,8 +298,10 @@ static struct db_statement build_lock_below(struct sweep *sweep)
     PQExpBuffer sql = createPQExpBuffer();
     number(&n, sweep->report, sweep->plan->key_count, key_words(sweep, "keys of the candidates"));
     plan_append_below(sql, sweep->plan);
-    return (struct db_statement){.name = "lock_below", .sql = taken(sweep->report, sql),
-                                 .why = plan_below_why(sweep->report), .parameters = n.words};
+    return (struct db_statement){.name = "lock_below",
+                                 .sql = taken(sweep->report, sql),
+                                 .why = plan_below_why(sweep->report),
+                                 .parameters = n.words};
 }
 
 /* LOCK TABLE without NOWAIT would wait inside the transaction, behind an ALTER TABLE that waits for

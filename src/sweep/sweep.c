@@ -133,8 +133,7 @@ static void drain(struct sweep *sweep, bool end)
     sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
     if (!ok && !sweep->report->undrained && (end || !db_is_lost(sweep->db)))
-        report_note_undrained(sweep->report, UNDRAINED,
-                              error_text(sweep->report, &err, "; "));
+        report_note_undrained(sweep->report, UNDRAINED, error_text(sweep->report, &err, "; "));
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
     sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
@@ -370,14 +369,18 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                struct error *err)
 {
     struct sweep *sweep = mem_new(report, struct sweep);
-    *sweep = (struct sweep){.db = db, .effects = effects, .plan = plan, .budget = budget,
-                            .progress = progress, .report = report, .started_ms = clock_now_ms(),
+    *sweep = (struct sweep){.db = db,
+                            .effects = effects,
+                            .plan = plan,
+                            .budget = budget,
+                            .progress = progress,
+                            .report = report,
+                            .started_ms = clock_now_ms(),
                             .settled_ms = clock_now_ms()};
     /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and
      * cannot be undone does. */
     sweep->near = is_near(db);
-    if (!db_set_async(db, budget->pause_ms == 0, err) ||
-        !sweep_take_plan(sweep, plan, err))
+    if (!db_set_async(db, budget->pause_ms == 0, err) || !sweep_take_plan(sweep, plan, err))
         return false;
     pace_start(sweep);
     throttle_start(sweep);

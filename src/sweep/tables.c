@@ -34,8 +34,7 @@ bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error
     }
     sweep->report->retries++;
     const int64_t before = clock_now_ms();
-    effects_wait(sweep->effects,
-                 clock_backoff_ms(sweep->table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
+    effects_wait(sweep->effects, clock_backoff_ms(sweep->table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
     throttle_note(sweep, WAIT_LOCK_WAITERS, clock_now_ms() - before, chunk->error.message);
     throttle_look_now(sweep);
     return true;

@@ -36,8 +36,8 @@ static bool look(struct sweep *sweep, void *arg, struct error *err)
         throttle_look_at_plan(throttle->look, sweep->plan);
     throttle->plan = sweep->plan;
     stop_cancel_early(true); /* the policy's own condition may take long */
-    bool ok = throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report,
-                            attempt->found, err);
+    bool ok =
+        throttle_look(throttle->look, sweep->db, attempt->ctx, sweep->report, attempt->found, err);
     stop_cancel_early(false);
     return ok;
 }

@@ -89,8 +89,8 @@ void work_count(const struct sweep *sweep, const struct db_step *steps, struct c
     for (size_t i = 0; i < sweep->work.count; i++) {
         const struct work_step *step = &sweep->work.steps[i];
         if (step->node && steps[i].rows)
-            added[step->node->index] += step->plain ? db_rows_affected(steps[i].rows)
-                                                    : db_rows_int(steps[i].rows, 0, 0);
+            added[step->node->index] +=
+                step->plain ? db_rows_affected(steps[i].rows) : db_rows_int(steps[i].rows, 0, 0);
         if (step->queues_object && steps[i].rows)
             chunk->queued += db_rows_affected(steps[i].rows);
         if (step->queues_directory && steps[i].rows)

@@ -22,7 +22,7 @@ struct driver {
     const char *protect_dirs[LIST_MAX];
     const char *active[LIST_MAX];
     size_t active_count;
-    const char *on_listed;  /* shell commands for the steps; DIRFD and NAME in the environment */
+    const char *on_listed; /* shell commands for the steps; DIRFD and NAME in the environment */
     const char *on_checked;
     const char *on_held;
     const char *on_moved;
@@ -103,21 +103,24 @@ static unsigned age_by(const char *words)
 {
     unsigned mask = 0;
     for (const char *word = words; word; word = strchr(word, ',') ? strchr(word, ',') + 1 : NULL)
-        mask |= FILES_AGE_BIT(word[0] == 'a' ? FILES_AGE_ATIME : word[0] == 'c' ? FILES_AGE_CTIME
-                              : word[0] == 'b' ? FILES_AGE_BTIME : FILES_AGE_MTIME);
+        mask |= FILES_AGE_BIT(word[0] == 'a'   ? FILES_AGE_ATIME
+                              : word[0] == 'c' ? FILES_AGE_CTIME
+                              : word[0] == 'b' ? FILES_AGE_BTIME
+                                               : FILES_AGE_MTIME);
     return mask;
 }
 
 static bool parse_flag(struct driver *d, const char *word)
 {
     struct files_options *o = &d->options;
-    bool *flag = strcmp(word, "--dry-run") == 0 ? &o->dry_run
-               : strcmp(word, "--in-use") == 0 ? &o->in_use
-               : strcmp(word, "--no-default-protect") == 0 ? &o->no_default_protect
-               : strcmp(word, "--young-stay") == 0 ? &o->young_stay
-               : strcmp(word, "--no-openat2") == 0 ? &o->no_openat2
-               : strcmp(word, "--sees-all") == 0 ? &o->sees_all_processes
-               : strcmp(word, "--verbose") == 0 ? &d->verbose : NULL;
+    bool *flag = strcmp(word, "--dry-run") == 0              ? &o->dry_run
+                 : strcmp(word, "--in-use") == 0             ? &o->in_use
+                 : strcmp(word, "--no-default-protect") == 0 ? &o->no_default_protect
+                 : strcmp(word, "--young-stay") == 0         ? &o->young_stay
+                 : strcmp(word, "--no-openat2") == 0         ? &o->no_openat2
+                 : strcmp(word, "--sees-all") == 0           ? &o->sees_all_processes
+                 : strcmp(word, "--verbose") == 0            ? &d->verbose
+                                                             : NULL;
     if (flag)
         *flag = true;
     return flag != NULL;
@@ -214,8 +217,7 @@ static void print_report(const struct files_report *r, const char *outcome, cons
            peak_kib());
 }
 
-static bool run_command(struct driver *d, const char *command, const char *name,
-                        struct error *err)
+static bool run_command(struct driver *d, const char *command, const char *name, struct error *err)
 {
     static const char *const outcomes[] = {"removed", "missing", "kept", "refused"};
     struct files_report report = {0};

@@ -85,8 +85,7 @@ int main(int argc, char **argv)
     json_object_set_new(output, "error", text_or_null(err.message));
     json_object_set_new(output, "hint", text_or_null(err.hint));
     if (setup == STORE_READY)
-        run(ctx, config, input, argc > 4 ? atoi(argv[4]) : 1,
-            argc > 5 ? atoi(argv[5]) : 0, output);
+        run(ctx, config, input, argc > 4 ? atoi(argv[4]) : 1, argc > 5 ? atoi(argv[5]) : 0, output);
     json_dumpf(output, stdout, 0);
     json_decref(output);
     json_decref(input);

@@ -158,14 +158,14 @@ static const struct {
     {"a\nb\tc", "a\\nb\\tc"},
     {"\x1b[31m\x7f", "\\x1b[31m\\x7f"},
     {"h\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "h\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
-    {"\xc2\x9b", "\\xc2\\x9b"},                     /* C1 control: CSI */
+    {"\xc2\x9b", "\\xc2\\x9b"}, /* C1 control: CSI */
     {"\xff", "\\xff"},
-    {"\xc0\xaf", "\\xc0\\xaf"},                     /* overlong */
-    {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},            /* overlong */
-    {"\xed\xa0\x80", "\\xed\\xa0\\x80"},            /* surrogate */
-    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},   /* beyond U+10FFFF */
-    {"\xf0\x8f\xbf\xbf", "\\xf0\\x8f\\xbf\\xbf"},   /* overlong */
-    {"\xe2\x82", "\\xe2\\x82"},                     /* cut off */
+    {"\xc0\xaf", "\\xc0\\xaf"},                   /* overlong */
+    {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},          /* overlong */
+    {"\xed\xa0\x80", "\\xed\\xa0\\x80"},          /* surrogate */
+    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* beyond U+10FFFF */
+    {"\xf0\x8f\xbf\xbf", "\\xf0\\x8f\\xbf\\xbf"}, /* overlong */
+    {"\xe2\x82", "\\xe2\\x82"},                   /* cut off */
     {"\xe2\x82x", "\\xe2\\x82x"},
 };
 
@@ -290,11 +290,26 @@ static const struct {
     const char *text;
     int64_t max, value; /* value 0: refused */
 } counts[] = {
-    {"1", 10, 1}, {"10", 10, 10}, {"007", 10, 7}, {"11", 10, 0}, {"9", 3, 0}, {"3", 3, 3},
-    {"0", 10, 0}, {"", 10, 0}, {"-1", 10, 0}, {"+1", 10, 0}, {" 1", 10, 0}, {"1 ", 10, 0},
-    {"1e3", INT64_MAX, 0}, {"1.0", 10, 0}, {"0x10", 100, 0}, {NULL, 10, 0},
-    {"9223372036854775807", INT64_MAX, INT64_MAX}, {"9223372036854775808", INT64_MAX, 0},
-    {"99999999999999999999999999", INT64_MAX, 0}, {"2147483648", 2147483647, 0},
+    {"1", 10, 1},
+    {"10", 10, 10},
+    {"007", 10, 7},
+    {"11", 10, 0},
+    {"9", 3, 0},
+    {"3", 3, 3},
+    {"0", 10, 0},
+    {"", 10, 0},
+    {"-1", 10, 0},
+    {"+1", 10, 0},
+    {" 1", 10, 0},
+    {"1 ", 10, 0},
+    {"1e3", INT64_MAX, 0},
+    {"1.0", 10, 0},
+    {"0x10", 100, 0},
+    {NULL, 10, 0},
+    {"9223372036854775807", INT64_MAX, INT64_MAX},
+    {"9223372036854775808", INT64_MAX, 0},
+    {"99999999999999999999999999", INT64_MAX, 0},
+    {"2147483648", 2147483647, 0},
 };
 
 START_TEST(text_to_count_takes_whole_positive_numbers)

@@ -27,8 +27,10 @@ static void ck_takes(const char *line)
 
 static const char *command_for(const struct cli_option *option)
 {
-    return option->commands & COMMAND_SWEEP ? "jobs" : option->commands & COMMAND_INIT ? "init"
-         : option->commands & COMMAND_SHOW ? "show jobs" : "list";
+    return option->commands & COMMAND_SWEEP  ? "jobs"
+           : option->commands & COMMAND_INIT ? "init"
+           : option->commands & COMMAND_SHOW ? "show jobs"
+                                             : "list";
 }
 
 static const char *value_for(const struct cli_option *option)
@@ -109,7 +111,9 @@ START_TEST(an_option_goes_with_its_commands_only)
     static const struct {
         const char *line;
         enum cli_command command;
-    } commands[] = {{"jobs", COMMAND_SWEEP}, {"init", COMMAND_INIT}, {"list", COMMAND_LIST},
+    } commands[] = {{"jobs", COMMAND_SWEEP},
+                    {"init", COMMAND_INIT},
+                    {"list", COMMAND_LIST},
                     {"show jobs", COMMAND_SHOW}};
     for (const struct cli_option *o = cli_options_table; o->name; o++)
         for (int c = 0; c < COUNT(commands); c++) {

@@ -107,9 +107,9 @@ static const struct {
     const char *sqlstate;
     bool comes_back;
 } absences[] = {
-    {"08001", true},  {"08006", true},  {"57P01", true},  {"57P03", true},  {"53300", true},
-    {"28P01", false}, {"28000", false}, {"3D000", false}, {"08004", false}, {"42501", false},
-    {"", false},
+    {"08001", true},  {"08006", true},  {"57P01", true},  {"57P03", true},
+    {"53300", true},  {"28P01", false}, {"28000", false}, {"3D000", false},
+    {"08004", false}, {"42501", false}, {"", false},
 };
 
 START_TEST(what_passes_by_itself)

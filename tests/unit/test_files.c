@@ -83,11 +83,18 @@ START_TEST(test_J3_names_of_working_directories)
     memset(longest, 'a', sizeof longest);
     longest[NAME_MAX + 1] = '\0';
     static const char *const refused[] = {
-        "",        ".",     "..",  "../x", "/etc", "a/b",  "a/",
-        "/",       "a\nb",  "\x1b[2J", "a\x7f", ".pgsweep-trash.0123456789abcdef"};
-    static const char *const accepted[] = {
-        "4711", "0b9d1c1e-3a4f-4a53-a9ad-1d3c6a1b7f10", "...", "..a", ".hidden", "-rf", "*",
-        "a b", "Gr\xc3\xbc\xc3\x9f", "%2e%2e"};
+        "",   ".", "..",   "../x",    "/etc",  "a/b",
+        "a/", "/", "a\nb", "\x1b[2J", "a\x7f", ".pgsweep-trash.0123456789abcdef"};
+    static const char *const accepted[] = {"4711",
+                                           "0b9d1c1e-3a4f-4a53-a9ad-1d3c6a1b7f10",
+                                           "...",
+                                           "..a",
+                                           ".hidden",
+                                           "-rf",
+                                           "*",
+                                           "a b",
+                                           "Gr\xc3\xbc\xc3\x9f",
+                                           "%2e%2e"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         ck_assert_msg(files_refuse_name(refused[i]) != NULL, "\"%s\" was accepted", refused[i]);
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
@@ -127,8 +134,9 @@ START_TEST(test_T2_the_text_of_a_root)
     expect_clean("/a", "/a");
     expect_clean("/...", "/...");
     expect_clean("/a/..b/c..", "/a/..b/c..");
-    static const char *const refused[] = {"", "/", "//", "/.", "/./", "tmp", "./tmp", "~", "..",
-                                          "/..", "/tmp/..", "/tmp/../etc", "/tmp/x/../.."};
+    static const char *const refused[] = {"",        "/",           "//",          "/.", "/./",
+                                          "tmp",     "./tmp",       "~",           "..", "/..",
+                                          "/tmp/..", "/tmp/../etc", "/tmp/x/../.."};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         expect_refused(refused[i]);
     expect_refused(NULL);
@@ -177,8 +185,10 @@ static bool check_root(const char *below, const char *protect, bool no_openat2, 
     const char *dirs[] = {dir};
     snprintf(root, sizeof root, "%s%s", place, below);
     snprintf(dir, sizeof dir, "%s%s", place, protect ? protect : "");
-    struct files_options o = {.root = root, .protect_dirs = dirs,
-                              .protect_dir_count = protect ? 1 : 0, .no_openat2 = no_openat2};
+    struct files_options o = {.root = root,
+                              .protect_dirs = dirs,
+                              .protect_dir_count = protect ? 1 : 0,
+                              .no_openat2 = no_openat2};
     struct error err = ERROR_INIT;
     bool ok = files_check_root(&o, missing, &err);
     ck_assert_int_eq(err.code, ok ? SWEEP_OK : SWEEP_USAGE);
@@ -233,8 +243,8 @@ START_TEST(test_T3_every_reason_has_words)
         ck_assert_int_gt(strlen(files_kept_word((enum files_kept)i)), 1);
         ck_assert_int_gt(strlen(files_kept_meaning((enum files_kept)i)), 5);
     }
-    struct files_report r = {.deleted_files = 1, .deleted_links = 2, .deleted_directories = 4,
-                             .deleted_special = 8};
+    struct files_report r = {
+        .deleted_files = 1, .deleted_links = 2, .deleted_directories = 4, .deleted_special = 8};
     r.kept[FILES_KEPT_FRESH] = 16;
     r.kept[FILES_KEPT_NOT_EMPTY] = 32;
     ck_assert_int_eq(files_deleted(&r), 15);

@@ -29,7 +29,10 @@ static const struct {
     {"**", "anything", true},
     {"a/**/[[:digit:]]*", "a/b/7x", true},
     {"a/**/.*", "a/b/.hidden", true},
-    {"?berg.mov", "\xc3\xbc" "berg.mov", true}, /* one character, though two bytes */
+    {"?berg.mov",
+     "\xc3\xbc"
+     "berg.mov",
+     true}, /* one character, though two bytes */
     {"[\xc3\xa4\xc3\xbc]x", "\xc3\xbcx", true},
     {"?.mov", "\xff.mov", true}, /* a name that is not UTF-8: byte by byte */
     {"Result*", "result.mp4", false},
@@ -49,7 +52,10 @@ START_TEST(test_T2_case_can_be_ignored)
     ck_assert(files_match_pattern("Final/*.Mov", "fINAL/a.mOV", true));
     ck_assert(files_match_pattern("final/**/*.mov", "FINAL/X/A.MOV", true));
     ck_assert(!files_match_pattern("final/**/*.mov", "FINAL/X/A.MOV", false));
-    ck_assert(files_match_pattern("\xc3\xbc*", "\xc3\x9c" "x", true));
+    ck_assert(files_match_pattern("\xc3\xbc*",
+                                  "\xc3\x9c"
+                                  "x",
+                                  true));
 }
 END_TEST
 

@@ -83,20 +83,15 @@ END_TEST
 static const struct {
     int64_t work_ms, way_ms, rows, next;
 } ways[] = {
-    {20, 0, 1000, 1000},   /* near: 20 ms of work are a chunk */
-    {8, 0, 1000, 2000},
-    {40, 0, 1000, 500},
-    {16, 0, 1000, 1000},   /* or nearly */
-    {14, 0, 1000, 1250},
-    {20, 4, 1000, 1000},   /* a sixth of it on the way */
-    {50, 10, 1000, 1000},  /* as much work as five times the way */
-    {20, 10, 1000, 2000},
-    {100, 10, 1000, 500},
-    {1, 1000, 1000, 2000}, /* the way alone is never a reason to shrink */
-    {100, 1000, 1000, 1000},
-    {200, 1000, 1000, 500}, /* and work of more than 100 ms always is */
-    {1, 10, 30000, 40000},
-    {1, 1000, 40000, 40000},
+    {20, 0, 1000, 1000}, /* near: 20 ms of work are a chunk */
+    {8, 0, 1000, 2000},      {40, 0, 1000, 500},
+    {16, 0, 1000, 1000},                          /* or nearly */
+    {14, 0, 1000, 1250},     {20, 4, 1000, 1000}, /* a sixth of it on the way */
+    {50, 10, 1000, 1000},                         /* as much work as five times the way */
+    {20, 10, 1000, 2000},    {100, 10, 1000, 500},
+    {1, 1000, 1000, 2000},                           /* the way alone is never a reason to shrink */
+    {100, 1000, 1000, 1000}, {200, 1000, 1000, 500}, /* and work of more than 100 ms always is */
+    {1, 10, 30000, 40000},   {1, 1000, 40000, 40000},
 };
 
 START_TEST(the_way_is_no_work)

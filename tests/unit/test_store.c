@@ -116,7 +116,10 @@ END_TEST
 
 START_TEST(test_M3_a_timeout_has_a_unit)
 {
-    static const struct { const char *text; int ms; } good[] = {
+    static const struct {
+        const char *text;
+        int ms;
+    } good[] = {
         {"500 ms", 500}, {"30s", 30000}, {"2 min", 120000}, {"60min", 3600000}, {"", 60000}};
     static const char *const bad[] = {
         "30", "0 s", "-1 s", "61 min", "1.5 s", "s", "9999999999999 ms", "3 h", " 3 s", "3 s "};
@@ -446,11 +449,17 @@ END_TEST
  * where it is another's. */
 START_TEST(test_O5_urls_that_may_name_an_object)
 {
-    static const struct { const char *value, *path; } cases[] = {
-        {"https://cdn.example.com/a/b%20c?x", "a/b c"}, {" https://media.s3.amazonaws.com/a", "a"},
-        {"https://u:p@h.example.com/a", "a"}, {"https://media.s3.amazonaws.com/%zz", "%zz"},
-        {"https://other.s3.amazonaws.com/a", NULL}, {"s3://other/a", NULL}, {"gs://media/a", NULL},
-        {"https://s3.amazonaws.com/other/a", NULL}, {"https://h.example.com/x/../a", "x/../a"}};
+    static const struct {
+        const char *value, *path;
+    } cases[] = {{"https://cdn.example.com/a/b%20c?x", "a/b c"},
+                 {" https://media.s3.amazonaws.com/a", "a"},
+                 {"https://u:p@h.example.com/a", "a"},
+                 {"https://media.s3.amazonaws.com/%zz", "%zz"},
+                 {"https://other.s3.amazonaws.com/a", NULL},
+                 {"s3://other/a", NULL},
+                 {"gs://media/a", NULL},
+                 {"https://s3.amazonaws.com/other/a", NULL},
+                 {"https://h.example.com/x/../a", "x/../a"}};
     struct store_config *config = configured(NULL, "media");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct store_location at = store_resolve(ctx, config, cases[i].value);
@@ -465,7 +474,8 @@ END_TEST
 
 START_TEST(test_O5_a_store_has_one_name_whatever_the_region)
 {
-    static const struct { const char *endpoint, *region, *name;
+    static const struct {
+        const char *endpoint, *region, *name;
     } cases[] = {{NULL, "eu-west-1", "aws"},
                  {NULL, "us-east-1", "aws"},
                  {NULL, "cn-north-1", "aws-cn"},

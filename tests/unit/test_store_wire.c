@@ -214,8 +214,10 @@ START_TEST(test_M3_verdicts)
                   STORE_FAILED_RETRYABLE, false, false},
                  {204, "", "BadReply: the reply of the object store is empty",
                   STORE_FAILED_RETRYABLE, false, false}};
-    const struct store_config config = {.scheme = "https", .host = "s3.example.com",
-                                        .authority = "s3.example.com", .region = "eu-west-1"};
+    const struct store_config config = {.scheme = "https",
+                                        .host = "s3.example.com",
+                                        .authority = "s3.example.com",
+                                        .region = "eu-west-1"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wire_reply *reply = wire_reply_new(ctx, remember, NULL);
         wire_reply_feed(reply, cases[i].body, strlen(cases[i].body));
@@ -223,7 +225,8 @@ START_TEST(test_M3_verdicts)
         ck_assert_msg(!v.good && strncmp(v.text, cases[i].text, strlen(cases[i].text)) == 0, "%s",
                       v.text);
         ck_assert_msg(v.outcome == cases[i].outcome && v.again == cases[i].again &&
-                      v.ends_bucket == cases[i].ends_bucket, "%s", v.text);
+                          v.ends_bucket == cases[i].ends_bucket,
+                      "%s", v.text);
     }
     char *message = talloc_zero_size(ctx, 1000);
     memset(message, '\x07', 999);
