@@ -1,5 +1,5 @@
-/* When a run begins anew because the database went away before anything was deleted: while it is
- * away for a reason that passes by itself, up to the run's retry_for. */
+/* Decides when a run starts again because the database went away before anything was deleted: as
+ * long as the reason is temporary, for at most the run's retry_for. */
 #include <string.h>
 
 #include "internal.h"
@@ -30,8 +30,8 @@ bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *e
     return true;
 }
 
-/* A table may be locked for a while. After a failover the name may lead to a standby that is not
- * promoted yet. */
+/* Whether the failure is temporary: a table may be locked for a while; after a failover the name
+ * may lead to a standby that is not promoted yet. */
 static bool may_pass(const struct again *again, const struct db *db, const struct error *why)
 {
     static const char READ_ONLY[] = "25006";

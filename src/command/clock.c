@@ -1,4 +1,4 @@
-/* Before anything is deleted: can the clocks be right that decide what is old? */
+/* Checks, before anything is deleted, that the clocks that decide what is old can be right. */
 #include <string.h>
 
 #include "internal.h"
@@ -39,7 +39,8 @@ bool command_check_database_clock(const struct cli_options *options, const struc
            clock_judge_database(before_ms, db_rows_int(rows, 0, 2), clock_wall_ms(), err);
 }
 
-/* A clock that runs far ahead makes everything look expired, and nothing in the root is near it. */
+/* With a clock that runs far ahead, everything looks expired and the latest change in the root is
+ * long ago. */
 static bool check_root(const struct files_options *how, struct error *err)
 {
     int64_t now = clock_wall_ms() / 1000;
@@ -54,13 +55,12 @@ static bool check_root(const struct files_options *how, struct error *err)
     if (idle) {
         struct timespec then = {.tv_sec = (time_t)youngest};
         struct timespec today = {.tv_sec = (time_t)now};
-        error_set(
-            err, SWEEP_REFUSED,
-            "nothing in %s has changed for more than a year: the clock of this host may be wrong",
-            text_escape(scratch, how->root, strlen(how->root)));
+        error_set(err, SWEEP_REFUSED,
+                  "nothing in %s has changed for more than a year: this host's clock may be wrong",
+                  text_escape(scratch, how->root, strlen(how->root)));
         error_detail(err,
-                     "The clock says %s; the last change was at %s. Everything there is older than "
-                     "the cutoff.",
+                     "The clock says %s; the last change was at %s. Everything in this root is "
+                     "older than the cutoff.",
                      instant_text(scratch, today), instant_text(scratch, then));
         error_hint(
             err,
@@ -76,7 +76,8 @@ bool command_check_idle_roots(const struct cli_options *options, const struct po
                               const struct files_options *how, struct error *err)
 {
     struct files_options one = *how;
-    if (is_trusted(options, policy) || options->cutoff) /* by hand: the clock decides nothing */
+    if (is_trusted(options, policy) ||
+        options->cutoff) /* with a given cutoff the clock decides nothing */
         return true;
     for (size_t i = 0; i < policy->root_count; i++) {
         one.root = policy->roots[i].value;

@@ -1,4 +1,4 @@
-/* Loading a policy and connecting, as the command line says. */
+/* Loads the policy and connects to the database that the command line names. */
 #include "internal.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
@@ -95,13 +95,15 @@ bool command_check_row_options(const struct cli_options *options, const struct p
                                struct error *err)
 {
     if (options->root) {
-        error_set(err, SWEEP_USAGE, "option --root is for files; policy %s is about rows",
+        error_set(err, SWEEP_USAGE,
+                  "option --root is for policies about files; policy %s is about rows",
                   policy->name);
-        return error_hint(err, "Where working directories are is said by the policy (files: root) "
-                               "or by " POLICY_TEMP_VARIABLE ".");
+        return error_hint(err, "Set the root of working directories in the policy (files: root) or "
+                               "in " POLICY_TEMP_VARIABLE ".");
     }
     if (!options->estimate || options->dry_run)
         return true;
-    error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
-    return error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
+    error_set(err, SWEEP_USAGE, "option --estimate needs --dry-run");
+    return error_hint(err,
+                      "A live run counts exactly before it begins, for at most --count-timeout.");
 }

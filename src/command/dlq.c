@@ -1,4 +1,4 @@
-/* pgsweep dlq and pgsweep objects: what could not go, and what still has to. */
+/* pgsweep dlq and pgsweep objects: what could not be deleted, and what is still to be deleted. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,10 +11,10 @@
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
-/* Where the statements of the verbs are. */
+/* The file with the statements of the verbs. */
 static const char DLQ[] = "sql/dlq.sql";
 
-/* What a verb takes. */
+/* The operands that a verb takes. */
 enum operands { POLICY_OR_NONE, IDS, IDS_OR_POLICY, IDS_OR_POLICY_OR_NONE };
 
 /* A verb and its statements: names of templates. */
@@ -23,23 +23,25 @@ struct verb {
     enum operands operands;
     const char
         *sql; /* $1: with POLICY_OR_NONE its name, else an array of ids; NULL when not given */
-    const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
-    const char *all;   /* for machines: the same rows with all columns; NULL: as sql */
-    bool upright;      /* for people: a line for each column */
-    bool binds;        /* $2, $3: endpoint and bucket that the environment names */
-    bool buries;       /* {key}: the key of an entry's letter */
-    const char *thing; /* what the ids are of, and which is wrong; NULL: as the subject says */
+    const char *done; /* for verbs that change something: the message about what was done; NULL: the
+                         verb prints rows */
+    const char *all;  /* for JSON: the same rows with all columns; NULL: the statement sql */
+    bool upright;     /* for people: one line per column */
+    bool binds;       /* $2, $3: the endpoint and bucket set in the environment */
+    bool buries;      /* {key}: the key of an entry's dead letter */
+    const char *thing; /* what the ids identify, and which statement finds a wrong one; NULL: those
+                          of the subject */
     const char *wrong;
 };
 
-/* What a command is about. */
+/* The things that a command works on. */
 struct subject {
     const char *command;
     const char *thing; /* "a dead letter" */
     const struct verb *verbs;
-    const char *of_policy; /* $1: a policy's name; the ids that it has, as an array */
-    const char *wrong; /* $1: an array of ids, $2: are they going to be changed; one that cannot be,
-                        * and whether it is because it is not there */
+    const char *of_policy; /* $1: a policy's name; returns its ids as an array */
+    const char *wrong; /* $1: an array of ids, $2: whether they are to be changed; returns an id for
+                          which that is impossible, and whether it does not exist */
 };
 
 static const struct verb dlq_verbs[] = {
@@ -106,20 +108,20 @@ static const struct verb *find_verb(const struct subject *subject,
         names[count++] = verb->name;
     }
     const char *nearest = text_nearest(options->verb, names, count);
-    error_set(err, SWEEP_USAGE, "pgsweep %s cannot \"%s\"", subject->command, options->verb);
-    error_hint(err, "%s%s%sIt can: %s.", nearest ? "Did you mean \"" : "", nearest ? nearest : "",
-               nearest ? "\"? " : "", list);
+    error_set(err, SWEEP_USAGE, "unknown %s subcommand \"%s\"", subject->command, options->verb);
+    error_hint(err, "%s%s%sThe subcommands are: %s.", nearest ? "Did you mean \"" : "",
+               nearest ? nearest : "", nearest ? "\"? " : "", list);
     return NULL;
 }
 
-/* "dlq retry mocs": all that the policy has. */
+/* Whether the operand is a policy's name ("dlq retry mocs"), which means all its entries. */
 static bool names_policy(const struct verb *verb, const struct cli_options *options)
 {
     return (verb->operands == IDS_OR_POLICY || verb->operands == IDS_OR_POLICY_OR_NONE) &&
            options->operand_count == 1 && policy_name_valid(options->operands[0]);
 }
 
-/* The one parameter: a policy's name, or an array of ids. */
+/* Reads the operands into the one parameter: a policy's name, or an array of ids. */
 static bool read_operands(const void *ctx, const struct subject *subject, const struct verb *verb,
                           const struct cli_options *options, const char **param, struct error *err)
 {
@@ -128,14 +130,15 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
     if (n == 0 && (verb->operands == POLICY_OR_NONE || verb->operands == IDS_OR_POLICY_OR_NONE))
         return true;
     if (n > 1 && verb->operands == POLICY_OR_NONE)
-        return error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", options->operands[1]);
+        return error_set(err, SWEEP_USAGE, "too many arguments: \"%s\"", options->operands[1]);
     if (verb->operands == POLICY_OR_NONE || names_policy(verb, options)) {
         *param = options->operands[0];
         return true;
     }
-    if (n == 0)
-        return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s (see \"pgsweep %s list\")",
-                         verb->name, subject->thing, subject->command);
+    if (n == 0) {
+        error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s", verb->name, subject->thing);
+        return error_hint(err, "\"pgsweep %s list\" shows the ids.", subject->command);
+    }
     const char **ids = mem_array(ctx, const char *, n);
     size_t count = 0;
     for (int i = 0; i < n; i++) {
@@ -154,7 +157,7 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
     return true;
 }
 
-/* The store that the environment names, for a verb that binds entries to it. */
+/* Reads the store that is set in the environment, for a verb that binds entries to it. */
 static bool read_binding(void *ctx, const char **endpoint, const char **bucket, struct error *err)
 {
     struct store_config *config;
@@ -169,8 +172,7 @@ static bool read_binding(void *ctx, const char **endpoint, const char **bucket, 
     return true;
 }
 
-/* All of them must be there, and be such that they can be changed, before anything is done with one
- * of them. */
+/* Checks, before any entry is changed, that all entries exist and can be changed. */
 static bool check_ids(void *ctx, struct db *db, const struct subject *subject,
                       const struct verb *verb, const char *ids, struct error *err)
 {
@@ -186,10 +188,9 @@ static bool check_ids(void *ctx, struct db *db, const struct subject *subject,
         error_set(err, SWEEP_USAGE, "there is no %s with the id %s", thing,
                   db_rows_get(wrong, 0, 0));
     else
-        error_set(err, SWEEP_USAGE,
-                  "%s %s is closed: its row is gone, or not to be deleted any more", thing,
+        error_set(err, SWEEP_USAGE, "%s %s is closed: its row is gone or no longer expired", thing,
                   db_rows_get(wrong, 0, 0));
-    return error_hint(err, "Nothing was changed. \"pgsweep %s list\" lists them.",
+    return error_hint(err, "Nothing was changed. \"pgsweep %s list\" shows the ids.",
                       subject->command);
 }
 
@@ -203,9 +204,10 @@ static bool find_ids(void *ctx, struct db *db, const struct subject *subject, co
     *ids = db_rows_get(rows, 0, 0);
     if (*ids)
         return true;
-    error_set(err, SWEEP_USAGE, "\"%s\" is not the id of %s, and no policy of that name has one",
-              policy, subject->thing);
-    return error_hint(err, "\"pgsweep %s list\" lists them.", subject->command);
+    error_set(err, SWEEP_USAGE,
+              "\"%s\" is neither the id of %s nor the name of a policy that has one", policy,
+              subject->thing);
+    return error_hint(err, "\"pgsweep %s list\" shows the ids.", subject->command);
 }
 
 static bool run_verb(void *ctx, struct db *db, const struct subject *subject,
@@ -238,8 +240,8 @@ static bool check_options(const struct verb *verb, const struct cli_options *opt
 {
     if (!options->policy_dir || !verb->sql)
         return true;
-    error_set(err, SWEEP_USAGE, "option --policy-dir does not go with this command");
-    return error_hint(err, "It goes with \"pgsweep objects drain\".");
+    error_set(err, SWEEP_USAGE, "option --policy-dir is not valid with this command");
+    return error_hint(err, "It is valid with \"pgsweep objects drain\".");
 }
 
 static int run(const struct subject *subject, const struct cli_options *options, struct error *err)

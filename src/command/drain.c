@@ -1,4 +1,4 @@
-/* pgsweep objects drain: what the queue holds goes now, without a sweep. */
+/* pgsweep objects drain: deletes what is in the queue now, without a sweep. */
 #include <jansson.h>
 #include <stdio.h>
 
@@ -10,14 +10,14 @@
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
-/* A number of a report: for machines, for people. */
+/* A number of the report, with its name in JSON and its words for people. */
 struct count {
     const char *key;
     const char *text;
     int64_t value;
 };
 
-/* One line: "objects: 3 deleted, 1 waiting". */
+/* Prints one line: "objects: 3 deleted, 1 waiting". */
 static void print_drained(const char *what, const struct count *counts, size_t n)
 {
     printf("%s:", what);
@@ -38,15 +38,16 @@ static void print_drains(const struct report *report, bool json)
 {
     const struct report_objects *o = &report->objects;
     const struct report_directories *d = &report->directories;
-    const struct count object_counts[] = {{"deleted", "deleted", o->deleted},
-                                          {"in_use", "still in use", o->in_use},
-                                          {"foreign", "foreign", o->foreign},
-                                          {"outside", "outside the stated prefixes", o->outside},
-                                          {"elsewhere", "of another store or bucket", o->elsewhere},
-                                          {"held", "perhaps in use", o->held},
-                                          {"failed", "failed", o->failed},
-                                          {"dead", "given up", o->dead},
-                                          {"waiting", "waiting", o->waiting}};
+    const struct count object_counts[] = {
+        {"deleted", "deleted", o->deleted},
+        {"in_use", "still in use", o->in_use},
+        {"foreign", "foreign", o->foreign},
+        {"outside", "outside the configured prefixes", o->outside},
+        {"elsewhere", "in another store or bucket", o->elsewhere},
+        {"held", "possibly in use", o->held},
+        {"failed", "failed", o->failed},
+        {"dead", "given up", o->dead},
+        {"waiting", "waiting", o->waiting}};
     const struct count directories[] = {{"removed", "removed", d->removed},
                                         {"kept", "kept", d->kept},
                                         {"in_use", "still named by a row", d->in_use},
@@ -69,13 +70,13 @@ static void print_drains(const struct report *report, bool json)
     print_drained("objects", object_counts, object_count);
     print_drained("directories", directories, directory_count);
     if (o->waiting + d->waiting > 0)
-        puts("What waits has its time (\"pgsweep objects list\"); \"pgsweep objects retry\" makes "
-             "it now.");
+        puts("\"pgsweep objects list\" shows when waiting entries are due; \"pgsweep objects "
+             "retry\" makes them due now.");
 }
 
-/* What the policies of the queued objects state now: a prefix counts from when it is stated, not
- * from the next run. A policy that is not found states nothing; what its latest run noted counts
- * all the same. */
+/* Reads the prefixes that the policies of the queued objects have now: a prefix is effective as
+ * soon as it is configured, not from the next run on. A policy that is not found adds none; the
+ * prefixes that its latest run recorded are effective in any case. */
 static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options,
                         const char *name, struct queue_bounds *bounds, struct error *err)
 {
@@ -86,7 +87,7 @@ static bool read_bounds(void *ctx, struct db *db, const struct cli_options *opti
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct policy *policy;
         if (!policy_load(ctx, db_rows_get(rows, i, 0), options->policy_dir, &policy, err))
-            return error_prefix(err, "what policy %s states about keys of objects",
+            return error_prefix(err, "reading the object prefixes of policy %s",
                                 db_rows_get(rows, i, 0));
         if (policy && policy->kind == KIND_ROWS)
             queue_bounds_add(ctx, bounds, policy);

@@ -1,5 +1,5 @@
-/* The settings in the environment, as a whole: every variable that looks like one of pgsweep's must
- * be one. */
+/* Checks the environment as a whole: every variable that looks like one of pgsweep's must be
+ * one. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <unistd.h>
@@ -8,8 +8,8 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/store.h"
 
-/* Beside those of the object store and of policies: options of the systemd unit (cli), and what
- * only tests set. */
+/* The variables besides those of the object store and of policies: options of the systemd unit
+ * (cli), and those that only tests set. */
 static const char *const OTHERS[] = {"PGSWEEP_OPTIONS",       "PGSWEEP_SUPERUSER",
                                      "PGSWEEP_TEST_DISTANCE", "PGSWEEP_TEST_SERVER_VERSION",
                                      "PGSWEEP_TEST_SESSION",  NULL};

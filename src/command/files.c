@@ -1,4 +1,4 @@
-/* pgsweep POLICY for files: from the policy and the options to the sweep of its roots. */
+/* pgsweep POLICY for files: turns the policy and the options into a sweep of its roots. */
 #define _GNU_SOURCE
 #include <pwd.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 
-/* A pause is made after so many removals when the policy names no chunk. */
+/* The number of removals between two pauses if the policy sets no chunk. */
 enum { PAUSE_EVERY = 1000 };
 
 struct file_run {
@@ -27,23 +27,24 @@ struct file_run {
     struct files_report sums;
     const char **active; /* sorted */
     size_t active_count;
-    struct files_room *rooms; /* one for each root; NULL: all that is expired goes */
+    struct files_room *rooms; /* one for each root; NULL: everything that is expired is deleted */
     size_t roots_found;       /* roots that exist */
-    const char *locked;       /* those that another sweep holds; NULL: none */
+    const char *locked;       /* roots that another sweep has locked; NULL: none */
 };
 
-/* Options that only mean something for rows. */
+/* Refuses options that only apply to rows. */
 static bool check_options(const struct file_run *run, struct error *err)
 {
     const struct cli_options *options = run->options;
     const char *which = options->allow_missing_index ? "--allow-missing-index"
                         : options->retries           ? "--retries"
                                                      : NULL;
-    return !which || error_set(err, SWEEP_USAGE, "option %s is for rows; policy %s is about files",
+    return !which || error_set(err, SWEEP_USAGE,
+                               "option %s is for policies about rows; policy %s is about files",
                                which, run->policy->name);
 }
 
-/* Which roots: those of the option, else of the policy, else the default. */
+/* Chooses the roots: those of the option, else those of the policy, else the default. */
 static bool choose_roots(struct file_run *run, struct error *err)
 {
     struct policy *policy = run->policy;
@@ -61,7 +62,7 @@ static bool choose_roots(struct file_run *run, struct error *err)
     return true;
 }
 
-/* A cutoff given by hand must not be younger than what the retention gives. */
+/* A cutoff given as an option must not be later than the one that the retention gives. */
 static bool set_cutoff(struct file_run *run, struct error *err)
 {
     const char *given = run->options->cutoff;
@@ -80,18 +81,18 @@ static bool set_cutoff(struct file_run *run, struct error *err)
     run->report->started = instant_text(run->report, now);
     run->report->file_cutoff = instant_text(run->report, *cutoff);
     if (instant_is_after(*cutoff, now))
-        return error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future",
+        return error_set(err, SWEEP_USAGE, "option --cutoff: %s is in the future",
                          run->report->file_cutoff);
     if (instant_is_after(*cutoff, youngest)) {
-        error_set(err, SWEEP_USAGE, "option --cutoff: %s is younger than the retention (%s) allows",
+        error_set(err, SWEEP_USAGE, "option --cutoff: %s is later than the retention (%s) allows",
                   run->report->file_cutoff, run->policy->retain.value);
-        return error_hint(err, "The youngest cutoff possible now is %s.",
+        return error_hint(err, "The latest possible cutoff now is %s.",
                           instant_text(run->report, youngest));
     }
     return true;
 }
 
-/* A duration in milliseconds, without a database: how far it lies back from now. */
+/* A duration in milliseconds, computed without a database as its distance from now. */
 static bool duration_ms(const struct setting *setting, const char *what, int64_t *ms,
                         struct error *err)
 {
@@ -135,7 +136,8 @@ static bool is_active(void *arg, const char *name)
                                             sizeof *run->active, compare_names) != NULL;
 }
 
-/* With a database: which jobs are still active, by the guards of the policy that "active" names. */
+/* Asks the database which jobs are still active, by the guards of the policy that "active"
+ * names. */
 static bool read_active(struct file_run *run, struct error *err)
 {
     const struct cli_options *options = run->options;
@@ -150,7 +152,7 @@ static bool read_active(struct file_run *run, struct error *err)
     if (!run->policy->active.value)
         return true;
     if (!command_is_policy(run->report, options, run->policy->active.value))
-        return error_set(err, SWEEP_USAGE, "%s: active names \"%s\", and there is no such policy",
+        return error_set(err, SWEEP_USAGE, "%s: active names \"%s\", but there is no such policy",
                          run->policy->active.origin, run->policy->active.value);
     if (!db_is_configured(&where))
         return true;
@@ -166,20 +168,21 @@ static bool read_active(struct file_run *run, struct error *err)
     if (!command_load_policy(run->report, &jobs_options, &jobs, err))
         return error_prefix(err, "%s: active", run->policy->active.origin);
     if (jobs->kind != KIND_ROWS)
-        return error_set(err, SWEEP_USAGE,
-                         "%s: active names the policy %s, which is about files itself",
-                         run->policy->active.origin, jobs->name);
+        return error_set(
+            err, SWEEP_USAGE,
+            "%s: active names the policy %s, which is about files; it must be a policy about rows",
+            run->policy->active.origin, jobs->name);
     if (!command_connect(run->report, options, name, NULL, &db, err) ||
         !command_check_database_clock(options, run->policy, db, &now, &standby, err) ||
         !plan_build(run->report, db, jobs, &request, &plan, err) ||
         !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
         return error_hint(err,
-                          "%s%sNothing was deleted. Without a database (no -d, no PG* variables) "
-                          "nothing is asked.",
+                          "%s%sNothing was deleted. Without a connection (no -d, no PG* variables) "
+                          "no database is asked.",
                           err->hint ? err->hint : "", err->hint ? " " : "");
     }
-    talloc_free(db); /* a sweep may take hours, and asks nothing more */
+    talloc_free(db); /* a sweep may take hours and needs no database any more */
     if (run->active_count > 0)
         qsort(run->active, run->active_count, sizeof *run->active, compare_names);
     run->how.is_active = is_active;
@@ -195,14 +198,15 @@ static void on_event(void *arg, const struct files_event *event)
                   strerror(event->error));
     else if (event->kind == FILES_EVENT_ASIDE)
         text_tell("warning",
-                  "a file was replaced twice while it was looked at: the first one is kept as %s",
+                  "a file was replaced twice while it was examined: the first one is kept as %s",
                   event->path);
     else if (event->kind == FILES_EVENT_DELETED && command_logs_each(run->options))
         report_log(run->report, "%s %s", run->options->dry_run ? "would delete" : "deleted",
                    event->path);
 }
 
-/* The number of a user, by name or as it stands. A number need not belong to anybody. */
+/* The id of a user, given as a name or a number. The number need not belong to a user of this
+ * host. */
 static bool find_user(const struct setting *owner, uint32_t *uid, struct error *err)
 {
     char *end = NULL;
@@ -273,43 +277,42 @@ static void note_locked(struct file_run *run, const char *root)
     report->left_locked++;
 }
 
-/* A root that another sweep holds is left to it; when there is no other root, nothing was done. */
+/* Reports roots that another sweep has locked; if there are no others, the run fails, because it
+ * did nothing. */
 static bool tell_locked(const struct file_run *run, struct error *err)
 {
     if (!run->locked)
         return true;
     if (run->report->left_locked < (int64_t)run->roots_found) {
-        report_remark(run->report, "another sweep holds the lock of %s: left to it", run->locked);
+        report_remark(run->report, "another sweep holds the lock of %s: root skipped", run->locked);
         return true;
     }
     error_set(err, SWEEP_LOCKED, "another sweep holds the lock of %s", run->locked);
-    return error_hint(err, "Wait for it to finish; the next run takes what is left.");
+    return error_hint(err, "Wait for it to finish; the next run deletes what is left.");
 }
 
-/* What was done otherwise than promised. */
+/* Reports where the sweep could not give its usual guarantees. */
 static void tell_doubts(const struct file_run *run)
 {
     const struct files_report *sums = &run->sums;
     struct report *report = run->report;
     if (sums->kept[FILES_KEPT_UNTESTED] > 0)
         report_remark(report,
-                      "%s kept because it cannot be found out whether a process has them open: run "
-                      "as their owner, or "
-                      "with CAP_LEASE, or state in_use: delete",
+                      "%s kept because pgsweep cannot find out whether a process has them open: "
+                      "run as their owner, or with CAP_LEASE, or set in_use: delete",
                       text_count(report, sums->kept[FILES_KEPT_UNTESTED]));
     if (sums->unguarded > 0)
         report_remark(report,
-                      "%s deleted by name: they could not be moved to a private directory in the "
-                      "root first, so a file "
-                      "renamed over one at that instant would have gone instead",
+                      "%s deleted by name because they could not be moved to a private directory "
+                      "in the root first: a file renamed over one of them at that instant would "
+                      "have been deleted instead",
                       text_count(report, sums->unguarded));
     if (sums->unlocked > 0)
-        report_remark(report, "swept without a lock: there is no place for one (%s)",
+        report_remark(report, "swept without a lock: no directory for the lock file is usable (%s)",
                       "/run/pgsweep, $XDG_RUNTIME_DIR, the root");
 }
 
-/* A root that is refused is no reason to leave the others as they are, nor to say nothing about
- * them. */
+/* If one root is refused, the others are swept and reported all the same. */
 static bool sweep(struct file_run *run, struct error *err)
 {
     bool ok = true;

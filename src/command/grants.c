@@ -1,5 +1,5 @@
-/* pgsweep grants POLICY: the rights of a role of its own, and the warning to a superuser, who
- * should have one. */
+/* pgsweep grants POLICY: prints the privileges for a role of its own. Also the warning to a
+ * superuser to use such a role. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "pgsweep/plan.h"
 #include "pgsweep/text.h"
 
-/* The role that the statements are printed for when nobody names one. */
+/* The role in the printed statements if none is given. */
 static const char DEFAULT_ROLE[] = "pgsweep";
 
 bool command_warns_superuser(bool *warns, struct error *err)
@@ -28,11 +28,9 @@ void command_warn_superuser(const struct plan *plan)
 {
     const char *name = plan->policy->name;
     text_tell("warning",
-              "policy %s runs as superuser %s, and so does whatever code it meets in the database; "
-              "\"pgsweep "
-              "grants %s\" "
-              "prints the rights that a role of its own needs (PGSWEEP_SUPERUSER=allow ends this "
-              "warning)",
+              "policy %s runs as superuser %s, and so does any code of the database that it "
+              "triggers; \"pgsweep grants %s\" prints the privileges that a role of its own needs "
+              "(PGSWEEP_SUPERUSER=allow turns this warning off)",
               name, plan->role, name);
 }
 
@@ -48,7 +46,7 @@ static bool print_grants(const void *ctx, const struct cli_options *options,
               plan_build(ctx, db, policy, &request, &plan, err) &&
               plan_grants(text, plan, db, role, err);
     if (ok)
-        printf("-- what role %s needs for policy %s in %s\n%s%s;\n", role, policy->name,
+        printf("-- privileges that role %s needs for policy %s in %s\n%s%s;\n", role, policy->name,
                db_where(db), text->data, state_grants_sql(ctx, db, role));
     destroyPQExpBuffer(text);
     return ok;
@@ -61,7 +59,8 @@ int command_grants(const struct cli_options *options, struct error *err)
     bool ok = command_load_policy(ctx, options, &policy, err);
     if (ok && policy->kind == KIND_FILES)
         ok = error_set(err, SWEEP_USAGE,
-                       "policy %s is about files: it needs no rights in a database", policy->name);
+                       "policy %s is about files: it needs no privileges in a database",
+                       policy->name);
     ok = ok && print_grants(ctx, options, policy, err);
     talloc_free(ctx);
     return ok ? SWEEP_OK : (int)err->code;

@@ -1,4 +1,4 @@
-/* What the commands share. */
+/* Functions that the commands share. */
 #ifndef PGSWEEP_COMMAND_INTERNAL_H
 #define PGSWEEP_COMMAND_INTERNAL_H
 
@@ -9,77 +9,83 @@
 #include "pgsweep/report.h"
 #include "pgsweep/sweep.h"
 
-/* The policy named on the command line with everything that overrides it; SWEEP_USAGE, with the
- * nearest name, when there is none. Owned by ctx. */
+/* Loads the policy named on the command line with everything that overrides it. If there is none:
+ * SWEEP_USAGE, with the nearest name. Owned by ctx. */
 bool command_load_policy(const void *ctx, const struct cli_options *options, struct policy **policy,
                          struct error *err);
 
-/* Refuses variables of the environment that look like settings of pgsweep and are none
- * (SWEEP_USAGE); those that can only be about another policy than this one (NULL: about none) give
- * a warning on standard error. */
+/* Refuses environment variables that look like settings of pgsweep but are not (SWEEP_USAGE). One
+ * that can only be about another policy than this one (NULL: no policy) gives a warning on standard
+ * error. */
 bool command_check_environment(const void *ctx, const struct cli_options *options,
                                const char *policy, struct error *err);
 
 /* Whether there is a policy of that name; its file may be broken. */
 bool command_is_policy(const void *ctx, const struct cli_options *options, const char *name);
 
-/* Adds what a failed run means: who is in the way, and that nothing (more) was deleted. */
+/* Adds to err what the failure means for the user: which session is in the way, and that nothing
+ * (more) was deleted. */
 void command_explain_failure(const struct report *report, struct error *err);
 
-/* After a signal, before anything was deleted: a failure that is no more than the end of a wait for
- * the database becomes a remark of a stopped run. False: it is another one. db: or NULL. */
+/* After a signal and before anything was deleted: if the failure is only that a wait for the
+ * database was ended, turns it into a remark of a stopped run. False: it is another failure. db may
+ * be NULL. */
 bool command_note_stopped(const struct cli_options *options, struct report *report,
                           const struct db *db, struct error *err);
 
-/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; else
- * nothing is done), where there is a state schema. policy NULL: its file is broken. report, db:
- * NULL where it did not come to one. Says nothing. */
+/* Records a live run that was refused before it began (err: SWEEP_USAGE or SWEEP_REFUSED; otherwise
+ * does nothing), if there is a state schema. policy is NULL if its file is broken; report and db
+ * are NULL if the run ended before it had them. Prints nothing. */
 void command_record_refusal(const struct cli_options *options, const struct policy *policy,
                             const struct report *report, struct db *db, const struct error *err);
 
-/* Refuses options that do not go with a policy for rows, or not with each other (SWEEP_USAGE). */
+/* Refuses options that are not valid for a policy about rows, or not with each other
+ * (SWEEP_USAGE). */
 bool command_check_row_options(const struct cli_options *options, const struct policy *policy,
                                struct error *err);
 
-/* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
+/* Opens the connection that the command line asks for, with these limits (NULL: none). Owned by
+ * ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options,
                      const char *application_name, const struct db_limits *limits, struct db **db,
                      struct error *err);
 
-/* How long the policy wants the database to be tried when it is away, in milliseconds; 0: once. */
+/* How long the policy lets a run retry while the database is away, in milliseconds; 0: one try. */
 bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *err);
 
-/* A run that may have to begin anew. */
+/* A run that may have to start again. */
 struct again {
     int64_t retry_for_ms;
-    int64_t end_ms; /* of the tries; counts from the first failure */
-    int attempts;   /* that failed */
+    int64_t end_ms; /* the end of the retries, which are timed from the first failure; 0: no failure
+                       yet */
+    int attempts;   /* failed attempts */
 };
 
-/* Decides whether what failed is to be done again, and waits before it. db: the connection, or NULL
- * when there is none. False: it failed for good, or a signal came, or the time is over. */
+/* Decides whether to retry what failed, and waits before the retry. db: the connection, or NULL if
+ * there is none. False: the failure is permanent, a signal came, or the time is over. */
 bool command_again(struct again *again, const struct db *db, bool quiet, const struct error *why);
 
-/* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it
- * was given, when one is unsafe or could not mean what was meant. *found: how many of the roots
- * exist. Fills in report->file_roots, and remarks on what does not exist. */
+/* Checks all roots, patterns and protected directories of the policy. If one is unsafe or probably
+ * a mistake: SWEEP_USAGE, with the place where it was given. *found: how many of the roots exist.
+ * Fills report->file_roots, and adds a remark about each one that does not exist. */
 bool command_check_roots(const struct policy *policy, const struct files_options *how,
                          struct report *report, size_t *found, struct error *err);
 
-/* Looks at the patterns and directories that are to be protected below these roots; SWEEP_USAGE,
- * with where it was given and what to write, for one that would protect nothing or hardly means
- * what was meant. Remarks on what does not exist. */
+/* Checks the patterns and directories that are protected below these roots. If one would protect
+ * nothing or is probably a mistake: SWEEP_USAGE, with the place where it was given and what to
+ * write. Adds a remark about each one that does not exist. */
 bool command_check_protections(const struct policy_file_rules *rules, const char *const *roots,
                                size_t count, struct report *report, struct error *err);
 
-/* Opens the log and the metrics file that the options ask for: before anything is deleted. */
+/* Opens the log and the metrics file that the options ask for. To be called before anything is
+ * deleted. */
 bool command_open_outputs(const struct cli_options *options, struct report *report,
                           struct error *err);
 
-/* Refuses a run whose clocks cannot be right (see clock.h), unless the policy or an option says
- * that they are. The host's own; then the database's, with its time (owned by db) and whether it is
- * a standby; then, for files, whether everything in a root looks expired because the clock is
- * wrong. A command that deletes nothing is not refused. */
+/* These three refuse a run whose clocks cannot be right (see clock.h), unless the policy or an
+ * option trusts them: the host's own clock; the database's clock, with its time (owned by db) and
+ * whether it is a standby; and, for files, whether everything in a root looks expired because the
+ * clock is wrong. A command that deletes nothing is not refused. */
 bool command_check_host_clock(const struct cli_options *options, const struct policy *policy,
                               struct error *err);
 bool command_check_database_clock(const struct cli_options *options, const struct policy *policy,
@@ -88,14 +94,14 @@ bool command_check_database_clock(const struct cli_options *options, const struc
 bool command_check_idle_roots(const struct cli_options *options, const struct policy *policy,
                               const struct files_options *how, struct error *err);
 
-/* True when each deleted row or file is to be logged. */
+/* Whether each deleted row or file is to be logged. */
 bool command_logs_each(const struct cli_options *options);
 
-/* Prints rows of the state schema: as JSON, or for people as a table or, upright, a line for each
+/* Prints rows of the state schema: as JSON, or for people as a table or (upright) with one line per
  * column. */
 void rows_print(void *ctx, const struct db_rows *rows, bool json, bool upright);
 
-/* {"ids": [...]}: the first column of the rows. */
+/* Prints the first column of the rows as {"ids": [...]}. */
 void rows_print_ids(const struct db_rows *rows);
 
 /* pgsweep objects drain [POLICY]. */
@@ -106,23 +112,23 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 int command_sweep_files(const struct cli_options *options, struct policy *policy,
                         struct error *err);
 
-/* Whether a superuser is to be warned; SWEEP_USAGE when PGSWEEP_SUPERUSER says neither "warn" nor
- * "allow". */
+/* *warns: whether a superuser is to be warned. SWEEP_USAGE if PGSWEEP_SUPERUSER is neither "warn"
+ * nor "allow". */
 bool command_warns_superuser(bool *warns, struct error *err);
 
-/* The warning, on standard error. */
+/* Prints the warning on standard error. */
 void command_warn_superuser(const struct plan *plan);
 
 /* pgsweep show POLICY --sql. Returns the exit code. */
 int command_show_sql(const struct cli_options *options, struct policy *policy, struct error *err);
 
-/* Prints the statements of a run of the plan in their order, for people; sends none. */
+/* Prints the statements of a run of the plan in their order, for people, and sends none. */
 void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget,
                       FILE *out);
 
-/* Ends a run: closes the report (ok: it came to its end; else err says why not, and gets the run's
- * id in front), prints it, its alerts and its metrics as the options say, and returns the exit
- * code. */
+/* Ends a run: closes the report (ok: the run completed; otherwise err says why not, and the run's
+ * id is put in front of its message), prints the report, its alerts and its metrics as the options
+ * ask, and returns the exit code. */
 int command_tell(const struct cli_options *options, struct report *report, bool ok,
                  struct error *err);
 

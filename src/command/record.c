@@ -1,9 +1,9 @@
-/* The end of a live run: its dead letters, and its record. */
+/* The end of a live run: settles its dead letters and finishes its record. */
 #include "pgsweep/clock.h"
 #include "pgsweep/stop.h"
 #include "run.h"
 
-/* Dead letters after the run, and what their number means. */
+/* Settles the dead letters after the run and judges their number. */
 static bool settle_letters(struct run *run, struct effects *effects, struct error *err)
 {
     struct report *report = run->report;
@@ -18,8 +18,8 @@ static bool settle_letters(struct run *run, struct effects *effects, struct erro
     return true;
 }
 
-/* The run is over all the same, so that its record says so: the tables that the policy's dead
- * letters are about may have changed, or be gone. */
+/* Finishes the record although the dead letters could not be settled: the tables that they are
+ * about may have changed, or be gone. */
 static void finish_unsettled(struct run *run, struct effects *effects, struct error *why)
 {
     struct error ignored = ERROR_INIT;
@@ -54,6 +54,6 @@ bool command_record_end(struct run *run, struct effects *effects, struct error *
     }
     if (err->code == SWEEP_USAGE)
         err->code = SWEEP_SOME_FAILED;
-    return error_prefix(err,
-                        "what is reported is gone, but the end of the run could not be recorded");
+    return error_prefix(
+        err, "the rows reported as deleted are gone, but the end of the run could not be recorded");
 }

@@ -1,5 +1,5 @@
-/* The record of a live run that a mistake or a safeguard kept from beginning: it is part of the
- * audit trail too. */
+/* Records a live run that did not begin because of a mistake or a safeguard: the audit trail has
+ * refused runs too. */
 #include <string.h>
 
 #include "internal.h"
@@ -23,8 +23,7 @@ bool command_is_policy(const void *ctx, const struct cli_options *options, const
     return found;
 }
 
-/* A connection for the record alone; NULL where there is none, or where it would take a password
- * from a person. */
+/* A connection for the record alone; NULL if it fails or would need somebody to type a password. */
 static struct db *connect_quietly(const void *ctx, const struct cli_options *options,
                                   const char *run_id)
 {
@@ -51,11 +50,11 @@ void command_record_refusal(const struct cli_options *options, const struct poli
     if (refused && rows && !options->dry_run && !(report && report->recorded) &&
         (policy || command_is_policy(ctx, options, options->policy))) {
         const char *id = report ? report->run_id : run_new_id(ctx);
-        /* A run with a report has asked for its connection already. */
+        /* A run that has a report has already tried to connect. */
         struct db *to = db || report ? db : connect_quietly(ctx, options, id);
         struct error ignored = ERROR_INIT;
-        /* Not into a schema that somebody else may have made, which may be the very reason of the
-         * refusal. */
+        /* Nothing is written into a schema that somebody else may have created, which may be the
+         * reason for the refusal. */
         if (to && trust_check_state(to, &ignored))
             run_record_refused(to, &(struct run_refusal){.run_id = id,
                                                          .name = options->policy,
@@ -69,26 +68,27 @@ void command_record_refusal(const struct cli_options *options, const struct poli
     talloc_free(ctx);
 }
 
-/* A lock that another session holds is no fault of usage, wherever the run met it. */
+/* A lock that another session holds is not a usage error, wherever the run met it. */
 static void explain_lock(struct error *err)
 {
     if (strcmp(err->sqlstate, RUN_LOCK_LOST) == 0) {
         err->code = SWEEP_LOCKED;
-        error_hint(err, "What was committed before stays; the other run takes what is left. This "
-                        "one was paused, or cut off from the server, for longer than its lease.");
+        error_hint(
+            err,
+            "Deletions committed before that stay deleted; the other run deletes what is left. "
+            "This run was paused, or cut off from the server, for longer than its lease.");
         return;
     }
     if (!db_failed_for_lock(err) || err->code != SWEEP_USAGE)
         return;
     err->code = SWEEP_SOME_FAILED;
-    error_prefix(err, "another session keeps a lock on a table that this run needs");
-    error_hint(err,
-               "Nothing was deleted. pg_locks and pg_stat_activity name the session; run again "
-               "when it is done.");
+    error_prefix(err, "another session holds a lock on a table that this run needs");
+    error_hint(err, "Nothing was deleted. Find the session in pg_locks and pg_stat_activity; run "
+                    "again when it has finished.");
 }
 
-/* A safeguard refuses a plan, before a run or in the middle of one: what had been deleted by then
- * is in the report. */
+/* A safeguard refused the plan, before or during a run; the report has what was deleted before
+ * that. */
 static void explain_refusal(const struct report *report, struct error *err)
 {
     int64_t deleted = 0;
@@ -96,7 +96,7 @@ static void explain_refusal(const struct report *report, struct error *err)
         return;
     for (size_t i = 0; report->deleted && i < report->plan->node_count; i++)
         deleted += report->deleted[i];
-    /* Not into the hint, which is there to be pasted. */
+    /* This goes into the detail because the hint has lines to be pasted. */
     error_detail(err, "%s%s%s", err->detail ? err->detail : "", err->detail ? "\n" : "",
                  deleted > 0 ? "Nothing more was deleted." : "Nothing was deleted.");
 }

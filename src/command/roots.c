@@ -1,4 +1,4 @@
-/* The roots and protections of a policy for files: all looked at before the first file goes. */
+/* Checks the roots and protections of a policy for files before the first file is deleted. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,14 +13,14 @@ static char *shown(const void *ctx, const char *path)
     return text_escape(ctx, path, strlen(path));
 }
 
-/* Is the path the directory itself, or below it? Both are cleaned. */
+/* Whether the path is the directory itself or below it. Both paths are cleaned. */
 static bool is_inside(const char *path, const char *directory)
 {
     size_t length = strlen(directory);
     return strncmp(path, directory, length) == 0 && (!path[length] || path[length] == '/');
 }
 
-/* A tree that two roots share would be swept twice, and be counted twice by a dry run. */
+/* A tree that belongs to two roots would be swept twice, and a dry run would count it twice. */
 static bool check_overlaps(const struct policy *policy, char *const *clean, struct error *err)
 {
     for (size_t inner = 0; inner < policy->root_count; inner++)
@@ -41,7 +41,7 @@ static bool bad_pattern(const struct setting *pattern, const char *why, struct e
     return false;
 }
 
-/* A full path, however it is spelled, where a path below the root is wanted. */
+/* Refuses a full path, however it is spelled, where a path below the root is expected. */
 static bool check_full_path(const struct setting *pattern, char *const *clean, size_t count,
                             struct error *err)
 {
@@ -51,17 +51,16 @@ static bool check_full_path(const struct setting *pattern, char *const *clean, s
     for (size_t i = 0; path && i < count; i++)
         if (is_inside(path, clean[i])) {
             const char *rest = path + strlen(clean[i]);
-            bad_pattern(pattern, "begins with the root, and would match nothing", err);
-            return error_hint(
-                err,
-                "Patterns count from the root: write \"%s\", or give a directory to protect "
-                "(--protect-dir, protect_dirs).",
-                shown(clean, *rest ? rest : "*"));
+            bad_pattern(pattern, "begins with the root, so it would match nothing", err);
+            return error_hint(err,
+                              "Patterns are relative to the root: write \"%s\", or protect a "
+                              "directory by its path (--protect-dir, protect_dirs).",
+                              shown(clean, *rest ? rest : "*"));
         }
     return true;
 }
 
-/* Is something there, in the directory, under the first component of the pattern? */
+/* Whether the directory has an entry that the first component of the pattern names. */
 static bool has_first(const void *ctx, const char *directory, const char *pattern)
 {
     const char *first = pattern + strspn(pattern, "/");
@@ -69,7 +68,8 @@ static bool has_first(const void *ctx, const char *directory, const char *patter
     return access(path, F_OK) == 0;
 }
 
-/* "/srv/out/keep" where the host has a /srv: meant for the host, it would protect nothing. */
+/* Refuses "/srv/out/keep" if the host has a /srv: as a path of the host it would protect
+ * nothing. */
 static bool check_elsewhere(const struct setting *pattern, char *const *clean, size_t count,
                             struct report *report, struct error *err)
 {
@@ -79,25 +79,24 @@ static bool check_elsewhere(const struct setting *pattern, char *const *clean, s
     if (text[0] != '/' || !has_first(clean, "", text))
         return true;
     if (rest && rest[1]) {
-        bad_pattern(
-            pattern,
-            "looks like a full path that leads out of the root, where it would match nothing", err);
+        bad_pattern(pattern, "looks like a full path outside the root, so it would match nothing",
+                    err);
         return error_hint(err,
-                          "Patterns count from the root: if it is meant there, write \"%s\" "
-                          "without the first slash; else "
-                          "give a directory to protect (--protect-dir, protect_dirs).",
+                          "Patterns are relative to the root: if it is meant below the root, write "
+                          "\"%s\" without the first slash; otherwise protect a directory by its "
+                          "path (--protect-dir, protect_dirs).",
                           shown(clean, text + 1));
     }
     for (size_t i = 0; i < count; i++)
         below = below || has_first(clean, clean[i], text);
     if (!below)
         report_remark(report,
-                      "the pattern \"%s\" counts from the root, where nothing has that name now",
+                      "the pattern \"%s\" is relative to the root, where nothing has that name now",
                       shown(clean, text));
     return true;
 }
 
-/* A pattern that can match nothing would protect nothing, and nobody would notice. */
+/* Refuses a pattern that can match nothing: it would protect nothing, and nobody would notice. */
 static bool check_pattern(const struct setting *pattern, char *const *clean, size_t count,
                           struct report *report, struct error *err)
 {
@@ -121,7 +120,7 @@ static bool check_directory(const struct setting *directory, struct report *repo
         error_set(err, SWEEP_USAGE, "%s: the protected directory \"%s\" is not an absolute path",
                   directory->origin, path);
         return error_hint(err,
-                          "Give it with its full path%s; for a name at any depth give a pattern "
+                          "Give the full path%s; to protect a name at any depth, give a pattern "
                           "(--protect, protect).",
                           given[0] == '~' ? " (\"~\" is not expanded)" : "");
     }
@@ -129,9 +128,11 @@ static bool check_directory(const struct setting *directory, struct report *repo
         return true;
     if (strpbrk(given, "*?[")) {
         error_set(err, SWEEP_USAGE,
-                  "%s: the protected directory \"%s\" is a pattern, and no directory has that name",
+                  "%s: the protected directory \"%s\" looks like a pattern, and no directory has "
+                  "that name",
                   directory->origin, path);
-        return error_hint(err, "Give a pattern as --protect or protect; it counts from the root.");
+        return error_hint(err,
+                          "Give a pattern as --protect or protect; it is relative to the root.");
     }
     report_remark(report, "the protected directory %s does not exist", path);
     return true;
@@ -169,7 +170,7 @@ bool command_check_roots(const struct policy *policy, const struct files_options
             return error_prefix(err, "%s", policy->roots[i].origin);
         names = mem_check(talloc_asprintf_append(names, "%s%s", i ? ", " : "", name));
         if (missing)
-            report_remark(report, "%s does not exist: nothing to do there", name);
+            report_remark(report, "%s does not exist: skipped", name);
         *found += !missing;
     }
     report->file_roots = names;

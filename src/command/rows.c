@@ -1,4 +1,4 @@
-/* Rows of the state schema for people and machines. */
+/* Prints rows of the state schema, as a table or as JSON. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static void print_json(const struct db_rows *rows, const char *const *names, int
     json_decref(list);
 }
 
-/* Columns as wide as their widest value, the last one as it comes. */
+/* Each column is as wide as its widest value; the last one is not padded. */
 static void print_table(void *ctx, const struct db_rows *rows, const char *const *names,
                         int columns)
 {
@@ -64,7 +64,7 @@ static void print_table(void *ctx, const struct db_rows *rows, const char *const
     }
 }
 
-/* "error     must stay": a line for each column, an empty one between rows. */
+/* One line per column ("error     must stay"), with an empty line between rows. */
 static void print_upright(void *ctx, const struct db_rows *rows, const char *const *names,
                           int columns)
 {

@@ -1,4 +1,4 @@
-/* A run of a policy for rows, as the files of this room that carry it out share it. */
+/* A run of a policy for rows: the struct that the files of this room share. */
 #ifndef PGSWEEP_COMMAND_RUN_H
 #define PGSWEEP_COMMAND_RUN_H
 
@@ -19,16 +19,16 @@ struct run {
     struct report *report;
     struct sweep_budget budget;
     int64_t count_timeout_ms;
-    bool recording;         /* the record of the run may have been begun */
-    bool begun;             /* the sweep has begun: what follows is not done a second time */
-    const char *last_id;    /* of this run, before it began anew; NULL: it did not */
-    const char *spared_run; /* of a live run, or what stands for its id where statements are
-                               printed; else NULL */
+    bool recording;         /* the record of the run may exist */
+    bool begun;             /* the sweep has begun: from here on the run does not start again */
+    const char *last_id;    /* the id of this run before it started again; NULL: it did not */
+    const char *spared_run; /* the id of a live run, or a placeholder where statements are only
+                               printed; otherwise NULL */
 };
 
-/* Settles the dead letters and writes the end of the run into its record, with a new connection
- * where the old one is lost, for as long as the run's retry_for. The record is finished even where
- * the letters cannot be settled. False, with err set: not all of it could be done. */
+/* Settles the dead letters and writes the end of the run into its record. If the connection is
+ * lost, tries again with a new one for at most the run's retry_for. The record is finished even if
+ * the dead letters cannot be settled. False, with err set, if any part failed. */
 bool command_record_end(struct run *run, struct effects *effects, struct error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The commands that take a few lines: init, list, show, help. */
+/* The commands that need a few lines only: init, list, show, help. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,14 +7,15 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
-/* Ends a command: frees its memory and gives its exit code. */
+/* Ends a command: frees its memory and returns its exit code. */
 static int done(void *ctx, bool ok, const struct error *err)
 {
     talloc_free(ctx);
     return ok ? SWEEP_OK : (int)err->code;
 }
 
-/* In one transaction: what the script refuses to adopt, its further statements do not touch. */
+/* Prints the script as one transaction: if it refuses to adopt an object, none of its statements
+ * takes effect. */
 static void print_script(const char *script)
 {
     printf("BEGIN;\n%s\nCOMMIT;\n", script);
@@ -41,7 +42,7 @@ int command_init(const struct cli_options *options, struct error *err)
     return done(ctx, ok, err);
 }
 
-/* name, description pairs of all policies; NULL, with err set, when one cannot be read. */
+/* Pairs of name and description of all policies; NULL, with err set, if one cannot be read. */
 static const char **describe_policies(const void *ctx, const char *policy_dir, struct error *err)
 {
     const char **names;
@@ -84,9 +85,11 @@ int command_show(const struct cli_options *options, struct error *err)
                      options->cutoff || options->allow_missing_index;
     if (!options->sql && about_sql) {
         error_set(err, SWEEP_USAGE,
-                  "pgsweep show takes options of a connection or of a run only with --sql");
+                  "pgsweep show takes options of a connection or a run only with --sql");
         return done(
-            ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
+            ctx,
+            error_hint(err, "The option is valid with \"pgsweep show %s --sql\".", options->policy),
+            err);
     }
     bool ok = command_load_policy(ctx, options, &policy, err) &&
               command_check_environment(ctx, options, policy->name, err);
@@ -112,7 +115,7 @@ int command_help(const struct cli_options *options, struct error *err)
     void *ctx = talloc_new(NULL);
     const char *none[] = {NULL};
     const char **pairs = describe_policies(ctx, options->policy_dir, err);
-    error_clear(err); /* help is given even where a policy file is broken */
+    error_clear(err); /* help is printed even if a policy file is broken */
     cli_print_help(options->topic, pairs ? pairs : none, stdout);
     return done(ctx, true, err);
 }

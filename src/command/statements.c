@@ -1,4 +1,4 @@
-/* The statements of a run, printed for a person who wants to read the SQL before it is run. */
+/* Prints the statements of a run for somebody who wants to review the SQL before it is run. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,11 +11,11 @@
 
 enum { WIDTH = 116 };
 
-/* Text as SQL comments, broken between words. */
+/* Prints text as SQL comments, broken between words. */
 static void print_comment(const char *given, FILE *out)
 {
     char *line =
-        text_line(NULL, given); /* what follows a line break would be no comment any more */
+        text_line(NULL, given); /* text after a line break would not be a comment any more */
     const char *text = line;
     while (*text) {
         size_t length = strlen(text);
@@ -47,7 +47,7 @@ static void print_statement(const struct sweep_statement *s, FILE *out)
 
 static void print_heading(const void *ctx, const struct plan *plan, FILE *out)
 {
-    fprintf(out, "-- policy %s: the statements of a run, in their order; none of them was run\n",
+    fprintf(out, "-- policy %s: the statements of a run, in order; none of them was run\n",
             plan->policy->name);
     bool same = strcmp(plan->cutoff, plan->cutoff_value) == 0;
     print_comment(mem_printf(ctx, "table %s, cutoff %s%s%s", plan->nodes[0]->table.label,
@@ -60,7 +60,7 @@ static void print_heading(const void *ctx, const struct plan *plan, FILE *out)
                              plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason),
                   out);
     if (plan->spared_run)
-        fprintf(out, "-- %s stands for the id of the run\n", plan->spared_run);
+        fprintf(out, "-- %s is a placeholder for the id of the run\n", plan->spared_run);
 }
 
 void statements_print(struct db *db, const struct plan *plan, const struct sweep_budget *budget,

@@ -1,4 +1,4 @@
-/* pgsweep POLICY: from the command line to the report. */
+/* pgsweep POLICY for rows: carries out a run, from the command line to the report. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <inttypes.h>
@@ -19,14 +19,14 @@
 
 enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEOUT_MS = 60 * 1000 };
 
-/* How long a live run counts when the policy does not say. */
+/* How long a live run counts if the policy sets no limit. */
 static const char COUNT_TIMEOUT[] = "30 s";
 enum { COUNT_TIMEOUT_MS = 30 * 1000 };
 
 static const char QUERY_CANCELLED[] = "57014";       /* by a time limit, or on request */
 static const char SERIALIZATION_FAILURE[] = "40001"; /* on a standby: a conflict with recovery */
 
-/* 0 would mean "no limit", which nobody says with "0 s". */
+/* "0 s" is refused: as a number, 0 would mean "no limit", which is hardly what its author meant. */
 static bool read_runtime(struct run *run, struct error *err)
 {
     const struct setting *setting = &run->policy->max_runtime;
@@ -64,8 +64,8 @@ static bool read_budget(struct run *run, struct error *err)
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
-/* For how long files in working directories stay: as they say, or as long as the rows; in a form
- * that can be understood without a database. */
+/* Settles the retention of files in working directories: their own, or that of the rows, in a form
+ * that needs no database to understand. */
 static bool settle_retention(const struct run *run, struct error *err)
 {
     struct setting *retain = &run->policy->files.retain;
@@ -86,8 +86,8 @@ static bool settle_retention(const struct run *run, struct error *err)
     return true;
 }
 
-/* A root of working directories that will be refused is reported before a row goes. One that is not
- * there is none of this host's business, unless somebody named it. */
+/* Refuses an unsafe root of working directories before a row is deleted. A root that does not exist
+ * on this host is ignored, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
 {
     const struct plan *plan = run->plan;
@@ -132,7 +132,7 @@ static bool prepare(struct run *run, struct error *err)
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there",
                   db_where(run->db));
         error_sqlstate(err, "25006"); /* read_only_sql_transaction */
-        return error_hint(err, "Run against the primary; a dry run works on a standby too.");
+        return error_hint(err, "Connect to the primary; a dry run works on a standby too.");
     }
     if (!compile(run, run->spared_run, &run->plan, err))
         return false;
@@ -160,7 +160,7 @@ static bool count_all(struct run *run, bool dependents, int64_t timeout_ms, stru
     return true;
 }
 
-/* An estimate without statistics is a guess. */
+/* Adds a remark for each table without statistics, whose estimate is a guess. */
 static bool note_guesses(struct run *run, struct error *err)
 {
     const struct plan *plan = run->plan;
@@ -174,7 +174,8 @@ static bool note_guesses(struct run *run, struct error *err)
     return true;
 }
 
-/* How many rows the run would leave behind in partitions that lack a foreign key. */
+/* Adds a remark about the rows in partitions without a foreign key that would refer to deleted
+ * rows. */
 static bool note_uncovered(struct run *run, struct error *err)
 {
     for (size_t i = 0; i < run->plan->uncovered_count && !run->report->signal; i++) {
@@ -190,11 +191,11 @@ static bool note_uncovered(struct run *run, struct error *err)
     return true;
 }
 
-/* What stands for the id of the run in statements that are only printed. */
+/* The placeholder for the id of the run in statements that are only printed. */
 static const char ANY_RUN[] = "RUN-ID";
 
-/* --dry-run --echo ends with the statements of the live run; its plan differs from that of the dry
- * run in what the run itself writes down. */
+/* --dry-run --echo ends with the statements of the live run, whose plan differs from that of the
+ * dry run because it also writes its own records. */
 static bool echo_statements(struct run *run, struct error *err)
 {
     struct plan *plan;
@@ -208,8 +209,8 @@ static bool echo_statements(struct run *run, struct error *err)
     return ok;
 }
 
-/* Others were in the way of a count, or recovery on a standby was: it may work the next time. One
- * that took too long does not. */
+/* Whether to count again: a count that other sessions or recovery on a standby cancelled may work
+ * the next time, one that took too long will not. */
 static bool may_count_again(const struct run *run, int attempt, const struct error *why)
 {
     return attempt <= run->budget.retries && !stop_requested() &&
@@ -217,7 +218,8 @@ static bool may_count_again(const struct run *run, int attempt, const struct err
            strcmp(why->sqlstate, QUERY_CANCELLED) != 0;
 }
 
-/* The counts of a dry run. Each try begins anew, so that they are of one state of the database. */
+/* The counts of a dry run. Each try starts from the beginning, so that all counts are of one state
+ * of the database. */
 static bool count_patiently(struct run *run, struct error *err)
 {
     for (int attempt = 1;; attempt++) {
@@ -231,7 +233,7 @@ static bool count_patiently(struct run *run, struct error *err)
     }
 }
 
-/* A dry run: what would go, counted or estimated. */
+/* A dry run: counts or estimates what would be deleted. */
 static bool preview(struct run *run, struct error *err)
 {
     struct report *report = run->report;
@@ -249,21 +251,21 @@ static bool preview(struct run *run, struct error *err)
         error_hint(
             err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
     else if (strcmp(err->sqlstate, SERIALIZATION_FAILURE) == 0)
-        error_hint(err, "Recovery cancelled the count again and again: see "
-                        "max_standby_streaming_delay and hot_standby_feedback, or run against the "
-                        "primary.");
+        error_hint(err,
+                   "Recovery cancelled the count several times: see max_standby_streaming_delay "
+                   "and hot_standby_feedback, or connect to the primary.");
     return false;
 }
 
-/* Before a live run the count is information: the run does not wait for it longer than its limit,
- * nor does any snapshot last longer. */
+/* The count before a live run is information only: the run waits for it no longer than its limit,
+ * and holds no snapshot longer. */
 static bool count_in_time(struct run *run, struct error *err)
 {
     struct report *report = run->report;
     const struct setting *limit = &run->policy->count_timeout;
     int64_t timeout_ms =
         run->count_timeout_ms < STATEMENT_TIMEOUT_MS ? run->count_timeout_ms : STATEMENT_TIMEOUT_MS;
-    if (timeout_ms == 0) { /* to the server it would mean no limit at all */
+    if (timeout_ms == 0) { /* for the server, 0 would mean no limit */
         report->count_limit = limit->value;
         return true;
     }
@@ -299,13 +301,13 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
     progress_start(&progress, run->options->quiet);
     run->begun = true;
     bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
-    if (!ok) /* the record has it too; the original error is the one to report */
+    if (!ok) /* the record has the error too; the original error is reported */
         error_copy(&report->error, err);
     struct error ignored = ERROR_INIT;
     if (ok)
         space_look(effects, report);
     report_close(report);
-    /* A database that was lost for good is not waited for a second time. */
+    /* If the database was lost for good, the run does not wait for it a second time. */
     bool worth_it = ok || !db_is_lost(run->db);
     if (worth_it && !command_record_end(run, effects, &ignored) && ok) {
         error_move(err, &ignored);
@@ -315,7 +317,7 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
     return ok;
 }
 
-/* The session that was lost may still be there, and hold it. */
+/* The lost session may still exist on the server and hold the lock. */
 static bool take_lock(struct run *run, struct effects *effects, struct error *err)
 {
     enum { WAIT_MS = 30000 };
@@ -342,7 +344,8 @@ static int sweep_files(const struct run *run, struct error *err)
 {
     if (!run->options->estimate)
         return command_sweep_files(run->options, run->policy, err);
-    error_set(err, SWEEP_USAGE, "option --estimate is for rows; policy %s is about files",
+    error_set(err, SWEEP_USAGE,
+              "option --estimate is for policies about rows; policy %s is about files",
               run->policy->name);
     return (int)err->code;
 }
@@ -358,8 +361,8 @@ static bool run_once(struct run *run, struct error *err)
     return options->dry_run ? preview(run, err) : sweep(run, err);
 }
 
-/* A run that lost the database before anything was deleted begins anew: with another connection,
- * plan, cutoff and, where the record was begun, another id. */
+/* Starts a run again that lost the database before anything was deleted: with a new connection,
+ * plan and cutoff and, if its record was begun, a new id. */
 static void begin_anew(struct run *run, void *ctx)
 {
     struct report *before = run->report;

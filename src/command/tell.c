@@ -1,4 +1,4 @@
-/* The end of a run: what is printed, where, and with which exit code. */
+/* The end of a run: prints the report and chooses the exit code. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ static void copy_error(struct report *report, bool ok, const struct error *err)
         error_copy(&report->error, err);
 }
 
-/* Metrics that cannot be written do not undo the run, but are no success either. */
+/* If the metrics cannot be written, the run is not undone, but it is not a success either. */
 static void write_metrics(struct report *report)
 {
     struct error problem = ERROR_INIT;
@@ -31,8 +31,8 @@ static void warn(const struct report *report, const char *text)
     text_tell("warning", "policy %s, run %s: %s", report->policy->name, report->run_id, text);
 }
 
-/* Without the report on standard output, what a person should know is told on standard error: cron
- * mails it. */
+/* If the report is not printed, prints what a person should know on standard error, which cron
+ * mails. */
 static void warn_of_all(const struct report *report)
 {
     void *scratch = talloc_new(report);
@@ -41,7 +41,7 @@ static void warn_of_all(const struct report *report)
     const char *failed = text_count(scratch, report->failed);
     if (report->failed > 0 && report->failure_count == 0)
         warn(report,
-             mem_printf(scratch, "files or directories that could not be removed: %s", failed));
+             mem_printf(scratch, "files and directories that could not be removed: %s", failed));
     if (report->failure_count > 0)
         warn(report,
              mem_printf(
@@ -70,7 +70,7 @@ bool command_logs_each(const struct cli_options *options)
     return options->verbose || options->log_file;
 }
 
-/* A log with holes does not undo the run, but is no success either. */
+/* If the log is incomplete, the run is not undone, but it is not a success either. */
 static void close_log(const struct cli_options *options, struct report *report)
 {
     if (report_close_log(report))
@@ -80,8 +80,8 @@ static void close_log(const struct cli_options *options, struct report *report)
         report->exit_code = SWEEP_SOME_FAILED;
 }
 
-/* A run that failed tells what it did all the same. Of files: more than finding that others hold
- * the roots. */
+/* Whether a failed run did something that has to be reported. A run about files must have done more
+ * than find its roots locked. */
 static bool did_something(const struct report *report)
 {
     return report->files ? report->files->scanned > report->left_locked : report->chunks > 0;

@@ -1,4 +1,4 @@
-/* Opening, re-opening and describing a connection. What a session looks like is in session.c. */
+/* Opens, re-opens and describes a connection. The settings of a session are in session.c. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <netdb.h>
@@ -32,7 +32,7 @@ bool db_is_configured(const struct db_options *options)
     return false;
 }
 
-/* Asks on the terminal; NULL when there is none. */
+/* Asks for the password on the terminal; NULL if there is none. */
 static char *ask_password(struct db *db)
 {
     FILE *tty = fopen("/dev/tty", "r+");
@@ -64,15 +64,15 @@ static char *ask_password(struct db *db)
 static PGconn *open_connection(const struct db *db, const PGconn *beside, bool first,
                                struct db_refusal *why)
 {
-    /* What stands before dbname gives way to what a conninfo string in dbname says; what stands
-     * after it wins (libpq, PQconnectdbParams with expand_dbname). */
+    /* A conninfo string in dbname overrides the parameters before dbname; the parameters after
+     * dbname override it (libpq, PQconnectdbParams with expand_dbname). */
     const char *keys[16];
     const char *values[16];
     size_t n = db_liveness_defaults(db->options.dbname, keys, values);
 #define PARAMETER(key, value) (keys[n] = (key), values[n] = (value), n++)
     PARAMETER("fallback_application_name", "pgsweep");
     PARAMETER("dbname", db->options.dbname);
-    /* Of several servers the one that the other connection has found. */
+    /* If the user named several servers, this is the one that the other connection has found. */
     const char *address = beside ? PQhostaddr(beside) : NULL;
     PARAMETER("host", beside ? PQhost(beside) : db->options.host);
     PARAMETER("hostaddr", address && *address ? address : NULL);
@@ -99,8 +99,8 @@ PGconn *db_open_beside(const struct db *db)
     return conn;
 }
 
-/* A password with "@" or "/" that is not percent-encoded breaks a URI in the wrong places, and
- * parts of it would be shown as a host, a port or a database. */
+/* Whether a URI was split in the wrong places because its password has an "@" or "/" that is not
+ * percent-encoded. Parts of the password would be shown as a host, a port or a database. */
 static bool looks_torn(const PQconninfoOption *parsed)
 {
     for (const PQconninfoOption *o = parsed; o->keyword; o++) {
@@ -131,10 +131,10 @@ static bool check_conninfo(const struct db_options *options, struct error *err)
     if (torn) {
         error_set(err, SWEEP_USAGE, "the connection string given as --dbname is not a proper URI");
         return error_hint(
-            err, "In postgresql://USER:PASSWORD@HOST/DBNAME, characters such as @ and / in the "
-                 "password are written as %%40 and %%2F; better, keep it in ~/.pgpass.");
+            err, "In postgresql://USER:PASSWORD@HOST/DBNAME, write characters such as @ and / in "
+                 "the password as %%40 and %%2F; better, keep the password in ~/.pgpass.");
     }
-    /* Neither the text nor libpq's account of it is shown: either may carry a password. */
+    /* Neither the string nor libpq's message about it is shown: both may contain a password. */
     error_set(err, SWEEP_USAGE, "the connection string given as --dbname cannot be parsed");
     if (why && !strstr(text, "password") && !strchr(text, '@'))
         error_detail(err, "%s", why);
@@ -154,7 +154,7 @@ static void describe(struct db *db)
                            PQport(db->conn) ? PQport(db->conn) : "?");
 }
 
-/* The only host that was named does not exist: most likely it is misspelt. */
+/* Whether the only host given does not exist: most likely its name is misspelt. */
 static bool names_no_host(const PGconn *conn)
 {
     const char *message = PQerrorMessage(conn);
@@ -177,7 +177,7 @@ static bool establish(struct db *db, bool first, struct error *err)
         }
     }
     if (!db->conn && stop_requested()) {
-        error_set(err, SWEEP_UNREACHABLE, "a signal came before there was a connection");
+        error_set(err, SWEEP_UNREACHABLE, "a signal arrived before the connection was established");
         error_sqlstate(err, "08001");
         return false;
     }
@@ -189,8 +189,8 @@ static bool establish(struct db *db, bool first, struct error *err)
         db->refused = true;
         error_detail(err, "%s", PQerrorMessage(db->conn));
         if (PQconnectionNeedsPassword(db->conn))
-            return error_hint(err, "Put the password into ~/.pgpass (see PGPASSFILE), or use -W on "
-                                   "a terminal.");
+            return error_hint(err, "Put the password into ~/.pgpass (or the file named by "
+                                   "PGPASSFILE), or use -W on a terminal.");
         return error_hint(err, "Check -h, -p, -U, -d and the PG* environment variables; try the "
                                "same with psql.");
     }

@@ -1,6 +1,6 @@
-/* Connecting, in a thread of its own: looking up a name, TLS and Kerberos wait for the network in
- * ways that nobody can interrupt. The main thread looks at signals meanwhile, and leaves the thread
- * alone when one ends the wait. */
+/* Connects in a thread of its own, because name look-up, TLS and Kerberos wait for the network in
+ * ways that cannot be interrupted. Meanwhile the main thread watches for signals, and abandons the
+ * thread when a signal ends the wait. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <stdatomic.h>
@@ -15,11 +15,11 @@ enum { DIAL_TICK_MS = 100, PARAMETERS_MAX = 32 };
 
 enum { UNDER_WAY, DONE, LEFT };
 
-/* Owned by the thread once it was left alone, else by the main thread. */
+/* Owned by the main thread, or by the other thread after that was abandoned. */
 struct dial {
     char *keys[PARAMETERS_MAX];
     char *values[PARAMETERS_MAX];
-    bool choosy; /* not every server will do */
+    bool choosy; /* only certain servers are acceptable */
     PGconn *conn;
     struct db_refusal why;
     atomic_int state;
@@ -56,8 +56,8 @@ static struct dial *dial_new(const char *const *keys, const char *const *values)
     return dial;
 }
 
-/* A server is there, and refuses. libpq says why in words only, in the server's language, unless it
- * is asked for all before it connects. */
+/* Finds the SQLSTATE with which a server refused the connection. libpq gives only a text in the
+ * server's language unless verbose errors are set before it connects. */
 static void find_refusal(struct dial *dial, const char *const *keys, const char *const *values)
 {
     enum { WAITS_MAX = 100, WAIT_MS = 100 };
@@ -73,7 +73,7 @@ static void find_refusal(struct dial *dial, const char *const *keys, const char 
         else
             waits++;
     }
-    /* It may be another server, or have another role, the next time. */
+    /* The next try may meet another server, or the same one as primary. */
     bool passes = next == PGRES_POLLING_OK || dial->choosy;
     set_refusal(dial, passes ? AWAY : DB_REFUSED_FOR_GOOD);
     (void)db_find_sqlstate(PQerrorMessage(conn), dial->why.sqlstate);
@@ -107,7 +107,7 @@ PGconn *db_dial(const char *const *keys, const char *const *values, bool first,
     struct dial *dial = dial_new(keys, values);
     pthread_t thread;
     if (!db_start_thread(&thread, run, dial)) {
-        (void)run(dial); /* no thread to be had: wait here */
+        (void)run(dial); /* no thread is available: connect here */
     } else {
         bool ended = false;
         while (!ended && !stop_forced() && !(first && stop_requested()))

@@ -1,16 +1,15 @@
-/* What a failure means: SQLSTATE classes, as a table. */
+/* What a failure means: a table of SQLSTATE classes. */
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/stop.h"
 
-/* The first row whose prefix fits decides. */
+/* The first row whose prefix matches decides. */
 static const struct {
     const char *prefix;
     enum db_failure class;
 } classes[] = {
-    {"40000", DB_FAILURE_TRANSIENT}, /* transaction_rollback: a COMMIT answered with ROLLBACK, too
-                                      */
+    {"40000", DB_FAILURE_TRANSIENT}, /* transaction_rollback; also ROLLBACK in answer to COMMIT */
     {"40001", DB_FAILURE_TRANSIENT}, /* serialization_failure */
     {"40P01", DB_FAILURE_TRANSIENT}, /* deadlock_detected */
     {"55P03", DB_FAILURE_TRANSIENT}, /* lock_not_available: lock_timeout */
@@ -25,7 +24,7 @@ static const struct {
     {"08", DB_FAILURE_CONNECTION},
     {"0A", DB_FAILURE_FATAL}, /* feature_not_supported */
     {"25", DB_FAILURE_FATAL}, /* read-only transaction: the server became a standby */
-    {"26", DB_FAILURE_FATAL}, /* our prepared statement is gone: a pooler is in between */
+    {"26", DB_FAILURE_FATAL}, /* our prepared statement is gone: there is a pooler in between */
     {"28", DB_FAILURE_FATAL}, /* authorization */
     {"3D", DB_FAILURE_FATAL},
     {"3F", DB_FAILURE_FATAL}, /* no such database, schema */
@@ -42,7 +41,8 @@ enum db_failure db_failure_of_sqlstate(const char *sqlstate)
 {
     if (!*sqlstate)
         return DB_FAILURE_CONNECTION;
-    /* The server has one code for a timeout and for a cancel request; only we know if we asked. */
+    /* The server uses one code for a timeout and for a cancel request; only we know whether we sent
+     * one. */
     if (strcmp(sqlstate, "57014") == 0 && stop_requested())
         return DB_FAILURE_CANCELLED;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)

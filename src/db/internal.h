@@ -1,4 +1,4 @@
-/* What the files of the db room share. */
+/* Private to the db room: what its files share. */
 #ifndef PGSWEEP_DB_INTERNAL_H
 #define PGSWEEP_DB_INTERNAL_H
 
@@ -13,33 +13,31 @@ enum { DB_LOCALE_SETTINGS = 4 };
 struct db {
     PGconn *conn;
     struct db_options options; /* strings owned by this struct */
-    char *password;            /* what a person typed; NULL when none was asked for */
+    char *password;            /* the password that a person typed; NULL: none was asked for */
     char *where;
-    char *search_path;        /* pinned at the first connection */
-    char *synchronous_commit; /* what a commit waits for: as the role has it, but at least the local
-                                 disk */
-    bool async;               /* commits do not wait at present */
-    bool custom_plans;        /* every execution is planned for its parameters */
+    char *search_path;                    /* pinned at the first connection */
+    char *synchronous_commit;             /* the setting of the role, but at least "local" */
+    bool async;                           /* commits do not wait now */
+    bool custom_plans;                    /* each execution is planned for its own parameters */
     const struct db_statement **prepared; /* on this connection */
     size_t prepared_count;
-    int64_t round_trips;  /* how many answers were waited for */
-    int64_t fastest_us;   /* the shortest time that an answer took on this connection; 0: there was
-                             none yet */
-    bool broken;          /* requests and replies no longer match: as good as lost */
-    bool refused;         /* there is no connection, because the server refused it */
-    const char *given_up; /* why nothing is waited for any more; NULL: it is */
+    int64_t round_trips; /* number of round trips */
+    int64_t fastest_us;  /* the shortest round trip on this connection; 0: none yet */
+    bool broken;  /* requests and replies no longer match: the connection is treated as lost */
+    bool refused; /* the server refused the connection */
+    const char *given_up; /* why the connection was given up; NULL: it was not */
     /* For statements that give way (watch.c). */
     PGconn *watcher; /* the second connection; NULL: there is none */
     bool gives_way, watching;
-    bool unwatched; /* there is no second connection to be had */
-    bool gave_way;  /* the last statement was cancelled for that */
-    /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
+    bool unwatched; /* a second connection could not be opened */
+    bool gave_way;  /* the last statement was cancelled because it gave way */
+    /* For a connection whose server session is or may be shared with other clients (pooled.c). */
     bool pooled;
-    char *role;                       /* what SET ROLE would say by default */
-    char *locale[DB_LOCALE_SETTINGS]; /* what the role has */
-    struct db_statement settings;     /* sets them for one transaction */
+    char *role;                       /* the role to which SET ROLE is reset */
+    char *locale[DB_LOCALE_SETTINGS]; /* the settings of the role */
+    struct db_statement settings;     /* applies the settings to one transaction */
     struct db_step opening;           /* see db_set_opening; no statement: there is none */
-    int64_t opened_ms;                /* when it was sent last */
+    int64_t opened_ms;                /* when it was last sent */
 };
 
 struct db_rows {
@@ -49,47 +47,47 @@ struct db_rows {
 /* Wraps a result so that talloc frees it. */
 struct db_rows *db_rows_wrap(const void *ctx, PGresult *result);
 
-/* Fills err from a failed result (may be NULL: then from the connection): with the server's DETAIL,
- * HINT and CONTEXT, as far as they are shown. Returns false. */
+/* Fills err from a failed result, or from the connection if result is NULL, with the parts of the
+ * server's DETAIL, HINT and CONTEXT that may be shown. Returns false. */
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err);
 
-/* False where the DETAIL of errors of this kind carries the values of a whole row. */
+/* False if the DETAIL of errors of this kind contains the values of a whole row. */
 bool db_detail_is_shown(const char *sqlstate);
 
-/* The lines of a CONTEXT without those that quote something, which may be SQL that a function made
- * of values: "PL/pgSQL function keep() line 3 at RAISE" stays. Owned by ctx. */
+/* The lines of a CONTEXT without those that quote something, which may be SQL that a function built
+ * from values. "PL/pgSQL function keep() line 3 at RAISE" stays. Owned by ctx. */
 char *db_shown_context(const void *ctx, const char *context);
 
-/* Sets up a fresh connection: version check, search path, settings. */
+/* Sets up a new connection: version check, search path, settings. */
 bool db_session_setup(struct db *db, struct error *err);
 
-/* No trigger acts, and the role may not change that: sets err. */
+/* Sets err: no trigger fires in this session, and the role may not change that. Returns false. */
 bool db_refuse_replica(const struct db *db, struct error *err);
 
-/* Is the server's session ours alone? Looks at answer, the first row of "probe". */
+/* Whether the server's session is ours alone. answer: the first row of "probe". */
 bool db_session_is_own(const struct db *db, const struct db_rows *answer);
 
-/* Instead of settings for the session, where it is not: reads what the role has, and makes sure
- * that a transaction may last longer than one statement. */
+/* Sets up a session that may be shared: reads the settings of the role, and makes sure that a
+ * transaction can have more than one statement. */
 bool db_pooled_setup(struct db *db, struct error *err);
 
-/* db_batch where every transaction has to begin with the settings. */
+/* db_batch for connections on which every transaction has to begin with the settings. */
 bool db_pooled_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
                      struct error *err);
 
-/* db_query, outside of a transaction: in one of its own. */
+/* db_query in a transaction of its own. */
 bool db_pooled_query(struct db *db, const void *ctx, const char *sql, int nparams,
                      const char *const *params, struct db_rows **rows, struct error *err);
 
-/* The questions, a synchronisation point after each group of them. */
+/* Asks the questions, with a synchronisation point after each group of them. */
 bool db_pooled_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
                    size_t group, struct error *err);
 
-/* What is sent now has to be in a transaction that sets what it needs. */
+/* Whether the next statement has to be in a transaction that begins with the settings. */
 bool db_needs_settings(const struct db *db);
 
-/* db_batch as it is: what is sent is what the steps say. Unnamed statements on a pooled connection.
- */
+/* db_batch without additions: sends exactly the steps. Statements are unnamed on a pooled
+ * connection. */
 bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
                    struct error *err);
 
@@ -102,7 +100,7 @@ enum { DB_SETTING_PARAMS = 8 + DB_LOCALE_SETTINGS };
 /* db_failure_class for a connection that is not lost. */
 enum db_failure db_failure_of_sqlstate(const char *sqlstate);
 
-/* A request to cancel on its way, in a thread of its own: the network may swallow it. */
+/* A cancel request that is being sent, in a thread of its own because the network may block it. */
 struct db_cancel {
     pthread_t thread;
     PGcancel *what;
@@ -111,63 +109,63 @@ struct db_cancel {
 void db_begin_cancel(PGconn *conn, struct db_cancel *cancel);
 void db_end_cancel(const struct db_cancel *cancel);
 
-/* Another connection to the same server, with the same parameters; NULL: there is none to be had.
- */
+/* Opens another connection to the same server with the same parameters; NULL: that failed. */
 PGconn *db_open_beside(const struct db *db);
 
-/* The statement under way takes long: if it is one that gives way, it is watched from now on until
- * db_watch_end. */
+/* To be called when the current statement takes long: if it is one that gives way, it is watched
+ * until db_watch_end. */
 void db_watch_begin(struct db *db);
 void db_watch_end(struct db *db);
 
-/* Waits until PQgetResult does not block: something has come, or the connection is lost. A signal
- * that cancels sends the server a request to. False: db_is_lost, and nothing more is to be asked of
- * libpq (a second signal, or the server did not answer in time). */
+/* Waits until PQgetResult does not block: a result has come, or the connection is lost. A
+ * cancelling signal sends the server a cancel request. False: db_is_lost, and libpq must not be
+ * used any more (a second signal came, or the server did not answer in time). */
 bool db_await(struct db *db);
 
-/* PQgetResult that waits like that; NULL also when the connection was given up. */
+/* PQgetResult after db_await; NULL also if the connection was given up. */
 PGresult *db_next(struct db *db);
 
-/* The last result of a command that stands for itself. sent: what the PQsend function returned. */
+/* The last result of a single command. sent: what the PQsend function returned. */
 PGresult *db_only(struct db *db, int sent);
 
-/* Closes the connection without waiting for anybody. */
+/* Closes the connection without waiting. */
 void db_close(struct db *db);
 
-/* The parameters with which a dead peer is noticed in time, without those that the user has set in
- * the connection string dbname (or a database's name, or NULL), a service or the environment. Room
- * for DB_LIVENESS_PARAMS; returns how many. */
+/* The connection parameters that make libpq notice a dead peer in time, without those that the user
+ * has set in the connection string dbname (or a database's name, or NULL), a service or the
+ * environment. keys and values have room for DB_LIVENESS_PARAMS; returns how many. */
 enum { DB_LIVENESS_PARAMS = 5 };
 size_t db_liveness_defaults(const char *dbname, const char **keys, const char **values);
 
-/* target_session_attrs is set: only some servers will do, and which is which may change. */
+/* Whether target_session_attrs is set: only certain servers are acceptable, and which ones may
+ * change. */
 bool db_is_choosy(const char *dbname);
 
-/* The same for the server's end of a session that is ours, so that the lock of a dead client does
- * not keep the next run out. False: the connection is lost. */
+/* Sets the same at the server's end of a session that is ours alone, so that the lock of a dead
+ * client does not block the next run. False: the connection is lost. */
 enum { DB_LIVENESS_STATEMENTS = 2 };
 bool db_set_liveness(struct db *db, struct error *err);
 
-/* Runs a function beside the main thread, to which all signals go. */
+/* Runs a function in a second thread; signals go to the main thread only. */
 bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
-/* Waits for its end. False: it goes on. */
+/* Waits for the thread to end. False: it is still running. */
 bool db_join_thread(pthread_t thread, int64_t timeout_ms);
 
-/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD where
- * a server is there and trying again is no use (TLS, no password); "08001" where none answers. */
+/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD if a
+ * server answers but a retry is useless (TLS, no password); "08001" if no server answers. */
 #define DB_REFUSED_FOR_GOOD "08004"
 struct db_refusal {
     char sqlstate[6];
 };
 
-/* Finds an SQLSTATE in a message of libpq with PQERRORS_VERBOSE: "FATAL:  53300: sorry". Of several
- * servers: one that may come back counts. False: there is none. */
+/* Finds an SQLSTATE in a message of libpq with PQERRORS_VERBOSE: "FATAL:  53300: sorry". If there
+ * are several servers, one that may come back counts. False: there is no SQLSTATE. */
 bool db_find_sqlstate(const char *message, char sqlstate[6]);
 
-/* Connects (PQconnectdbParams) with these parameters, which are copied, and gives up when a second
- * signal comes, whatever the network or the look-up of a name does; at the first one if it is the
- * first connection. NULL: it was given up. */
+/* Connects (PQconnectdbParams) with these parameters, which are copied. Gives up at a second
+ * signal, or at the first one if this is the first connection, even while the network or a name
+ * look-up blocks. NULL: it gave up. */
 PGconn *db_dial(const char *const *keys, const char *const *values, bool first,
                 struct db_refusal *why);
 

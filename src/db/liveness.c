@@ -1,6 +1,6 @@
-/* How a dead peer is noticed: what TCP is told at this end, and at the server's. What the user has
- * set stays as it is: in the connection string, a service file or the environment; at the server
- * for the role, the database or in its configuration. */
+/* How a dead peer is noticed: TCP settings at this end and at the server's end. Settings that the
+ * user has made are kept: in the connection string, a service file or the environment; on the
+ * server for the role, for the database or in its configuration. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +9,14 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
-/* A peer that says nothing for a minute, although it is asked, is gone. */
+/* A peer that does not answer probes for a minute is considered dead. */
 static const struct {
     const char *key, *value;
 } defaults[] = {
     {"connect_timeout", "10"}, /* seconds, for each address of a host */
-    {"keepalives_idle", "30"}, /* seconds of silence before it is asked */
+    {"keepalives_idle", "30"}, /* seconds of silence before the first probe */
     {"keepalives_interval", "10"}, {"keepalives_count", "3"},
-    {"tcp_user_timeout", "60000"}, /* milliseconds that what was sent may stay unacknowledged */
+    {"tcp_user_timeout", "60000"}, /* milliseconds that sent data may stay unacknowledged */
 };
 
 static const char *value_of(const PQconninfoOption *options, const char *key)
@@ -27,8 +27,9 @@ static const char *value_of(const PQconninfoOption *options, const char *key)
     return NULL;
 }
 
-/* What the environment and the service say; the service of a connection string comes before that of
- * the environment. NULL: a service that is not there, which connecting complains of. */
+/* The parameters set by the environment and the service; the service of a connection string has
+ * priority over that of the environment. NULL: there is no such service, which connecting
+ * reports. */
 static PQconninfoOption *environment_with(const char *service)
 {
     const char *set = getenv("PGSERVICE");
@@ -87,7 +88,7 @@ bool db_set_liveness(struct db *db, struct error *err)
     for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
         questions[i] =
             (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
-    /* A server whose system cannot do one of them goes without. */
+    /* A server whose operating system lacks one of them does without it. */
     bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
     if (ok)
         error_clear(err);

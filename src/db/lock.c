@@ -1,4 +1,4 @@
-/* Session-level advisory locks; quoting, and the text form of arrays. */
+/* Session-level advisory locks, quoting, and the text form of arrays. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -72,7 +72,7 @@ char *db_array(const void *ctx, const char *const *values, size_t count)
 
 void db_array_split(const void *ctx, const char *text, const char ***values, size_t *count)
 {
-    char *r = mem_strdup(ctx, text); /* what is read becomes what is written, which is shorter */
+    char *r = mem_strdup(ctx, text); /* written in place: the result is shorter than the input */
     bool more = r[0] == '{' && r[1] != '}';
     *values = NULL;
     *count = 0;

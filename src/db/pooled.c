@@ -1,6 +1,6 @@
-/* Connections through a pooler. The server's session may be another one for each transaction, and
- * other clients use it in between: nothing may be left in it, and nothing that it has is taken for
- * granted. So every statement runs in a transaction that begins with all settings, for this
+/* Connections through a pooler. Each transaction may get another session of the server, and other
+ * clients use that session in between: pgsweep must leave nothing in it and cannot rely on anything
+ * in it. So every statement runs in a transaction that begins with all settings, for this
  * transaction only; statements have no names. */
 #define _GNU_SOURCE
 #include <netinet/in.h>
@@ -15,14 +15,14 @@
 
 static const char SESSION[] = "sql/session.sql";
 
-/* Settings that the role has, and that another client of the pooler may have changed: without those
- * that "set_up" pins to one value for all. */
+/* Settings of the role that another client of the pooler may have changed, apart from those that
+ * "set_up" pins to one value for all roles. */
 static const char *const role_settings[] = {
     "role",       "search_path", "synchronous_commit", "default_text_search_config", "lc_monetary",
     "lc_numeric", "lc_time"};
 enum { ROLE_SETTINGS = sizeof role_settings / sizeof *role_settings };
 
-/* Without a transaction that may write, the opening is sent as often as this. */
+/* How often the opening is sent while no transaction writes. */
 enum { OPENING_DUE_MS = 2 * 1000 };
 
 /* The port of our end of a TCP connection; -1: it is a local socket; 0: unknown. */
@@ -44,9 +44,10 @@ static int local_port(int fd)
     }
 }
 
-/* Nobody stands in between where the server names our own end of the connection as its other end. A
- * pooler may pass the number of a server process on; it has other ports. What changes ports without
- * pooling (a tunnel, address translation) is taken for a pooler, which costs some speed only. */
+/* There is no pooler in between if the server sees our own address and port as its client's. (A
+ * pooler may forward the number of a server process, but its ports differ.) Something that changes
+ * ports without pooling (a tunnel, address translation) is treated as a pooler, which costs only
+ * some speed. */
 bool db_session_is_own(const struct db *db, const struct db_rows *answer)
 {
     enum { PID, CLIENT_PORT, SERVER_PORT };
@@ -91,12 +92,12 @@ bool db_keep_open(struct db *db, struct error *err)
     return ok;
 }
 
-/* A batch with all that has to be sent beside its steps. */
+/* A batch with everything that has to be sent in addition to its steps. */
 struct batch {
     struct db *db;
     struct db_step *steps;
-    int *owners; /* the step of the caller's that each one belongs to */
-    bool *own;   /* it is that step itself */
+    int *owners; /* the caller's step that each one belongs to */
+    bool *own;   /* it is the caller's step itself */
     int count;
     struct db_step settings;
 };
@@ -119,7 +120,7 @@ static bool ends(const struct db_statement *statement)
     return statement == &db_commit || statement == &db_end;
 }
 
-/* The settings behind a BEGIN, and the opening where the transaction may write. */
+/* Adds the settings after a BEGIN, and the opening if the transaction may write. */
 static void add_opening(struct batch *batch, int owner, bool writes)
 {
     add(batch, batch->settings, owner, false);
@@ -135,14 +136,15 @@ static void add_begin(struct batch *batch, int owner)
     add_opening(batch, owner, true);
 }
 
-/* COMMIT stands behind a synchronisation point, so that it is never skipped. */
+/* COMMIT comes after a synchronisation point, so that it is never skipped. */
 static void add_commit(struct batch *batch, int owner)
 {
     batch->steps[batch->count - 1].sync = true;
     add(batch, (struct db_step){.statement = &db_commit, .sync = true}, owner, false);
 }
 
-/* A transaction that only reads does not renew what the opening renews. */
+/* Sends the opening in a transaction of its own if it is due: transactions that only read do not
+ * send it. */
 static void renew(struct batch *batch, int owner)
 {
     if (!batch->db->opening.statement || clock_now_ms() - batch->db->opened_ms < OPENING_DUE_MS)
@@ -151,8 +153,8 @@ static void renew(struct batch *batch, int owner)
     add_commit(batch, owner);
 }
 
-/* What is outside of a transaction up to a synchronisation point is one of its own: it gets its
- * BEGIN and COMMIT. */
+/* Steps outside a transaction, up to a synchronisation point, become a transaction: they get a
+ * BEGIN and a COMMIT. */
 static void expand(struct batch *batch, const struct db_step *steps, int count)
 {
     bool open = db_in_transaction(batch->db);
@@ -179,8 +181,8 @@ static void expand(struct batch *batch, const struct db_step *steps, int count)
     }
 }
 
-/* The results, where the caller looks for them. What was sent beside a step and failed is that
- * step's failure. */
+/* Copies the results to the caller's steps. If something that was sent in addition to a step
+ * failed, the step failed. */
 static void collect(const struct batch *batch, struct db_step *steps, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -209,7 +211,7 @@ static void collect(const struct batch *batch, struct db_step *steps, int count)
 
 static struct batch batch_new(struct db *db, const void *ctx, int count)
 {
-    /* At most what is added: BEGIN, settings, opening and COMMIT, twice. */
+    /* At most this is added to a step: BEGIN, settings, opening and COMMIT, twice. */
     size_t room = (size_t)count * 9 + 1;
     const char **params = mem_array(ctx, const char *, DB_SETTING_PARAMS);
     struct batch batch = {.db = db,
@@ -281,14 +283,12 @@ static bool no_transactions(const struct db *db, struct error *err)
 {
     error_clear(err);
     error_set(err, SWEEP_USAGE,
-              "the pooler in front of %s gives every statement another session: it allows no "
-              "transactions",
-              db->where);
+              "the pooler in front of %s pools statements: it allows no transactions", db->where);
     return error_hint(err, "Nothing was touched. Connect to the server itself, or to a pool with "
                            "pool_mode = transaction or session.");
 }
 
-/* Reads what the role has, whatever other clients have set; the transaction stays open. */
+/* Reads the settings of the role, whatever other clients have set; the transaction stays open. */
 static bool read_defaults(struct db *db, void *scratch, struct error *err)
 {
     struct db_statement defaults[ROLE_SETTINGS];
@@ -319,7 +319,7 @@ static bool read_defaults(struct db *db, void *scratch, struct error *err)
     return true;
 }
 
-/* Are we still in the transaction that the statement before has begun? */
+/* Whether we are still in the transaction that the previous statement began. */
 static bool check_transaction(struct db *db, void *scratch, struct error *err)
 {
     struct db_rows *rows;
@@ -341,7 +341,7 @@ bool db_pooled_setup(struct db *db, struct error *err)
         .name = "settings",
         .sql = template_fill(db, SESSION, "set_up",
                              TEMPLATE_SLOTS({"transaction", "true"}, {"shared", shared}))};
-    /* May the role set all of it? */
+    /* Find out whether the role may change all the settings. */
     struct db_step empty[] = {{.statement = &db_begin_read_only, .sync = true},
                               {.statement = &db_end}};
     ok = ok && db_pooled_batch(db, scratch, empty, 2, NULL, err);

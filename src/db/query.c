@@ -108,8 +108,8 @@ static bool infer(struct db *db, const char *sql, unsigned *types, size_t count,
     return true;
 }
 
-/* Begins a transaction for the questions about a text where the session is not ours. *begun: it has
- * to be ended. */
+/* Begins a transaction for questions about a text if the session is not ours alone. *begun: the
+ * caller has to end it. */
 static bool enter(struct db *db, bool *begun, struct error *err)
 {
     *begun = db_needs_settings(db);
@@ -190,9 +190,10 @@ bool db_execute(struct db *db, const void *ctx, const struct db_statement *state
     return take_result(db, ctx, result, rows, err);
 }
 
-/* Sends the preparation of every statement that the steps need and that is not prepared yet, behind
- * a synchronisation point of its own: a step that fails must not cost the statements of later
- * transactions their preparation. prepares[i]: step i is the first that needs it. */
+/* Sends the preparation of every statement that the steps need and that is not prepared yet,
+ * followed by a synchronisation point of its own, so that a failing step does not undo the
+ * preparation of statements of later transactions. prepares[i]: step i is the first that needs its
+ * statement. */
 static bool send_prepares(struct db *db, const struct db_step *steps, int count, bool *prepares)
 {
     bool any = false;
@@ -225,7 +226,7 @@ static bool send_steps(struct db *db, const struct db_step *steps, int count)
     return true;
 }
 
-/* The next result, and the NULL that ends its command's results. */
+/* Reads the next result, and the NULL that ends the results of its command. */
 static PGresult *next_result(struct db *db)
 {
     PGresult *result = db_next(db);
@@ -241,7 +242,7 @@ static struct error *step_error(const struct db *db, const void *ctx, const PGre
     return err;
 }
 
-/* Reads one step's result; err is set at the first failure of the batch only. */
+/* Reads one step's result; only the first failure of the batch sets err. */
 static void read_step(struct db *db, const void *ctx, struct db_step *step, bool *failed_before,
                       struct error *err)
 {
@@ -268,7 +269,8 @@ static bool read_sync(struct db *db, bool *failed_before, struct error *err)
         PGresult *result = db_next(db);
         if (!result && !db_is_lost(db) && nothing++ == 0)
             continue;
-        /* libpq, with nothing outstanding, would say so for ever: the point was never sent. */
+        /* With nothing outstanding, libpq would return NULL for ever: the synchronisation point was
+         * never sent. */
         db->broken = db->broken || !result;
         bool synced = result && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         if (!synced && !*failed_before) {
@@ -281,8 +283,8 @@ static bool read_sync(struct db *db, bool *failed_before, struct error *err)
     }
 }
 
-/* Prepares what is not prepared yet, so once on each connection. When that fails no step is sent,
- * and the error is that of every step. */
+/* Prepares the statements that are not prepared yet on this connection. If that fails, no step is
+ * sent, and every step gets the error. */
 static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps, int count,
                           int *first_failed, struct error *err)
 {
@@ -291,7 +293,7 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
     bool any = false;
     struct db_step answer = {.statement = NULL};
     if (failed)
-        db->broken = true; /* what has been sent is not known */
+        db->broken = true; /* it is not known what was sent */
     for (int i = 0; i < count && !db_is_lost(db); i++) {
         bool had_failed = failed;
         if (!prepares[i])
@@ -335,7 +337,7 @@ bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int co
     ready = ready && (db->pooled || prepare_steps(db, ctx, steps, count, &first_failed, err));
     failed_before = !ready && !db_is_lost(db);
     if (ready && !send_steps(db, steps, count)) {
-        db->broken = true; /* what has been sent of the batch is not known */
+        db->broken = true; /* it is not known what of the batch was sent */
         db_result_error(db, NULL, err);
         failed_before = true;
     }
@@ -365,7 +367,7 @@ static bool leave_pipeline(struct db *db, struct error *err)
     if (db_is_lost(db)) {
         if (!err->message)
             db_result_error(db, NULL, err);
-        /* The last message of the server may have been an error of another kind. */
+        /* The server's last message may be about an earlier error. */
         err->code = SWEEP_UNREACHABLE;
         return false;
     }
@@ -420,8 +422,8 @@ static void read_answers(struct db *db, const void *ctx, struct db_question *que
         read_sync(db, failed, err);
 }
 
-/* In groups of so many questions, each up to a synchronisation point; the last one may be smaller.
- */
+/* Asks in groups of so many questions, each ending at a synchronisation point; the last group may
+ * be smaller. */
 static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
                 size_t group, struct error *err)
 {
@@ -439,7 +441,7 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
         questions[i].error = NULL;
     }
     sent = sent && (count % group == 0 || PQpipelineSync(db->conn));
-    db->broken = db->broken || !sent; /* what has been sent is not known */
+    db->broken = db->broken || !sent; /* it is not known what was sent */
     db->round_trips++;
     for (size_t i = 0; i < count && !db_is_lost(db); i += group)
         read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
@@ -466,7 +468,7 @@ bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questi
                                  TEMPLATE_SLOTS({"milliseconds", limit}))};
     memcpy(all + before, questions, count * sizeof *all);
     all[before + count].sql = db_end.sql;
-    /* The transaction ends whatever became of the questions. */
+    /* The transaction ends whether or not the questions were answered. */
     bool ok = ask(db, ctx, all, before + count + 1, before + count, err);
     memcpy(questions, all + before, count * sizeof *all);
     talloc_free(scratch);

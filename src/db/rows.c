@@ -1,4 +1,4 @@
-/* The rows of a result. */
+/* Access to the rows of a result. */
 #include <stdlib.h>
 
 #include "internal.h"

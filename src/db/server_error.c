@@ -1,11 +1,12 @@
-/* What of a server's error is shown: in the report, the log, dead letters and the run's record, all
- * of which are kept longer than the rows that they are about. The rule is in SECURITY.md. */
+/* Which parts of a server's error are shown in the report, the log, dead letters and the run's
+ * record. All of these are kept longer than the rows that they are about. SECURITY.md has the
+ * rule. */
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
 
-/* The detail of these is the whole row that was refused ("Failing row contains (...)"). */
+/* Errors whose detail is the whole row that was refused ("Failing row contains (...)"). */
 static const char *const with_rows[] = {
     "23502", /* not_null_violation */
     "23514", /* check_violation, also of a partition's bounds */
@@ -20,7 +21,7 @@ bool db_detail_is_shown(const char *sqlstate)
     return true;
 }
 
-/* The start of the line that p is in. */
+/* The start of the line that contains p. */
 static const char *line_start(const char *text, const char *p)
 {
     while (p > text && p[-1] != '\n')
@@ -40,13 +41,13 @@ char *db_shown_context(const void *ctx, const char *context)
     return mem_printf(ctx, "%.*s%s%s", length, context, length > 0 && *after ? "\n" : "", after);
 }
 
-/* What the server says of result; NULL: nothing. */
+/* A field of the server's error; NULL: it has none. */
 static const char *field(const PGresult *result, int code)
 {
     return result ? PQresultErrorField(result, code) : NULL;
 }
 
-/* The server's message, or, without one, libpq's of what became of the connection. */
+/* The server's message or, if there is none, libpq's message about the connection. */
 static const char *message_of(const struct db *db, const PGresult *result)
 {
     const char *message = field(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -57,7 +58,7 @@ static const char *message_of(const struct db *db, const PGresult *result)
     return *message ? message : "no result";
 }
 
-/* The detail and the context, as far as they are shown. */
+/* Adds the parts of the detail and the context that may be shown. */
 static void add_detail(struct error *err, const char *detail, const char *context)
 {
     detail = detail && db_detail_is_shown(err->sqlstate) ? detail : "";

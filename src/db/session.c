@@ -1,6 +1,6 @@
-/* What a session looks like before the first statement of a run: everything that could change the
- * meaning of a statement is set here, whatever the role, the database or the server have. The
- * settings are in src/sql/session.sql. */
+/* Sets up a session before the first statement of a run: pins everything that could change the
+ * meaning of a statement, whatever the role, the database or the server have set. The settings are
+ * in src/sql/session.sql. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,13 +16,13 @@ static void ignore_notice(void *arg, const PGresult *result)
     (void)result;
 }
 
-/* The statement of that name; it lives until the caller frees db or it. */
+/* The statement of that name. It lives until it or db is freed. */
 static char *session_sql(struct db *db, const char *name)
 {
     return template_fill(db, SESSION, name, NULL);
 }
 
-/* One of these statements, with at most one parameter and no answer of interest. */
+/* Runs one of these statements, with at most one parameter, and ignores its result. */
 static bool run_statement(struct db *db, const char *name, const char *param, struct error *err)
 {
     char *sql = session_sql(db, name);
@@ -83,8 +83,8 @@ static bool apply_settings(struct db *db, struct error *err)
     return ok;
 }
 
-/* A statement before the settings, for a role whose own timeout is too short for the rest; and
- * perhaps for this too. Its answer is owned by db. */
+/* Runs a statement before the settings are changed. The role's own statement_timeout may be too
+ * short even for this one. The result is owned by db. */
 static bool ask_patiently(struct db *db, const char *name, struct db_rows **rows, struct error *err)
 {
     enum { TRIES = 50 };
@@ -101,7 +101,7 @@ static bool ask_patiently(struct db *db, const char *name, struct db_rows **rows
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
 }
 
-/* Nothing may be set in a session before it is known to be ours alone. */
+/* Finds out whether the session is ours alone: before that nothing may be set in it. */
 static bool find_owner(struct db *db, struct error *err)
 {
     struct db_rows *rows;
@@ -127,8 +127,8 @@ bool db_refuse_replica(const struct db *db, struct error *err)
 }
 
 /* Under session_replication_role = replica no foreign key acts and no trigger fires: what a
- * deletion leaves behind would be orphans, and no error would say so. "local" is left alone: all of
- * them fire there as usual. */
+ * deletion leaves behind would be orphans, without an error. "local" is left as it is: with it, all
+ * triggers fire as usual. */
 static bool ensure_triggers_act(struct db *db, struct error *err)
 {
     struct db_rows *rows;
@@ -148,7 +148,7 @@ bool db_session_setup(struct db *db, struct error *err)
 {
     PQsetNoticeReceiver(db->conn, ignore_notice, NULL);
     int version = PQserverVersion(db->conn);
-    /* For the tests of this very check: no old server is at hand there. */
+    /* For the tests of this check, which have no old server. */
     const char *pretend = getenv("PGSWEEP_TEST_SERVER_VERSION");
     if (pretend)
         version = atoi(pretend);
@@ -167,8 +167,8 @@ bool db_session_setup(struct db *db, struct error *err)
            apply_settings(db, err) && db_set_liveness(db, err) && ensure_triggers_act(db, err);
 }
 
-/* Changes one setting of the session; on one that is shared, the next transaction begins with it.
- */
+/* Changes one setting of the session. If the session is shared, the next transaction begins with
+ * the setting. */
 static bool change(struct db *db, const char *name, const char *value, struct error *err)
 {
     return db->pooled || run_statement(db, name, value, err);

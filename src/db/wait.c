@@ -1,4 +1,4 @@
-/* Waiting for the server. Nothing here blocks for longer than a tick, so that a signal is seen
+/* Waits for the server. Nothing here blocks for longer than a tick, so that a signal is seen
  * whatever the network does: a second signal cancels the query and ends the wait soon after. */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -12,14 +12,14 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
-/* So often signals are looked at. It also bounds how long bytes may lie in the TLS layer, which
- * poll does not see. */
+/* How often signals are checked. It also limits how long bytes can stay in the TLS layer, where
+ * poll does not see them. */
 enum { TICK_MS = 100 };
 
-/* After the limit for a statement, which the server keeps, it has this long to say so. */
+/* The server enforces the limit of a statement; this is how long it may take to report it. */
 enum { GRACE_MS = 60 * 1000 };
 
-/* After a cancellation was answered for, its request is waited for: it must not meet the next
+/* How long to wait for a cancel request to end after its statement did: it must not cancel the next
  * statement. */
 enum { CANCEL_WAIT_MS = 1000 };
 
@@ -66,14 +66,14 @@ void db_end_cancel(const struct db_cancel *cancel)
         pthread_detach(cancel->thread);
 }
 
-/* Nothing is asked of this connection any more. */
+/* Gives the connection up: nothing more is sent on it. */
 static void give_up(struct db *db, const char *why)
 {
     db->broken = true;
     db->given_up = why;
 }
 
-/* One tick, or until the server has said something. False: the connection is lost. */
+/* Waits for one tick or until the server has sent something. False: the connection is lost. */
 static bool tick(struct db *db, bool *heard)
 {
     int unsent = PQflush(db->conn);
@@ -95,7 +95,7 @@ bool db_await(struct db *db)
     while (!db->broken && PQisBusy(db->conn)) {
         bool heard = false;
         if (!tick(db, &heard))
-            break; /* PQgetResult tells why, and does not wait */
+            break; /* PQgetResult reports why, and does not wait */
         if (heard)
             heard_ms = clock_now_ms();
         else
@@ -138,7 +138,7 @@ void db_close(struct db *db)
     db->watching = false;
     db_give_way(db, false);
     if (db->conn)
-        PQsetnonblocking(db->conn, 1); /* saying good-bye must not wait */
+        PQsetnonblocking(db->conn, 1); /* closing must not wait */
     PQfinish(db->conn);
     db->conn = NULL;
 }

@@ -1,8 +1,8 @@
-/* A long statement gives way. It keeps its locks on tables until it ends, and an ALTER TABLE that
- * waits for one of them makes everybody else wait behind it. So when a statement takes long, a
- * second connection has the server look who waits for the first one, several times a second; when
- * somebody does, the server cancels the statement. The looking is done there because a round trip
- * for each look would take longer, the farther away the server is. */
+/* Makes a long statement give way. It keeps its locks on tables until it ends, and an ALTER TABLE
+ * that waits for one of them makes everybody else queue behind it. So when a statement takes long,
+ * a second connection makes the server check several times a second whether somebody waits for the
+ * first one; if so, the server cancels the statement. The check runs on the server because a round
+ * trip for each check would take too long on a distant server. */
 #include <poll.h>
 #include <string.h>
 
@@ -13,8 +13,8 @@
 
 static const char SESSION[] = "sql/session.sql";
 
-/* Behind the cancellation of the watch comes its answer; if it does not, the connection is
- * closed. */
+/* How long to wait for the answer of a watch that was cancelled; without one the second connection
+ * is closed. */
 enum { ANSWER_MS = 2000, TICK_MS = 20 };
 
 void db_give_way(struct db *db, bool give_way)
@@ -26,15 +26,15 @@ void db_give_way(struct db *db, bool give_way)
         return;
     }
     if (db->watcher)
-        PQsetnonblocking(db->watcher, 1); /* saying good-bye must not wait */
+        PQsetnonblocking(db->watcher, 1); /* closing must not wait */
     PQfinish(db->watcher);
     db->watcher = NULL;
 }
 
-/* The condition that finds the process; NULL: there is none that finds no other one. */
+/* The condition that finds our server process; NULL: no condition identifies it alone. */
 static const char *which_process(struct db *db, void *scratch)
 {
-    enum { SHOWN_MAX = 63 }; /* the server cuts longer names off */
+    enum { SHOWN_MAX = 63 }; /* the server truncates longer names */
     const char *name = db->options.application_name;
     if (!db->pooled)
         return template_fill(
@@ -46,7 +46,7 @@ static const char *which_process(struct db *db, void *scratch)
                          TEMPLATE_SLOTS({"name", db_quote_literal(db, scratch, name)}));
 }
 
-/* The watch is about to cancel the statement. */
+/* Notes that the watch is about to cancel the statement. */
 static void note(void *arg, const PGresult *result)
 {
     struct db *db = arg;
@@ -66,11 +66,11 @@ void db_watch_begin(struct db *db)
     db->watching = db->watcher && who &&
                    PQsendQuery(db->watcher, template_fill(scratch, SESSION, "watch",
                                                           TEMPLATE_SLOTS({"who", who}))) == 1;
-    db->unwatched = !db->watching; /* it goes on without */
+    db->unwatched = !db->watching; /* the statement continues without a watch */
     talloc_free(scratch);
 }
 
-/* The answer of the watch; NULL: there is none in time. */
+/* The answer of the watch; NULL: none came in time. */
 static PGresult *answer(PGconn *conn)
 {
     int64_t end_ms = clock_now_ms() + ANSWER_MS;
@@ -90,7 +90,8 @@ void db_watch_end(struct db *db)
         return;
     db->watching = false;
     struct db_cancel cancel = {.under_way = false};
-    /* Only when it is over may another statement follow, which it must not cancel. */
+    /* The next statement may be sent only after the watch is over, so that the watch cannot cancel
+     * it. */
     if (PQconsumeInput(db->watcher) == 1 && PQisBusy(db->watcher))
         db_begin_cancel(db->watcher, &cancel);
     PGresult *result = answer(db->watcher);

@@ -23,10 +23,10 @@ static bool wrong_cutoff(const struct db_rows *rows, const struct policy *policy
         return error_set(err, SWEEP_USAGE, "option --cutoff: \"%s\" is not a point in time",
                          by_hand);
     if (db_rows_bool(rows, 0, 4))
-        error_set(err, SWEEP_USAGE, "option --cutoff: %s lies in the future",
+        error_set(err, SWEEP_USAGE, "option --cutoff: %s is in the future",
                   db_rows_get(rows, 0, 0));
     else if (db_rows_bool(rows, 0, 5))
-        error_set(err, SWEEP_USAGE, "option --cutoff: %s is younger than the retention (%s) allows",
+        error_set(err, SWEEP_USAGE, "option --cutoff: %s is later than the retention (%s) allows",
                   db_rows_get(rows, 0, 0), policy->retain.value);
     else
         return true;

@@ -1,6 +1,6 @@
-/* Reading SQL conditions by their tokens: enough to keep one expression one expression, to see a
- * subquery, and to put the cutoff in. What it means is for PostgreSQL to say. (Manual: "Lexical
- * Structure".) */
+/* Splits SQL conditions into tokens: enough to make sure that a condition is one expression, to
+ * find a subquery, and to insert the cutoff. PostgreSQL alone decides what the condition means.
+ * (Manual: "Lexical Structure".) */
 #include <ctype.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ enum token {
     T_PARAM,  /* $1 */
     T_SEMICOLON,
     T_OTHER,
-    T_BROKEN, /* something is not closed; the scanner says what */
+    T_BROKEN, /* something is not closed; scanner.broken says what */
 };
 
 struct scanner {
@@ -69,7 +69,7 @@ static bool skip_blank(struct scanner *s)
     }
 }
 
-/* From the opening quote to after the closing one; a doubled quote stands for itself. */
+/* Reads from the opening quote to behind the closing one; a doubled quote is a quote character. */
 static enum token quoted(struct scanner *s, char quote, bool backslash, enum token token)
 {
     for (s->p++; *s->p; s->p++) {
@@ -87,8 +87,8 @@ static enum token quoted(struct scanner *s, char quote, bool backslash, enum tok
     return T_BROKEN;
 }
 
-/* E'...', and what continues it on a later line: there a backslash still escapes, although no E
- * stands in front. (Two strings without a line end between them are an error in any case.) */
+/* E'...' and its continuation on a later line, in which a backslash still escapes although it does
+ * not begin with E. (Two strings without a line break between them are an error in any case.) */
 static enum token escape_string(struct scanner *s)
 {
     for (;;) {
@@ -172,7 +172,7 @@ static enum token next_token(struct scanner *s)
                                   : T_OTHER;
 }
 
-/* Words that an opening bracket may follow without being a call. */
+/* Words that are no function call even when an opening bracket follows. */
 static bool is_keyword(const char *name)
 {
     static const char *const words[] = {
@@ -193,7 +193,7 @@ static bool is_subquery_word(const char *name)
            !strcmp(name, "values");
 }
 
-/* The name that a word or quoted identifier stands for. */
+/* The name that a word or quoted identifier denotes. */
 static char *token_name(const void *ctx, const struct scanner *s, enum token token)
 {
     size_t len = (size_t)(s->p - s->start);
@@ -225,12 +225,12 @@ struct reader {
     const char *wrong;
 };
 
-/* Keeps count of the brackets; what is wrong ends up in reader->wrong. */
+/* Tracks the nesting of brackets; a mistake is noted in reader->wrong. */
 static void read_bracket(struct reader *r, enum token token, char bracket)
 {
     if (token == T_CLOSE) {
         if (r->depth == 0 || r->brackets[--r->depth] != (bracket == ')' ? '(' : '['))
-            r->wrong = "a bracket is closed that was not opened";
+            r->wrong = "a closing bracket has no opening one";
     } else if (r->depth == (int)sizeof r->brackets) {
         r->wrong = "brackets are nested too deeply";
     } else {
@@ -245,7 +245,7 @@ static const char *refuse_token(const struct scanner *s, enum token token)
     if (token == T_SEMICOLON)
         return "it contains a semicolon";
     if (token == T_PARAM)
-        return "it contains a parameter ($1); the only value that pgsweep gives is :cutoff";
+        return "it contains a parameter ($1); the only value that pgsweep supplies is :cutoff";
     return NULL;
 }
 
@@ -305,7 +305,7 @@ void condition_append(PQExpBuffer out, const char *text, const char *const *cuto
         }
     }
     appendPQExpBufferStr(out, done);
-    /* On a line of its own: the text may end in a comment. */
+    /* The bracket is on a line of its own because the text may end in a comment. */
     appendPQExpBufferStr(out, strstr(done, "--") ? "\n)" : ")");
 }
 

@@ -1,6 +1,6 @@
-/* Which variables of the environment are settings of pgsweep, and what is to be done about one that
- * is none. A setting that is not understood stops the program: taken for nothing, a misspelt
- * retention would delete what it was to keep. */
+/* Which environment variables are settings of pgsweep, and what happens to one that looks like a
+ * setting but is not. Such a variable stops the program: if a misspelt retention were ignored, rows
+ * would be deleted that it was meant to keep. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 #define OURS "PGSWEEP_"
 
-/* A name that is so near to one of ours, and does not begin as ours do, is a slip too
+/* A name without our prefix counts as a slip too if it is this close to one of ours
  * ("PGSWEP_JOBS_RETAIN"). */
 enum { SLIP = 2 };
 
@@ -26,7 +26,7 @@ char *policy_variable(const void *ctx, const char *policy, const char *key)
     return variable;
 }
 
-/* The variables that mean something. Those that this run reads come first. */
+/* The variables that pgsweep knows. Those that this run reads come first. */
 struct candidates {
     const char **names;
     size_t count;
@@ -57,7 +57,7 @@ static struct candidates list_candidates(const void *ctx, const struct policy_va
     return c;
 }
 
-/* Whether the variable begins as those of the policy do. */
+/* Whether the variable has the prefix of the policy's variables. */
 static bool is_about(const char *variable, const char *policy)
 {
     void *scratch = talloc_new(NULL);
@@ -67,7 +67,7 @@ static bool is_about(const char *variable, const char *policy)
     return about;
 }
 
-/* Whether the variable begins as one that is of no policy does: PGSWEEP_S3_. */
+/* Whether the variable has the prefix of variables that belong to no policy: PGSWEEP_S3_. */
 static bool is_about_fixed(const char *variable, const char *const *fixed)
 {
     for (size_t k = 0; fixed && fixed[k]; k++) {
@@ -78,7 +78,7 @@ static bool is_about_fixed(const char *variable, const char *const *fixed)
     return false;
 }
 
-/* Whether it would be a setting of some policy of which nothing is known here. */
+/* Whether it could be a setting of a policy that is not known here. */
 static bool fits_some_policy(const char *variable)
 {
     size_t length = strlen(variable);
@@ -124,8 +124,8 @@ static enum policy_variable_fate judge(const struct candidates *c,
         of_another =
             of_another || ((!known->policy || strcmp(known->policies[p], known->policy) != 0) &&
                            is_about(variable, known->policies[p]));
-    /* "jobs" and "jobs-old" may both be meant, as may the store and a policy called "s3": the
-     * nearest known name decides. */
+    /* The variable may be about "jobs" or about "jobs-old", about the store or about a policy
+     * called "s3": the nearest known name decides. */
     bool about_own = (known->policy && is_about(variable, known->policy)) ||
                      is_about_fixed(variable, known->fixed);
     return of_another && (!about_own || (*nearest && !near_own)) ? VARIABLE_OF_ANOTHER
@@ -143,13 +143,14 @@ enum policy_variable_fate policy_judge_variable(const struct policy_variables *k
     return fate;
 }
 
-/* Never the value: it may be anything, even a password. */
+/* The message never shows the value, which may be anything, even a password. */
 static bool refuse(const void *ctx, const char *variable, const char *nearest, struct error *err)
 {
-    error_set(err, SWEEP_USAGE, "environment variable %s is no setting of pgsweep",
+    error_set(err, SWEEP_USAGE, "environment variable %s is not a setting of pgsweep",
               text_escape(ctx, variable, strlen(variable)));
-    error_detail(err, "It is not one of pgsweep's own, and there is no policy with such a setting. "
-                      "Nothing was deleted.");
+    error_detail(
+        err,
+        "pgsweep has no such variable, and no policy has such a setting. Nothing was deleted.");
     return error_hint(err,
                       "%s%s%sCorrect it or unset it; \"man pgsweep\" lists the variables, "
                       "\"pgsweep list\" the policies.",
@@ -174,7 +175,7 @@ bool policy_check_environment(const void *ctx, const struct policy_variables *kn
         else if (fate == VARIABLE_OF_ANOTHER)
             *warnings = mem_check(talloc_asprintf_append(
                 *warnings,
-                "pgsweep: warning: environment variable %s is no setting of any policy%s%s%s\n",
+                "pgsweep: warning: environment variable %s is not a setting of any policy%s%s%s\n",
                 text_escape(scratch, variable, strlen(variable)), nearest ? "; did you mean " : "",
                 nearest ? nearest : "", nearest ? "?" : ""));
     }

@@ -7,7 +7,7 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
-/* Tables: a key and its properties on one line where they fit. */
+/* In the tables below, a key and its properties are on one line where they fit. */
 /* clang-format off */
 
 const char *const policy_action_names[] = {"delete", "detach", "reassign", "keep",
@@ -128,7 +128,7 @@ static const struct field alert_fields[] = {
     {.key = NULL},
 };
 
-/* Which files may go: the same keys for the roots of a policy of kind files and for working
+/* Which files may be deleted: the same keys for the roots of a policy of kind files and for working
  * directories. */
 #define FILE_RULE_FIELDS                                                                           \
     {.key = "age_by",                                                                              \
@@ -281,8 +281,7 @@ double policy_share(const struct setting *share)
     return strtod(share->value, NULL);
 }
 
-/* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB).
- */
+/* Reads a number and its unit: "%", or bytes by powers of 1024 (KiB) or of 1000 (kB). */
 bool field_read_room(const char *text, double *share, int64_t *bytes)
 {
     static const struct {

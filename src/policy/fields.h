@@ -1,4 +1,5 @@
-/* The keys of a policy file as tables, from which both the reader and the writer work. Private. */
+/* The keys of a policy file as tables, which both the reader and the writer use. Private to the
+ * policy room. */
 #ifndef PGSWEEP_POLICY_FIELDS_H
 #define PGSWEEP_POLICY_FIELDS_H
 
@@ -22,11 +23,12 @@ enum field_kind {
     FIELD_LIMIT,     /* struct setting: what policy_limit_read takes */
     FIELD_WINDOW,    /* struct setting: what policy_window_read takes */
     FIELD_PATH,      /* struct setting: an absolute path */
-    FIELD_SQL,       /* struct setting: SQL about no row of the table, checked by condition_check */
-    FIELD_NAMES,     /* struct setting[]: a list of words, count behind it at count_offset */
+    FIELD_SQL,       /* struct setting: SQL that is not about rows of the table, checked by
+                        condition_check */
+    FIELD_NAMES,     /* struct setting[]: a list of words; their number is at count_offset */
     FIELD_SET,       /* policy_assignment[]: a mapping of column to value */
-    FIELD_LIST,      /* array of structs described by fields, count behind it at count_offset */
-    FIELD_GROUP,     /* a mapping whose fields lie in the same struct */
+    FIELD_LIST,      /* array of structs described by fields; their number is at count_offset */
+    FIELD_GROUP,     /* a mapping whose fields are in the same struct */
 };
 
 struct field {
@@ -34,17 +36,18 @@ struct field {
     enum field_kind kind;
     size_t offset; /* in the struct that the table is about */
     bool required;
-    bool may_be_empty; /* "" says something; else it is an error, for it could only be a slip */
+    bool may_be_empty; /* "" has a meaning; otherwise it is an error, because it can only be a slip
+                        */
     const char *const *words;   /* FIELD_WORD, FIELD_WORDS: ends with NULL */
     const struct field *fields; /* FIELD_LIST, FIELD_GROUP: ends with a NULL key */
-    bool short_form; /* FIELD_LIST: an element may be one word, which stands for its first field;
-                      * FIELD_NAMES: instead of a list there may be words with commas */
-    size_t count_offset; /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
-    size_t size;         /* FIELD_LIST: of one element */
-    unsigned takes;      /* FIELD_LIMIT: units, as for policy_limit_read */
-    /* FIELD_GROUP: what "none" in place of the mapping means; NULL: it means nothing */
+    bool short_form;            /* FIELD_LIST: an element may be one word, which is its first field;
+                                   FIELD_NAMES: words separated by commas may replace the list */
+    size_t count_offset;        /* FIELD_LIST, FIELD_NAMES, FIELD_SET */
+    size_t size;                /* FIELD_LIST: of one element */
+    unsigned takes;             /* FIELD_LIMIT: units, as for policy_limit_read */
+    /* FIELD_GROUP: carries out "none" in place of the mapping; NULL: "none" is not allowed */
     void (*none)(struct policy *policy, const char *origin);
-    bool adds; /* FIELD_NAMES: what overrides it adds to the list instead of replacing it */
+    bool adds; /* FIELD_NAMES: an override adds to the list instead of replacing it */
 };
 
 /* The fields of struct policy for a kind of policy; ends with a NULL key. */
@@ -55,27 +58,26 @@ const struct field *policy_fields_of(enum policy_kind kind);
 bool field_check(const void *ctx, const struct field *field, const struct setting *value,
                  struct error *err);
 
-/* *value: which of the field's words text is. Else false, and *known names the words, owned by ctx.
- */
+/* *value: the index of text among the field's words. False if it is none of them; *known then lists
+ * the words, owned by ctx. */
 bool field_read_word(const void *ctx, const struct field *field, const char *text, int *value,
                      char **known);
 
-/* The elements of "a, b": without blanks around them, "\," in them stands for a comma. Owned by
+/* The elements of "a, b", without blanks around them; "\," is a comma inside an element. Owned by
  * ctx. */
 char **field_split(const void *ctx, const char *text, size_t *count);
 
-/* False, with SWEEP_USAGE, for a prefix of keys that could not be right. */
+/* False, with SWEEP_USAGE, if a prefix of keys cannot be right. */
 bool field_check_prefixes(const struct setting *prefixes, size_t count, struct error *err);
 
 /* Checks a FIELD_LIMIT, _WINDOW, _PATH or _SQL. */
 bool field_check_throttle(const void *ctx, const struct field *field, const struct setting *value,
                           struct error *err);
 
-/* Reads "20%" into *share (0 to 1), or "50 GiB" into *bytes, *share negative then. */
+/* Reads "20%" into *share (0 to 1), or "50 GiB" into *bytes; *share is negative then. */
 bool field_read_room(const char *text, double *share, int64_t *bytes);
 
-/* The field of that kind of policy, or of its groups, that is called key; NULL when there is none.
- */
+/* The field called key of that kind of policy or of one of its groups; NULL: there is none. */
 const struct field *field_find(enum policy_kind kind, const char *key);
 
 #endif

@@ -1,4 +1,4 @@
-/* The form of an interval: that every number has a unit. Its value is for PostgreSQL to read. */
+/* Checks the form of an interval: every number must have a unit. PostgreSQL computes the value. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <string.h>
@@ -56,7 +56,7 @@ bool interval_check(const struct setting *interval, const char *what, struct err
             return refuse(interval, what, "must be positive, without a sign", err);
         if (!isdigit((unsigned char)p[*p == '.']))
             return refuse(interval, what, "is not a number with a unit", err);
-        /* Not strtod: it would take hexadecimal and exponents, and obey the locale. */
+        /* Not strtod, which accepts hexadecimal numbers and exponents and depends on the locale. */
         p += strspn(p, DIGITS);
         if (*p == '.')
             p += 1 + strspn(p + 1, DIGITS);
@@ -77,7 +77,7 @@ bool interval_check(const struct setting *interval, const char *what, struct err
     return true;
 }
 
-/* Units, as PostgreSQL's interval input knows them, with their length: in seconds, or in months. */
+/* The units that PostgreSQL accepts in an interval, with their length in seconds or in months. */
 static const struct {
     const char *names; /* with blanks around each */
     double seconds;
@@ -109,7 +109,7 @@ static int find_unit(const char *start, size_t length)
     return -1;
 }
 
-/* The same day and time months earlier, or the last day of a shorter month. */
+/* The same day and time so many months earlier, or the last day of a shorter month. */
 static time_t months_before(time_t from, int months)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -126,8 +126,8 @@ static time_t months_before(time_t from, int months)
     return timegm(&tm);
 }
 
-/* Digits with at most one point, as interval_check takes them: nothing else that strtod would read.
- */
+/* Reads digits with at most one point, as interval_check accepts them, and nothing else that strtod
+ * would read. */
 static double read_number(const char **p)
 {
     double number = 0;
@@ -154,8 +154,8 @@ bool interval_before(const struct setting *interval, const char *what, struct ti
             p++;
         int u = find_unit(unit, (size_t)(p - unit));
         if (u < 0)
-            return refuse(interval, what, "is not understood here, where no database reads it",
-                          err);
+            return refuse(interval, what,
+                          "is not understood here: only the database reads this form", err);
         seconds += number * units[u].seconds;
         months += number * units[u].months;
         p = skip_space(p);
@@ -163,7 +163,7 @@ bool interval_before(const struct setting *interval, const char *what, struct ti
             p = skip_space(p + 1);
     }
     if (months > 12 * 1000 || months != (int)months || seconds > 1e11)
-        return refuse(interval, what, "is too long, or has a part of a month", err);
+        return refuse(interval, what, "is too long, or has a fraction of a month", err);
     if (seconds + months <= 0)
         return refuse(interval, what, "is not a positive interval", err);
     then->tv_sec = months_before(now.tv_sec, (int)months) - (time_t)seconds;

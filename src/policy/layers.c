@@ -1,4 +1,5 @@
-/* Where policies come from and what overrides them: built in, directories, environment, options. */
+/* Where policies come from (built in, directories) and what overrides them (environment,
+ * options). */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -23,7 +24,7 @@ bool policy_name_valid(const char *name)
     return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")] == '\0';
 }
 
-/* Reads a whole file; *text is NULL, with true returned, when there is none. */
+/* Reads a whole file. If there is no such file, *text is NULL and the function returns true. */
 static bool read_file(const void *ctx, const char *path, char **text, size_t *length,
                       struct error *err)
 {
@@ -52,7 +53,8 @@ static bool read_file(const void *ctx, const char *path, char **text, size_t *le
     return true;
 }
 
-/* A directory that was asked for must be there: never another policy in its file's place. */
+/* A directory that was asked for must exist, so that no other policy is used in place of its
+ * file. */
 static bool check_directory(const char *dir, struct error *err)
 {
     DIR *stream = opendir(dir);
@@ -63,7 +65,7 @@ static bool check_directory(const char *dir, struct error *err)
     return error_set(err, SWEEP_USAGE, "cannot read policy directory %s: %s", dir, strerror(errno));
 }
 
-/* "jobs.yml" and "Jobs.yaml" would be passed over, and another policy "jobs" be taken in their
+/* "jobs.yml" and "Jobs.yaml" would be ignored, and another policy "jobs" would be used in their
  * place. */
 static bool check_no_misnamed(const char *name, const char *dir, struct error *err)
 {
@@ -77,12 +79,12 @@ static bool check_no_misnamed(const char *name, const char *dir, struct error *e
                 strcasecmp(entry->d_name + length, ends[i]) == 0) {
                 bool exact = strcmp(entry->d_name + length, ".yaml") == 0 &&
                              strncmp(entry->d_name, name, length) == 0;
-                ok = exact ? error_set(err, SWEEP_USAGE, "%s/%s is a link to nothing", dir,
+                ok = exact ? error_set(err, SWEEP_USAGE, "%s/%s is a dangling symbolic link", dir,
                                        entry->d_name)
                            : error_set(err, SWEEP_USAGE,
                                        "%s/%s is not read: the file of policy %s is called %s.yaml",
                                        dir, entry->d_name, name, name);
-                error_hint(err, "Rename it, or take it away. Nothing was deleted.");
+                error_hint(err, "Rename or remove it. Nothing was deleted.");
             }
     if (stream)
         closedir(stream);
@@ -127,7 +129,7 @@ const char *const policy_override_keys[] = {
     "retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause", "count_timeout", "age_by",
     "in_use", "protect", "protect_dirs", "protect_case", "system_root", "special", "owner",
     "min_free", "object_prefixes", "triggers", "search_path", "retry_for",
-    /* "none" comes before what it does not switch off */
+    /* "none" is set before the keys that remain on */
     "throttle", "replica_lag", "slot_wal", "ignore_replicas", "lock_waiters", "active_sessions",
     "snapshot_age", "checkpoints", "autovacuum", "wait_while", "pause_file", "max_wait",
     "stop_file", "window", NULL};
@@ -135,7 +137,7 @@ const char *const policy_override_keys[] = {
 static bool bad_word(const struct field *field, const char *word, const char *known,
                      const char *origin, struct error *err)
 {
-    return error_set(err, SWEEP_USAGE, "%s: \"%s\" is none of %s for %s", origin, word, known,
+    return error_set(err, SWEEP_USAGE, "%s: \"%s\" is not one of %s for %s", origin, word, known,
                      field->key);
 }
 
@@ -172,7 +174,7 @@ static void override_names(struct policy *policy, const struct field *field, cha
     *count = n;
 }
 
-/* What is about working directories means nothing without any. */
+/* Settings of working directories are refused if the policy has no working directories. */
 static bool check_directories(const struct policy *policy, const struct field *field,
                               const char *origin, struct error *err)
 {
@@ -182,11 +184,11 @@ static bool check_directories(const struct policy *policy, const struct field *f
         return true;
     error_set(err, SWEEP_USAGE, "%s: policy %s removes no files: it has no %s", origin,
               policy->name, field->key);
-    return error_hint(err, "In a policy about rows this goes with the key \"files\": the working "
-                           "directories of deleted rows.");
+    return error_hint(err, "In a policy about rows this setting needs the key \"files\" (the "
+                           "working directories of deleted rows).");
 }
 
-/* The same about stored objects. */
+/* Settings of stored objects are refused if the policy has no objects. */
 static bool check_has_objects(const struct policy *policy, const struct field *field,
                               const char *origin, struct error *err)
 {

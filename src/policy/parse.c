@@ -7,7 +7,7 @@
 #include "yaml.h"
 
 struct reader {
-    const void *ctx; /* what everything read is owned by */
+    const void *ctx; /* owner of everything that is read */
     const char *source;
     struct error *err;
 };
@@ -255,7 +255,7 @@ static bool read_fields(struct reader *r, const struct yaml_node *map, const str
     return true;
 }
 
-/* Keys that go with one action only. */
+/* Checks a key that is valid with one action only. */
 static bool check_dependent(struct reader *r, const struct policy_dependent *d)
 {
     const struct {
@@ -271,7 +271,7 @@ static bool check_dependent(struct reader *r, const struct policy_dependent *d)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *action = policy_action_names[keys[i].action];
         if (keys[i].given && d->action != keys[i].action)
-            return error_set(r->err, SWEEP_USAGE, "%s: \"%s\" goes with action %s only",
+            return error_set(r->err, SWEEP_USAGE, "%s: \"%s\" is valid with action %s only",
                              d->table.origin, keys[i].key, action);
         if (!keys[i].given && keys[i].needed && d->action == keys[i].action)
             return error_set(r->err, SWEEP_USAGE, "%s: action %s needs \"%s\"", d->table.origin,
@@ -280,11 +280,13 @@ static bool check_dependent(struct reader *r, const struct policy_dependent *d)
     bool stays = d->action != ACTION_DELETE && d->action != ACTION_DELETE_ORPHANS;
     if (d->set_count > 0 && d->action != ACTION_DETACH && d->action != ACTION_REASSIGN)
         return error_set(r->err, SWEEP_USAGE,
-                         "%s: \"set\" goes with actions detach and reassign only", d->table.origin);
-    if (d->object_count > 0 && stays)
-        return error_set(r->err, SWEEP_USAGE,
-                         "%s: \"objects\" goes with actions that delete; these rows stay",
+                         "%s: \"set\" is valid with actions detach and reassign only",
                          d->table.origin);
+    if (d->object_count > 0 && stays)
+        return error_set(
+            r->err, SWEEP_USAGE,
+            "%s: \"objects\" is valid with actions that delete rows only; this one keeps them",
+            d->table.origin);
     return true;
 }
 
@@ -311,7 +313,7 @@ static bool check_prefixes(struct reader *r, const struct policy *policy)
     return ok && field_check_prefixes(policy->object_prefixes, policy->object_prefix_count, r->err);
 }
 
-/* What one field cannot see. */
+/* Checks rules that involve several fields. */
 static bool check_whole(struct reader *r, const struct policy *policy)
 {
     for (size_t i = 0; i < policy->guard_count; i++) {
@@ -337,7 +339,7 @@ static bool check_whole(struct reader *r, const struct policy *policy)
     return check_prefixes(r, policy);
 }
 
-/* What kind of policy it is decides which other keys there are. */
+/* Reads the kind of the policy, which decides which other keys are valid. */
 static bool read_kind(struct reader *r, const struct yaml_node *root, struct policy *policy)
 {
     for (size_t i = 0; i < root->count; i++)

@@ -42,7 +42,7 @@ static void emit_list(struct writer *w, bool begin)
     emit(w, &event);
 }
 
-/* A text that YAML would read back as something else than a text is quoted. */
+/* Quotes a text that YAML would read back as something other than text. */
 static yaml_scalar_style_t style_of(const char *text)
 {
     if (strchr(text, '\n'))
@@ -99,7 +99,7 @@ static void write_names(struct writer *w, const struct field *field, const char 
     emit_list(w, false);
 }
 
-/* Is the field as it is when nobody says anything? */
+/* Whether the field has its default value. */
 static bool is_default(const struct field *field, const char *base)
 {
     const void *at = base + field->offset;
@@ -115,7 +115,7 @@ static bool is_default(const struct field *field, const char *base)
     }
 }
 
-/* In a group only what is given is worth a line; a group without any is worth none. */
+/* Writes only the keys of the group that are set, and nothing if none is. */
 static void write_group(struct writer *w, const struct field *group, const char *base)
 {
     bool open = false;
@@ -149,7 +149,8 @@ static void write_words(struct writer *w, const struct field *field, const char 
         emit_list(w, false);
 }
 
-/* An element of which only the first field is given, where that may stand alone. */
+/* The first field of an element, if it is the only one set and the short form is allowed; otherwise
+ * NULL. */
 static const char *short_form(const struct field *list, const char *element)
 {
     const struct field *field = list->fields;
@@ -223,7 +224,7 @@ static void write_fields(struct writer *w, const struct field *fields, const cha
         write_field(w, field, base);
 }
 
-/* as_is: what is not ASCII is written as it is, and not escaped. */
+/* as_is: characters outside ASCII are written unescaped. */
 static bool write_policy(const struct policy *policy, bool as_is, PQExpBuffer out,
                          struct error *err)
 {

@@ -1,4 +1,4 @@
-/* What the settings of "throttle" mean, as far as no database is needed. */
+/* Reads and checks the settings of "throttle" that need no database. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
 
-/* Milliseconds; negative: no interval that is understood. */
+/* Milliseconds; negative: the interval is not understood. */
 static int64_t read_time(const char *text)
 {
     const struct setting setting = {text, ""};
@@ -71,7 +71,7 @@ static bool check_limit(const struct field *field, const struct setting *value, 
     return false;
 }
 
-/* "01:00" into clock (6 bytes); returns what follows, or NULL. */
+/* Reads "01:00" into clock (6 bytes). Returns a pointer behind it, or NULL. */
 static const char *read_clock(const char *p, char *clock)
 {
     for (int i = 0; i < 5; i++)
@@ -82,8 +82,8 @@ static const char *read_clock(const char *p, char *clock)
     return strcmp(clock, "24:00") <= 0 && clock[3] < '6' ? p + 5 : NULL;
 }
 
-/* The name of a zone, in letters. With digits it would be one of POSIX, where UTC+2 lies west of
- * Greenwich, but for those like Etc/GMT-2. */
+/* Whether this is the name of a time zone, in letters. A name with digits would be a POSIX zone, in
+ * which UTC+2 lies west of Greenwich; only names like Etc/GMT-2 are accepted. */
 static bool is_zone(const char *zone)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-/";
@@ -116,7 +116,7 @@ static bool check_window(const struct setting *value, struct error *err)
         return true;
     error_set(err, SWEEP_USAGE, "%s: window \"%s\" never opens: it ends when it begins",
               value->origin, value->value);
-    return error_hint(err, "For the whole day leave the window out.");
+    return error_hint(err, "For the whole day, leave the window out.");
 }
 
 bool field_check_throttle(const void *ctx, const struct field *field, const struct setting *value,
@@ -137,7 +137,7 @@ bool field_check_throttle(const void *ctx, const struct field *field, const stru
         if (condition_cutoffs(value->value) == 0)
             return true;
         error_set(err, SWEEP_USAGE, "%s: %s cannot use :cutoff", value->origin, field->key);
-        return error_hint(err, "It is about the server, not about rows of the table.");
+        return error_hint(err, "The condition is about the server, not about rows of the table.");
     }
 }
 

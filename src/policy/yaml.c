@@ -1,4 +1,4 @@
-/* From libyaml's document to the tree of yaml.h. Knows YAML, not policies. */
+/* Converts libyaml's document to the tree of yaml.h. It knows YAML, not policies. */
 #include "yaml.h"
 
 #include <string.h>
@@ -82,7 +82,7 @@ static bool convert_list(struct converter *c, yaml_node_t *from, int depth, stru
     return true;
 }
 
-/* A tag asks for a meaning ("!env RETAIN") that nobody here gives. */
+/* A tag such as "!env RETAIN" would ask for a meaning that policies do not have. */
 static bool has_tag(const yaml_node_t *from)
 {
     const char *plain = from->type == YAML_MAPPING_NODE    ? YAML_DEFAULT_MAPPING_TAG
@@ -117,7 +117,7 @@ static bool convert(struct converter *c, const void *ctx, int index, int depth,
     return true;
 }
 
-/* The line of a problem. libyaml gives the place of bytes that are no text as an offset only. */
+/* The line of a problem. For invalid UTF-8 libyaml gives only an offset. */
 static int problem_line(const yaml_parser_t *parser, const char *text)
 {
     int line = (int)parser->problem_mark.line + 1;
@@ -157,7 +157,7 @@ bool yaml_parse(const void *ctx, const char *source, const char *text, size_t le
     yaml_parser_t parser;
     struct yaml_node *second = NULL;
     if (length > MAX_BYTES)
-        return error_set(err, SWEEP_USAGE, "%s: larger than 1 MiB: not a policy", source);
+        return error_set(err, SWEEP_USAGE, "%s: file is larger than 1 MiB: not a policy", source);
     if (!yaml_parser_initialize(&parser))
         return error_set(err, SWEEP_INTERNAL, "out of memory");
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);

@@ -26,7 +26,7 @@ struct yaml_node {
 bool yaml_parse(const void *ctx, const char *source, const char *text, size_t length,
                 struct yaml_node **root, struct error *err);
 
-/* "a mapping", "a list", "text": for messages about what was found. */
+/* "a mapping", "a list", "a single value": for messages. */
 const char *yaml_kind_name(const struct yaml_node *node);
 
 #endif

@@ -115,7 +115,7 @@ def test_T3_no_table_of_jobs_is_told(pgsweep, box):
     assert result.code == 2, result
     assert re.search(r'table "?jobs"?', result.err) and box.names()
     # Somebody with PG* variables for another purpose must see the way out.
-    assert "Nothing was deleted. Without a database (no -d, no PG* variables) nothing is asked." in result.err
+    assert "Nothing was deleted. Without a connection (no -d, no PG* variables) no database is asked." in result.err
 
 
 def test_T3_unknown_policy_for_active_is_told(pgsweep, box, policy_file):

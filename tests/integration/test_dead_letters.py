@@ -271,7 +271,7 @@ def test_M5_retry_of_all_letters_of_a_policy(plain):
     assert result.code == 0 and result.out == "2 will be tried again\n"
     assert plain.letters() == [(["1"], "waiting", 0), (["2"], "discarded", 4), (["3"], "parked", 4), (["4"], "waiting", 0)]
     result = plain.runner("dlq", "retry", "jobs")
-    assert result.code == 2 and '"jobs" is not the id of a dead letter, and no policy of that name has one' in result.err
+    assert result.code == 2 and '"jobs" is neither the id of a dead letter nor the name of a policy that has one' in result.err
     assert plain.runner("dlq", "discard", "mocs").code == 2
     assert [row[1] for row in plain.letters()] == ["waiting", "discarded", "parked", "waiting"]
 

@@ -217,7 +217,7 @@ def test_M3_mocs_takes_its_prefixes_from_the_environment(mocs):
     assert drained["outside"] == 1 and mocs.keys() == ["x/b"]
 
 
-WARNING = "no prefix is stated"
+WARNING = "no prefix is set"
 
 
 @pytest.mark.parametrize("prefix, more, warned", [(None, "", True), ("files/", "", False), ("''", "", False),
@@ -239,8 +239,8 @@ def test_M3_a_dry_run_of_mocs_names_the_variable(mocs):
 
 
 @pytest.mark.parametrize("prefix, says", [
-    ("s3://media/files/", "without its bucket"), ("https://cdn.example.com/", "URL"), ("../files/", '".."'), ("./files/", '"."'),
-    ("files/../", '".."'), ("files/*", "no pattern"), ("'files/,'", "among others"), ("[files/, '']", "among others")])
+    ("s3://media/files/", "without the bucket"), ("https://cdn.example.com/", "URL"), ("../files/", '".."'), ("./files/", '"."'),
+    ("files/../", '".."'), ("files/*", "not a pattern"), ("'files/,'", "is empty"), ("[files/, '']", "is empty")])
 def test_O5_a_prefix_that_cannot_be_right_is_refused(own, prefix, says):
     own.state(prefix).add("files/1", put=["files/1"])
     result = own.runner("pics", "--policy-dir", own.where, env=own.s3.environment())
@@ -249,7 +249,7 @@ def test_O5_a_prefix_that_cannot_be_right_is_refused(own, prefix, says):
 
 
 @pytest.mark.parametrize("name, value, says", [
-    ("MOCS", "", "must not be empty"), ("MOCS", "s3://media/x/", "URL"), ("MOCS", "files/,", "among others"),
+    ("MOCS", "", "must not be empty"), ("MOCS", "s3://media/x/", "URL"), ("MOCS", "files/,", "is empty"),
     ("JOBS", "files/", "names objects")])
 def test_O5_a_variable_that_cannot_be_right_is_refused(pgsweep, name, value, says):
     result = pgsweep("show", name.lower(), env={f"PGSWEEP_{name}_OBJECT_PREFIXES": value})

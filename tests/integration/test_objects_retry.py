@@ -225,7 +225,7 @@ def test_M3_retry_of_a_policy(mocs, s3):
     mocs.run(code=1)
     s3.reset()
     nobody = mocs.runner("objects", "retry", "jobs")
-    assert nobody.code == 2 and "no policy of that name" in nobody.err and mocs.queue("attempts") == [1, 1]
+    assert nobody.code == 2 and "nor the name of a policy" in nobody.err and mocs.queue("attempts") == [1, 1]
     assert mocs.runner("objects", "retry", "mocs").out.startswith("2 due now")
     assert mocs.drain()["deleted"] == 2 and mocs.keys() == mocs.queue() == []
 

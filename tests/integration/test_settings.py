@@ -117,4 +117,4 @@ def test_T3_what_is_read_and_documented_is_known(pgsweep, tmp_path, policy_file)
         where = policy_file(policy(), name)
     for name in sorted(found):
         result = pgsweep("show", "jobs", "--policy-dir", where, env={name: "--sql" if name == "PGSWEEP_OPTIONS" else "1 day"})
-        assert "no setting" not in result.err, result
+        assert "not a setting" not in result.err, result

@@ -161,7 +161,7 @@ def test_O2_echo_of_a_dry_run_ends_with_the_statements(db, pgsweep, policy_file)
     result = pgsweep("freed", "--dry-run", "--echo", f"--cutoff={CUTOFF}", *args)
     assert result.code == 0 and result.err.endswith(show(pgsweep, "freed", *args)), result
     assert "RUN-ID" in result.err and "-- policy" not in result.out
-    assert "stands for the id" not in pgsweep("freed", "--dry-run", f"--cutoff={CUTOFF}", *args).err
+    assert "is a placeholder for the id" not in pgsweep("freed", "--dry-run", f"--cutoff={CUTOFF}", *args).err
 
 
 @pytest.mark.parametrize("args, code, words", [

@@ -50,9 +50,9 @@ static const struct {
     {"-- only this", "empty"},
     {"/* only */", "empty"},
     {"(true", "not closed"},
-    {"true)", "not opened"},
-    {"t.a[1)", "not opened"},
-    {")true(", "not opened"},
+    {"true)", "has no opening one"},
+    {"t.a[1)", "has no opening one"},
+    {")true(", "has no opening one"},
     {"true; DROP TABLE jobs", "semicolon"},
     {"true;", "semicolon"},
     {"t.a = $1", "parameter"},
@@ -66,16 +66,17 @@ static const struct {
     {"true /* x", "comment"},
     {"true /* x /* y */", "comment"},
     /* Attempts to leave the brackets that the condition is put in. */
-    {"true) OR (true", "not opened"},
-    {"true) -- ", "not opened"},
-    {"true /* ' */) OR (true", "not opened"},
-    {"t.a = E'\\\\') OR (true", "not opened"},
-    {"t.a = '\\') OR (true", "not opened"},
-    {"t.a = $a$x$a$) OR (true", "not opened"},
+    {"true) OR (true", "has no opening one"},
+    {"true) -- ", "has no opening one"},
+    {"true /* ' */) OR (true", "has no opening one"},
+    {"t.a = E'\\\\') OR (true", "has no opening one"},
+    {"t.a = '\\') OR (true", "has no opening one"},
+    {"t.a = $a$x$a$) OR (true", "has no opening one"},
     {"true -- x\r) OR (true",
-     "not opened"}, /* PostgreSQL ends a comment at a carriage return too */
-    {"t.a = E'a'\n'\\'' ) OR (true --'", "not opened"}, /* a continued E'' keeps its backslashes */
-    {"t.a = E'a' -- x\n'\\'' ) OR (true --'", "not opened"},
+     "has no opening one"}, /* PostgreSQL ends a comment at a carriage return too */
+    {"t.a = E'a'\n'\\'' ) OR (true --'",
+     "has no opening one"}, /* a continued E'' keeps its backslashes */
+    {"t.a = E'a' -- x\n'\\'' ) OR (true --'", "has no opening one"},
 };
 
 START_TEST(refuses_what_is_not_one_expression)

@@ -115,7 +115,7 @@ static const struct {
     {"1e5 days", "not understood"},
     {"0x10 days", "not understood"},
     {"1 fortnightfortnightfortnightfortnight", "not understood"},
-    {"1.5 months", "part of a month"},
+    {"1.5 months", "fraction of a month"},
     {"99999999999999999999 months", "too long"},
     {"99999999999999999999 days", "too long"},
     {"1001 years", "too long"},

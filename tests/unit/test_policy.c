@@ -89,7 +89,7 @@ static const struct {
      "p.yaml:5: action must be one of delete, detach", NULL},
     {BASE "dependents:\n  - {table: c, action: ~}\n", "not \"null\"", NULL},
     {BASE "dependents:\n  - {table: c, action: delete, set: {a: b}}\n",
-     "p.yaml:5: \"set\" goes with", NULL},
+     "p.yaml:5: \"set\" is valid with", NULL},
     {BASE "dependents:\n  - {table: c, action: ignore}\n",
      "p.yaml:5: action ignore needs \"reason\"", NULL},
     {BASE "guards:\n  - {name: g, unless: x}\n  - {name: g, unless: y}\n",

@@ -371,7 +371,7 @@ START_TEST(a_misnamed_file_is_refused)
     path = mem_printf(ctx, "%s/jobs.yaml", dir);
     ck_assert_int_eq(symlink("nowhere", path), 0);
     ck_assert(!policy_load(ctx, "jobs", dir, &policy, &err));
-    ck_says(err.message, "link to nothing");
+    ck_says(err.message, "dangling symbolic link");
     unlink(path);
     static const char *const beside[] = {"jobs.yaml.bak", "jobs.yaml~", "jobs2.yml",
                                          ".jobs.yaml.swp"};
