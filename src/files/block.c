@@ -1,4 +1,4 @@
-/* Reading a directory in blocks of names, sorted by inode so that the disk is read in its order. */
+/* Reads a directory in blocks of names, sorted by inode so that the disk is read in order. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -10,12 +10,13 @@
 
 enum {
     BLOCK_ENTRIES = 100 * 1000,
-    BLOCK_BYTES = 3 << 20, /* of names: what bounds the memory when they are long */
+    BLOCK_BYTES = 3 << 20, /* bytes of names: limits the memory when names are long */
     LIST_BYTES = 128 << 10,
-    PENDING_BYTES = 4 << 20, /* sub-directories waiting on all levels; beyond, blocks are small */
+    PENDING_BYTES =
+        4 << 20, /* names of pending sub-directories on all levels; above this, blocks are small */
     PENDING_LEAST = 16 << 10,
     LOOK_SORT_FROM = 4096,
-    SHARE_FROM = 4096 /* with fewer a second thread saves less than it costs */
+    SHARE_FROM = 4096 /* with fewer entries a second thread costs more than it saves */
 };
 
 static int by_inode(const void *a, const void *b)
@@ -25,7 +26,8 @@ static int by_inode(const void *a, const void *b)
     return (x->ino > y->ino) - (x->ino < y->ino);
 }
 
-/* Grown by exact steps, not doubled: a block is the greater part of the memory in use. */
+/* The array grows in exact steps and is not doubled, because a block is most of the memory in
+ * use. */
 static void add_entry(struct walk *w, const struct linux_dirent *d, size_t length)
 {
     if (w->entry_count == w->entry_room) {
@@ -63,21 +65,23 @@ static size_t add_listed(struct walk *w, struct frame *f, ssize_t size)
 static void fill_block(struct walk *w, struct frame *f)
 {
     size_t directory_bytes = 0;
-    const size_t share = w->links_lock ? 2 : 1; /* two threads have the memory of one */
+    const size_t share = w->links_lock ? 2 : 1; /* two threads share the memory limit of one */
     w->entry_count = 0;
     w->names_size = 0;
     if (!w->list_buffer)
         w->list_buffer = mem_array(w, char, LIST_BYTES);
     if (f->position != 0)
-        closer_drain(w); /* or the rest of the names may show what is removed but still open */
+        closer_drain(w); /* otherwise the listing may show files that are removed but still open */
     while (w->entry_count < BLOCK_ENTRIES / share && w->names_size < BLOCK_BYTES / share) {
         ssize_t n = fsys_list(f->fd, w->list_buffer, LIST_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno != ENOENT) { /* ENOENT: removed by someone; it has no names any more */
+        if (n < 0 &&
+            errno !=
+                ENOENT) { /* ENOENT: somebody removed the directory; it has no names any more */
             f->read_failed = true;
             f->stays = true;
-            w->report->scanned += w->depth == 1; /* the root counts only when it is in the way */
+            w->report->scanned += w->depth == 1; /* the root is counted only if it fails */
             tally_failed(w, NULL, 'd', errno, "read");
         }
         if (n <= 0) {
@@ -88,15 +92,16 @@ static void fill_block(struct walk *w, struct frame *f)
         if (w->pending_total + directory_bytes > PENDING_BYTES && directory_bytes > PENDING_LEAST)
             break;
     }
-    /* Only to look at few names, whose inodes lie together anyway, sorting costs more than it
-     * saves; with a limit, though, a dry run has to come upon them in the order of the live one. */
+    /* For a dry run over few names, whose inodes are close together anyway, sorting costs more
+     * than it saves. With a limit, though, a dry run must meet the names in the order of the
+     * live run. */
     bool unsorted = w->dry_run && w->options->max_deletions <= 0 && w->entry_count < LOOK_SORT_FROM;
     if (w->entry_count > 1 && !unsorted)
         qsort(w->entries, w->entry_count, sizeof *w->entries, by_inode);
 }
 
-/* The names of the block make way for those of the first sub-directory, so that the directories get
- * room of their own, exactly as much as they need. */
+/* Copies the names of the directories into memory of their own, exactly as much as they need,
+ * because the names of the first sub-directory overwrite the block. */
 static void keep_directories(struct walk *w, struct frame *f, size_t examined)
 {
     size_t size = 0;
@@ -123,7 +128,8 @@ void block_sort_out(struct walk *w, const char *names, struct entry *e)
         e->type = DT_DIR;
 }
 
-/* Examines the block one by one, as long as nothing ends it; how many. */
+/* Examines the entries of the block until something ends the walk. Returns how many were
+ * examined. */
 static size_t examine(struct walk *w, struct frame *f)
 {
     size_t i = 0;

@@ -1,6 +1,6 @@
-/* A second thread that closes what was removed while the sweep held it open. The kernel frees an
- * unlinked file when its last descriptor goes: a third of the work of a removal, and nothing waits
- * for it. The thread decides nothing and sees nothing but descriptors. */
+/* A second thread that closes files which were removed while the sweep held them open. The kernel
+ * frees an unlinked file when its last descriptor is closed: that is a third of the work of a
+ * removal, and nothing has to wait for it. The thread decides nothing and sees only descriptors. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/resource.h>
@@ -9,15 +9,15 @@
 #include "pgsweep/mem.h"
 #include "walk.h"
 
-/* Two batches are open at a time: one fills while the other is closed. Smaller ones cost more in
- * waking each other than they save; most sweeps end before a thread would be of use. */
+/* Two batches are open at a time: one is filled while the other is closed. Smaller batches cost
+ * more in wake-ups than they save. Most sweeps end before a thread would help. */
 enum { BATCH = 64, START_AFTER = 512, DESCRIPTORS_LEAST = 4 * BATCH };
 
 struct closer {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t
-        changed; /* one waits for it at a time: the sweep for room, the thread for work */
+        changed; /* only one waits for it at a time: the sweep for space, or the thread for work */
     int fds[BATCH];
     size_t count;
     bool busy;  /* a batch is being closed */
@@ -58,7 +58,7 @@ static bool can_hold_open(void)
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= DESCRIPTORS_LEAST;
 }
 
-/* NULL: no second processor, no descriptors to spare, or no thread to be had. */
+/* NULL: no second processor, too few descriptors, or no thread available. */
 static struct closer *start(struct walk *w)
 {
     struct closer *c = mem_new(w, struct closer);

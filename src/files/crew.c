@@ -1,8 +1,8 @@
-/* A dry run looks at what is right below the root with two threads: at the files of a long block,
- * and at the directories with all that is in them. Each thread has a walk and a report of its own
- * and takes the next share when it is done with one; at the end the reports are added up, and
- * errors are reported in the order of the shares, as if one had walked alone. What
- * removes has one thread: there the order counts, and a second one saves little. */
+/* In a dry run, two threads share the files of a long block, and the directories right below the
+ * root with their contents. Each thread has a walk and a report of its own and takes the next share
+ * when it has finished one. At the end the reports are added up, and errors are reported in the
+ * order of the shares, as if one thread had walked alone. A live run removes with one thread,
+ * because there the order matters and a second thread saves little. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -11,9 +11,9 @@
 
 enum { MEMBERS = 2, SHARE_FILES = 512 };
 
-/* The first error with its errno that a member met. */
+/* The first error with this errno that a member met. */
 struct finding {
-    size_t turn; /* counts the shares in their order */
+    size_t turn; /* number of the share, in order */
     struct files_event event;
 };
 
@@ -28,7 +28,7 @@ struct member {
 };
 
 struct crew {
-    struct walk *base; /* whose work is shared */
+    struct walk *base; /* the walk whose work is shared */
     pthread_mutex_t shares_lock;
     size_t files_taken;
     size_t turns;
@@ -61,7 +61,8 @@ static const char *take_directory(struct member *m)
     return name;
 }
 
-/* The next names of the block, as the range from *from to below the number returned; 0: none. */
+/* Takes the next names of the block: from *from up to, but not including, the returned number; 0:
+ * none. */
 static size_t take_files(struct member *m, size_t *from)
 {
     struct crew *crew = m->crew;
@@ -107,7 +108,7 @@ static void *examine_files(void *arg)
     return NULL;
 }
 
-/* Memory of its own, because talloc knows no threads. */
+/* The member gets memory of its own, because talloc is not thread-safe. */
 static void join_crew(struct crew *crew, struct member *m, const struct walk *base)
 {
     m->crew = crew;
@@ -118,7 +119,7 @@ static void join_crew(struct crew *crew, struct member *m, const struct walk *ba
     m->options.shared = base->shared;
     m->walk = walk_new(NULL, &m->options, base->root, &m->report, base->frames[0].fd,
                        base->base_path, NULL);
-    m->report.directories = 0; /* the base is counted */
+    m->report.directories = 0; /* the base is counted already */
     m->walk->frames[0].finished = true;
     m->walk->sys = base->sys;
     m->walk->now = base->now;

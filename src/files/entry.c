@@ -1,4 +1,4 @@
-/* One object that is no directory: judging it and, right after, removing it. */
+/* Judges one object that is not a directory and, right after that, removes it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +28,7 @@ static bool matches_patterns(const struct walk *w, const char *name)
                 goto yes;
             continue;
         }
-        /* The path is put together only for the patterns that need more than the start of a name.
-         */
+        /* The path is built only for patterns that need more than the beginning of a name. */
         if (!path) {
             size_t length = top(w)->path_length;
             path = mem_printf(NULL, "%.*s%s%s", (int)length, w->path, length ? "/" : "", name);
@@ -55,7 +54,7 @@ bool entry_is_protected(const struct walk *w, const char *name, const struct fil
 enum files_kept entry_judge_time(struct walk *w, struct timespec t)
 {
     enum files_kept answer = files_judge_age(t, w->options->cutoff, w->now);
-    /* What was written since the sweep began is fresh, not from the future. */
+    /* A time after the start of the sweep is recent, not in the future. */
     if (answer == FILES_KEPT_FUTURE) {
         clock_gettime(CLOCK_REALTIME, &w->now);
         answer = files_judge_age(t, w->options->cutoff, w->now);
@@ -92,7 +91,7 @@ enum files_kept entry_judge_age(struct walk *w, const struct statx *stx)
                                               : entry_judge_times(w, stx, w->options->age_by);
 }
 
-/* Devices never go. */
+/* Whether files of this type may be removed. Devices never are. */
 static bool may_be_of_type(const struct walk *w, unsigned mode)
 {
     return S_ISREG(mode) || S_ISLNK(mode) ||
@@ -111,7 +110,7 @@ bool entry_is_owned(const struct walk *w, uint32_t uid)
 static enum files_kept judge(struct walk *w, const char *name, const struct statx *stx)
 {
     struct file_id id = fsys_id(stx);
-    /* A file, too, can be mounted over. */
+    /* A file can be a mount point too. */
     if (id.dev != top(w)->id.dev || (stx->stx_attributes & STATX_ATTR_MOUNT_ROOT))
         return FILES_KEPT_OTHER_FS;
     if (!w->wipe && !may_be_of_type(w, stx->stx_mode))
@@ -157,10 +156,10 @@ void entry_count_removal(struct walk *w, struct frame *f)
     if (w->dry_run || o->pause_every <= 0 || files_deleted(w->report) % o->pause_every != 0)
         return;
     trash_empty_slot(&w->shared->trash);
-    closer_drain(w); /* nobody waits for us while we wait */
+    closer_drain(w); /* no other process waits for our lease during the pause */
     clock_sleep_ms(o->pause_ms);
-    w->since_check = PLACE_CHECK_NOW; /* much may have happened meanwhile */
-    w->ticks = CLOCK_EVERY - 1;       /* and the deadline may be over */
+    w->since_check = PLACE_CHECK_NOW; /* much may have changed during the pause */
+    w->ticks = CLOCK_EVERY - 1;       /* and the deadline may have passed */
 }
 
 static char type_letter(unsigned mode)
@@ -168,8 +167,8 @@ static char type_letter(unsigned mode)
     return S_ISREG(mode) ? 'f' : S_ISLNK(mode) ? 'l' : 's';
 }
 
-/* Of a removed file the closing can wait, unless it has another name, under which the sweep would
- * find it open. */
+/* A removed file may be closed later, unless it has another name, under which the sweep would find
+ * it open. */
 static void let_go(struct walk *w, struct hold *held, bool several, bool removed)
 {
     inuse_let_go(held);
@@ -179,7 +178,7 @@ static void let_go(struct walk *w, struct hold *held, bool several, bool removed
         close(held->fd);
 }
 
-/* Between the look and what follows others can act: see slot.c. */
+/* Other processes can act between the check and the removal: see slot.c. */
 static struct verdict remove_entry(struct walk *w, const char *name, const struct statx *stx)
 {
     struct hold held = {.fd = -1};
@@ -218,7 +217,7 @@ void entry_settle(struct walk *w, const char *name, const struct statx *stx, str
     }
 }
 
-/* Looks at the signals at each item, at the clock at some. */
+/* Checks for signals at each item, and the clock at some. */
 bool entry_may_go_on(struct walk *w)
 {
     if (stop_requested()) {

@@ -1,4 +1,4 @@
-/* System calls of the file sweep and what stands in for them on older kernels. No decisions. */
+/* System calls of the file sweep and their fallbacks on older kernels. No decisions. */
 #define _GNU_SOURCE
 #include "fsys.h"
 
@@ -46,7 +46,7 @@ static int call_openat2(int dirfd, const char *name, int flags, uint64_t resolve
 }
 
 /* EPERM has two causes: O_NOATIME on a directory of someone else, and a seccomp filter that knows
- * no openat2. The first goes away without O_NOATIME; of the second the plain call is free. */
+ * no openat2. Leaving out O_NOATIME cures the first; the plain openat avoids the second. */
 static int open_one(struct fsys *sys, int dirfd, const char *name, int flags, uint64_t resolve)
 {
     int fd = -1;
@@ -77,7 +77,8 @@ int fsys_open_parent(int fd)
     return parent < 0 && errno == EPERM ? openat(fd, "..", DIR_FLAGS) : parent;
 }
 
-/* One component, which is a directory and no symbolic link (ELOOP, as openat2 says). */
+/* Opens one component, which must be a directory and not a symbolic link (ELOOP, as with
+ * openat2). */
 static int open_component(int dirfd, const char *part, int flags)
 {
     struct stat st;
@@ -89,7 +90,7 @@ static int open_component(int dirfd, const char *part, int flags)
     return fd;
 }
 
-/* Without openat2: one component at a time. */
+/* Fallback without openat2: opens one component at a time. */
 static int open_by_components(const char *path, int flags)
 {
     char part[NAME_MAX + 1];
@@ -134,7 +135,7 @@ int fsys_open_absolute(struct fsys *sys, const char *path, bool path_only)
     return fd;
 }
 
-/* The number of the mount on which fd is, or -1 (no /proc). */
+/* The id of the mount that fd is on, or -1 (no /proc). */
 static int mount_number(int fd)
 {
     char line[256];
@@ -156,10 +157,10 @@ bool fsys_crosses(const struct fsys *sys, int fd, const struct statx *stx, int b
     if (fsys_id(stx).dev != base->dev)
         return true;
     if (!sys->no_openat2)
-        return false; /* RESOLVE_NO_XDEV has seen to it */
+        return false; /* RESOLVE_NO_XDEV has checked it */
     if (stx->stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
         return stx->stx_attributes & STATX_ATTR_MOUNT_ROOT;
-    /* Where nothing can tell, not entering is the safe answer. */
+    /* If the mount is unknown, the safe answer is not to enter. */
     int number = mount_number(fd);
     return number < 0 || number != mount_number(base_fd);
 }

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* What a file is, whatever it is called. */
+/* The identity of a file, independent of its name. */
 struct file_id {
     uint64_t dev;
     uint64_t ino;
@@ -24,7 +24,7 @@ struct linux_dirent {
     char d_name[];
 };
 
-/* What the kernel was found to lack. */
+/* System calls that the kernel was found to lack. */
 struct fsys {
     bool no_openat2;
 };
@@ -32,39 +32,40 @@ struct fsys {
 struct file_id fsys_id(const struct statx *stx);
 bool fsys_same(struct file_id a, struct file_id b);
 
-/* All that the sweep wants to know, of name in dirfd (never following) or, name "", of dirfd. */
+/* Reads everything that the sweep needs to know about name in dirfd (never following a link) or, if
+ * name is "", about dirfd itself. */
 bool fsys_stat(int dirfd, const char *name, struct statx *stx);
 
-/* Opens the directory name in dirfd for reading: no symbolic link, no other file system (EXDEV;
- * without openat2 the caller asks fsys_crosses). -1 and errno on failure. */
+/* Opens the directory name in dirfd for reading: not through a symbolic link, not on another file
+ * system (EXDEV; without openat2 the caller uses fsys_crosses). -1 and errno on failure. */
 int fsys_open_child(struct fsys *sys, int dirfd, const char *name);
 
-/* Opens an absolute path that contains no symbolic link; path_only gives a handle without access
- * rights. -1 and errno on failure (ELOOP: a symbolic link). */
+/* Opens an absolute path that contains no symbolic link; path_only opens with O_PATH. -1 and errno
+ * on failure (ELOOP: a symbolic link). */
 int fsys_open_absolute(struct fsys *sys, const char *path, bool path_only);
 
 /* Opens ".." of a directory for reading. */
 int fsys_open_parent(int fd);
 
-/* True when the directory (fd, and what fsys_stat said of it) is not on the mount of base_fd. */
+/* Whether the directory (fd, and its fsys_stat) is on another mount than base_fd. */
 bool fsys_crosses(const struct fsys *sys, int fd, const struct statx *stx, int base_fd,
                   const struct file_id *base);
 
-/* getdents64; 0 at the end, -1 and errno. */
+/* getdents64: 0 at the end, -1 with errno on failure. */
 ssize_t fsys_list(int fd, void *buffer, size_t size);
 
-/* True when the process may remove other people's files from sticky directories; may have leases of
- * them. */
+/* Whether the process may remove other users' files from sticky directories; whether it may take
+ * leases on other users' files. */
 bool fsys_has_fowner(void);
 bool fsys_has_lease(void);
 
 struct timespec fsys_time(struct statx_timestamp t);
 
-/* The processors that this process may use. */
+/* The number of processors that this process may use. */
 int fsys_processors(void);
 
-/* Starts a thread in which no signal is delivered: the handlers are for the first one. False: the
- * system has none to give. */
+/* Starts a thread to which no signals are delivered; the main thread handles them. False: no thread
+ * could be created. */
 bool fsys_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 #endif

@@ -1,6 +1,6 @@
-/* Is a file in use by another process? A lease shows it for certain. Where none is to be had (other
- * people's files without CAP_LEASE, some file systems) /proc does, if all of it can be read; what
- * cannot be tested stays. */
+/* Finds out whether another process uses a file. A lease answers with certainty. Where no lease can
+ * be taken (other users' files without CAP_LEASE, some file systems), /proc answers if all of it
+ * can be read. A file that cannot be tested stays. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,8 @@ static struct verdict failed(int error)
     return (struct verdict){.kept = FILES_NOT_KEPT, .error = error};
 }
 
-/* O_NONBLOCK: a fifo that took the place of the file must not hang the sweep, nor may someone
- * else's lease. Opening alone leaves the access time as it is. */
+/* O_NONBLOCK: neither a fifo that took the place of the file nor another process's lease may block
+ * the sweep. Opening alone does not change the access time. */
 static int open_file(int dirfd, const char *name)
 {
     const int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -35,10 +35,10 @@ static int open_file(int dirfd, const char *name)
 static struct verdict open_refused(int error)
 {
     switch (error) {
-    case EWOULDBLOCK: /* under a lease of someone else */
-    case ETXTBSY:     /* opened for writing because it cannot be read, and someone runs it */
+    case EWOULDBLOCK: /* another process has a lease */
+    case ETXTBSY:     /* opened for writing because it cannot be read, and a process executes it */
         return kept(FILES_KEPT_OPEN);
-    case ELOOP: /* now a symbolic link, a socket, a device */
+    case ELOOP: /* now it is a symbolic link, a socket or a device */
     case ENXIO:
         return kept(FILES_KEPT_CHANGED);
     default:
@@ -46,9 +46,9 @@ static struct verdict open_refused(int error)
     }
 }
 
-/* A write lease is granted only when no other open file description exists, whichever the link it
- * came by (fcntl(2), "Leases"). Held until after the removal, it keeps new ones from slipping in.
- */
+/* A write lease is granted only if no other open file description of the file exists, through
+ * whichever link (fcntl(2), "Leases"). It is held until after the removal, so that nobody can open
+ * the file in between. */
 static struct verdict take_hold(struct walk *w, struct hold *held, struct file_id id)
 {
     if (fcntl(held->fd, F_SETLEASE, F_WRLCK) == 0) {
@@ -110,7 +110,7 @@ enum files_kept inuse_reason(enum in_use use)
     return FILES_NOT_KEPT;
 }
 
-/* A dry run opens nothing: whoever opens the file meanwhile would wait for the lease. */
+/* A dry run takes no lease: a process that opens the file would have to wait for it. */
 struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx)
 {
     int dirfd = w->frames[w->depth - 1].fd;
@@ -146,7 +146,7 @@ struct verdict inuse_test(struct walk *w, const char *name, const struct statx *
     return v;
 }
 
-/* When someone opens the file, the kernel tells by another answer: the lease that ours is to
+/* When a process opens the file, F_GETLEASE no longer returns our lease but the one that it has to
  * become. */
 bool inuse_is_still_free(const struct hold *held)
 {

@@ -1,5 +1,5 @@
-/* What a killed run left in its trash: recognised by its record, and swept by the rules that hold
- * for everything. */
+/* Sweeps the trash that a killed run left. It is recognised by its record; the usual rules
+ * apply. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -57,7 +57,7 @@ char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), s
     return names;
 }
 
-/* The directory of the record below base, if it still is the one. -1: it is not. */
+/* Opens the directory of the record below base, if it is still the same one. -1: it is not. */
 static int open_below(struct walk *w, const char *base, const struct trash_record *r)
 {
     char path[PATH_MAX];
@@ -73,8 +73,8 @@ static int open_below(struct walk *w, const char *base, const struct trash_recor
     return fd;
 }
 
-/* The directory that the file in the slot was in, if it is still there: in the root, or in the
- * trash as part of a job directory. -1: it is not known, or it is not there. */
+/* Opens the directory that the file in the slot was in, if it still exists: in the root, or in the
+ * trash as part of a job directory. -1: it is not known or does not exist. */
 static int open_origin(struct walk *w, const struct trash *t)
 {
     if (!t->record->path_known || !*t->record->name)
@@ -83,9 +83,9 @@ static int open_origin(struct walk *w, const struct trash *t)
     return fd >= 0 ? fd : open_below(w, t->path, t->record);
 }
 
-/* The run was killed around the removal of one file. Either it had found that it was the one to
- * remove: then it stays in the trash as one of the files there. Or it had not looked at it yet:
- * then it goes back to where it was. */
+/* The run was killed during the removal of one file. If it had confirmed that the file was the one
+ * to remove, the file stays in the trash like the others there. If it had not checked it yet, the
+ * file goes back to where it was. */
 static void settle_slot(struct walk *w, struct trash *t)
 {
     int dirfd = t->slot.ino == 0 || trash_slot_is_gone(t) ? -1 : open_origin(w, t);
@@ -95,8 +95,8 @@ static void settle_slot(struct walk *w, struct trash *t)
     }
 }
 
-/* Files that waited for a look into /proc when the run was killed go back, all to one directory.
- * Where it is not known they stay in the trash as files there. */
+/* Files that were waiting for a check of /proc when the run was killed go back, all to the same
+ * directory. If that directory is not known, they stay in the trash like the other files there. */
 static void settle_held(struct walk *w, struct trash *t)
 {
     size_t count = 0;
@@ -121,7 +121,7 @@ enum trash_kind left_open(struct walk *w, struct trash *t, const char *name)
         settle_held(w, t);
         settle_slot(w, t);
     }
-    t->slot = (struct file_id){0}; /* a file as any other, to be judged before it goes */
+    t->slot = (struct file_id){0}; /* an ordinary file, to be judged before it is removed */
     return kind;
 }
 

@@ -1,6 +1,6 @@
-/* The lock of a root: one sweep of a user at a time. Nobody else can take it, and so nobody else
- * can keep a sweep from its work. Where there is no place for it the sweep goes on without: two at
- * once do each other no harm. */
+/* The lock of a root: one sweep per user at a time. Other users cannot take it, so they cannot
+ * block a sweep. If there is no directory for the lock file, the sweep runs without it: two sweeps
+ * at once do each other no harm. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,8 @@
 
 #define RUN_DIRECTORY "/run/pgsweep"
 
-/* A directory into which nobody else writes; made when that is possible. -1: it is none. */
+/* Opens a directory into which nobody else can write, and creates it if make is set. -1: there is
+ * none. */
 static int open_place(const char *path, bool make)
 {
     struct statx stx;
@@ -50,7 +51,7 @@ static int open_runtime_place(bool make)
     return open_place(path, make);
 }
 
-/* The place of the lock and its name there. False: there is none. */
+/* Finds the directory for the lock file and the name of the file. False: there is none. */
 static bool find_place(struct root_lock *lock, int root_fd, struct file_id root, bool make)
 {
     *lock = (struct root_lock){.fd = -1, .dir_fd = open_runtime_place(make)};
@@ -66,8 +67,9 @@ static bool find_place(struct root_lock *lock, int root_fd, struct file_id root,
 void lock_release(struct root_lock *lock)
 {
     if (lock->fd >= 0) {
-        unlinkat(lock->dir_fd, lock->name,
-                 0); /* before the lock goes: whoever waits for it looks at the name again */
+        unlinkat(
+            lock->dir_fd, lock->name,
+            0); /* before the lock is released: a process that waits for it checks the name again */
         close(lock->fd);
     }
     if (lock->dir_fd >= 0)
@@ -75,7 +77,8 @@ void lock_release(struct root_lock *lock)
     *lock = (struct root_lock){.fd = -1, .dir_fd = -1};
 }
 
-/* A file that others cannot open: what lies there under the name may be theirs. */
+/* Opens the lock file, which other users must not be able to open: an existing file of that name
+ * may be theirs. */
 static bool open_lock(struct root_lock *lock, bool make)
 {
     struct statx stx;
@@ -119,7 +122,7 @@ enum lock_state lock_take(struct root_lock *lock, const struct files_root *root,
             let_go(lock);
             return state;
         }
-        /* The sweep that had it removes its name. */
+        /* The sweep that held the lock removes the file. */
         if (fsys_stat(lock->dir_fd, lock->name, &stx) && fsys_same(fsys_id(&stx), lock->id))
             break;
         close(lock->fd);
@@ -127,12 +130,12 @@ enum lock_state lock_take(struct root_lock *lock, const struct files_root *root,
     struct file_id id = lock->id;
     if (look_only)
         let_go(lock);
-    lock->id = id; /* a dry run passes over the file, too */
+    lock->id = id; /* a dry run skips the lock file too */
     return LOCK_TAKEN;
 }
 
-/* The process that holds a flock on the file; 0: not known (another pid namespace, an NFS client,
- * no /proc). */
+/* The process that holds a flock on the file; 0: unknown (another pid namespace, an NFS client, no
+ * /proc). */
 static int find_holder(struct file_id id)
 {
     char line[256];

@@ -1,5 +1,5 @@
-/* Patterns of protected names: what they match, and which of them cannot mean what was meant. No
- * system calls. */
+/* Patterns of protected names: what they match, and which of them must be mistakes. No system
+ * calls. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <fnmatch.h>
@@ -13,7 +13,7 @@
 
 const char *const files_default_protect[] = {"result*", "output*", NULL};
 
-/* File systems whose names have 255 characters, not bytes, take up to four times as many bytes. */
+/* Some file systems limit names to 255 characters, not bytes: up to four times as many bytes. */
 enum { COMPONENT_MAX = 4 * NAME_MAX };
 
 static bool has_high_byte(const char *text)
@@ -24,7 +24,7 @@ static bool has_high_byte(const char *text)
     return false;
 }
 
-/* Without a locale a character is a byte, so that "?" would be half of an umlaut. */
+/* Without a locale a character is one byte, so "?" would match only half of an umlaut. */
 static bool matches_in_utf8(const char *pattern, const char *name, int flags)
 {
     bool matters = has_high_byte(name) &&
@@ -39,13 +39,13 @@ static bool matches_in_utf8(const char *pattern, const char *name, int flags)
     return match;
 }
 
-/* fnmatch has an error return too: that is a match, because a match protects. */
+/* An error of fnmatch counts as a match, because a match protects. */
 static bool match_name(const char *pattern, const char *name, int flags)
 {
     return fnmatch(pattern, name, flags) != FNM_NOMATCH || matches_in_utf8(pattern, name, flags);
 }
 
-/* The component that begins at path, as a text of its own; false when there is no room for it. */
+/* Copies the component that begins at path; false if it does not fit. */
 static bool copy_component(char *out, size_t room, const char *path)
 {
     size_t length = strcspn(path, "/");
@@ -75,7 +75,7 @@ static bool is_any_depth(const char *pattern)
     return pattern[0] == '*' && pattern[1] == '*' && (pattern[2] == '\0' || pattern[2] == '/');
 }
 
-/* "**" is tried with as few components as possible; only the last one met needs to be tried with
+/* "**" is tried with as few components as possible; only the last "**" has to be retried with
  * more. */
 static bool match_path(const char *pattern, const char *path, int flags)
 {
@@ -85,7 +85,8 @@ static bool match_path(const char *pattern, const char *path, int flags)
         if (is_any_depth(pattern)) {
             pattern = next_component(pattern);
             if (!*pattern)
-                return *path; /* at the end: all below, which is at least one name */
+                return *path; /* at the end it matches everything below, which is at least one name
+                               */
             retry_pattern = pattern;
             retry_path = path;
         } else if (*pattern && *path && match_component(pattern, path, flags)) {
@@ -122,12 +123,12 @@ bool files_match_pattern(const char *pattern, const char *path, bool any_case)
     return match_path(pattern + strspn(pattern, "/"), path, flags);
 }
 
-/* What is read of a pattern. */
+/* What has been read of a pattern so far. */
 struct reading {
     const char *at;
-    bool is_path;     /* it has a slash */
-    size_t literal;   /* the least number of bytes that a name has to have */
-    const char *flaw; /* why the pattern is refused; NULL: so far it is not */
+    bool is_path;     /* the pattern has a slash */
+    size_t literal;   /* the minimum number of bytes of a matching name */
+    const char *flaw; /* why the pattern is refused; NULL: it is valid so far */
     const char *advice;
 };
 
@@ -137,7 +138,7 @@ static void refuse(struct reading *r, const char *flaw, const char *advice)
     r->advice = advice;
 }
 
-/* "[:alpha:]", whose "[:" the reading stands at. */
+/* Reads "[:alpha:]"; the position is at its "[:". */
 static void read_class(struct reading *r)
 {
     char name[16] = "";
@@ -159,8 +160,8 @@ static void read_class(struct reading *r)
 static const char *const lone_bracket =
     "Write a literal \"[\" as \"\\[\" and a literal \"]\" as \"\\]\".";
 
-/* "[...]", whose "[" the reading stands at. A "]" right behind it, or behind its "!", is one of its
- * characters. */
+/* Reads "[...]"; the position is at its "[". A "]" right after the "[", or after "[!", is one of
+ * its characters. */
 static void read_bracket(struct reading *r)
 {
     const char *start;
@@ -173,7 +174,7 @@ static void read_bracket(struct reading *r)
     while (!r->flaw && (*r->at != ']' || r->at == start)) {
         if (!*r->at || *r->at == '/') {
             refuse(r,
-                   *r->at ? "has a slash between \"[\" and \"]\", where none can match"
+                   *r->at ? "has a slash between \"[\" and \"]\", where a slash cannot match"
                           : "has a \"[\" without its \"]\"",
                    lone_bracket);
             return;
@@ -198,7 +199,7 @@ static void read_bracket(struct reading *r)
     r->at += !r->flaw;
 }
 
-/* One component; the reading ends up at the slash behind it, or at the end. */
+/* Reads one component, up to the slash after it or the end. */
 static void read_component(struct reading *r)
 {
     const char *start = r->at;
@@ -206,11 +207,11 @@ static void read_component(struct reading *r)
     while (!r->flaw && *r->at && *r->at != '/') {
         if (*r->at == '\\') {
             if (!r->at[1] || r->at[1] == '/')
-                refuse(
-                    r,
-                    r->at[1] ? "has a backslash before a slash"
-                             : "ends with a backslash, which has nothing to quote",
-                    "A backslash quotes the character behind it; write a literal one as \"\\\\\".");
+                refuse(r,
+                       r->at[1] ? "has a backslash before a slash"
+                                : "ends with a backslash that quotes nothing",
+                       "A backslash quotes the character after it; write a literal backslash as "
+                       "\"\\\\\".");
             r->at += 2;
             r->literal++;
         } else if (*r->at == '[') {
@@ -226,24 +227,23 @@ static void read_component(struct reading *r)
     if (r->flaw)
         return;
     if (length == 0)
-        refuse(r, "has two slashes in a row, and would match nothing", "Write one slash.");
+        refuse(r, "has two slashes in a row, so it would match nothing", "Write one slash.");
     else if (length == 1 && start[0] == '.')
-        refuse(r, "has a \".\" between slashes, and would match nothing",
-               "Patterns count from the root: leave the \".\" out.");
+        refuse(r, "has a \".\" between slashes, so it would match nothing",
+               "Patterns are relative to the root: leave the \".\" out.");
     else if (length == 2 && start[0] == '.' && start[1] == '.')
-        refuse(r, "has a \"..\" between slashes, and would match nothing",
-               "Patterns count from the root and never lead out of it; for another place give a "
-               "directory to protect "
-               "(--protect-dir, protect_dirs).");
+        refuse(r, "has a \"..\" between slashes, so it would match nothing",
+               "Patterns are relative to the root and never lead out of it; protect any other "
+               "directory by its path (--protect-dir, protect_dirs).");
     else if (r->literal > COMPONENT_MAX)
-        refuse(r, "has a name that is longer than any file's", "Give a shorter pattern.");
+        refuse(r, "has a component longer than any file name", "Give a shorter pattern.");
     else if (r->is_path && length > 2 && memmem(start, length, "**", 2))
         refuse(r, "has a \"**\" that is only part of a name",
-               "For any depth \"**\" stands alone between slashes, as in "
-               "\"frames/**/*.mov\"; else write one \"*\".");
+               "To match any depth, \"**\" must stand alone between slashes, as in "
+               "\"frames/**/*.mov\"; otherwise write one \"*\".");
 }
 
-/* "*.{mov,MOV}" as "*.mov", "*.MOV"; NULL when there is no such thing in it. */
+/* Expands "*.{mov,MOV}" to "*.mov", "*.MOV" for a hint; NULL if there are no such braces. */
 static char *expand_braces(const void *ctx, const char *pattern)
 {
     const char *open = strchr(pattern, '{');
@@ -271,34 +271,33 @@ static bool has_list(const char *pattern)
     return false;
 }
 
-/* What would work, but hardly as it was meant. */
+/* Finds a mistake in a valid pattern: it would match something, but hardly what its author
+ * meant. */
 static const char *find_slip(const void *ctx, const char *pattern, const char **advice)
 {
     char *expanded = expand_braces(ctx, pattern);
     size_t length = strlen(pattern);
     if (expanded) {
-        *advice = mem_printf(ctx, "Give each on its own: %s. A literal \"{\" is written \"\\{\".",
-                             expanded);
+        *advice = mem_printf(
+            ctx, "Give each pattern separately: %s. Write a literal \"{\" as \"\\{\".", expanded);
         return "has braces, which are not expanded";
     }
     if (pattern[0] == '!') {
-        *advice = "Every pattern adds to what is protected, and none takes away. A literal \"!\" "
-                  "is written \"\\!\".";
+        *advice = "Each pattern protects more names; none can exclude names. Write a literal \"!\" "
+                  "as \"\\!\".";
         return "begins with \"!\", which does not negate";
     }
     if (pattern[0] == '~' && (!pattern[1] || strchr(pattern, '/'))) {
-        *advice = "For a directory give its full path (--protect-dir, protect_dirs); patterns "
-                  "count from the "
-                  "root. A literal "
-                  "\"~\" is written \"\\~\".";
+        *advice = "Patterns are relative to the root; to protect a directory, give its full path "
+                  "(--protect-dir, protect_dirs). Write a literal \"~\" as \"\\~\".";
         return "begins with \"~\", which is not expanded";
     }
     if (isspace((unsigned char)pattern[0]) || isspace((unsigned char)pattern[length - 1])) {
-        *advice = "Leave the blank out. A literal one is written \"[ ]\".";
+        *advice = "Leave the blank out. Write a literal blank as \"[ ]\".";
         return "begins or ends with a blank";
     }
     if (has_list(pattern)) {
-        *advice = "Give each pattern on its own. A literal comma is written \"[,]\".";
+        *advice = "Give each pattern separately. Write a literal comma as \"[,]\".";
         return "looks like several patterns in one";
     }
     return NULL;
@@ -317,7 +316,8 @@ const char *files_refuse_pattern(const void *ctx, const char *pattern, const cha
         return "is longer than any path";
     }
     if (strcmp(pattern, ".") == 0 || strcmp(pattern, "..") == 0) {
-        *advice = "Patterns are for what is below the root. To keep all of it, do not sweep it.";
+        *advice = "Patterns name files and directories below the root. To keep everything there, "
+                  "do not sweep it.";
         return "matches nothing";
     }
     const char *slip = find_slip(ctx, pattern, advice);

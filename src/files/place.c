@@ -1,4 +1,5 @@
-/* Where the directories of a walk are: still in their place, and how many of them are open. */
+/* Checks that the directories of a walk are still where they were entered, and limits how many are
+ * open. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,8 @@
 
 enum { OPEN_LEVELS = 16, CHECK_MS = 10 };
 
-/* Compares the open levels pairwise: name and identity. Says nothing of levels further up. */
+/* Compares each open level with its parent, by name and identity. Does not check levels further
+ * up. */
 static bool check_open_levels(const struct walk *w)
 {
     struct statx stx;
@@ -34,8 +36,8 @@ static bool check_open_levels(const struct walk *w)
     return true;
 }
 
-/* Opens the directory of frame f by its whole path, if it still is the one that was entered there.
- * -1 and errno: it is not there (ENOENT or the like), or ENAMETOOLONG. */
+/* Opens the directory of frame f by its whole path, if it is still the one that was entered there.
+ * -1 with errno: it is not there (ENOENT or similar), or ENAMETOOLONG. */
 static int open_by_path(struct walk *w, const struct frame *f, bool path_only)
 {
     char path[PATH_MAX];
@@ -55,7 +57,7 @@ static int open_by_path(struct walk *w, const struct frame *f, bool path_only)
     return fd;
 }
 
-/* Is the directory of the top frame still where it was entered? */
+/* Whether the directory of the top frame is still where it was entered. */
 static bool check_place(struct walk *w)
 {
     w->since_check = 0;
@@ -78,7 +80,8 @@ bool place_is_kept(struct walk *w)
         return false;
     if (w->since_check == 0)
         return true;
-    /* A dry run does no harm at the new place: for its counts the removals are measure enough. */
+    /* A dry run does no harm in a directory that was moved; for its counts a check per number of
+     * removals is enough. */
     if (w->since_check < PLACE_CHECK_NOW &&
         (w->dry_run || clock_now_ms() - w->checked_ms < CHECK_MS))
         return true;
@@ -88,7 +91,7 @@ bool place_is_kept(struct walk *w)
     return false;
 }
 
-/* Frame 0 stays open: everything is found again from there. */
+/* Frame 0 stays open: all other levels can be found again from it. */
 void place_close_far(struct walk *w)
 {
     if (w->depth <= OPEN_LEVELS + 1)
@@ -99,8 +102,9 @@ void place_close_far(struct walk *w)
     f->fd = -1;
 }
 
-/* The way back up leads through "..", which is wherever the directory is now: only if that is the
- * directory we came from do we go on. Its lock went with the descriptor, and is taken again. */
+/* The way up is "..", which depends on where the directory is now. The walk goes on only if ".."
+ * is the directory that it came from. Its lock was released with the descriptor, and is taken
+ * again. */
 bool place_reopen_parent(struct walk *w)
 {
     struct frame *f = &w->frames[w->depth - 1];
@@ -113,7 +117,7 @@ bool place_reopen_parent(struct walk *w)
         close(fd);
         fd = -1;
     }
-    if (fd < 0) /* f itself was moved away, which need not hold for its parent */
+    if (fd < 0) /* f itself was moved away; its parent may still be in place */
         fd = open_by_path(w, parent, false);
     if (fd < 0)
         return false;

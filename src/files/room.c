@@ -1,5 +1,5 @@
-/* Deleting the oldest expired files until enough is free: which is the youngest that goes, then a
- * sweep up to that. */
+/* Deletes the oldest expired files until enough space is free: finds the youngest file that has to
+ * be deleted, then sweeps up to its time. */
 #define _GNU_SOURCE
 #include <limits.h>
 #include <stdlib.h>
@@ -10,23 +10,23 @@
 #include "pgsweep/stop.h"
 #include "walk.h"
 
-/* So many files are remembered at a time (8 MiB); where they do not suffice, the tree is read
+/* The number of files remembered at a time (8 MiB); if they are not enough, the tree is read
  * again. */
 enum { REMEMBERED = 500000, NS_PER_S = 1000000000 };
 
-/* A file that would go. */
+/* A file that would be deleted. */
 struct item {
-    int64_t time; /* nanoseconds, the youngest of the times that count */
+    int64_t time; /* nanoseconds; the youngest of the times that age_by names */
     int64_t bytes;
 };
 
-/* The oldest files that would go, a heap with the youngest of them on top. */
+/* The oldest files that would be deleted: a heap with the youngest of them on top. */
 struct plan {
     struct item *items;
     size_t count;
     size_t room;
-    int64_t after; /* older ones had their turn */
-    bool full;     /* there are more */
+    int64_t after; /* older files were handled before */
+    bool full;     /* there are more files than fit */
     bool failed;
 };
 
@@ -103,9 +103,9 @@ static int compare_items(const void *a, const void *b)
     return x->time < y->time ? -1 : x->time > y->time;
 }
 
-/* Looks, without changing anything, which files would go, and how far to go for so many bytes:
- * *last is the time of the youngest file that is needed. False: nothing is left to go. *need: what
- * is still missing then. */
+/* Finds out, without changing anything, which files have to be deleted to free so many bytes: *last
+ * is the time of the youngest of them. False: nothing is left to delete. *need: the bytes that are
+ * still missing after that. */
 static bool find_last(const struct files_options *o, struct plan *plan, struct files_report *report,
                       int64_t *need, int64_t *last, struct error *err)
 {
@@ -135,7 +135,7 @@ static bool find_last(const struct files_options *o, struct plan *plan, struct f
     return true;
 }
 
-/* What the file system has for this user, and what of that is free; as df(1) tells it. */
+/* The size of the file system for this user and its free part, as df(1) shows them. */
 static bool measure(const struct files_root *root, int64_t *all, int64_t *unused)
 {
     struct statvfs fs;
@@ -146,8 +146,8 @@ static bool measure(const struct files_root *root, int64_t *all, int64_t *unused
     return true;
 }
 
-/* A sweep is not the first: only what the last one found counts as kept or failed, and what any
- * deleted as deleted. */
+/* Before a repeated sweep: kept and failed files count only from the last sweep, deleted files from
+ * all of them. */
 static void forget_kept(struct files_report *report, const struct files_report *before)
 {
     int64_t gone =
@@ -162,8 +162,8 @@ static void forget_kept(struct files_report *report, const struct files_report *
     report->scanned = before->scanned + gone;
 }
 
-/* One sweep, up to the file of that time, or (up_to NULL) of all that is expired; then what is
- * free. *known: that could be found out. */
+/* Sweeps once, up to the files of that time or (up_to NULL) everything that is expired, and
+ * measures the free space. *known: the measurement succeeded. */
 static bool sweep_up_to(const struct files_options *options, const int64_t *up_to,
                         const struct files_root *root, struct files_room *room,
                         struct files_report *report, bool *known, struct error *err)
@@ -178,7 +178,7 @@ static bool sweep_up_to(const struct files_options *options, const int64_t *up_t
         return false;
     if (o.dry_run)
         room->after = room->before + report->bytes_freed - freed;
-    else /* some file systems take their time */
+    else /* some file systems free space with a delay */
         *known = syncfs(root->fd) == 0 && measure(root, &all, &room->after);
     return true;
 }
@@ -188,7 +188,8 @@ static bool is_ended(const struct files_report *report)
     return report->stopped || report->limit_reached;
 }
 
-/* Sweeps up to what is needed, again and again while that was not enough and more is there. */
+/* Sweeps as far as needed, and repeats that while it was not enough and more expired files
+ * exist. */
 static bool make_room(const struct files_options *options, const struct files_root *root,
                       struct files_room *room, struct plan *plan, struct files_report *report,
                       struct error *err)
@@ -201,14 +202,16 @@ static bool make_room(const struct files_options *options, const struct files_ro
         int64_t last = plan->after;
         bool some = find_last(options, plan, report, &need, &last, err);
         bool enough =
-            some && (need <= 0 || plan->full); /* else all that is expired goes, directories too */
+            some &&
+            (need <= 0 ||
+             plan->full); /* otherwise everything expired is deleted, including directories */
         plan->after = last;
         if (plan->failed)
             return false;
         if (is_ended(report) || (!some && !first))
             return true;
         if (options->dry_run && some && plan->full && need > 0)
-            continue; /* the last look tells how far all in all */
+            continue; /* the last pass finds how far to go in total */
         if (!first)
             forget_kept(report, &before);
         if (!sweep_up_to(options, enough ? &last : NULL, root, room, report, &known, err))
@@ -230,7 +233,7 @@ bool files_sweep_for_room(const struct files_options *options, struct files_room
     bool ok = root_open(ctx, options, &root, err);
     room->found = false;
     if (ok && root.fd >= 0 && !measure(&root, &all, &room->before)) {
-        ok = error_set(err, SWEEP_USAGE, "cannot ask how much is free below the root \"%s\"",
+        ok = error_set(err, SWEEP_USAGE, "cannot read the free space below the root \"%s\"",
                        root.path);
     } else if (ok && root.fd >= 0) {
         room->found = true;

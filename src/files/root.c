@@ -1,5 +1,5 @@
-/* Opening the root of a sweep and refusing an unsafe one; the identities of protected directories.
- */
+/* Opens the root of a sweep, refuses an unsafe one, and finds the identities of protected
+ * directories. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,8 @@
 #include "pgsweep/text.h"
 #include "walk.h"
 
-/* The operator may spell a protected directory through links: what counts is what is there. */
+/* The path of a protected directory may contain links: its identity is that of the directory that
+ * it leads to. */
 static bool find_protected(const void *ctx, const struct files_options *o, struct files_root *root,
                            struct error *err)
 {
@@ -28,10 +29,10 @@ static bool find_protected(const void *ctx, const struct files_options *o, struc
             continue;
         int saved = errno;
         char *shown = text_escape(NULL, path, strlen(path));
-        error_set(err, SWEEP_USAGE, "cannot look at the protected directory \"%s\"", shown);
+        error_set(err, SWEEP_USAGE, "cannot access the protected directory \"%s\"", shown);
         error_detail(err, "%s", strerror(saved));
-        error_hint(err, "What cannot be looked at cannot be recognised; run as a user who can, or "
-                        "leave it out.");
+        error_hint(err, "pgsweep could not recognise the directory in a sweep; run as a user who "
+                        "can access it, or leave it out.");
         talloc_free(shown);
         return false;
     }
@@ -55,8 +56,8 @@ static bool refuse(struct error *err, const char *path, const char *why, const c
     return false;
 }
 
-/* Neither the root nor a directory above it may be protected, nor may the root be "/" in disguise.
- */
+/* Neither the root nor a directory above it may be protected, and the root must not be another path
+ * to "/". */
 static bool check_parents(const struct files_root *root, struct error *err)
 {
     struct statx stx;
@@ -73,8 +74,8 @@ static bool check_parents(const struct files_root *root, struct error *err)
         struct file_id here = fsys_id(&stx);
         if (is_protected(root, here)) {
             close(fd);
-            return refuse(err, root->path, "is a protected directory or lies inside one",
-                          "Give another root, or take the directory off the protected ones.");
+            return refuse(err, root->path, "is a protected directory or is inside one",
+                          "Give another root, or remove the directory from the protected ones.");
         }
         int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
         int saved = errno;
@@ -91,7 +92,8 @@ static bool check_parents(const struct files_root *root, struct error *err)
 cannot:
     if (fd >= 0)
         close(fd);
-    refuse(err, root->path, "cannot be checked", "Look at the permissions of its parents.");
+    refuse(err, root->path, "cannot be checked",
+           "Check the permissions of its parent directories.");
     return error_detail(err, "%s", strerror(errno));
 }
 
@@ -102,7 +104,8 @@ static bool refuse_open(const char *path, int code, struct error *err)
         char *real = realpath(path, NULL);
         if (real) {
             char *shown = text_escape(NULL, real, strlen(real));
-            error_hint(err, "If you mean where it leads, give that: \"%s\".", shown);
+            error_hint(err, "If you mean the directory that it leads to, give its path: \"%s\".",
+                       shown);
             talloc_free(shown);
             free(real);
         }

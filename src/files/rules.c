@@ -48,7 +48,8 @@ bool files_is_before(struct timespec a, struct timespec b)
 
 enum files_kept files_judge_age(struct timespec t, struct timespec cutoff, struct timespec now)
 {
-    /* The future first: with a cutoff ahead of the clock it still is no age to act on. */
+    /* The future is checked first: a time in the future is never expired, even if the cutoff is
+     * later. */
     if (files_is_before(now, t))
         return FILES_KEPT_FUTURE;
     return files_is_before(t, cutoff) ? FILES_NOT_KEPT : FILES_KEPT_FRESH;
@@ -59,15 +60,15 @@ const char *files_refuse_name(const char *name)
     if (!name || !*name)
         return "the name is empty";
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return "the name is not a directory of its own";
+        return "the name is \".\" or \"..\"";
     if (strlen(name) > NAME_MAX)
         return "the name is longer than 255 bytes";
     if (strncmp(name, FILES_OWN_PREFIX, strlen(FILES_OWN_PREFIX)) == 0)
-        return "the name is one of pgsweep's own";
+        return "the name is reserved for pgsweep's own files";
     for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
         if (*p == '/')
             return "the name contains a slash";
-        /* No worker names a directory like that; it is a sign of a damaged or forged id. */
+        /* No worker creates such a directory name; it means that the id is damaged or forged. */
         if (*p < 0x20 || *p == 0x7f)
             return "the name contains a control character";
     }

@@ -1,8 +1,8 @@
-/* Removing one name for good, and nothing else that may have taken it. Linux cannot unlink "this
- * inode": between a look at a name and its unlinking another file can be renamed over it. So the
- * name is moved into the slot of the trash, where nobody else can reach it, and is looked at again
- * there. The next file that is moved there replaces it, which is when the file system removes it:
- * one system call more than unlinking, not two. */
+/* Removes one file, and never another file that has taken its name. Linux cannot unlink "this
+ * inode": between the check of a name and its unlinking, another file can be renamed over it. So
+ * the file is moved into the slot of the trash, where nobody else can reach it, and is checked
+ * again there. The next file that is moved there replaces it, and at that moment the file system
+ * removes it: this costs one system call more than unlinking, not two. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ static struct verdict failed(int error, const char *action)
     return (struct verdict){.kept = FILES_NOT_KEPT, .error = error, .action = action};
 }
 
-/* The rename changed the ctime, which is why it says nothing. */
+/* The ctime is not compared because the rename changed it. */
 enum files_kept slot_judge(struct walk *w, const struct statx *seen, const struct statx *moved,
                            enum files_kept use)
 {
@@ -47,7 +47,7 @@ enum files_kept slot_judge(struct walk *w, const struct statx *seen, const struc
     return age != FILES_NOT_KEPT ? age : FILES_KEPT_CHANGED;
 }
 
-/* Moves a file of the trash to another name in directory, because its own is taken. */
+/* Moves a file from the trash to another name in its directory, because its own name is taken. */
 static bool set_aside(struct walk *w, int trash_fd, const char *from, int dirfd, const char *name)
 {
     char new_name[NAME_MAX + 1];
@@ -66,8 +66,7 @@ static bool set_aside(struct walk *w, int trash_fd, const char *from, int dirfd,
     return false;
 }
 
-/* Out of the way in the trash, which stays then, and which the next run sweeps by the same rules.
- */
+/* Leaves the file in the trash, which then stays; the next run sweeps it by the same rules. */
 static void keep_in_trash(struct trash *t)
 {
     char name[64];
@@ -85,7 +84,7 @@ bool slot_give_back(struct walk *w, int trash_fd, const char *from, int dirfd, c
            (errno == EEXIST && set_aside(w, trash_fd, from, dirfd, name));
 }
 
-/* By its name, right after a last look. */
+/* Removes the file by its name, right after a last check. */
 static struct verdict remove_by_name(struct walk *w, const char *name, const struct statx *stx,
                                      const struct hold *held)
 {
@@ -106,12 +105,13 @@ static struct verdict remove_by_name(struct walk *w, const char *name, const str
     return kept(FILES_NOT_KEPT);
 }
 
-/* The file of the slot, if there is one, is gone with it. */
+/* Moves the file into the slot; this removes the file that was there, if any. */
 static bool move_into_slot(struct walk *w, struct trash *t, const char *name)
 {
     const struct frame *f = &w->frames[w->depth - 1];
     trash_note(t, f->id, w->path, f->path_length, name);
-    /* Into an empty slot nothing must be replaced: then it is not empty. */
+    /* If the slot should be empty, the rename must not replace anything: something there would be
+     * unknown. */
     return renameat2(f->fd, name, t->fd, TRASH_SLOT, t->slot.ino ? 0 : RENAME_NOREPLACE) == 0;
 }
 
@@ -119,7 +119,7 @@ static struct verdict move_refused(struct walk *w, const char *name, const struc
                                    const struct hold *held, int error)
 {
     switch (error) {
-    case EXDEV: /* other quota, other keys, or a sandbox */
+    case EXDEV: /* another quota, other encryption keys, or a sandbox */
         return remove_by_name(w, name, stx, held);
     case ENOTDIR: /* a directory took the name */
     case EISDIR:
@@ -145,7 +145,7 @@ struct verdict slot_remove(struct walk *w, const char *name, const struct statx 
         struct verdict v = waiting_add(w, t, name, stx);
         return v.error ? move_refused(w, name, stx, held, v.error) : v;
     }
-    /* A rename from one link of a file to another one does nothing, and says that all is well. */
+    /* A rename from one link of a file to another link of it does nothing and reports success. */
     if (fsys_same(t->slot, fsys_id(stx)) && !trash_empty_slot(t))
         return failed(errno, NULL);
     if (!move_into_slot(w, t, name))
@@ -159,7 +159,7 @@ struct verdict slot_remove(struct walk *w, const char *name, const struct statx 
         slot_judge(w, stx, &moved, inuse_is_still_free(held) ? FILES_NOT_KEPT : FILES_KEPT_OPEN));
     if (v.kept == FILES_NOT_KEPT) {
         trash_note_gone(t, &moved);
-        if (moved.stx_nlink > 1) /* so that the count of its links is right for the next one */
+        if (moved.stx_nlink > 1) /* so that the link count is right for the next link */
             trash_empty_slot(t);
     } else if (slot_give_back(w, t->fd, TRASH_SLOT, dirfd, name)) {
         t->slot = (struct file_id){0};

@@ -1,4 +1,4 @@
-/* Sockets and fifos: has any process one of them? */
+/* Finds out whether a process uses a socket or fifo. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@ static struct verdict kept(enum files_kept reason)
     return (struct verdict){.kept = reason};
 }
 
-/* Is what fd stands for still what was judged? */
+/* Whether fd is still the file that was judged. */
 static bool is_same(int fd, const struct statx *stx)
 {
     struct statx now;
@@ -24,18 +24,18 @@ static bool is_same(int fd, const struct statx *stx)
            now.stx_mode == stx->stx_mode;
 }
 
-/* A datagram socket that connects sends nothing, and no server hears of it. To a name that nothing
- * is bound to it is refused (unix(7)); to a stream socket it is of the wrong type, whether that
- * listens or not. */
+/* Connecting a datagram socket sends nothing, and a server does not notice it. The connection is
+ * refused if nothing is bound to the name (unix(7)); for a stream socket it fails with the wrong
+ * type, whether or not that listens. */
 static struct verdict test_socket(int dirfd, const char *name, const struct statx *stx)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct verdict v = kept(FILES_KEPT_SPECIAL); /* where it cannot be found out */
+    struct verdict v = kept(FILES_KEPT_SPECIAL); /* if it cannot be found out */
     int file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
         return (struct verdict){.kept = FILES_NOT_KEPT, .error = errno};
     int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    /* The path of a socket may be longer than an address can be; this one never is. */
+    /* The path of a socket may be longer than a socket address can hold; this one never is. */
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", file);
     if (!is_same(file, stx))
         v = kept(FILES_KEPT_CHANGED);
@@ -51,9 +51,9 @@ static struct verdict test_socket(int dirfd, const char *name, const struct stat
     return v;
 }
 
-/* The end for writing can only be opened when somebody reads, or waits to (fifo(7)). The end for
- * reading always can: then nothing to read means that somebody could still write, and the end of
- * the file that nobody can. */
+/* The write end can only be opened if a process reads or waits to read (fifo(7)). The read end can
+ * always be opened: EAGAIN then means that a process has the write end open, and end of file that
+ * none has. */
 static struct verdict test_fifo(int dirfd, const char *name, const struct statx *stx)
 {
     const int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;

@@ -1,4 +1,4 @@
-/* Directories that nobody means when they name a root of temporary files: of the system, homes,
+/* Directories that are unlikely roots of temporary files: system directories, home directories,
  * mount points. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,7 +16,7 @@ static const char *const system_directories[] = {"/etc",  "/usr", "/home", "/var
                                                  "/sbin", "/dev", "/proc", "/sys", "/run",  NULL};
 static const char *const temporary_directories[] = {"/tmp", "/var/tmp", NULL};
 
-/* Is path, wherever links lead, this directory? */
+/* Whether path, after following links, is this directory. */
 static bool is_directory(const char *path, struct file_id id)
 {
     struct statx stx;
@@ -46,7 +46,7 @@ static char *find_library(const void *ctx, struct file_id id)
     return path;
 }
 
-/* Whose home it is. */
+/* The user whose home directory it is; NULL: nobody's. */
 static char *find_home(const void *ctx, struct file_id id)
 {
     const char *home = getenv("HOME");
@@ -64,9 +64,9 @@ static char *find_home(const void *ctx, struct file_id id)
     return user;
 }
 
-/* By the number of its device, as a mount that only shows another directory of the same file system
- * (what a sandbox makes of a writable path) is none of these. Below /tmp and /var/tmp a mount is
- * made for what is temporary. */
+/* Compares device numbers, so that a mount of another directory of the same file system (as
+ * sandboxes make for writable paths) does not count. A mount below /tmp or /var/tmp is meant for
+ * temporary files. */
 static bool is_mount_point(const struct files_root *root)
 {
     struct statx stx;
@@ -109,9 +109,9 @@ bool root_check_system(const struct files_options *o, const struct files_root *r
     if (what) {
         error_set(err, SWEEP_USAGE, "the root \"%s\" %s",
                   text_escape(ctx, root->path, strlen(root->path)), what);
-        error_hint(err, "Give the directory in it that holds the temporary files. If all of it is "
-                        "meant, say so: "
-                        "\"system_root: allow\" in the policy, or --allow-system-root.");
+        error_hint(err,
+                   "Give the directory in it that holds the temporary files. To sweep all of it, "
+                   "write \"system_root: allow\" into the policy or use --allow-system-root.");
     }
     talloc_free(ctx);
     return !what;

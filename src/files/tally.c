@@ -1,4 +1,4 @@
-/* Counting into the report and telling the caller; decides nothing. */
+/* Counts into the report and notifies the caller. Decides nothing. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
@@ -60,7 +60,7 @@ bool tally_count_error(struct files_report *r, int error, int64_t count)
         }
     }
     if (r->error_count == FILES_ERRORS_MAX) {
-        /* The last slot collects the rest; its own first errno is no longer told apart. */
+        /* The last slot collects all other errors, so its errno is cleared. */
         r->errors[FILES_ERRORS_MAX - 1].code = 0;
         r->errors[FILES_ERRORS_MAX - 1].count += count;
         return false;
@@ -134,7 +134,7 @@ static void grow_links(struct links *links)
     links->room = room;
 }
 
-/* Was that the last of so many links of a file? */
+/* Whether this was the last of count links of a file. */
 static bool is_last_link(struct links *links, uint64_t ino, uint32_t count)
 {
     if (links->used * 2 >= links->room)
@@ -145,8 +145,8 @@ static bool is_last_link(struct links *links, uint64_t ino, uint32_t count)
     return ++seen->count == count;
 }
 
-/* In a live run the count of links falls as they go, and the last one frees the bytes. A dry run
- * has to remember how many it saw, to say the same. */
+/* In a live run the link count decreases with each removal, and the last one frees the bytes. A dry
+ * run has to remember how many links it saw to predict the same. */
 int64_t tally_bytes(struct walk *w, const struct statx *stx)
 {
     int64_t bytes = S_ISREG(stx->stx_mode) ? (int64_t)stx->stx_blocks * 512 : 0;

@@ -1,5 +1,5 @@
-/* The trash of a run: making it, recognising what a killed run left, removing it. Decides nothing
- * about its content. */
+/* The trash of a run: creates it, recognises one that a killed run left, removes it. Decides
+ * nothing about its content. */
 #define _GNU_SOURCE
 #include "trash.h"
 
@@ -38,7 +38,7 @@ bool trash_move(int from, const char *name, int to, const char *new_name)
     return renameat2(from, name, to, new_name, RENAME_NOREPLACE) == 0;
 }
 
-/* Empty where it is not known: then nothing is taken to be of the same boot. */
+/* Empty if the boot id is unknown: then nothing counts as being of the same boot. */
 static void read_boot(char boot[40])
 {
     memset(boot, 0, 40);
@@ -49,8 +49,9 @@ static void read_boot(char boot[40])
         close(fd);
 }
 
-/* A store to a mapped page costs nothing and outlives the process. It is a signal, and the end of
- * the run, where the file system has no room for the page; on these it keeps the room it has. */
+/* A store to a mapped page is cheap and survives the process. But if the file system cannot
+ * allocate the page, the store raises SIGBUS, which ends the run. So the record is mapped only on
+ * file systems that keep the space of an allocated page. */
 static bool may_map(int fd)
 {
     struct statfs fs;
@@ -58,8 +59,8 @@ static bool may_map(int fd)
            (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_MAGIC || fs.f_type == TMPFS_MAGIC);
 }
 
-/* Writes the record under another name and renames it, so that it is there as a whole or not at
- * all. The rename tells, too, whether the file system renames without replacing. */
+/* Writes the record under another name and renames it, so that it exists completely or not at all.
+ * The rename also shows whether the file system supports renaming without replacing. */
 static bool make_record(struct trash *t, const struct files_root *root, const struct statx *stx)
 {
     static const char NEW[] = TRASH_RECORD ".new";
@@ -91,7 +92,7 @@ static bool make_record(struct trash *t, const struct files_root *root, const st
     return true;
 }
 
-/* Is the open directory one that nobody else can look into? Some file systems know no owners. */
+/* Whether other users cannot read the open directory. Some file systems have no owners. */
 static bool is_private(int fd, const struct files_root *root, struct statx *stx)
 {
     struct fsys sys = {0};
@@ -186,7 +187,7 @@ enum trash_kind trash_open_left(struct trash *t, const struct files_root *root, 
         return TRASH_FOREIGN;
     t->fd = fsys_open_child(&sys, root->fd, name);
     if (t->fd < 0 && errno == EACCES)
-        return TRASH_IN_HAND; /* of another user, who sweeps here too */
+        return TRASH_IN_HAND; /* belongs to another user who sweeps here too */
     if (t->fd < 0 || !is_private(t->fd, root, &stx))
         goto not_left;
     if (flock(t->fd, LOCK_EX | LOCK_NB) != 0) {
@@ -211,8 +212,8 @@ not_left:
     return kind;
 }
 
-/* Where it is not mapped. A note that cannot be written costs a file its name if the run is killed
- * at once. */
+/* Writes a note if the record is not mapped. If that fails and the run is killed right then, a file
+ * loses its name. */
 static void write_note(struct trash *t, size_t from, size_t size)
 {
     if (!t->mapped && pwrite(t->record_fd, (char *)t->record + from, size, (off_t)from) < 0)
@@ -262,7 +263,7 @@ bool trash_empty_slot(struct trash *t)
     return true;
 }
 
-/* Is there anything but the record? Where that cannot be seen, there is. */
+/* Whether the trash holds anything but the record. True if that cannot be found out. */
 static bool holds_something(int fd)
 {
     _Alignas(struct linux_dirent) char buffer[LIST_BYTES];
@@ -284,7 +285,7 @@ void trash_close(struct trash *t)
 {
     struct statx stx;
     if (t->fd >= 0)
-        unlinkat(t->fd, TRASH_HELD, AT_REMOVEDIR); /* unless something is in it */
+        unlinkat(t->fd, TRASH_HELD, AT_REMOVEDIR); /* fails if something is in it */
     if (t->fd >= 0 && trash_empty_slot(t) && !holds_something(t->fd)) {
         unlinkat(t->fd, TRASH_RECORD, 0);
         if (fsys_stat(t->root_fd, t->name, &stx) && fsys_same(fsys_id(&stx), t->id))

@@ -1,4 +1,4 @@
-/* The working directory of one job as a whole, and the trash it goes through. */
+/* Removes the working directory of one job as a whole, through the trash. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include "pgsweep/mem.h"
 #include "walk.h"
 
-/* Renames without replacing what may be there by now; where the file system cannot promise that, an
- * empty directory is all that rename(2) would replace. */
+/* Renames without replacing an existing entry. If the file system does not support that, rename(2)
+ * would replace an empty directory at most. */
 static bool move(int from, int to, const char *name)
 {
     if (renameat2(from, name, to, name, RENAME_NOREPLACE) == 0)
@@ -36,7 +36,7 @@ static struct files_options quiet_look(const struct files_options *o)
     return quiet;
 }
 
-/* Would a wipe leave anything? A dry one, of which nobody hears, knows. */
+/* Whether a wipe would leave nothing: tried as a dry run that is not reported. */
 static bool would_go(const struct files_options *o, const struct files_root *root, const char *name)
 {
     struct files_report report = {0};
@@ -59,14 +59,14 @@ static void bring_back(const struct files_options *o, const struct files_root *r
     }
 }
 
-/* What the rules promise to keep. */
+/* The number of entries that the rules keep. */
 static int64_t count_owed(const struct files_report *report)
 {
     return report->kept[FILES_KEPT_PROTECTED] + report->kept[FILES_KEPT_FRESH] +
            report->kept[FILES_KEPT_FUTURE] + report->kept[FILES_KEPT_NO_TIME];
 }
 
-/* Wipes name in the trash. What is protected is the user's: it goes back to where it was. */
+/* Wipes name in the trash. Protected files go back to where they were. */
 static void wipe_in_trash(const struct files_options *o, const struct files_root *root,
                           const struct trash *trash, const char *name, struct files_report *report)
 {
@@ -106,12 +106,12 @@ static bool move_to_trash(const struct files_root *root, const struct trash *tra
         return false;
     if (fsys_stat(trash->fd, name, &stx) && fsys_same(fsys_id(&stx), id))
         return true;
-    /* Something else had taken the name between the check and the rename. */
+    /* Another directory had taken the name between the check and the rename. */
     move(trash->fd, root->fd, name);
     return false;
 }
 
-/* Removes the directory that was found to be there. */
+/* Removes the directory that was found. */
 static void remove_found(const struct files_options *o, const struct files_root *root,
                          const char *name, struct file_id id, struct files_report *report)
 {
@@ -133,7 +133,7 @@ static void remove_found(const struct files_options *o, const struct files_root 
         wipe(o, root, root->fd, root->path, name, report);
 }
 
-/* Of its own, when the caller has nothing to share. */
+/* The options with shared state of their own if the caller has none. */
 static struct files_options with_shared(const void *ctx, const struct files_options *options)
 {
     struct files_options o = *options;
@@ -142,7 +142,7 @@ static struct files_options with_shared(const void *ctx, const struct files_opti
     return o;
 }
 
-/* What stays so far, all roots together. */
+/* The number of entries kept so far, over all roots. */
 static int64_t count_stays(const struct files_report *report)
 {
     return files_kept(report) + report->kept[FILES_KEPT_NOT_EMPTY] + report->failed;
@@ -218,7 +218,7 @@ static void finish(const struct files_options *o, const struct files_root *root,
         trash_close(trash);
 }
 
-/* In the trash of killed runs, which are found by the look of their names and recognised by their
+/* Finishes in the trashes of killed runs, which are found by their names and recognised by their
  * records. */
 static void finish_left(const void *ctx, const struct files_options *o,
                         const struct files_root *root, struct files_report *report)

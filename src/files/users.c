@@ -1,6 +1,6 @@
-/* What processes have open, run, map, or are in, as /proc tells it: for what no lease can be had
- * of. Read as a whole into a table of devices and inodes, and read again when it is old. It tells
- * about everything only where every process of the host can be looked at. */
+/* Which files and directories processes have open, execute, map or work in, according to /proc: for
+ * files on which no lease can be taken. Read as a whole into a table of devices and inodes, and
+ * read again when it is old. It is complete only if every process of the host can be examined. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -17,11 +17,11 @@
 #include "pgsweep/mem.h"
 #include "walk.h"
 
-/* Reading costs at most a twentieth of the time. */
+/* Reading takes at most a twentieth of the time. */
 enum { OLD_MS = 100, OLD_FACTOR = 20, ROOM_LEAST = 1024 };
 
-/* Of the name space that holds all processes of the host (PROC_PID_INIT_INO in the kernel's
- * proc_ns.h). */
+/* The initial pid namespace, which contains all processes of the host (PROC_PID_INIT_INO in the
+ * kernel's proc_ns.h). */
 static const char ALL_PROCESSES[] = "pid:[4026531836]";
 
 struct users {
@@ -30,7 +30,7 @@ struct users {
     size_t used;
     bool complete;
     bool assume_complete;
-    bool first_seen; /* process 1: where processes are hidden, it is */
+    bool first_seen; /* process 1 was seen; it is not if processes are hidden */
     int64_t read_ms; /* clock_now_ms() */
     int64_t cost_ms;
 };
@@ -66,16 +66,16 @@ static void add(struct users *u, struct file_id id)
     u->table[at] = id;
 }
 
-/* A process that ended meanwhile has nothing open. Anything else that cannot be looked at may be
- * what is sought. */
+/* A process that has ended has nothing open. Any other process that cannot be examined may use the
+ * file. */
 static void note_trouble(struct users *u, int error)
 {
     if (error != ENOENT && error != ESRCH)
         u->complete = false;
 }
 
-/* Follows a link of /proc to what it stands for, whatever its name may be by now. No network file
- * system is asked. */
+/* Follows a link of /proc to the file itself, whatever its name is now. No network file system is
+ * contacted. */
 static void add_link(struct users *u, int dirfd, const char *name)
 {
     struct statx stx;
@@ -107,8 +107,9 @@ static void add_descriptors(struct users *u, int task_fd)
         closedir(dir);
 }
 
-/* Mapped files, which need not be open any more. The device of a line is that of the file system,
- * which on some is not what statx says (btrfs, overlayfs): there the inode decides, by device 0. */
+/* Adds mapped files, which need not be open any more. A line has the device of the file system,
+ * which on some (btrfs, overlayfs) differs from the one of statx: there the inode alone decides,
+ * with device 0. */
 static void add_maps(struct users *u, int task_fd)
 {
     char *line = NULL;
@@ -140,7 +141,7 @@ static void add_maps(struct users *u, int task_fd)
     fclose(maps);
 }
 
-/* Threads can have descriptors and directories of their own. */
+/* Threads can have their own descriptors and working directories. */
 static void add_tasks(struct users *u, int process_fd, const char *process)
 {
     const struct dirent *d;

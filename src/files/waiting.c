@@ -1,7 +1,7 @@
-/* Files of which no lease is to be had: /proc shows who has them open. Looking there takes long,
- * and what it shows may be out of date at once, as long as anybody can open the file by its name.
- * So the files of a directory are first moved to where nobody else can reach them; then /proc is
- * read, once for all of them: what nobody has open now, nobody can open any more. */
+/* Files on which no lease can be taken: /proc shows which processes have them open. Reading /proc
+ * takes long, and its answer may be out of date at once while anybody can open the file by its
+ * name. So the files of a directory are first moved to where nobody else can reach them; then /proc
+ * is read once for all of them. A file that nobody has open then cannot be opened any more. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,15 +14,16 @@
 #include "pgsweep/mem.h"
 #include "walk.h"
 
-/* So many share a look. Their memory is bounded, and so is the time that they are out of place. */
+/* The number of files that share one reading of /proc: limits their memory and the time for which
+ * they are moved away. */
 enum { WAITING_MAX = 1000 };
 
-/* One that was moved under its own name. */
+/* A file that was moved under its own name. */
 struct waiting_file {
     char *name;
     struct statx seen;
     struct timespec judged;
-    enum files_kept stays; /* FILES_NOT_KEPT: it goes */
+    enum files_kept stays; /* FILES_NOT_KEPT: it is removed */
 };
 
 struct waiting {
@@ -45,7 +46,7 @@ struct verdict waiting_add(struct walk *w, struct trash *t, const char *name,
     struct waiting *waiting = w->waiting;
     trash_note(t, f->id, w->path, f->path_length, name);
     bool moved = trash_move(f->fd, name, t->held_fd, name);
-    if (!moved && errno == EEXIST) { /* the name again, of another file */
+    if (!moved && errno == EEXIST) { /* another file of the same name is there */
         waiting_settle(w);
         moved = trash_move(f->fd, name, t->held_fd, name);
     }
@@ -60,7 +61,7 @@ struct verdict waiting_add(struct walk *w, struct trash *t, const char *name,
     return (struct verdict){.kept = FILES_NOT_KEPT, .waits = true};
 }
 
-/* Out of the way, in the trash, which stays then; the next run sweeps it by the same rules. */
+/* Leaves the file in the trash, which then stays; the next run sweeps it by the same rules. */
 static void keep_in_trash(const struct trash *t, const char *name)
 {
     char new_name[64];
@@ -76,7 +77,7 @@ static enum files_kept judge(struct walk *w, const struct waiting_file *file)
     const struct files_shared *shared = w->shared;
     struct statx moved;
     if (!fsys_stat(shared->trash.held_fd, file->name, &moved))
-        return FILES_NOT_KEPT; /* its removal tells why */
+        return FILES_NOT_KEPT; /* its removal will report why */
     enum in_use use = users_look(shared->users, fsys_id(&moved), w->maps_by_inode);
     return slot_judge(w, &file->seen, &moved, inuse_reason(use));
 }
@@ -94,7 +95,7 @@ static void give_back(struct walk *w, const struct waiting_file *file)
     entry_settle(w, file->name, &file->seen, v);
 }
 
-/* The count of its links is what it is by now: another name of it may have been removed before. */
+/* Reads the link count again: another name of the file may have been removed before. */
 static void discard(struct walk *w, const struct waiting_file *file)
 {
     const struct trash *t = &w->shared->trash;
@@ -107,7 +108,7 @@ static void discard(struct walk *w, const struct waiting_file *file)
     entry_settle(w, file->name, &last, v);
 }
 
-/* All that stay are given back before anything else, which may make pauses. */
+/* Files that stay are given back before the others are removed, because removals may pause. */
 void waiting_settle(struct walk *w)
 {
     struct waiting *waiting = w->waiting;

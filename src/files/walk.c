@@ -137,7 +137,7 @@ static void extend_path(struct walk *w, struct frame *f, const char *name)
     memcpy(w->path + f->name_at, name, length + 1);
 }
 
-/* Something at name, which was a directory when it was listed, stays or is gone. */
+/* Counts the result for name, which was a directory when it was listed. */
 static void settle_child(struct walk *w, const char *name, struct verdict v)
 {
     if (v.kept != FILES_NOT_KEPT) {
@@ -169,7 +169,7 @@ static bool is_below_root(const struct walk *w)
     return w->depth == 1 && (w->base_path == w->root->path || w->in_left);
 }
 
-/* What the name alone decides, before anything is opened. */
+/* Judges by the name alone, before anything is opened. */
 static enum files_kept judge_name(const struct walk *w, const char *name)
 {
     const struct files_options *o = w->options;
@@ -198,7 +198,7 @@ static struct verdict open_child(struct walk *w, const char *name, struct frame 
     else if (flock(child->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         v.kept = FILES_KEPT_LOCKED;
     else if (w->dry_run)
-        flock(child->fd, LOCK_UN); /* a dry run must not stand in the way of others */
+        flock(child->fd, LOCK_UN); /* a dry run must not block others */
     return v;
 }
 
@@ -225,8 +225,8 @@ void walk_enter(struct walk *w, const char *name)
     place_close_far(w);
 }
 
-/* What the time of the directory says right before its removal. Once the sweep itself removed
- * something in it, its time says nothing any more. */
+/* Judges the directory's time again right before its removal. After the sweep itself has removed
+ * something in it, the time has no meaning any more. */
 static enum files_kept judge_again(struct walk *w, const struct frame *f, const struct statx *stx)
 {
     if (w->wipe || f->touched)
@@ -237,13 +237,13 @@ static enum files_kept judge_again(struct walk *w, const struct frame *f, const 
 static int unlink_directory(struct walk *w, int dirfd, const char *name)
 {
     int error = unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 0 : errno;
-    /* On some network file systems what is still open keeps its directory. */
+    /* On some network file systems an open file keeps its directory from being removed. */
     if ((error == ENOTEMPTY || error == EEXIST) && closer_drain(w))
         error = unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 0 : errno;
     return error;
 }
 
-/* Removes the directory of the top frame, if it still is what the name in its parent means. */
+/* Removes the directory of the top frame, if its name in the parent still leads to it. */
 static struct verdict remove_directory(struct walk *w)
 {
     struct frame *f = top(w);
@@ -256,16 +256,16 @@ static struct verdict remove_directory(struct walk *w)
     if (!place_is_kept(w)) {
         v.kept = FILES_KEPT_MOVED;
     } else if (!fsys_stat(parent->fd, name, &stx)) {
-        /* Moved away, or removed by another: only the count of its links can tell. */
+        /* Moved away or removed by another process: only the link count shows which. */
         v.error = errno;
         if (errno == ENOENT && fsys_stat(f->fd, "", &stx) && stx.stx_nlink > 0)
             v = (struct verdict){.kept = FILES_KEPT_MOVED};
     } else if (!fsys_same(fsys_id(&stx), f->id)) {
         v.kept = FILES_KEPT_MOVED;
     } else if ((v.kept = judge_again(w, f, &stx)) != FILES_NOT_KEPT) {
-        ; /* someone made and removed something in it meanwhile */
+        ; /* somebody created and removed something in it meanwhile */
     } else if (w->options->in_use && (use = inuse_look(w, f->id)) == IN_USE) {
-        v.kept = FILES_KEPT_OPEN; /* or the working directory of a process */
+        v.kept = FILES_KEPT_OPEN; /* or it is the working directory of a process */
     } else if (!entry_within_limit(w)) {
         v.kept = FILES_KEPT_UNFINISHED;
     } else if (w->dry_run) {
@@ -274,12 +274,11 @@ static struct verdict remove_directory(struct walk *w)
         v.error = unlink_directory(w, parent->fd, name);
         if (v.error == ENOTEMPTY || v.error == EEXIST) {
             v = (struct verdict){.kept = FILES_KEPT_NOT_EMPTY}; /* filled again meanwhile: */
-            f->touched = false; /* then its new time is not of our making alone, and stays */
+            f->touched = false; /* then not only we changed its time, which stays */
         }
     }
     if (use == IN_USE_UNKNOWN && v.kept == FILES_NOT_KEPT && !v.error)
-        w->report
-            ->untested++; /* what is lost with an empty directory is little: it need not stay */
+        w->report->untested++; /* little is lost with an empty directory: it need not stay */
     return v;
 }
 
@@ -302,19 +301,20 @@ static struct verdict judge_directory(struct walk *w)
     return remove_directory(w);
 }
 
-/* The next run is to find the age of the directory as it was: a sweep is no sign of life. */
+/* Restores the time of the directory, so that the next run sees its real age: a sweep does not make
+ * it young. */
 static void restore_mtime(const struct walk *w, const struct frame *f)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, f->mtime};
     if (f->touched && !w->dry_run && f->lost == FILES_NOT_KEPT && f->fd >= 0)
-        (void)futimens(f->fd, times); /* not ours: then it stays as young as it looks */
+        (void)futimens(f->fd, times); /* if it belongs to another user, it keeps its new time */
 }
 
 static void pop(struct walk *w)
 {
     struct frame *f = top(w);
     if (w->depth == 1 && f->lost == FILES_KEPT_MOVED) {
-        w->report->scanned++; /* the root itself; it counts only when it is in the way */
+        w->report->scanned++; /* the root itself; it is counted only if it fails */
         tally_kept(w, f->lost);
     }
     if (f->fd >= 0 && w->depth > 1)
@@ -324,10 +324,10 @@ static void pop(struct walk *w)
     w->depth--;
 }
 
-/* Without its parent, which cannot be found again, nothing more can be done in that either. */
+/* Leaves the top frame. If its parent cannot be found again, the parent is given up too. */
 static void leave(struct walk *w)
 {
-    if (top(w)->uncounted) { /* it goes with the trash */
+    if (top(w)->uncounted) { /* it is removed with the trash */
         pop(w);
         return;
     }
@@ -341,9 +341,9 @@ static void leave(struct walk *w)
         restore_mtime(w, f);
     parent->stays = parent->stays || !gone;
     if (v.kept == FILES_KEPT_MOVED)
-        w->since_check = PLACE_CHECK_NOW; /* perhaps the parent went with it */
+        w->since_check = PLACE_CHECK_NOW; /* the parent may have been moved with it */
     if (f->read_failed) {
-        ; /* counted as failed when that happened */
+        ; /* already counted as failed */
     } else if (v.kept != FILES_NOT_KEPT) {
         tally_kept(w, v.kept);
     } else if (v.error == ENOENT) {
@@ -396,7 +396,7 @@ void walk_run(struct walk *w)
     w->report->duration_ms += clock_now_ms() - start;
 }
 
-/* Another sweep of this user is at it. The root counts only when it is in the way. */
+/* Another sweep of this user has locked the root, which is then counted as kept. */
 static void leave_root(struct files_report *report)
 {
     report->scanned++;
@@ -414,8 +414,8 @@ static void sweep_root(const void *ctx, const struct files_options *options,
         return;
     }
     report->unlocked += state == LOCK_NOWHERE && !options->dry_run;
-    /* For other programs that clean up, and keep off what is locked; that one of them or anybody
-     * else holds it is no reason to do nothing. */
+    /* Also locks the root for other cleaners, which skip locked directories. If one of them or
+     * anybody else holds that lock, the sweep goes on. */
     if (!options->dry_run)
         flock(root->fd, LOCK_EX | LOCK_NB);
     struct walk *w = walk_new(ctx, options, root, report, root->fd, root->path, NULL);

@@ -1,4 +1,4 @@
-/* The engine of the file sweep, shared by its parts; private to src/files. */
+/* The engine of the file sweep. Private to src/files. */
 #ifndef FILES_WALK_H
 #define FILES_WALK_H
 
@@ -6,8 +6,8 @@
 #include "pgsweep/files.h"
 #include "trash.h"
 
-/* An opened and checked root (fd -1: it does not exist). Owned by the talloc context it was made
- * on, except for fd, which root_close closes. */
+/* An opened and checked root (fd -1: it does not exist). Owned by the talloc context on which it
+ * was created, except for fd, which root_close closes. */
 struct files_root {
     int fd;
     char *path; /* cleaned */
@@ -20,27 +20,27 @@ bool root_open(const void *ctx, const struct files_options *options, struct file
                struct error *err);
 void root_close(struct files_root *root);
 
-/* system.c: refuses (SWEEP_USAGE) a directory of the system, a home and a mount point, unless the
- * options allow it. */
+/* system.c: refuses (SWEEP_USAGE) a system directory, a home directory and a mount point, unless
+ * the options allow it. */
 bool root_check_system(const struct files_options *options, const struct files_root *root,
                        struct error *err);
 
 struct pattern {
     const char *text;
-    size_t prefix; /* the length of the literal part of "literal*"; 0: ask files_match_pattern */
+    size_t prefix; /* the length of the literal part of "literal*"; 0: use files_match_pattern */
     bool any_case;
 };
 
-/* One name of a block of names. */
+/* One entry of a block. */
 struct entry {
     uint64_t ino;
     uint32_t name_at; /* in walk.names */
     unsigned char type;
 };
 
-/* One directory on the way from the base to where the sweep is. */
+/* One directory on the path from the base to the current position. */
 struct frame {
-    int fd; /* -1: closed to bound the number of descriptors, opened again on the way back */
+    int fd; /* -1: closed to limit the number of descriptors; reopened on the way back */
     struct file_id id;
     struct timespec mtime; /* before the sweep touched it */
     uint32_t uid;
@@ -48,21 +48,21 @@ struct frame {
     bool append_only;
     enum files_kept age;  /* FILES_NOT_KEPT: expired */
     enum files_kept lost; /* why it was given up (MOVED, LOCKED, ...), or FILES_NOT_KEPT */
-    bool finished;        /* all names were read */
-    bool stays;           /* something in it stays */
+    bool finished;        /* all names have been read */
+    bool stays;           /* something in it was kept */
     bool touched;         /* something in it was removed */
     bool read_failed;
-    bool uncounted;     /* it is part of a trash */
-    int write_error;    /* dry run: errno of removing anything here; -1: not asked yet */
-    int64_t position;   /* where to go on reading, when not finished */
-    size_t path_length; /* of walk.path up to and with the name of this directory */
-    size_t name_at;     /* of that name in walk.path */
-    char *pending;      /* sub-directories to enter: names, each with its NUL */
+    bool uncounted;     /* it is part of a trash: not counted */
+    int write_error;    /* dry run: errno that a removal here would give; -1: not determined yet */
+    int64_t position;   /* where to continue reading if not finished */
+    size_t path_length; /* length of walk.path up to and including the name of this directory */
+    size_t name_at;     /* position of that name in walk.path */
+    char *pending;      /* sub-directories to enter: names, each NUL-terminated */
     size_t pending_size;
     size_t pending_at;
 };
 
-/* A file with several links, of which a dry run saw some. */
+/* A file with several links, some of which a dry run has seen. */
 struct seen_links {
     uint64_t ino;
     uint32_t count;
@@ -74,7 +74,7 @@ struct links {
     size_t room;
 };
 
-/* What the calls of a run have in common. */
+/* State that the calls of a run share. */
 struct files_shared {
     struct trash trash;
     struct users *users; /* NULL: not read yet */
@@ -87,23 +87,23 @@ struct walk {
     struct files_report *report;
     struct fsys sys;
     const char *base_path;  /* of frame 0, absolute */
-    bool wipe;              /* whatever the age, special files too */
-    struct file_id lock_id; /* of the lock's file, if it is in the root */
-    bool in_left;           /* the base is the trash of a killed run: names count as in the root */
+    bool wipe;              /* remove everything regardless of age, special files too */
+    struct file_id lock_id; /* the lock file, if it is in the root */
+    bool in_left; /* the base is the trash of a killed run: names are judged as in the root */
     bool dry_run;
     bool ended; /* limit, deadline or signal */
     bool has_fowner;
     bool maps_by_inode; /* see users_look */
-    bool has_lease;     /* may have leases of other people's files */
+    bool has_lease;     /* may take leases on other users' files */
     uint32_t euid;
     struct timespec now;
-    struct timespec judged; /* the time that the file in hand was judged by */
+    struct timespec judged; /* the time by which the current file was judged */
     struct pattern *patterns;
     size_t pattern_count;
 
     struct frame *frames;
     size_t depth;
-    char *path; /* of the top frame, below the base; no leading slash */
+    char *path; /* path of the top frame below the base; no leading slash */
     size_t path_room;
 
     char *names;
@@ -118,144 +118,148 @@ struct walk {
     unsigned since_check; /* removals since the place of the top frame was checked */
     int64_t checked_ms;
     unsigned ticks;
-    unsigned removals_held;  /* removals of files held open, as far as closer.c counts them */
-    struct closer *closer;   /* NULL: they are closed at once */
-    struct waiting *waiting; /* NULL: no file has waited yet */
+    unsigned removals_held;  /* removals of files that are held open, counted for closer.c */
+    struct closer *closer;   /* NULL: files are closed at once */
+    struct waiting *waiting; /* NULL: no file has waited so far */
     struct links *links;
     pthread_mutex_t *links_lock; /* NULL: no other thread walks */
 };
 
-/* Makes a walk whose frame 0 is the directory fd (borrowed; path base_path). With only_name, frame
- * 0 is not read, and that one sub-directory is wiped. Owned by ctx. */
+/* Creates a walk whose frame 0 is the directory fd (borrowed; path base_path). With only_name,
+ * frame 0 is not read, and only that sub-directory is wiped. Owned by ctx. */
 struct walk *walk_new(const void *ctx, const struct files_options *options,
                       const struct files_root *root, struct files_report *report, int fd,
                       const char *base_path, const char *only_name);
 
-/* Walks to the end, or until it has to stop. */
+/* Walks to the end, or until a limit or a signal ends the walk. */
 void walk_run(struct walk *w);
 
-/* Its parts: enters the directory name of the top frame, unless it has to stay; goes one step on.
- */
+/* Parts of walk_run: enters the directory name of the top frame, unless it is to be kept; takes one
+ * step. */
 void walk_enter(struct walk *w, const char *name);
 void walk_step(struct walk *w);
 
-/* Around what is about a file with several links, because another thread may meet the other ones.
- */
+/* To be called around code about a file with several links, because another thread may meet the
+ * other links. */
 void walk_lock_links(struct walk *w);
 void walk_unlock_links(struct walk *w);
 
-/* Gives back the memory of the last block. */
+/* Frees the memory of the last block. */
 void walk_free_names(struct walk *w);
 
-/* crew.c: may several threads share the work in the top frame? They walk the directories that are
- * pending there, or sort out the entries of the block. */
+/* crew.c: whether several threads may share the work in the top frame. They walk the directories
+ * that are pending there, or sort the entries of the block. */
 bool crew_may_share(const struct walk *w);
 void crew_walk_directories(struct walk *base);
 void crew_examine_files(struct walk *base);
 
-/* place.c: is the directory still where it was opened; a bounded number of descriptors. */
-enum { PLACE_CHECK_NOW = 64 }; /* walk.since_check that makes the next check due */
+/* place.c: whether directories are still where they were opened; limits the number of
+ * descriptors. */
+enum { PLACE_CHECK_NOW = 64 }; /* value of walk.since_check at which a check is due */
 bool place_is_kept(struct walk *w);
 void place_close_far(struct walk *w);
 bool place_reopen_parent(struct walk *w);
 
-/* block.c: reads the next block of names of the top frame, examines what is no directory, and
+/* block.c: reads the next block of names of the top frame, examines everything but directories, and
  * leaves the directories pending. */
 void block_read(struct walk *w);
-/* Examines one entry of a block, whose name is in names; its type says afterwards if it is a
+/* Examines one entry of a block, whose name is in names; afterwards its type shows whether it is a
  * directory. */
 void block_sort_out(struct walk *w, const char *names, struct entry *e);
 
 /* entry.c */
 struct verdict {
-    enum files_kept kept; /* FILES_NOT_KEPT: it may go */
-    int error;            /* or errno; ENOENT: it is gone */
-    const char *action;   /* of which that is the errno; NULL: remove */
-    bool waits;           /* it is decided later: see waiting.c */
+    enum files_kept kept; /* FILES_NOT_KEPT: it may be removed */
+    int error;            /* or an errno; ENOENT: it is gone */
+    const char *action;   /* the action that gave the errno; NULL: remove */
+    bool waits;           /* to be decided later: see waiting.c */
 };
 
-/* Did a signal or the deadline end the walk? */
+/* Whether the walk may go on: no signal or deadline has ended it. */
 bool entry_may_go_on(struct walk *w);
-/* Examines name in the top frame and removes it when it is to go; true when it is a directory. When
- * all of a block are examined, waiting_settle must follow. */
+/* Examines name in the top frame and removes it if it is expired; true: it is a directory. After
+ * all entries of a block, waiting_settle must be called. */
 bool entry_examine(struct walk *w, const char *name);
-/* Counts what became of name in the top frame. */
+/* Counts the result for name in the top frame. */
 void entry_settle(struct walk *w, const char *name, const struct statx *stx, struct verdict v);
 bool entry_is_protected(const struct walk *w, const char *name, const struct file_id *id);
-/* May what belongs to this user go? */
+/* Whether files of this user may be removed. */
 bool entry_is_owned(const struct walk *w, uint32_t uid);
 enum files_kept entry_judge_time(struct walk *w, struct timespec t);
-/* By the youngest of the times whose bits are set (FILES_AGE_BIT). */
+/* Judges by the youngest of the times whose bits are set (FILES_AGE_BIT). */
 enum files_kept entry_judge_times(struct walk *w, const struct statx *stx, unsigned age_by);
-/* By those of the options; where age does not matter: FILES_NOT_KEPT. */
+/* Judges by the times of the options; FILES_NOT_KEPT if age does not matter. */
 enum files_kept entry_judge_age(struct walk *w, const struct statx *stx);
-/* May one more item go under the limits? Ends the walk when not. */
+/* Whether the limits allow one more removal. Ends the walk if not. */
 bool entry_within_limit(struct walk *w);
-/* What the kernel would answer to the removal of an object of f (dry run): errno or 0. */
+/* The errno, or 0, with which the kernel would answer the removal of an object of f (dry run). */
 int entry_predict(const struct walk *w, struct frame *f, const struct statx *stx);
-/* After each removal: the pause, and the distance to the next place check. */
+/* To be called after each removal: makes the pause and counts towards the next check of the
+ * place. */
 void entry_count_removal(struct walk *w, struct frame *f);
 
-/* A file that was tested, held open until after its removal. */
+/* A tested file that is held open until after its removal. */
 struct hold {
     int fd;         /* -1: none */
-    bool leased;    /* nobody else has it open, and whoever opens it waits */
-    bool looked_up; /* no lease is to be had: /proc decided */
+    bool leased;    /* nobody else has it open, and a process that opens it has to wait */
+    bool looked_up; /* no lease could be taken: /proc decided */
 };
 
-/* users.c: what processes have open, run, map, or are in, by device and inode. */
-/* assume_complete (tests): as if every process of the host could be looked at. */
+/* users.c: the files and directories that processes have open, execute, map or work in, by device
+ * and inode. */
+/* assume_complete (tests): treats the table as if every process of the host could be examined. */
 struct users *users_read(const void *ctx, bool assume_complete);
-/* Reads again what is old; now: in any case. */
+/* Reads the table again if it is old; now: in any case. */
 void users_refresh(struct users *u, bool now);
 enum in_use {
     IN_USE,
     IN_USE_NOT,
-    IN_USE_UNKNOWN /* not every process of the host can be looked at */
+    IN_USE_UNKNOWN /* not every process of the host can be examined */
 };
-/* by_inode: on this file system the device of a mapping is another one than that of its file. */
+/* by_inode: on this file system the device of a mapping differs from that of its file. */
 enum in_use users_look(const struct users *u, struct file_id id, bool by_inode);
 
-/* inuse.c: before a walk: what a dry run knows of files in use, which its threads share. */
+/* inuse.c: to be called before a walk: reads what a dry run needs to know about files in use, which
+ * its threads share. */
 void inuse_prepare(struct walk *w);
-/* Decides whether a directory that is to go is in use; in a dry run also files. */
+/* Decides whether a directory that is to be removed is in use; in a dry run also files. */
 enum in_use inuse_look(struct walk *w, struct file_id id);
-/* The same by /proc as it is now. */
+/* The same with /proc as it is now. */
 enum in_use inuse_look_again(struct walk *w, struct file_id id);
-/* What inuse_test will say, without touching the file. */
+/* Predicts the answer of inuse_test without touching the file. */
 struct verdict inuse_predict(struct walk *w, const char *name, const struct statx *stx);
 
 /* inuse.c: decides whether a regular file is in use. */
 struct verdict inuse_test(struct walk *w, const char *name, const struct statx *stx,
                           struct hold *held);
-/* What the answer to the question whether it is in use means for a file. */
+/* Translates the answer into the reason for keeping a file. */
 enum files_kept inuse_reason(enum in_use use);
-/* Where there is a lease: has nobody begun to open the file since? */
+/* Whether nobody has begun to open the file since the lease was taken. */
 bool inuse_is_still_free(const struct hold *held);
-/* From here on nobody waits for us. */
+/* Gives up the lease; from here on nobody waits for us. */
 void inuse_let_go(struct hold *held);
 
-/* slot.c: removes name, which is no directory, if it still is what stx says. */
+/* slot.c: removes name, which is not a directory, if it is still the file that stx describes. */
 struct verdict slot_remove(struct walk *w, const char *name, const struct statx *stx,
                            const struct hold *held);
-/* Is what was moved out of the way (moved) what was looked at (seen), and may it still go? use:
- * what the look for those who have it open came to. */
+/* Judges whether the file that was moved (moved) is the one that was examined (seen) and may still
+ * be removed. use: whether a process has it open. */
 enum files_kept slot_judge(struct walk *w, const struct statx *seen, const struct statx *moved,
                            enum files_kept use);
-/* Moves the file from in trash_fd back to its name, or to one beside it when that is taken. False
- * and errno: it stays. */
+/* Moves the file from in trash_fd back to its name, or to a similar name if that is taken. False
+ * with errno: it stays in the trash. */
 bool slot_give_back(struct walk *w, int trash_fd, const char *from, int dirfd, const char *name);
 
-/* waiting.c: moves the file name of the top frame, which is no directory, into the trash, where it
- * waits for a look into /proc. error: it was not moved. */
+/* waiting.c: moves the file name of the top frame, which is not a directory, into the trash, where
+ * it waits for a check of /proc. error set: it was not moved. */
 struct verdict waiting_add(struct walk *w, struct trash *t, const char *name,
                            const struct statx *stx);
 size_t waiting_count(const struct walk *w);
-/* Looks into /proc, removes those that nobody has open, and gives the others back. */
+/* Reads /proc, removes the waiting files that nobody has open, and gives the others back. */
 void waiting_settle(struct walk *w);
 
-/* lock.c: of the sweeps of a user at most one is at work in a root. The lock is a file that other
- * users cannot open: in /run/pgsweep, in $XDG_RUNTIME_DIR, or else in the root. */
+/* lock.c: at most one sweep of a user works in a root. The lock is a file that other users cannot
+ * open: in /run/pgsweep, in $XDG_RUNTIME_DIR, or else in the root. */
 struct root_lock {
     int fd;     /* -1: none */
     int dir_fd; /* of its directory */
@@ -265,47 +269,48 @@ struct root_lock {
 
 enum lock_state {
     LOCK_TAKEN,
-    LOCK_HELD /* by another sweep */,
-    LOCK_NOWHERE /* there is no place for one */
+    LOCK_HELD /* another sweep holds it */,
+    LOCK_NOWHERE /* there is no directory for a lock file */
 };
 
-/* look_only: takes nothing, and makes nothing. */
+/* look_only: does not take the lock and creates nothing. */
 enum lock_state lock_take(struct root_lock *lock, const struct files_root *root, bool look_only);
 void lock_release(struct root_lock *lock);
 
-/* left.c: what a killed run left in its trash. Sweeps it if name, in the root, is one, by the rules
- * that hold for everything else; false: it is a directory as any other. */
+/* left.c: sweeps name in the root by the usual rules if it is the trash of a killed run; false: it
+ * is an ordinary directory. */
 bool left_sweep(struct walk *w, const char *name);
-/* Opens it as trash_open_left; a file in the slot that no run had found to be the one to remove
+/* Opens it like trash_open_left; a file in the slot that was not confirmed as the one to remove
  * goes back. */
 enum trash_kind left_open(struct walk *w, struct trash *t, const char *name);
-/* The names of the directories in a trash, or of the root, that are wanted; wanted NULL: all that
- * is there. They are taken down first, because wiping changes what is being listed. */
+/* The names of the wanted directories in a trash or in the root; wanted NULL: all of them. The list
+ * is read before anything is wiped, because wiping changes the directory. */
 char **left_list(const void *ctx, int dirfd, bool (*wanted)(const char *name), size_t *count);
 
-/* tree.c: moves the trees in the trash that hold something protected back to the root. */
+/* tree.c: moves trees in the trash that contain protected files back to the root. */
 void tree_bring_back(const struct files_options *o, const struct files_root *root,
                      const struct trash *t, struct files_report *report);
 
-/* special.c: has a process this socket or fifo? SPECIAL: that cannot be found out. */
+/* special.c: tests whether a process uses this socket or fifo. SPECIAL: that cannot be found
+ * out. */
 struct verdict special_test(const struct walk *w, const char *name, const struct statx *stx);
 
-/* closer.c: closes a file that was removed, at some time before closer_end. */
+/* closer.c: closes a removed file at some time before closer_end. */
 void closer_close(struct walk *w, int fd);
-/* Waits until all is closed; false when nothing was open. */
+/* Waits until all files are closed; false if none was open. */
 bool closer_drain(struct walk *w);
 void closer_end(struct walk *w);
 
-/* tally.c: the report, the events. name NULL: the directory of the top frame. */
+/* tally.c: counts and events. name NULL: the directory of the top frame. */
 void tally_deleted(struct walk *w, const char *name, char type, int64_t bytes);
 void tally_kept(struct walk *w, enum files_kept reason);
 void tally_aside(struct walk *w, const char *new_name);
 void tally_failed(struct walk *w, const char *name, char type, int error, const char *action);
 void tally_error(const struct files_options *options, struct files_report *report, const char *path,
                  char type, int error, const char *action);
-/* Counts the errno; true when this report had not seen it (0: one of those that found no slot). */
+/* Counts the errno; true if it is new in this report (0: the errors that found no slot). */
 bool tally_count_error(struct files_report *r, int error, int64_t count);
-/* Adds the numbers of a part, but for its errors by errno. */
+/* Adds the numbers of a part, except for its errors by errno. */
 void tally_add(struct files_report *sum, const struct files_report *part);
 int64_t tally_bytes(struct walk *w, const struct statx *stx);
 

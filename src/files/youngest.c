@@ -1,5 +1,5 @@
-/* When something in a root changed last: what tells a root in which nobody works any more, and a
- * clock that is wrong. */
+/* Finds when something in a root changed last, which reveals a wrong clock or a root that is no
+ * longer used. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,10 +13,10 @@ struct search {
     struct fsys sys;
     int64_t enough;
     int64_t youngest;
-    bool found; /* any entry */
+    bool found; /* an entry was found */
 };
 
-/* True when the search is over. */
+/* Considers one entry; true: the search is over. */
 static bool take(struct search *search, const struct statx *stx)
 {
     int64_t t = stx->stx_mtime.tv_sec > stx->stx_ctime.tv_sec ? stx->stx_mtime.tv_sec
@@ -26,7 +26,7 @@ static bool take(struct search *search, const struct statx *stx)
     return search->youngest > search->enough;
 }
 
-/* Takes over fd, of a directory that has been taken itself. */
+/* Searches a directory whose own time was already considered. Closes fd. */
 static bool search_directory(struct search *search, int fd, int depth)
 {
     bool over = false;
