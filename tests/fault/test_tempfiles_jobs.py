@@ -218,7 +218,7 @@ def test_J6_directories_of_another_host_wait_for_it(jobs, pgsweep, box):
     assert found["remarks"] == [f"{elsewhere} does not exist on this host: its working directories stay queued"]
     elsewhere.mkdir()
     box.file("1/a", base=elsewhere)
-    found = run(pgsweep, "jobs", env={"TEMP_DIR": elsewhere})
+    found = sweep(pgsweep, box, env={"TEMP_DIR": elsewhere})
     assert found["directories"]["waiting"] == 0 and os.listdir(elsewhere) == []
 
 
@@ -263,8 +263,8 @@ def test_J3_T3_directories_go_while_another_sweep_is_at_work(jobs, pgsweep, box,
         box.file(f"{name}/deep/b", age=0)
     box.file("young", age=0)
     enqueue(jobs, box, *range(1, 601))
-    policies = policy_file('{"table": "jobs", "age": "created_at", "retain": "7 days", "files": {"directory": "id", "retain": "none"}}',
-                           "jobs")
+    policies = policy_file('{"table": "jobs", "age": "created_at", "retain": "7 days", "unlisted": "cascade", '
+                           '"files": {"directory": "id", "retain": "none"}}', "jobs")
     stop = threading.Event()
     codes = []
 
