@@ -52,6 +52,7 @@ static void print_drains(const struct report *report, bool json)
                                         {"kept", "kept", d->kept},
                                         {"in_use", "still named by a row", d->in_use},
                                         {"refused", "refused", d->refused},
+                                        {"elsewhere", "below another root", d->elsewhere},
                                         {"busy", "in use", d->busy},
                                         {"failed", "failed", d->failed},
                                         {"dead", "given up", d->dead},
@@ -74,11 +75,18 @@ static void print_drains(const struct report *report, bool json)
              "retry\" makes them due now.");
 }
 
-/* Reads the prefixes that the policies of the queued objects have now: a prefix is effective as
- * soon as it is configured, not from the next run on. A policy that is not found adds none; the
- * prefixes that its latest run recorded are effective in any case. */
-static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options,
-                        const char *name, struct queue_bounds *bounds, struct error *err)
+/* The current settings of the queue's policies, as configured on this host. */
+struct present {
+    struct queue_bounds bounds; /* of keys of objects */
+    const struct policy **policies;
+    size_t count;
+};
+
+/* Reads the policies: a prefix or a root is effective as soon as it is configured, not from the
+ * next run on. A policy that is not found adds nothing; the prefixes that its latest run recorded
+ * are effective in any case, and its directories stay. */
+static bool read_policies(void *ctx, struct db *db, const struct cli_options *options,
+                          const char *name, struct present *present, struct error *err)
 {
     struct db_rows *rows;
     if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name,
@@ -86,11 +94,16 @@ static bool read_bounds(void *ctx, struct db *db, const struct cli_options *opti
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct policy *policy;
-        if (!policy_load(ctx, db_rows_get(rows, i, 0), options->policy_dir, &policy, err))
-            return error_prefix(err, "reading the object prefixes of policy %s",
-                                db_rows_get(rows, i, 0));
-        if (policy && policy->kind == KIND_ROWS)
-            queue_bounds_add(ctx, bounds, policy);
+        const char *asked = db_rows_get(rows, i, 0);
+        if (!policy_load(ctx, asked, options->policy_dir, &policy, err))
+            return error_prefix(err, "reading the prefixes and roots of policy %s", asked);
+        if (!policy || policy->kind != KIND_ROWS)
+            continue;
+        if (policy_working_root(policy).value && !command_settle_retention(policy, db, err))
+            return false;
+        queue_bounds_add(ctx, &present->bounds, policy);
+        size_t k = mem_grow(ctx, &present->policies, &present->count);
+        present->policies[k] = policy;
     }
     return true;
 }
@@ -101,10 +114,10 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
     struct effects *effects = effects_open(ctx, db, false);
-    struct queue_bounds bounds = {0};
-    if (!queue_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
-        !queue_drain(effects, report, name, &bounds, err) ||
-        !queue_drain_directories(effects, report, name, err))
+    struct present present = {0};
+    if (!queue_check_settings(err) || !read_policies(ctx, db, options, name, &present, err) ||
+        !queue_drain(effects, report, name, &present.bounds, err) ||
+        !queue_drain_directories(effects, report, name, present.policies, present.count, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);

@@ -39,6 +39,10 @@ bool command_note_stopped(const struct cli_options *options, struct report *repo
 void command_record_refusal(const struct cli_options *options, const struct policy *policy,
                             const struct report *report, struct db *db, const struct error *err);
 
+/* Settles the retention of files in working directories: their own, or that of the rows, in a form
+ * that needs no database to understand. */
+bool command_settle_retention(struct policy *policy, struct db *db, struct error *err);
+
 /* Refuses options that are not valid for a policy about rows, or not with each other
  * (SWEEP_USAGE). */
 bool command_check_row_options(const struct cli_options *options, const struct policy *policy,

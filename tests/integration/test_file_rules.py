@@ -180,7 +180,7 @@ def test_T1_old_sockets_and_fifos_go_if_asked(tempfiles, box, policy_file, how):
     asked = how != "default"
     assert box.names() == sorted(device + ([] if asked else ["fifo", "sock"]))
     assert live["special_deleted"] == (2 if asked else 0) and live["links_deleted"] == 1
-    assert "none of keep, delete" in tempfiles("--special", "maybe", code=2).err
+    assert "is not one of keep, delete" in tempfiles("--special", "maybe", code=2).err
 
 
 @pytest.mark.parametrize("kind", ["listening", "bound", "datagram", "seqpacket"])
