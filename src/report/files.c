@@ -1,4 +1,4 @@
-/* The report on files, for people. */
+/* Prints the report on files for people. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -32,12 +32,12 @@ static void print_errors(const struct files_report *files, void *scratch, FILE *
     fputc('\n', out);
 }
 
-/* What a person reads; the words of files_kept_word are for machines. */
+/* The words for people; those of files_kept_word are for machines. */
 static const char *const kept_words[FILES_KEPT_COUNT] = {
     [FILES_KEPT_FRESH] = "fresh",
     [FILES_KEPT_ENOUGH] = "not needed for min_free",
-    [FILES_KEPT_FUTURE] = "from the future",
-    [FILES_KEPT_NO_TIME] = "without that time",
+    [FILES_KEPT_FUTURE] = "with a time in the future",
+    [FILES_KEPT_NO_TIME] = "without the time that age_by names",
     [FILES_KEPT_OPEN] = "open",
     [FILES_KEPT_LOCKED] = "locked",
     [FILES_KEPT_PROTECTED] = "protected",
@@ -45,7 +45,7 @@ static const char *const kept_words[FILES_KEPT_COUNT] = {
     [FILES_KEPT_SPECIAL] = "special (FIFO, socket, device)",
     [FILES_KEPT_OTHER_FS] = "on other file systems",
     [FILES_KEPT_ACTIVE_JOB] = "of active jobs",
-    [FILES_KEPT_UNTESTED] = "not testable for use",
+    [FILES_KEPT_UNTESTED] = "could not be tested for use",
     [FILES_KEPT_CHANGED] = "replaced meanwhile",
     [FILES_KEPT_MOVED] = "moved away meanwhile",
     [FILES_KEPT_NOT_EMPTY] = "not empty",
@@ -57,7 +57,7 @@ static void print_rooms(const struct report *report, void *scratch, FILE *out)
     for (size_t i = 0; i < policy->root_count && report->rooms; i++) {
         const struct files_room *room = &report->rooms[i];
         if (room->found)
-            fprintf(out, "  %-10s %12s  before, %s %s; %s wanted (%s): %s%s%s\n", "free",
+            fprintf(out, "  %-10s %12s  free before, %s %s; %s wanted (%s): %s%s%s\n", "free",
                     text_bytes(scratch, room->before), text_bytes(scratch, room->after),
                     report->dry_run ? "then" : "after", text_bytes(scratch, room->wanted),
                     policy->files.min_free.value, room->reached ? "reached" : "not reached",
@@ -68,7 +68,8 @@ static void print_rooms(const struct report *report, void *scratch, FILE *out)
     }
 }
 
-/* With the directories that are not empty: so that scanned is the sum of what follows. */
+/* Prints the kept entries, including directories that are not empty, so that the printed numbers
+ * add up to scanned. */
 static void print_kept(const struct files_report *files, void *scratch, FILE *out)
 {
     const char *separator = "  ";
@@ -100,7 +101,7 @@ void report_print_files(const struct report *report, FILE *out)
     fputc('\n', out);
     print_kept(files, scratch, out);
     if (files->vanished > 0)
-        fprintf(out, "  %-10s %12s  gone by themselves meanwhile\n", "vanished",
+        fprintf(out, "  %-10s %12s  removed by others meanwhile\n", "vanished",
                 text_count(scratch, files->vanished));
     print_errors(files, scratch, out);
     print_rooms(report, scratch, out);

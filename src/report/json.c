@@ -1,4 +1,4 @@
-/* The report for machines: one JSON document. */
+/* Prints the report for machines: one JSON document. */
 #include <jansson.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "pgsweep/report_json.h"
 #include "pgsweep/text.h"
 
-/* Text for people; what is not UTF-8 in it is escaped. */
+/* Text for people, with invalid UTF-8 escaped. */
 static json_t *text(const char *value)
 {
     if (!value)
@@ -33,8 +33,8 @@ void report_json_name(json_t *object, const char *key, const char *value)
     talloc_free(encoded);
 }
 
-/* A list of names, and beside it, where one of them is not UTF-8, one of their bytes (null for the
- * others). */
+/* Sets a list of names. If one of them is not UTF-8, a second list has their bytes (null for the
+ * other names). */
 static void set_roots(json_t *object, const struct setting *names, size_t count)
 {
     json_t *list = json_array();
@@ -55,13 +55,13 @@ static void set_roots(json_t *object, const struct setting *names, size_t count)
     json_decref(encoded);
 }
 
-/* A number, or null where nobody counted. */
+/* A number, or null if it was not counted. */
 static json_t *counted(int64_t n)
 {
     return n < 0 ? json_null() : json_integer(n);
 }
 
-/* The references that keep rows of a shared table. */
+/* The references that keep shared rows. */
 static json_t *kept_by(const struct plan_counts *counts, int node)
 {
     json_t *list = json_array();
@@ -147,7 +147,7 @@ static json_t *lines(const char *const *from, size_t count)
     return list;
 }
 
-/* Triggers, rules and functions of users that fire. */
+/* User triggers, rules and functions that run. */
 static json_t *code(const struct plan *plan)
 {
     json_t *list = json_array();
@@ -201,7 +201,7 @@ static json_t *objects(const struct report_objects *from)
                      from->waiting < 0 ? json_null() : json_integer(from->waiting));
 }
 
-/* What a monitoring system asks for, under the names that the policy gives. */
+/* The numbers for monitoring, under the names that the policy gives them. */
 static json_t *metrics(const struct report *report)
 {
     json_t *entry = json_object();
@@ -230,7 +230,7 @@ static json_t *directories(const struct report_directories *from)
                      (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
 }
 
-/* How much is free, for each root that exists. */
+/* The free space of each root that exists. */
 static json_t *rooms(const struct report *report)
 {
     json_t *list = json_array();
@@ -282,7 +282,7 @@ static void add_files(json_t *doc, const struct report *report)
     json_object_set_new(doc, "errors", errors);
 }
 
-/* Milliseconds by reason. */
+/* Milliseconds waited, by reason. */
 static json_t *waited(const struct report *report)
 {
     json_t *entry = json_object();

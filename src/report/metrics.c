@@ -1,4 +1,4 @@
-/* The report as a Prometheus textfile, for the node exporter's collector. */
+/* Writes the report as a Prometheus text file, for the node exporter's textfile collector. */
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 static const char success_metric[] = "pgsweep_last_success_timestamp_seconds";
 
-/* The time of the last success as the old file says, or 0. */
+/* The time of the last success according to the previous file, or 0. */
 static long long old_success(const struct report *report)
 {
     void *scratch = talloc_new(report);
@@ -39,7 +39,7 @@ static void metric(FILE *out, const struct report *report, const char *name, con
     fprintf(out, "%s{policy=\"%s\"} %.15g\n", name, report->policy->name, value);
 }
 
-/* A label value: backslash, quote and newline are escaped (Prometheus text format). */
+/* Writes a label value with backslash, quote and newline escaped (Prometheus text format). */
 static void label(FILE *out, const char *text)
 {
     for (; *text; text++) {
@@ -64,7 +64,7 @@ static void tables(FILE *out, const struct report *report)
                 report->deleted[i]);
     }
     head(out, "pgsweep_last_run_counted",
-         "Rows of the last run under the names that the policy gives.");
+         "Rows of the last run, under the names that the policy gives them.");
     for (size_t i = 1; report->plan && i < report->plan->node_count; i++) {
         int64_t sum;
         const char *counted = report_counted(report, i, &sum);
@@ -76,20 +76,21 @@ static void tables(FILE *out, const struct report *report)
     }
 }
 
-/* What is not known is left out. */
+/* Unknown numbers are left out. */
 static void space(FILE *out, const struct report *report)
 {
     const struct report_space *space = &report->space;
     if (space->wal_of != WAL_UNKNOWN) {
         head(out, "pgsweep_last_run_wal_bytes",
-             "WAL written while the last run was on: by the run, or by the whole server.");
+             "WAL written during the last run: by the run, or by the whole server.");
         fprintf(out, "pgsweep_last_run_wal_bytes{policy=\"%s\",of=\"%s\"} %" PRId64 "\n",
                 report->policy->name, report_wal_names[space->wal_of], space->wal_bytes);
     }
     if (report_space_dead(report) < 0)
         return;
-    head(out, "pgsweep_last_run_dead_rows",
-         "Rows that the last run deleted or changed and VACUUM had not removed when it ended.");
+    head(
+        out, "pgsweep_last_run_dead_rows",
+        "Rows that the last run deleted or changed and that VACUUM had not removed when it ended.");
     for (size_t i = 0; i < space->table_count; i++) {
         fprintf(out, "pgsweep_last_run_dead_rows{policy=\"%s\",table=\"", report->policy->name);
         label(out, space->tables[i].table);
@@ -102,12 +103,12 @@ static void files(FILE *out, const struct report *report)
     const struct files_report *sums = report->files;
     const char *name = "pgsweep_last_run_files_kept";
     metric(out, report, "pgsweep_last_run_files_scanned",
-           "Files and directories that it looked at.", (double)sums->scanned);
-    metric(out, report, "pgsweep_last_run_files_deleted", "Files and directories that it deleted.",
-           (double)files_deleted(sums));
-    metric(out, report, "pgsweep_last_run_bytes_freed", "Bytes that the file system got back.",
-           (double)sums->bytes_freed);
-    head(out, name, "Files and directories that it kept, by reason.");
+           "Files and directories that the last run examined.", (double)sums->scanned);
+    metric(out, report, "pgsweep_last_run_files_deleted",
+           "Files and directories that the last run deleted.", (double)files_deleted(sums));
+    metric(out, report, "pgsweep_last_run_bytes_freed",
+           "Bytes that the last run freed in the file system.", (double)sums->bytes_freed);
+    head(out, name, "Files and directories that the last run kept, by reason.");
     for (int i = 0; i < FILES_KEPT_COUNT; i++)
         fprintf(out, "%s{policy=\"%s\",reason=\"%s\"} %" PRId64 "\n", name, report->policy->name,
                 files_kept_word((enum files_kept)i), sums->kept[i]);
@@ -118,7 +119,7 @@ static void waited(FILE *out, const struct report *report)
     const char *name = "pgsweep_last_run_waited_seconds";
     if (report->files)
         return;
-    head(out, name, "How long it waited between chunks, by reason; reasons may overlap.");
+    head(out, name, "How long the last run waited between chunks, by reason; reasons may overlap.");
     for (int i = 0; i < REPORT_WAITS; i++)
         fprintf(out, "%s{policy=\"%s\",reason=\"%s\"} %.15g\n", name, report->policy->name,
                 report_wait_names[i], (double)report->waited[i].ms / 1000);
@@ -130,32 +131,33 @@ static void write_metrics(FILE *out, const struct report *report, long long succ
            (double)time(NULL));
     metric(out, report, success_metric, "When the last run that left nothing undone ended.",
            (double)success);
-    metric(out, report, "pgsweep_last_run_exit_code", "Its exit code.", report->exit_code);
-    metric(out, report, "pgsweep_last_run_duration_seconds", "How long it took.",
+    metric(out, report, "pgsweep_last_run_exit_code", "Exit code of the last run.",
+           report->exit_code);
+    metric(out, report, "pgsweep_last_run_duration_seconds", "Duration of the last run.",
            (double)report->duration_ms / 1000);
     if (!report->files &&
         report->counts.eligible >= 0) /* files are not counted beforehand, rows not always */
-        metric(out, report, "pgsweep_last_run_eligible", "Candidates at its start.",
+        metric(out, report, "pgsweep_last_run_eligible", "Candidates at the start of the last run.",
                (double)report->counts.eligible);
-    metric(out, report, "pgsweep_last_run_processed", "Candidates that it dealt with.",
+    metric(out, report, "pgsweep_last_run_processed", "Candidates that the last run processed.",
            (double)report_processed(report));
-    metric(out, report, "pgsweep_last_run_failed", "Candidates that could not go.",
+    metric(out, report, "pgsweep_last_run_failed", "Candidates that the last run could not delete.",
            (double)report->failed);
-    metric(out, report, "pgsweep_last_run_objects_deleted", "Stored objects that it deleted.",
-           (double)report->objects.deleted);
-    /* What is not known is left out: a 0 would end an alert. */
+    metric(out, report, "pgsweep_last_run_objects_deleted",
+           "Stored objects that the last run deleted.", (double)report->objects.deleted);
+    /* An unknown number is left out: a 0 would end an alert. */
     if (report->objects.waiting >= 0)
         metric(out, report, "pgsweep_objects_waiting", "Stored objects in the queue.",
                (double)report->objects.waiting);
     metric(out, report, "pgsweep_last_run_directories_removed",
-           "Working directories that it removed.", (double)report->directories.removed);
+           "Working directories that the last run removed.", (double)report->directories.removed);
     metric(out, report, "pgsweep_last_run_directories_failed",
-           "Working directories that could not go or were refused.",
+           "Working directories that the last run could not remove or refused to remove.",
            (double)report_directories_failed(report));
     metric(out, report, "pgsweep_directories_waiting", "Working directories in the queue.",
            (double)report->directories.waiting);
     if (report->letter_depth >= 0)
-        metric(out, report, "pgsweep_dead_letters", "Dead letters that wait or are parked.",
+        metric(out, report, "pgsweep_dead_letters", "Dead letters that are waiting or parked.",
                (double)report->letter_depth);
     waited(out, report);
     tables(out, report);

@@ -1,4 +1,5 @@
-/* Progress of a live run: a line that is redrawn on a terminal, a line now and then elsewhere. */
+/* Progress of a live run: on a terminal one line that is redrawn, otherwise a new line now and
+ * then. */
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -7,10 +8,10 @@
 #include "pgsweep/report.h"
 #include "pgsweep/text.h"
 
-/* On a terminal often enough to look alive; elsewhere only runs that are long enough to wonder. */
+/* On a terminal often enough to show that the run is alive; otherwise only for long runs. */
 enum { TERMINAL_EVERY_MS = 200, LOG_EVERY_MS = 60 * 1000 };
 
-/* A wait that is shorter is no news; nor does a break of that length end a wait. */
+/* A shorter wait is not reported, and a shorter break does not end a wait. */
 enum { SHORT_WAIT_MS = 2000 };
 
 void progress_start(struct progress *progress, bool quiet)

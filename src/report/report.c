@@ -1,4 +1,4 @@
-/* Filling and closing a report. How it is printed is in the other files of this room. */
+/* Fills and closes a report. The other files of this room print it. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdlib.h>
@@ -221,7 +221,8 @@ void report_close(struct report *report)
     } else if (report->limit) {
         report->outcome = OUTCOME_LIMIT;
         if (strcmp(report->limit, "max-wait") == 0)
-            report->exit_code = SWEEP_SOME_FAILED; /* others kept the run from its work */
+            report->exit_code =
+                SWEEP_SOME_FAILED; /* other sessions or runs kept this run from its work */
     } else {
         report->outcome = OUTCOME_DONE;
     }
@@ -258,7 +259,7 @@ bool report_open_log(struct report *report, const char *path, struct error *err)
     talloc_free(output);
     if (!report->log)
         return false;
-    setvbuf(report->log, NULL, _IOLBF, BUFSIZ); /* line by line, so that a kill loses none */
+    setvbuf(report->log, NULL, _IOLBF, BUFSIZ); /* line-buffered, so that a kill loses no line */
     return true;
 }
 

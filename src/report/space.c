@@ -1,4 +1,5 @@
-/* What a run leaves in the files of its tables, and what gives it back to the disk. */
+/* The space that a run leaves free inside the files of its tables, and how to return it to the
+ * disk. */
 #include <jansson.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 const char *const report_wal_names[] = {NULL, "run", "server"};
 
-/* So many hints are printed; tables and partitions beyond that are only counted. */
+/* The number of hints printed; further tables and partitions are only counted. */
 enum { HINTS_MAX = 3 };
 
 double report_space_share(const struct report_space_table *table)
@@ -32,40 +33,39 @@ bool report_space_is_large(const struct report_space_table *table)
            report_space_share(table) * 100 >= SPACE_LARGE_PERCENT;
 }
 
-/* When new rows can use it: what has to happen before. */
+/* When new rows can use the space, and what has to happen before that. */
 static const char *reuse_text(const void *ctx, const struct report_space *space,
                               const struct report_space_table *table)
 {
     if (space->holder)
-        return mem_printf(
-            ctx,
-            "VACUUM can free nothing of it while %s keeps a snapshot from before this "
-            "run; after that new rows can use it",
-            space->holder);
+        return mem_printf(ctx,
+                          "VACUUM cannot free it while %s holds a snapshot from before this run; "
+                          "after that new rows can use it",
+                          space->holder);
     if (table->vacuumed && table->dead == 0)
         return "new rows can use it";
     if (!table->autovacuum)
-        return mem_printf(ctx, "autovacuum is off there: new rows can use it after VACUUM %s",
+        return mem_printf(ctx,
+                          "autovacuum is off for this table: new rows can use it after VACUUM %s",
                           table->table);
     return "new rows can use it after the next autovacuum";
 }
 
-/* How the disk gets it back. */
+/* How to return the space to the disk. */
 static const char *return_text(const void *ctx, const struct report *report,
                                const struct report_space_table *table)
 {
     enum { NEARLY_ALL_PERCENT = 95 };
     const struct plan_table *root = &report->plan->nodes[0]->table;
     if (table->partition && report_space_share(table) * 100 >= NEARLY_ALL_PERCENT)
-        return "where no row is left in this partition, detaching and dropping it returns its "
-               "files at once";
+        return "if no row is left in this partition, detaching and dropping it returns its files "
+               "at once";
     bool by_age = !table->partition && root->kind == 'r' && strcmp(root->label, table->table) == 0;
-    return mem_printf(ctx,
-                      "to return it to the disk: VACUUM FULL %s (locks it meanwhile) or "
-                      "pg_repack%s%s%s",
-                      table->table, by_age ? "; partitioned by " : "",
-                      by_age ? report->plan->age->name : "",
-                      by_age ? ", it could drop whole partitions instead of deleting rows" : "");
+    return mem_printf(
+        ctx,
+        "to return it to the disk: VACUUM FULL %s (locks the table meanwhile) or pg_repack%s%s%s",
+        table->table, by_age ? "; partitioned by " : "", by_age ? report->plan->age->name : "",
+        by_age ? ", it could drop whole partitions instead of deleting rows" : "");
 }
 
 char *report_space_hint(const void *ctx, const struct report *report,
@@ -73,12 +73,11 @@ char *report_space_hint(const void *ctx, const struct report *report,
 {
     if (!report_space_is_large(table))
         return NULL;
-    return mem_printf(ctx,
-                      "about %s inside %s (%.0f%% of its rows) came free: %s; its files do not get "
-                      "smaller; %s",
-                      text_bytes(ctx, report_space_freed(table)), table->table,
-                      report_space_share(table) * 100, reuse_text(ctx, &report->space, table),
-                      return_text(ctx, report, table));
+    return mem_printf(
+        ctx,
+        "about %s inside %s (%.0f%% of its rows) became free: %s; its files do not get smaller; %s",
+        text_bytes(ctx, report_space_freed(table)), table->table, report_space_share(table) * 100,
+        reuse_text(ctx, &report->space, table), return_text(ctx, report, table));
 }
 
 int64_t report_space_dead(const struct report *report)
@@ -103,7 +102,7 @@ void report_print_space(const struct report *report, FILE *out)
     if (space->wal_of != WAL_UNKNOWN)
         fprintf(out, "  WAL: %s%s%s\n", space->wal_of == WAL_OF_RUN ? "" : "at most ",
                 text_bytes(scratch, space->wal_bytes),
-                space->wal_of == WAL_OF_RUN ? "" : " (of the whole server, while the run was on)");
+                space->wal_of == WAL_OF_RUN ? "" : " (of the whole server, during the run)");
     if (dead >= 0)
         fprintf(out, "  dead rows until the next VACUUM: %s\n", text_count(scratch, dead));
     for (size_t i = 0; i < space->table_count; i++) {
@@ -112,7 +111,7 @@ void report_print_space(const struct report *report, FILE *out)
             fprintf(out, "  space: %s\n", text_line(scratch, hint));
     }
     if (hints > HINTS_MAX)
-        fprintf(out, "  space: as much in %d tables or partitions more (--format json)\n",
+        fprintf(out, "  space: similar in %d more tables or partitions (--format json)\n",
                 hints - HINTS_MAX);
     talloc_free(scratch);
 }

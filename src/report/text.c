@@ -1,4 +1,4 @@
-/* The report for people: the plan tree of a dry run and the summary of a live run. */
+/* Prints the report for people: the plan tree of a dry run and the summary of a live run. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static void print_spared(const struct report *report, void *scratch, FILE *out)
     }
 }
 
-/* Adds a detail to those of an action. */
+/* Appends a detail to those of an action. */
 static char *append_detail(char *details, const char *label, const char *detail)
 {
     return mem_check(talloc_asprintf_append(details, "%s%s%s",
@@ -39,8 +39,8 @@ static char *append_detail(char *details, const char *label, const char *detail)
                                             label, detail));
 }
 
-/* Shared rows that lose a reference and stay, and which references keep them. One row may be kept
- * by several. */
+/* The shared rows that lose a reference and stay, and the references that keep them. One row may be
+ * kept by several. */
 static char *kept_text(const struct report *report, void *scratch, const struct plan_node *node)
 {
     const struct plan_counts *counts = &report->counts;
@@ -62,7 +62,8 @@ static bool has_kept(const struct report *report, const struct plan_node *node)
            report->counts.kept_by_node && report->counts.kept_by_node[node->index] > 0;
 }
 
-/* The action, what is set, what else goes, the name it is counted by, and what keeps rows. */
+/* The action, the values that it sets, what else is deleted, the name under which it is counted,
+ * and what keeps rows. */
 static const char *action_text(const struct report *report, void *scratch,
                                const struct plan_node *node)
 {
@@ -98,7 +99,7 @@ static const char *rows_text(const struct report *report, void *scratch, int64_t
                       text_count(scratch, n));
 }
 
-/* A name with a line break would make a line of its own. */
+/* Escapes the name: a line break in it would begin a new line. */
 static const char *shown_name(void *scratch, const struct plan_node *node)
 {
     return text_line(scratch, node->table.name);
@@ -115,7 +116,8 @@ static void print_row(const struct report *report, void *scratch, const struct p
             action_text(report, scratch, node));
 }
 
-/* Children of node in the order of discovery, each with the rail of the levels above. */
+/* Prints the children of node in the order of discovery, each after the lines of the levels
+ * above. */
 static void print_children(const struct report *report, void *scratch, const struct plan_node *node,
                            const char *rail, int width, FILE *out)
 {
@@ -128,7 +130,8 @@ static void print_children(const struct report *report, void *scratch, const str
         const struct plan_node *child = plan->nodes[i];
         if (child->parent != node)
             continue;
-        bool shared = child->action == ACTION_DELETE_ORPHANS; /* it is referred to, not referring */
+        bool shared =
+            child->action == ACTION_DELETE_ORPHANS; /* it is referenced, not referencing */
         char *branch =
             mem_printf(scratch, "%s%c%c ", rail, child == last ? '`' : '|', shared ? '>' : '-');
         print_row(report, scratch, child, branch, width, out);
@@ -197,7 +200,7 @@ void report_print_tree(const struct report *report, FILE *out)
     print_heading(report, scratch, out);
     print_tables(report, scratch, out);
     if (report->counts.total >= 0)
-        fprintf(out, "  of %s in all\n", rows_text(report, scratch, report->counts.total));
+        fprintf(out, "  of %s in total\n", rows_text(report, scratch, report->counts.total));
     if (report->counted == COUNTED_ROUGHLY)
         fprintf(out, "  older than the cutoff, before condition and guards: %s\n",
                 rows_text(report, scratch, report->counts.old_enough));
@@ -214,19 +217,20 @@ void report_print_tree(const struct report *report, FILE *out)
             plan->strategy == STRATEGY_RANGE ? "range" : "locked", plan->strategy_reason,
             plan->walk == WALK_AGE ? "age and key" : "the key", plan->walk_reason);
     for (size_t i = 0; i < plan->code_count; i++)
-        fprintf(out, "  %s: %s\n", plan->code[i].trusted ? "fires" : "fires, of another role",
+        fprintf(out, "  %s: %s\n", plan->code[i].trusted ? "fires" : "fires, owned by another role",
                 text_line(scratch, plan_code_text(scratch, &plan->code[i])));
     for (size_t i = 0; i < plan->note_count; i++)
         fprintf(out, "  note: %s\n", text_line(scratch, plan->notes[i]));
     print_remarks(report, out);
     if (report->counted == COUNTED_ROUGHLY)
-        fputs("  the numbers with ~ are estimates from the statistics of the tables: good for "
-              "ages, often poor for\n"
-              "  conditions and guards; what guards spare is not estimated\n",
+        fputs("  numbers with ~ are estimates from the statistics of the tables: good for ages, "
+              "often poor for\n  conditions and guards; rows that guards spare are not estimated\n",
               out);
     if (report->signal)
-        fprintf(out, "  stopped by signal %d: what was not counted by then is \"not counted\"\n",
-                report->signal);
+        fprintf(
+            out,
+            "  stopped by signal %d: \"not counted\" means that the count had not come that far\n",
+            report->signal);
     fputs("  dry run: nothing was changed\n", out);
     talloc_free(scratch);
 }
@@ -248,16 +252,16 @@ static void print_failures(const struct report *report, void *scratch, FILE *out
                 text_count(scratch, report->failed - (int64_t)report->failure_count));
 }
 
-/* "about 980 eligible rows are left", as far as anybody knows. */
+/* "about 980 eligible rows are left", if the number is known. */
 static const char *left_text(const struct report *report, void *scratch, int64_t left)
 {
     if (report->counts.eligible < 0)
-        return "how many eligible rows are left was not counted; the next run takes them";
+        return "eligible rows left for the next run: not counted";
     return mem_printf(scratch, "about %s eligible rows are left for the next run",
                       text_count(scratch, left > 0 ? left : 0));
 }
 
-/* What a limit, a window or a stop file left. */
+/* Prints what a limit, a window or a stop file left. */
 static void print_limit(const struct report *report, void *scratch, FILE *out)
 {
     const char *detail = report->limit_detail ? text_line(scratch, report->limit_detail) : NULL;
@@ -279,8 +283,8 @@ static void print_signal(const struct report *report, void *scratch, FILE *out)
         (report->objects.waiting > 0 ? report->objects.waiting : 0) + report->directories.waiting;
     if (report->signal && report->counts.eligible >= 0 && left <= 0 && waiting > 0)
         fprintf(out,
-                "  stopped by signal %d when the rows were gone; objects or directories that wait: "
-                "%s\n",
+                "  stopped by signal %d after the rows were deleted; objects and directories still "
+                "queued: %s\n",
                 report->signal, text_count(scratch, waiting));
     else if (report->signal)
         fprintf(out, "  stopped by signal %d after the chunk in flight; %s\n", report->signal,
@@ -291,13 +295,13 @@ static void print_locked(const struct report *report, void *scratch, FILE *out)
 {
     if (report->left_locked > 0)
         fprintf(out,
-                "  left because other sessions keep them locked: %s row%s; the next run takes what "
-                "is left\n",
+                "  left because other sessions hold locks on them: %s row%s; the next run tries "
+                "them again\n",
                 text_count(scratch, report->left_locked), report->left_locked == 1 ? "" : "s");
     for (size_t i = 0; i < report->locked_count; i++) {
         const struct report_locked *one = &report->locked[i];
         fprintf(out, "    %s: %s%s is locked\n", one->key,
-                one->table ? "a row of " : "a row that it needs",
+                one->table ? "a row of " : "a row that its deletion needs",
                 one->table ? text_line(scratch, one->table) : "");
     }
     if (report->left_locked > (int64_t)report->locked_count && report->locked_count > 0)
@@ -312,7 +316,7 @@ static void print_end(const struct report *report, void *scratch, FILE *out)
     print_locked(report, scratch, out);
 }
 
-/* What makes the numbers of the last line add up. */
+/* Prints the numbers that make the last line add up. */
 static void print_changed(const struct report *report, void *scratch, FILE *out)
 {
     int64_t changed;
@@ -320,7 +324,7 @@ static void print_changed(const struct report *report, void *scratch, FILE *out)
         return;
     if (changed > 0)
         fprintf(out,
-                "  changed between the count and their turn: %s (other sessions renewed them, "
+                "  changed between the count and their chunk: %s (other sessions renewed them, "
                 "deleted them, or made a condition or guard spare them)\n",
                 text_count(scratch, changed));
     else
@@ -336,10 +340,10 @@ static void print_objects(const struct report *report, void *scratch, FILE *out)
     } parts[] = {{"deleted", o->deleted},
                  {"still in use", o->in_use},
                  {"not in a configured bucket", o->foreign},
-                 {"outside the stated prefixes", o->outside},
-                 {"of another store or bucket", o->elsewhere},
-                 {"perhaps in use", o->held},
-                 {"failed, to be tried again", o->failed},
+                 {"outside the configured prefixes", o->outside},
+                 {"in another store or bucket", o->elsewhere},
+                 {"possibly in use", o->held},
+                 {"failed, will be tried again", o->failed},
                  {"given up (dead letters)", o->dead},
                  {"waiting in the queue", o->waiting}};
     if (o->queued + o->deleted + o->in_use + o->failed + o->dead + report_objects_failed(report) ==
@@ -364,8 +368,8 @@ static void print_directories(const struct report *report, void *scratch, FILE *
                  {"still named by a row", d->in_use},
                  {"refused (pgsweep objects list)", d->refused},
                  {"below another root than the policy's", d->elsewhere},
-                 {"in use, to be tried again", d->busy},
-                 {"failed, to be tried again", d->failed},
+                 {"in use, will be tried again", d->busy},
+                 {"failed, will be tried again", d->failed},
                  {"given up (dead letters)", d->dead},
                  {"waiting in the queue", d->waiting}};
     if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->elsewhere + d->busy +
@@ -404,12 +408,11 @@ void report_print_summary(const struct report *report, FILE *out)
         fprintf(out, "  waited %s\n", report_waited_text(scratch, report));
     if (report->count_limit)
         fprintf(out,
-                "  the count before the run took longer than %s (count_timeout): the run went on "
-                "without a "
-                "total\n",
+                "  the count before the run took longer than %s (count_timeout): the run continued "
+                "without a total\n",
                 report->count_limit);
     if (report->counts.total >= 0)
-        fprintf(out, "  in all %s, ", text_count(scratch, report->counts.total));
+        fprintf(out, "  total %s, ", text_count(scratch, report->counts.total));
     else
         fputs("  ", out);
     fprintf(out, "eligible %s, deleted %s, errors %s, in %s\n",

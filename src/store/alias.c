@@ -1,4 +1,4 @@
-/* Further hosts and paths under which the objects of a bucket are known: PGSWEEP_S3_ALIASES. */
+/* Other hosts and paths at which the objects of a bucket are published: PGSWEEP_S3_ALIASES. */
 #include <ctype.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static bool bad_alias(struct store_config *config, const char *text, const char 
              "https://cdn.example.com/=media, https://img.example.com/thumbs/=media/thumbs/");
 }
 
-/* The part before "=": host, port and path. Why it cannot be used, or NULL. */
+/* Reads the part before "=": host, port and path. Returns why it cannot be used, or NULL. */
 static const char *read_url(const struct store_config *config, const char *text,
                             struct store_alias *alias)
 {
@@ -59,7 +59,7 @@ static bool add_alias(struct store_config *config, char *text, struct error *err
     alias.bucket = config_bucket(config, bucket, length);
     alias.prefix = bucket + length + (bucket[length] == '/');
     if (alias.bucket < 0)
-        return bad_alias(config, text, "names a bucket that PGSWEEP_S3_BUCKET does not", err);
+        return bad_alias(config, text, "names a bucket that is not in PGSWEEP_S3_BUCKET", err);
     if (*alias.prefix && alias.prefix[strlen(alias.prefix) - 1] != '/')
         return bad_alias(config, text, "has a prefix that does not end in \"/\"", err);
     size_t i = mem_grow(config, &config->aliases, &config->alias_count);
@@ -76,7 +76,7 @@ bool aliases_load(struct store_config *config, const char *value, struct error *
          text = strtok_r(NULL, ", \t\r\n", &save))
         if (!add_alias(config, text, err))
             return false;
-    return config->alias_count > 0 || bad_alias(config, value, "names no alias", err);
+    return config->alias_count > 0 || bad_alias(config, value, "contains no alias", err);
 }
 
 const struct store_alias *alias_find(const struct store_config *config, const char *host,

@@ -1,4 +1,4 @@
-/* The body of a DeleteObjects request: which keys it can carry, and how they are written. */
+/* The body of a DeleteObjects request: which keys it can contain, and how they are written. */
 #include <stdint.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static size_t decode_utf8(const unsigned char *s, uint32_t *character)
         return 0;
     uint32_t c = s[0] & (0x7fu >> n);
     for (size_t i = 1; i < n; i++) {
-        /* The NUL at the end is no continuation byte either. */
+        /* The NUL at the end is not a continuation byte either. */
         if ((s[i] & 0xc0) != 0x80)
             return 0;
         c = c << 6 | (s[i] & 0x3fu);
@@ -36,9 +36,9 @@ const char *wire_key_problem(const char *key)
 {
     size_t length = strlen(key);
     if (length == 0)
-        return "EmptyKey: an object has a name";
+        return "EmptyKey: the key is empty";
     if (length > WIRE_KEY_MAX)
-        return "KeyTooLongError: the key is longer than 1,024 bytes, which no object's is";
+        return "KeyTooLongError: the key is longer than 1,024 bytes, the limit of S3";
     for (const unsigned char *p = (const unsigned char *)key; *p;) {
         uint32_t c = 0;
         size_t n = decode_utf8(p, &c);
@@ -65,7 +65,7 @@ static void append(const void *ctx, struct wire_body *body, const char *text, si
     body->length += length;
 }
 
-/* How one byte of a key is written, or NULL: as it is. */
+/* How one byte of a key is escaped; NULL: it is written as it is. */
 static const char *reference(const char *key, const char *p)
 {
     switch (*p) {
@@ -79,7 +79,7 @@ static const char *reference(const char *key, const char *p)
         return "&quot;";
     case '\'':
         return "&apos;";
-    case '\t': /* A parser may turn bare white space into blanks, or drop it at either end. */
+    case '\t': /* A parser may convert unescaped white space to blanks, or drop it at either end. */
         return "&#9;";
     case '\n':
         return "&#10;";

@@ -1,4 +1,4 @@
-/* Requests as libcurl needs them: handles, headers, digests, limits. Signing is libcurl's own. */
+/* Prepares requests for libcurl: handles, headers, digests, limits. libcurl does the signing. */
 #include "client.h"
 
 #include <openssl/evp.h>
@@ -23,7 +23,7 @@ static int store_free(struct store *store)
     return 0;
 }
 
-/* What is the same for every request of a slot. */
+/* Sets the options that are the same for every request of a slot. */
 static bool slot_prepare(struct slot *slot, const struct store_config *config)
 {
     CURL *easy = slot->easy = curl_easy_init();
@@ -37,7 +37,8 @@ static bool slot_prepare(struct slot *slot, const struct store_config *config)
     ok &= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_USERAGENT, "pgsweep/" PGSWEEP_VERSION) == CURLE_OK;
-    /* A redirect would carry the signature, or a new one, to a host that nobody configured. */
+    /* Following a redirect would send the signature, or a new one, to a host that nobody
+     * configured. */
     ok &= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK;
@@ -45,8 +46,8 @@ static bool slot_prepare(struct slot *slot, const struct store_config *config)
         ok &= curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_bundle) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) == CURLE_OK;
-    /* No limit on slowness besides: a server may be silent for long while it deletes 1,000 objects.
-     */
+    /* There is no limit on low speed: a server may be silent for a long time while it deletes 1,000
+     * objects. */
     ok &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->timeout_ms) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->curl_error) == CURLE_OK;
     ok &= curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) == CURLE_OK;
@@ -58,7 +59,7 @@ bool store_new(const void *ctx, const struct store_config *config, struct store 
 {
     *store = NULL;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return error_set(err, SWEEP_INTERNAL, "object store: libcurl does not start");
+        return error_set(err, SWEEP_INTERNAL, "object store: cannot initialize libcurl");
     struct store *s = mem_new(ctx, struct store);
     s->config = config;
     s->multi = mem_check(curl_multi_init());
@@ -81,8 +82,9 @@ size_t store_requests_sent(const struct store *store)
     return store->sent;
 }
 
-/* The headers that are signed along with libcurl's host and x-amz-date. Content-MD5 is what every
- * S3 server asks for; where the library refuses MD5 (FIPS), the checksum header says the same. */
+/* Sets the headers that are signed together with libcurl's host and x-amz-date. Every S3 server
+ * accepts Content-MD5; if the library refuses MD5 (FIPS), the checksum header serves the same
+ * purpose. */
 static bool set_headers(struct slot *slot, const struct store_config *config)
 {
     unsigned char sha[EVP_MAX_MD_SIZE], md5[EVP_MAX_MD_SIZE], base64[2 * EVP_MAX_MD_SIZE];
@@ -117,8 +119,8 @@ static bool set_headers(struct slot *slot, const struct store_config *config)
 static size_t on_data(char *data, size_t size, size_t n, void *user)
 {
     struct slot *slot = user;
-    /* What is no XML is read to its end all the same: the status line may say more than it. Only a
-     * reply without an end is cut off. */
+    /* A reply that is not XML is still read to its end, because the status line may be more
+     * informative. Only an endless reply is cut off. */
     if (!wire_reply_feed(slot->reply, data, size * n) && wire_reply_overlong(slot->reply))
         return 0;
     return size * n;

@@ -1,4 +1,4 @@
-/* Sending one signed request and judging what came of it; private to this room. */
+/* Sends one signed request and judges its outcome; private to this room. */
 #ifndef PGSWEEP_STORE_CLIENT_H
 #define PGSWEEP_STORE_CLIENT_H
 
@@ -11,10 +11,10 @@
 enum slot_state {
     SLOT_IDLE,
     SLOT_RUNNING, /* its request is in flight */
-    SLOT_WAITING  /* its request is to be repeated, not before not_before */
+    SLOT_WAITING  /* its request will be repeated, not before not_before */
 };
 
-/* One request at a time. Its memory and its easy handle are used again by the next one. */
+/* One request at a time. The next request reuses its memory and its easy handle. */
 struct slot {
     enum slot_state state;
     CURL *easy;
@@ -22,9 +22,9 @@ struct slot {
     struct wire_body body;
     struct wire_reply *reply; /* owned by the store; one per attempt */
     char curl_error[CURL_ERROR_SIZE];
-    int bucket;        /* number of the bucket in the config */
-    size_t first, end; /* the caller's items that the body stands for */
-    void *user;        /* the caller's */
+    int bucket;        /* index of the bucket in the config */
+    size_t first, end; /* the range of the caller's items that are in the body */
+    void *user;        /* data of the caller */
     int attempts;
     int64_t not_before; /* clock_now_ms */
 };
@@ -37,17 +37,17 @@ struct store {
     size_t sent;
 };
 
-/* Signs and sends the slot's body; entries of the reply go to entry, with the slot as user. False
- * and text (owned by ctx) when it cannot even be sent. */
+/* Signs and sends the slot's body; entry is called for the entries of the reply, with the slot as
+ * user. False, with text (owned by ctx), if it cannot be sent. */
 bool client_send(struct store *store, struct slot *slot, wire_entry_fn *entry, const void *ctx,
                  char **text);
 
-/* What became of a request as a whole. */
+/* The outcome of a request as a whole. */
 struct verdict {
-    bool good;                  /* a complete reply with results per key; all else is unset then */
-    enum store_outcome outcome; /* one of the failures, for all its keys */
-    bool again;                 /* worth repeating at once, after a pause */
-    bool ends_bucket;           /* further requests to this bucket would fail alike */
+    bool good; /* a complete reply with results per key; the other members are unset then */
+    enum store_outcome outcome; /* the failure that applies to all its keys */
+    bool again;                 /* worth repeating in this call, after a pause */
+    bool ends_bucket;           /* further requests to this bucket would fail the same way */
     char *text;                 /* "code: message", owned by ctx */
 };
 
@@ -56,7 +56,7 @@ struct verdict verdict_of(const void *ctx, const struct store_config *config, CU
                           const char *curl_error, long status, const char *region_hint,
                           struct wire_reply *reply);
 
-/* "code: message" made printable and cut to what store.h promises; owned by ctx. */
+/* "code: message", printable and shortened to the length that store.h promises; owned by ctx. */
 char *verdict_text(const void *ctx, const char *code, const char *message);
 
 /* Judges the slot's finished request. */

@@ -1,5 +1,5 @@
-/* Where objects live: options, environment, defaults, and whether they make sense. No network, no
- * credentials file (credentials.c). */
+/* The configuration of the object store: options, environment, defaults, and their checks. No
+ * network, no credentials file (credentials.c). */
 #define _GNU_SOURCE
 #include "config.h"
 
@@ -33,7 +33,7 @@ static const char *const TIMEOUT_VARIABLES[] = {"PGSWEEP_S3_TIMEOUT", NULL};
 static const char *const ALIASES_VARIABLES[] = {ALIASES_VARIABLE, NULL};
 static const char *const CA_VARIABLES[] = {"AWS_CA_BUNDLE", NULL};
 
-/* All of the above; the first of a row is ours, unless the row is of AWS alone. */
+/* All of the above; the first of a row is ours, unless the row has AWS's variables only. */
 static const char *const *const VARIABLES[] = {BUCKET_VARIABLES,  ENDPOINT_VARIABLES,
                                                REGION_VARIABLES,  PATH_STYLE_VARIABLES,
                                                TIMEOUT_VARIABLES, ALIASES_VARIABLES};
@@ -43,9 +43,9 @@ const char *store_variable(size_t i)
     return i < sizeof VARIABLES / sizeof *VARIABLES ? VARIABLES[i][0] : NULL;
 }
 
-/* A setting and where it came from, so that an error can point there. */
+/* A setting and its origin, for error messages. */
 struct setting {
-    const char *value; /* NULL: nowhere */
+    const char *value; /* NULL: not set */
     const char *source;
 };
 
@@ -76,8 +76,8 @@ static bool bad_setting(struct error *err, struct setting setting, const char *w
     return error_set(err, SWEEP_USAGE, "object store: %s: %s", setting.source, why);
 }
 
-/* A name that can stand in a URL and in a signature as it is: what S3 allows, and what older
- * buckets have (upper case, underscores, up to 255 characters). */
+/* Whether a name can be used in a URL and in a signature unescaped: names that S3 allows, and those
+ * of older buckets (upper case, underscores, up to 255 characters). */
 static bool is_bucket_name(const char *name)
 {
     size_t length = strlen(name);
@@ -98,7 +98,7 @@ static bool load_buckets(struct store_config *config, struct setting setting, st
             bad_setting(err, setting, "not a list of bucket names");
             error_detail(err, "\"%s\" cannot be the name of a bucket.",
                          text_escape(config, name, strlen(name)));
-            return error_hint(err, "Give the names alone, separated by commas: media,thumbnails");
+            return error_hint(err, "Give only names, separated by commas: media,thumbnails");
         }
         if (config_bucket(config, name, strlen(name)) >= 0)
             continue;
@@ -106,7 +106,7 @@ static bool load_buckets(struct store_config *config, struct setting setting, st
         config->buckets[i] = name;
     }
     if (config->bucket_count == 0)
-        return bad_setting(err, setting, "names no bucket");
+        return bad_setting(err, setting, "contains no bucket name");
     return true;
 }
 
@@ -139,7 +139,7 @@ static const char *endpoint_problem(const struct store_config *config, CURLU *ur
         return "has no host";
     if (config_url_part(config, url, CURLUPART_USER, 0) ||
         config_url_part(config, url, CURLUPART_PASSWORD, 0))
-        return "holds a user name or a password; credentials do not belong into the URL";
+        return "contains a user name or a password; credentials must not be in the URL";
     if (config_url_part(config, url, CURLUPART_QUERY, 0) ||
         config_url_part(config, url, CURLUPART_FRAGMENT, 0))
         return "has a query string or a fragment";
@@ -209,13 +209,13 @@ static bool load_path_style(struct store_config *config, struct setting setting,
     if (!config->path_style &&
         (config->host[0] == '[' || inet_pton(AF_INET, config->host, &address) == 1)) {
         bad_setting(err, setting, "off, but the endpoint is an IP address");
-        error_detail(err, "%s cannot be prefixed with the name of a bucket.", config->host);
-        return error_hint(err, "Set it to on or auto, or give the endpoint by name.");
+        error_detail(err, "The bucket's name cannot be put in front of %s.", config->host);
+        return error_hint(err, "Set it to on or auto, or give the host name of the endpoint.");
     }
     return true;
 }
 
-/* A whole number with a unit, as everywhere: "500 ms", "30s", "2 min". */
+/* Reads a whole number with a unit: "500 ms", "30s", "2 min". */
 static bool load_timeout(struct store_config *config, struct setting setting, struct error *err)
 {
     static const struct {
@@ -242,7 +242,7 @@ static bool load_timeout(struct store_config *config, struct setting setting, st
 static bool load_ca_bundle(struct store_config *config, struct setting setting, struct error *err)
 {
     int fd = -1;
-    /* curl opens it again, by its name: nobody else can exchange what a trusted path leads to. */
+    /* curl opens the file again by its name: nobody else can replace a file on a trusted path. */
     if (setting.value && !trust_open("CA bundle", setting.value, TRUST_ANY_PLACE, &fd, err))
         return error_prefix(err, "object store: %s", setting.source);
     if (setting.value && fd < 0) {
@@ -255,7 +255,7 @@ static bool load_ca_bundle(struct store_config *config, struct setting setting, 
     return true;
 }
 
-/* See store_config_place. An endpoint may be AWS by its own name. */
+/* See store_config_place. An explicit endpoint may be one of AWS. */
 static char *place_name(const struct store_config *config)
 {
     bool aws = config->is_aws ||
@@ -281,7 +281,7 @@ static enum store_setup load(const void *ctx, const struct store_options *option
     struct setting aliases = setting_find(NULL, NULL, ALIASES_VARIABLES);
     *config = NULL;
     if (!bucket.value) {
-        /* The AWS_ variables are often there for other programs and say nothing by themselves. */
+        /* The AWS_ variables are often set for other programs and mean nothing by themselves. */
         const struct setting *ours[] = {&endpoint, &region, &style, &aliases};
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
             if (!ours[i]->value || strncmp(ours[i]->source, "AWS_", 4) == 0)
@@ -361,11 +361,11 @@ int config_bucket(const struct store_config *config, const char *name, size_t le
 
 char *config_delete_url(const void *ctx, const struct store_config *config, const char *bucket)
 {
-    /* The certificate of *.s3.REGION.amazonaws.com does not cover a name with another dot in it,
-     * and old names with capitals or underscores are not host names at all. */
+    /* The certificate of *.s3.REGION.amazonaws.com does not cover bucket names with a dot, and old
+     * names with capitals or underscores are not valid host names. */
     bool plain = strspn(bucket, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(bucket);
-    /* "?delete=": libcurl 7.88 signs the query string as it stands, and the canonical form of a
-     * parameter without a value has the equals sign. */
+    /* "?delete=": libcurl 7.88 signs the query string unchanged, and the canonical form of a
+     * parameter without a value has an equals sign. */
     if (config->path_style || (config->is_aws && !plain))
         return mem_printf(ctx, "%s://%s%s/%s?delete=", config->scheme, config->authority,
                           config->base_path, bucket);

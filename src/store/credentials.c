@@ -1,5 +1,5 @@
-/* The credentials: from the environment, or from the shared credentials file of the AWS tools.
- * Nothing here puts a value into a message. */
+/* Reads the credentials from the environment or from the shared credentials file of the AWS tools.
+ * No message contains a value. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pwd.h>
@@ -19,8 +19,7 @@ static const char HINT[] =
     "write them into a profile of the shared credentials file (AWS_SHARED_CREDENTIALS_FILE, "
     "AWS_PROFILE).";
 
-/* What goes into a header and a signature must be visible ASCII: a line break would end the header.
- */
+/* Values in a header and a signature must be visible ASCII: a line break would end the header. */
 static bool is_clean(const char *text)
 {
     for (const char *p = text; *p; p++)
@@ -41,8 +40,8 @@ static bool credentials_check(struct store_config *config, const char *where, st
         return true;
     if (dirty) {
         error_set(err, SWEEP_USAGE,
-                  "object store: %s: the %s holds a blank, a control character or "
-                  "a character that is not ASCII",
+                  "object store: %s: the %s contains a blank, a control character or a non-ASCII "
+                  "character",
                   where, dirty);
         return error_hint(err, "Copy it again, without quotes and line breaks.");
     }
@@ -54,7 +53,7 @@ static bool credentials_check(struct store_config *config, const char *where, st
     return error_hint(err, "%s", HINT);
 }
 
-/* Cuts blanks off both ends, in place. */
+/* Trims blanks at both ends, in place. */
 static char *trim(char *text)
 {
     text += strspn(text, " \t\r\n");
@@ -64,14 +63,14 @@ static char *trim(char *text)
     return text;
 }
 
-/* Replaces *field; the later of two equal lines counts, as with the AWS tools. */
+/* Replaces *field: of two lines with the same key the later one counts, as with the AWS tools. */
 static void keep(struct store_config *config, char **field, const char *value)
 {
     talloc_free(*field);
     *field = *value ? mem_strdup(config, value) : NULL;
 }
 
-/* Reads the section of that profile; false when the file has none. */
+/* Reads the section of that profile; false if the file has none. */
 static bool read_profile(struct store_config *config, FILE *file, const char *profile)
 {
     char *line = NULL;
@@ -142,7 +141,7 @@ static bool load_file(struct store_config *config, struct error *err)
         return error_set(err, SWEEP_USAGE, "object store: reading %s: %s", path, strerror(failed));
     if (!found) {
         error_set(err, SWEEP_USAGE, "object store: %s has no profile [%s]", path, profile);
-        return error_hint(err, "Set AWS_PROFILE to one that the file has. Or: %s", HINT);
+        return error_hint(err, "Set AWS_PROFILE to a profile of the file. Or: %s", HINT);
     }
     return credentials_check(config, mem_printf(config, "%s, profile [%s]", path, profile), err);
 }

@@ -1,6 +1,5 @@
-/* store_delete: sorting keys into requests, keeping several in flight, repeating what is worth it,
- * and settling each key exactly once. How a request is sent and judged is client.c and verdict.c.
- */
+/* store_delete: groups keys into requests, keeps several in flight, repeats requests that may
+ * succeed, and settles each key exactly once. client.c sends requests, verdict.c judges them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,20 +13,22 @@ enum { ATTEMPTS_MAX = 3, BACKOFF_CAP_MS = 5000, POLL_MS = 100, STOP_GRACE_MS = 5
 struct item {
     const char *key;
     int bucket;
-    size_t index; /* in the caller's arrays */
-    bool settled; /* the reply that is being read mentions it */
+    size_t index; /* index in the caller's arrays */
+    bool settled; /* the reply that is being read mentions the key */
 };
 
 struct run {
     struct store *store;
     const void *ctx;
-    struct item *items; /* by bucket and key, so that a request is a range and equal keys meet */
+    struct item *items; /* sorted by bucket and key, so that a request is a range and equal keys are
+                           adjacent */
     size_t count;
-    size_t next; /* the first item that no request holds yet */
+    size_t next; /* the first item that is in no request yet */
     struct store_result *results;
-    struct verdict *over; /* per bucket: text set when no more requests go there */
-    char *stopped;   /* why what a stop left undone is not deleted; NULL: nobody asked to stop */
-    int64_t stop_ms; /* since when */
+    struct verdict *over; /* per bucket: text is set when no more requests are sent to it */
+    char *stopped; /* the reason given for keys that a stop left undone; NULL: no stop was requested
+                    */
+    int64_t stop_ms; /* when the stop was requested */
 };
 
 static int item_compare(const void *left, const void *right)
@@ -48,7 +49,7 @@ static void settle_range(struct run *run, size_t first, size_t end, enum store_o
         settle(run, i, outcome, text);
 }
 
-/* Keys that cannot be sent are settled here; the others become items. */
+/* Settles keys that cannot be sent; the others become items. */
 static void collect(struct run *run, const struct store_object *objects, size_t n)
 {
     const struct store_config *config = run->store->config;
@@ -69,7 +70,8 @@ static void collect(struct run *run, const struct store_object *objects, size_t 
     qsort(run->items, run->count, sizeof *run->items, item_compare);
 }
 
-/* Marks the items of the request that have that key. Keys nobody asked about are none of ours. */
+/* Marks the items of the request that have that key. Keys that were not in the request are
+ * ignored. */
 static void on_entry(void *user, const char *key, const char *code, const char *message)
 {
     const struct slot *slot = user;
@@ -85,7 +87,7 @@ static void on_entry(void *user, const char *key, const char *code, const char *
     enum store_outcome outcome = code ? wire_code_outcome(code) : STORE_DELETED;
     char *text = NULL;
     for (size_t i = low; i < slot->end && strcmp(run->items[i].key, key) == 0; i++) {
-        /* Said to be deleted and to have failed: believe the failure. */
+        /* If a key is reported both as deleted and as failed, the failure counts. */
         if (run->items[i].settled && outcome == STORE_DELETED)
             continue;
         if (outcome != STORE_DELETED && !text)
@@ -95,7 +97,7 @@ static void on_entry(void *user, const char *key, const char *code, const char *
     }
 }
 
-/* Puts the next keys into an idle slot; false when none are left. */
+/* Puts the next keys into an idle slot; false if none are left. */
 static bool fill(struct run *run, struct slot *slot)
 {
     for (; run->next < run->count; run->next++) {
@@ -136,7 +138,7 @@ static void send_slot(struct run *run, struct slot *slot)
     slot->state = SLOT_IDLE;
 }
 
-/* After a request has ended: settles its keys, or has it repeated. */
+/* Called when a request has ended: settles its keys, or schedules a repetition. */
 static void finish(struct run *run, struct slot *slot, CURLcode code)
 {
     struct verdict v = client_verdict(run->store, slot, code, run->ctx);
@@ -166,8 +168,8 @@ static void finish(struct run *run, struct slot *slot, CURLcode code)
         run->over[slot->bucket] = v;
 }
 
-/* Gives up what a stop leaves undone: what was never sent and what waits for another try; what is
- * in flight when the stop is forced, or when it is not answered soon. */
+/* Gives up the keys that a stop leaves undone: those that were never sent or wait for another try;
+ * those in flight when the stop is forced or no answer comes soon. */
 static void give_up(struct run *run)
 {
     if (!run->stopped) {
@@ -190,8 +192,8 @@ static void give_up(struct run *run)
     }
 }
 
-/* Sends what is due. Returns how many slots are busy; *wait_ms is when to look again at the latest.
- */
+/* Sends the requests that are due. Returns how many slots are busy; *wait_ms: how long to wait at
+ * most before the next call. */
 static int start_slots(struct run *run, int *wait_ms)
 {
     int busy = 0;

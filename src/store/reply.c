@@ -1,5 +1,5 @@
-/* The reply to a DeleteObjects request, read by expat as it arrives. Nothing of it is kept but what
- * is asked for, in buffers of fixed size; what it means is decided elsewhere. */
+/* Reads the reply to a DeleteObjects request with expat as it arrives. Only the needed parts are
+ * kept, in buffers of fixed size; other files decide what they mean. */
 #include <expat.h>
 #include <string.h>
 
@@ -13,13 +13,13 @@ struct wire_reply {
     wire_entry_fn *entry;
     void *user;
     enum wire_root root;
-    const char *problem; /* the first thing that was wrong */
+    const char *problem; /* the first problem */
     size_t bytes;
     int depth;                   /* 1: inside the root element */
     bool in_entry, entry_failed; /* inside <Deleted> or <Error> of a DeleteResult */
     bool has_key, overlong;
-    bool mixed;              /* the field that is open has elements inside it */
-    char text[TEXT_MAX + 1]; /* of the element that is open */
+    bool mixed;              /* the open field has child elements */
+    char text[TEXT_MAX + 1]; /* text of the open element */
     size_t length;
     char key[TEXT_MAX + 1];
     char code[CODE_MAX + 1];
@@ -34,7 +34,7 @@ static void give_up(struct wire_reply *reply, const char *problem)
     XML_StopParser(reply->parser, XML_FALSE);
 }
 
-/* Names come as "namespace|name": some servers use a prefix, some no namespace at all. */
+/* expat gives names as "namespace|name": some servers use a prefix, others no namespace. */
 static const char *local_name(const char *name)
 {
     const char *bar = strrchr(name, '|');
@@ -79,7 +79,7 @@ static void on_text(void *user, const char *text, int length)
     reply->length += n;
 }
 
-/* Copies the text of the element that has just ended, cut to the room there is. */
+/* Copies the text of the element that has just ended, truncated to the available size. */
 static void keep_text(const struct wire_reply *reply, char *to, size_t most)
 {
     size_t n = reply->length < most ? reply->length : most;
@@ -130,7 +130,7 @@ static void on_end(void *user, const char *name)
     reply->length = 0;
 }
 
-/* No reply of S3 has one; without it there are no entities to expand either. */
+/* No reply of S3 has a document type declaration; without one there are no entities to expand. */
 static void on_doctype(void *user, const char *name, const char *system_id, const char *public_id,
                        int internal)
 {
@@ -138,7 +138,7 @@ static void on_doctype(void *user, const char *name, const char *system_id, cons
     (void)system_id;
     (void)public_id;
     (void)internal;
-    give_up(user, "a document type declaration in it");
+    give_up(user, "not a reply of S3: it has a document type declaration");
 }
 
 static int reply_free(struct wire_reply *reply)
@@ -169,7 +169,7 @@ static bool parse(struct wire_reply *reply, const char *data, size_t length, boo
         return true;
     if (!reply->problem)
         reply->problem = last && reply->bytes == 0 ? "empty"
-                         : last                    ? "cut short"
+                         : last                    ? "incomplete"
                                                    : "not well-formed XML";
     return false;
 }

@@ -1,4 +1,5 @@
-/* Which object a value of a row names: pure, no network. When in doubt: foreign, and why. */
+/* Finds out which object a value of a row names: pure, no network. In case of doubt the value is
+ * foreign, with the reason. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <curl/curl.h>
@@ -13,7 +14,8 @@ static struct store_location foreign(const void *ctx, const char *reason)
     return (struct store_location){.kind = STORE_FOREIGN, .reason = mem_strdup(ctx, reason)};
 }
 
-/* Names the bucket only where it looks like one: the text may be anything, even a password. */
+/* The message shows the bucket only if it looks like a bucket name: the text may be anything, even
+ * a password. */
 static struct store_location other_bucket(const void *ctx, const char *name, size_t length)
 {
     bool plain = length > 0 && length <= 63;
@@ -34,7 +36,7 @@ static struct store_location object(const void *ctx, const struct store_config *
         .kind = STORE_OBJECT, .bucket = config->buckets[bucket], .key = mem_strdup(ctx, key)};
 }
 
-/* The length of "scheme" where value begins with "scheme://" (RFC 3986, section 3.1), or 0. */
+/* The length of "scheme" if value begins with "scheme://" (RFC 3986, section 3.1), or 0. */
 static size_t scheme_length(const char *value)
 {
     size_t n = 0;
@@ -43,7 +45,7 @@ static size_t scheme_length(const char *value)
     return isalpha((unsigned char)value[0]) && strncmp(value + n, "://", 3) == 0 ? n : 0;
 }
 
-/* A region as it stands in a host name: "eu-west-1", "us-gov-east-1", "external-1". */
+/* Whether the text is a region as in host names: "eu-west-1", "us-gov-east-1", "external-1". */
 static bool is_region(const char *text, size_t length)
 {
     bool dash = false;
@@ -55,8 +57,8 @@ static bool is_region(const char *text, size_t length)
     return dash && isdigit((unsigned char)text[length - 1]);
 }
 
-/* Whether the labels are those of the service: s3, s3-REGION, s3.REGION, s3.dualstack.REGION,
- * s3-fips..., s3-accelerate... */
+/* Whether these labels of a host name are those of the S3 service: s3, s3-REGION, s3.REGION,
+ * s3.dualstack.REGION, s3-fips..., s3-accelerate... */
 static bool is_service(const char *labels, size_t length)
 {
     const char *end = labels + length;
@@ -119,7 +121,7 @@ const char *url_decode_path(char *text)
         if (low < 0)
             return "has a percent sign that is not followed by two hexadecimal digits";
         if (high == 0 && low == 0)
-            return "has an encoded zero byte";
+            return "contains an encoded zero byte";
         *out++ = (char)(high * 16 + low);
         p += 2;
     }
@@ -127,7 +129,7 @@ const char *url_decode_path(char *text)
     return NULL;
 }
 
-/* Whether a segment of the path is "." or "..", written with or without escapes. */
+/* Whether a segment of the path is "." or "..", escaped or not. */
 static bool has_dot_segment(const char *path)
 {
     for (const char *p = path; p; p = strchr(p, '/')) {
@@ -151,19 +153,20 @@ bool store_key_is_below(const char *key, const char *const *prefixes, size_t cou
     return false;
 }
 
-/* The parts of a URL that say which object it names. */
+/* The parts of a URL that determine the object. */
 struct url_parts {
     char *host; /* lower case */
     char *port;
     char *path; /* still percent-encoded */
 };
 
-/* Why the URL is of no use, or NULL. */
+/* Splits the URL. Returns why it cannot be used, or NULL. */
 static const char *split_url(const void *ctx, const char *text, struct url_parts *parts)
 {
     CURLU *url = mem_check(curl_url());
     const char *problem = NULL;
-    /* As it is: libcurl would otherwise resolve the dot segments that are looked for below. */
+    /* CURLU_PATH_AS_IS: otherwise libcurl would resolve the dot segments that are checked for
+     * below. */
     if (curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS | CURLU_ALLOW_SPACE) != CURLUE_OK) {
         problem = "not a well-formed URL";
     } else if (config_url_part(ctx, url, CURLUPART_USER, 0) ||
@@ -176,7 +179,8 @@ static const char *split_url(const void *ctx, const char *text, struct url_parts
         if (!parts->host || !parts->port || !parts->path || *parts->path != '/')
             problem = "not a well-formed URL";
         else if (has_dot_segment(parts->path))
-            problem = "a URL with a dot segment in its path: what it names depends on who reads it";
+            problem = "a URL with a dot segment in its path: programs disagree about which object "
+                      "it means";
     }
     curl_url_cleanup(url);
     for (char *p = problem ? NULL : parts->host; p && *p; p++)
@@ -184,7 +188,8 @@ static const char *split_url(const void *ctx, const char *text, struct url_parts
     return problem;
 }
 
-/* Whether the host is that of the endpoint (bucket NULL), or of the bucket at the endpoint. */
+/* Whether the host is the endpoint (bucket NULL), or the virtual host of the bucket at the
+ * endpoint. */
 static bool endpoint_matches(const struct store_config *config, const struct url_parts *parts,
                              const char *bucket)
 {
@@ -197,7 +202,8 @@ static bool endpoint_matches(const struct store_config *config, const struct url
            strcmp(parts->host + prefix + 1, config->host) == 0;
 }
 
-/* A URL that does not tell whose object it is. Its path may end in one of our keys. */
+/* The result for a URL whose host does not tell to whom the object belongs. Its path may end in one
+ * of our keys. */
 static struct store_location unclear(const void *ctx, const char *reason, const char *text)
 {
     struct store_location location = foreign(ctx, reason);
@@ -219,7 +225,7 @@ static struct store_location resolve_path(const void *ctx, const struct store_co
     return problem ? unclear(ctx, problem, text) : object(ctx, config, bucket, path);
 }
 
-/* Whether the host is one of AWS for some bucket or other. */
+/* Whether the host is the AWS virtual host of any bucket. */
 static bool is_aws_bucket(const char *host)
 {
     for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.'))
@@ -228,7 +234,7 @@ static bool is_aws_bucket(const char *host)
     return false;
 }
 
-/* By an alias; false when there is none. */
+/* Resolves the URL by an alias; false if there is none. */
 static bool resolve_alias(const void *ctx, const struct store_config *config,
                           const struct url_parts *parts, bool own_port,
                           struct store_location *location)
@@ -292,7 +298,7 @@ struct store_location store_resolve(const void *ctx, const struct store_config *
     return store_resolve_in(ctx, config, config->buckets[0], value);
 }
 
-/* A key as it stands. */
+/* Resolves a plain key. */
 static struct store_location resolve_key(const void *ctx, const struct store_config *config,
                                          const char *name, const char *key)
 {
@@ -316,7 +322,7 @@ struct store_location store_resolve_in(const void *ctx, const struct store_confi
     size_t authority = strncmp(value, "//", 2) == 0 ? strcspn(value + 2, "/") : 0;
 
     if (scheme && start != value) {
-        location = unclear(scratch, "a URL with a blank in front of it", start);
+        location = unclear(scratch, "a URL with a leading blank", start);
     } else if (scheme == 2 && strncasecmp(value, "s3", 2) == 0) {
         const char *name = value + 5;
         size_t length = strcspn(name, "/");
@@ -332,7 +338,7 @@ struct store_location store_resolve_in(const void *ctx, const struct store_confi
         location = foreign(scratch, "a URL that is neither s3:// nor http:// nor https://");
     } else if (strncasecmp(value, "arn:", 4) == 0 ||
                (strncasecmp(value, "data:", 5) == 0 && strchr(value, ','))) {
-        location = foreign(scratch, "neither a key nor a URL of an object");
+        location = foreign(scratch, "neither a key nor the URL of an object");
     } else if (authority &&
                (memchr(value + 2, '.', authority) || memchr(value + 2, ':', authority))) {
         const char *own = config->scheme;

@@ -1,4 +1,4 @@
-/* The other way round from resolve.c: how a row may spell an object. */
+/* The inverse of resolve.c: the spellings of an object that a row may have. */
 #include <string.h>
 
 #include "config.h"

@@ -1,5 +1,5 @@
-/* What became of a request as a whole: from libcurl's code, the HTTP status and the reply to an
- * outcome and a text. Pure. */
+/* Judges a request as a whole: from libcurl's code, the HTTP status and the reply to an outcome and
+ * a text. Pure. */
 #include <stdio.h>
 #include <string.h>
 
@@ -48,7 +48,7 @@ static struct verdict verdict_of_curl(const void *ctx, const struct store_config
         name = "IncompleteReply";
         v.ends_bucket = false;
         break;
-    case CURLE_WRITE_ERROR: /* the only reason of ours to refuse data */
+    case CURLE_WRITE_ERROR: /* our callback refuses data for this reason only */
         v.text = verdict_text(ctx, "BadReply", "the reply is longer than 4 MiB");
         v.ends_bucket = false;
         return v;
@@ -67,7 +67,8 @@ static struct verdict verdict_of_curl(const void *ctx, const struct store_config
     return v;
 }
 
-/* What to say beyond the server's words, where these do not tell the operator what to do. */
+/* An explanation in addition to the server's message, if that does not tell the operator what to
+ * do. */
 static char *explain(const void *ctx, const struct store_config *config, const char *code,
                      const char *region, const char *said)
 {
@@ -127,7 +128,7 @@ struct verdict verdict_of(const void *ctx, const struct store_config *config, CU
         v.outcome = wire_code_outcome(code);
     else if (status >= 300 && status < 500 && status != 307 && status != 408 && status != 429)
         v.outcome = STORE_FAILED_PERMANENT;
-    /* "No such key" is about a key; as the answer to a whole request it confirms nothing. */
+    /* "No such key" is about one key; as the answer to a whole request it confirms nothing. */
     if (v.outcome == STORE_DELETED)
         v.outcome = STORE_FAILED_RETRYABLE;
     char *message = explain(ctx, config, code, region, told ? wire_reply_message(reply) : "");

@@ -78,4 +78,4 @@ def test_O2_the_text_says_what_changed(proxy, make_world, pgsweep):
     rule.wait()
     world.db.sql("DELETE FROM items WHERE id IN (3, 4)")
     rule.release()
-    assert "changed between the count and their turn: 2 (other sessions" in running.wait().out
+    assert "changed between the count and their chunk: 2 (other sessions" in running.wait().out

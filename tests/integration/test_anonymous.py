@@ -136,7 +136,7 @@ def test_A4_statistics_in_report_and_record(auth, pgsweep):
                       " FROM pgsweep.runs")
     assert record == [(7, 5, 1, "partial", True)]
     text = pgsweep("anonymous").out
-    assert "in all 3, eligible 1, deleted 0, errors 1, in " in text
+    assert "total 3, eligible 1, deleted 0, errors 1, in " in text
 
 
 CAMEL = {"is_anonymous": '"isAnonymous"', "created_at": '"createdAt"', "updated_at": '"updatedAt"',

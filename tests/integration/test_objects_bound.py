@@ -308,7 +308,7 @@ def test_O5_an_alias_of_a_bucket_protects_and_names_objects(own):
 
 
 @pytest.mark.parametrize("aliases, said", [
-    ("https://cdn.example.com/", "URL=BUCKET"), ("https://cdn.example.com/=other", "PGSWEEP_S3_BUCKET does not"),
+    ("https://cdn.example.com/", "URL=BUCKET"), ("https://cdn.example.com/=other", "not in PGSWEEP_S3_BUCKET"),
     ("cdn.example.com=media", "URL=BUCKET"), ("ftp://cdn.example.com/=media", "http"), ("https://cdn.example.com/x=media", "end in"),
     ("https://cdn.example.com/=media/thumbs", "prefix"), ("https://cdn.example.com/?a=media", "query"), (",", "no alias")])
 def test_O5_an_alias_that_cannot_be_right_stops_the_program(own, aliases, said):

@@ -110,7 +110,7 @@ def test_M3_what_a_signal_stopped_is_no_failed_attempt(mocs, s3):
     running = mocs.runner.start("mocs", env=mocs.env)
     wait_until(lambda: len(s3.log()) == 2, what="the second request")
     running.signal(signal.SIGINT)
-    assert "stopped by signal 2 when the rows were gone" in running.wait().out
+    assert "stopped by signal 2 after the rows were deleted" in running.wait().out
     s3.reset()
     assert mocs.run()["objects"]["deleted"] == 1 and mocs.keys() == []
 

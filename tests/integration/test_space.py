@@ -71,10 +71,10 @@ def test_O4_a_large_sweep_says_what_returns_the_space(world, pgsweep, policy_fil
     fat(world)
     size = world.value("SELECT pg_relation_size('t')")
     result = pgsweep("test", "--policy-dir", policy_file(policy()))
-    hint = re.search(r"  space: about (\S+ MiB) inside public.t \((\d+)% of its rows\) came free: (.*)\n", result.out)
+    hint = re.search(r"  space: about (\S+ MiB) inside public.t \((\d+)% of its rows\) became free: (.*)\n", result.out)
     assert hint and hint[2] == "90", result
     assert abs(float(hint[1].split()[0]) * 2 ** 20 / size - 0.905) < 0.01
-    assert "autovacuum is off there: new rows can use it after VACUUM public.t" in hint[3]
+    assert "autovacuum is off for this table: new rows can use it after VACUUM public.t" in hint[3]
     assert "VACUUM FULL public.t" in hint[3] and "pg_repack" in hint[3] and "partitioned by at" in hint[3]
     # It is true: VACUUM does not make the file smaller, and VACUUM FULL does.
     world.sql("VACUUM t")
@@ -97,7 +97,7 @@ def test_O4_an_old_snapshot_that_holds_the_space_is_named(world, pgsweep, policy
     pid = cursor.fetchone()[0]
     report = run(pgsweep, "test", "--policy-dir", policy_file(policy()))
     assert report["snapshot_held_by"] == f"session {pid} (nightly export)"
-    assert f"while session {pid} (nightly export) keeps a snapshot" in report["space"][0]["hint"]
+    assert f"while session {pid} (nightly export) holds a snapshot" in report["space"][0]["hint"]
     # It is true: VACUUM removes none of them.
     world.sql("VACUUM t")
     assert "0 removed" in " ".join(notices_of_vacuum(world))

@@ -41,7 +41,7 @@ def test_T2_triggers_of_other_roles_are_listed_and_refused(app, pgsweep, policy_
                                 "function": "public.audit()", "owner": app.app, "table_owner": app.app, "trusted": False}]
     assert any("triggers: allow" in note and "PGSWEEP_TEST_TRIGGERS" in note for note in dry["notes"])
     text = pgsweep(*args, "--dry-run", user=app.sweeper).out
-    assert f"fires, of another role: trigger audit of public.t (role {app.app})" in text
+    assert f"fires, owned by another role: trigger audit of public.t (role {app.app})" in text
     for user in (app.sweeper, None):
         result = pgsweep(*args, user=user)
         assert result.code == 4 and app.count("t") == 2, result

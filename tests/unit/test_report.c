@@ -108,7 +108,7 @@ START_TEST(dry_run_is_told_as_a_tree)
     ck_says(text, "`- tags");
     ck_says(text, "1,234,567  delete");
     ck_says(text, "detach");
-    ck_says(text, "of 5,000 in all");
+    ck_says(text, "of 5,000 in total");
     ck_says(text, "spared by \"active\": 15 (12 running, 3 a\"b\\\\\\n\\t\\x1b[31m");
     ck_says(text, "spared by \"recent\": 4\n");
     ck_says(text, "note: a remark");
@@ -131,7 +131,7 @@ START_TEST(live_run_is_told_as_a_summary)
     char *text = told(report, REPORT_TEXT);
     ck_says(text, "eligible 1,000, deleted 990, errors 1, in 0 ms");
     ck_says(text, "spared when they were locked: 2");
-    ck_says(text, "left because other sessions keep them locked: 3 rows");
+    ck_says(text, "left because other sessions hold locks on them: 3 rows");
     ck_says(text, "stopped at max_rows (990); 7 eligible rows are left");
     ck_says(text, "(23503)");
     ck_assert_ptr_null(strchr(text, '\x1b'));
@@ -327,10 +327,10 @@ static const struct {
      "after VACUUM public.jobs"},
     {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB, .vacuumed = true},
      NULL,
-     "came free: new rows can use it;"},
+     "became free: new rows can use it;"},
     {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB, .autovacuum = true},
      "replication slot s",
-     "while replication slot s keeps"},
+     "while replication slot s holds"},
     {{.table = "public.jobs", .deleted = 60, .rows = 100, .bytes = 900 * MIB},
      NULL,
      "partitioned by created_at"},
@@ -339,7 +339,7 @@ static const struct {
      "dropping it"},
     {{.table = "public.p", .deleted = 94, .rows = 100, .bytes = 900 * MIB, .partition = true},
      NULL,
-     "VACUUM FULL public.p (locks it meanwhile) or pg_repack"},
+     "VACUUM FULL public.p (locks the table meanwhile) or pg_repack"},
 };
 
 START_TEST(a_large_sweep_gets_a_hint_about_its_space)

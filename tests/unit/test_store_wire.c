@@ -130,7 +130,7 @@ START_TEST(test_O5_reply_cut_anywhere_is_refused)
     const char *problem = NULL;
     for (size_t n = 0; n < sizeof GOOD_REPLY - 1; n++) {
         ck_assert_ptr_null(parsed(GOOD_REPLY, n, 64, &problem));
-        ck_assert_str_eq(problem, n == 0 ? "empty" : "cut short");
+        ck_assert_str_eq(problem, n == 0 ? "empty" : "incomplete");
     }
 }
 END_TEST
@@ -210,7 +210,7 @@ START_TEST(test_M3_verdicts)
                   STORE_FAILED_PERMANENT, false, true},
                  {400, "<Error><Code>ExpiredToken</Code></Error>", "ExpiredToken",
                   STORE_FAILED_RETRYABLE, false, true},
-                 {200, "<DeleteResult>", "BadReply: the reply of the object store is cut short",
+                 {200, "<DeleteResult>", "BadReply: the reply of the object store is incomplete",
                   STORE_FAILED_RETRYABLE, false, false},
                  {204, "", "BadReply: the reply of the object store is empty",
                   STORE_FAILED_RETRYABLE, false, false}};
