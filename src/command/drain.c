@@ -3,10 +3,14 @@
 #include <stdio.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/effects_directories.h"
+#include "pgsweep/effects_objects.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 #include "pgsweep/report_json.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_queue.h"
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
@@ -77,11 +81,10 @@ static void print_drains(const struct report *report, bool json)
  * from the next run. A policy that is not found states nothing; what its latest run noted counts
  * all the same. */
 static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options,
-                        const char *name, struct queue_bounds *bounds, struct error *err)
+                        const char *name, struct object_bounds *bounds, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name,
-                  &rows, err))
+    if (!queue_policies(db, ctx, name, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct policy *policy;
@@ -89,7 +92,7 @@ static bool read_bounds(void *ctx, struct db *db, const struct cli_options *opti
             return error_prefix(err, "what policy %s states about keys of objects",
                                 db_rows_get(rows, i, 0));
         if (policy && policy->kind == KIND_ROWS)
-            queue_bounds_add(ctx, bounds, policy);
+            bounds_add_policy(ctx, bounds, policy);
     }
     return true;
 }
@@ -99,11 +102,11 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 {
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
-    struct effects *effects = effects_open(ctx, db, false);
-    struct queue_bounds bounds = {0};
-    if (!queue_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
-        !queue_drain(effects, report, name, &bounds, err) ||
-        !queue_drain_directories(effects, report, name, err))
+    struct state *state = state_open(ctx, gate_open(ctx, db, false));
+    struct object_bounds bounds = {0};
+    if (!objects_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
+        !objects_drain(state, report, name, &bounds, err) ||
+        !directories_drain(state, report, name, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
+#include "pgsweep/state_lock.h"
+#include "pgsweep/state_runs.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 

@@ -2,6 +2,7 @@
 #ifndef PGSWEEP_SWEEP_INTERNAL_H
 #define PGSWEEP_SWEEP_INTERNAL_H
 
+#include "pgsweep/state.h"
 #include "pgsweep/sweep.h"
 #include "pgsweep/template.h"
 
@@ -123,7 +124,8 @@ struct throttle;
 
 struct sweep {
     struct db *db;
-    struct effects *effects;
+    struct gate *gate;
+    struct state *state;
     const struct plan *plan;
     const struct sweep_budget *budget;
     struct progress *progress;
