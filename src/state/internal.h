@@ -12,7 +12,7 @@
 #include "pgsweep/state_space.h"
 #include "pgsweep/state_spared.h"
 
-/* The locks that this process holds, by name (src/effects/lease.c). */
+/* The locks that this process holds, by name (src/state/lease.c). */
 struct lease {
     char *token;          /* who holds them */
     const char *names[2]; /* a policy and a queue; borrowed */
