@@ -32,7 +32,7 @@ struct run_refusal {
 
 /* Records it, where the state schema is there and this role may. Nothing is said where that fails:
  * what matters is the refusal itself. */
-void run_record_refused(struct db *db, const struct run_refusal *refusal);
+void run_record_refused(struct state *state, const struct run_refusal *refusal);
 
 /* How statements of one transaction pass numbers on to its last one, the run's record, without a
  * round trip: in settings that end with the transaction. Wraps rows (a SELECT, or a DELETE or

@@ -139,12 +139,12 @@ static bool insert_record(struct state *state, const void *ctx, const char *sql,
     return gate_query(state->gate, ctx, sql, count, params, rows, err);
 }
 
-void run_record_refused(struct db *db, const struct run_refusal *refusal)
+void run_record_refused(struct state *state, const struct run_refusal *refusal)
 {
     struct error ignored = ERROR_INIT;
     const struct error *why = refusal->why;
+    struct db *db = state->db;
     void *scratch = talloc_new(db);
-    struct state *state = state_open(scratch, gate_open(scratch, db, false));
     struct whereabouts here = find_whereabouts();
     const struct policy *policy = refusal->policy;
     const char *params[] = {refusal->run_id,

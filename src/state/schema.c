@@ -9,27 +9,6 @@
 
 static const char INIT[] = "sql/init.sql";
 
-struct state *state_open(const void *ctx, struct gate *gate)
-{
-    struct state *state = mem_new(ctx, struct state);
-    state->gate = gate;
-    state->db = gate_db(gate);
-    run_statements(state);
-    letter_statements(state);
-    lease_begin(state);
-    return state;
-}
-
-struct gate *state_gate(const struct state *state)
-{
-    return state->gate;
-}
-
-struct db *state_db(const struct state *state)
-{
-    return state->db;
-}
-
 static char *grants(const void *ctx, const char *quoted_role)
 {
     return template_fill(ctx, INIT, "grant", TEMPLATE_SLOTS({"role", quoted_role}));
