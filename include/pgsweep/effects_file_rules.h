@@ -21,8 +21,8 @@ char *file_rules_write(const void *ctx, const struct policy_file_rules *rules);
 /* The opposite. False when the text is damaged. */
 bool file_rules_read(const void *ctx, const char *text, struct policy_file_rules *rules);
 
-/* Protects what other rules protect, too. */
-void file_rules_add(const void *ctx, struct policy_file_rules *rules,
-                    const struct policy_file_rules *more);
+/* Keeps what other rules keep, too. Retentions are left to the caller. */
+void file_rules_tighten(const void *ctx, struct policy_file_rules *rules,
+                        const struct policy_file_rules *more);
 
 #endif

@@ -47,7 +47,8 @@ enum queue_directory_column {
     QUEUE_DIRECTORY_ID,
     QUEUE_DIRECTORY_NAME,
     QUEUE_DIRECTORY_ROOT,
-    QUEUE_DIRECTORY_RULES
+    QUEUE_DIRECTORY_RULES,
+    QUEUE_DIRECTORY_POLICY
 };
 bool queue_due_directories(struct state *state, const void *ctx, const char *policy,
                            const char *after, int count, struct db_rows **rows, struct error *err);
@@ -63,7 +64,8 @@ bool queue_elsewhere(struct state *state, const void *ctx, const char *policy,
 bool queue_bind(struct state *state, const void *ctx, const char *policy, const char *endpoint,
                 const char *bucket, int64_t *bound, struct error *err);
 
-/* The policies that have objects in the queue: of them name alone, where it is not NULL. */
+/* The policies that have objects or directories in the queue: of them name alone, where it is not
+ * NULL. */
 bool queue_policies(struct db *db, const void *ctx, const char *name, struct db_rows **rows,
                     struct error *err);
 

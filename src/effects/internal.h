@@ -5,6 +5,7 @@
 #include "pgsweep/effects_directories.h"
 #include "pgsweep/effects_file_rules.h"
 #include "pgsweep/effects_objects.h"
+#include "pgsweep/files.h"
 #include "pgsweep/gate.h"
 #include "pgsweep/state.h"
 #include "pgsweep/state_queue.h"
@@ -56,5 +57,44 @@ bool survivors_snapshot(struct state *state, const void *ctx, const char **snaps
 /* The value of an entry, or of a row, for a person: no user name or password, no query string
  * (signatures). Owned by ctx. */
 char *object_shown(const void *ctx, const char *value);
+
+/* The root and rules of queued directories of a policy, looked at once. */
+struct place {
+    const char *policy;
+    const char *root;
+    const char *rules; /* as the queue has them; "": none */
+    struct files_options how;
+    bool missing;          /* not on this host: its directories wait for the host that has them */
+    const char *elsewhere; /* why it is no root of its policy on this host; NULL: it is one */
+    const char *unusable;  /* why the rules cannot be followed; NULL: they can */
+    const char *error; /* why what a killed run left in its trash is still there; NULL: it is not */
+};
+
+struct places {
+    void *ctx;
+    struct report *report;
+    const struct policy *const *present; /* the policies as this host has them now */
+    size_t present_count;
+    struct place *all;
+    size_t count;
+    int told;
+};
+
+/* The place of an entry of the queue, valid until the next call. When it is met first, it is
+ * compared with the root of its policy, and what a killed run left in its trash is finished. */
+const struct place *places_find(struct places *places, const char *policy, const char *root,
+                                const char *rules);
+
+/* The trash was kept from one directory to the next: what did not go from it is tried once more. */
+void places_finish(struct places *places);
+
+/* Of all that went wrong in a directory, what came first. */
+struct first_error {
+    const void *ctx;
+    const char *text;
+};
+
+/* files_options.on_event, with a struct first_error. */
+void places_note_error(void *first, const struct files_event *event);
 
 #endif

@@ -160,7 +160,7 @@ SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error, q.source,
 
 --- due_directories
 -- The next directories that are due. $1: policy or NULL, $2: the last id seen, $3: how many.
-SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, '')
+SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, ''), q.policy
   FROM pgsweep.object_queue AS q
  WHERE q.kind OPERATOR(pg_catalog.=) 'directory'
    AND q.state OPERATOR(pg_catalog.=) 'queued'
@@ -171,11 +171,11 @@ SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, '')
  LIMIT $3::pg_catalog.int8
 
 --- queue_policies
--- The policies that have objects in the queue. $1: policy or NULL.
+-- The policies that have objects or directories in the queue. $1: policy or NULL.
 SELECT DISTINCT q.policy
   FROM pgsweep.object_queue AS q
- WHERE q.kind OPERATOR(pg_catalog.=) 'object'
-   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
+ WHERE $1::pg_catalog.text IS NULL
+    OR q.policy OPERATOR(pg_catalog.=) $1
 
 --- elsewhere
 -- Objects that are due and belong to another store or bucket than the configured ones, or to one that nobody knows.

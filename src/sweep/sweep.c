@@ -121,7 +121,8 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     bool ok =
         sweep_settle(sweep, err) &&
         (!sweep->plan->has_objects || objects_drain(sweep->state, report, policy, NULL, err)) &&
-        (!sweep->plan->directory || directories_drain(sweep->state, report, policy, err));
+        (!sweep->plan->directory ||
+         directories_drain(sweep->state, report, policy, &report->policy, 1, err));
     /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
      * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
