@@ -1,8 +1,8 @@
--- References of the root's rows to each other that the policy deletes along: a row goes only together with all that is
--- below it, so it may go only where all of that may go.
+-- References between rows of the root that the policy follows when it deletes: a row is deleted
+-- only together with all rows below it, so it may be deleted only if all of those may be.
 
 --- guard
--- Something below the row t is no candidate: it is younger, say, or a guard spares it.
+-- Whether a row below t is not a candidate: it is too young, for example, or a guard spares it.
 (EXISTS (
     WITH RECURSIVE below AS (
         {children}
@@ -19,8 +19,8 @@
      WHERE r.pgsweep_candidate IS NOT TRUE))
 
 --- lock_below
--- Locks the rows in hand and all rows below them, in the order of the key, so that two sweeps cannot wait for each other
--- in a circle. Answers how many there are, and their keys as arrays.
+-- Locks the candidates and all rows below them, in the order of the key, so that two sweeps cannot
+-- deadlock. Returns how many there are, and their keys as arrays.
 WITH RECURSIVE below AS (
     SELECT {columns}
       FROM {table} AS t
@@ -47,7 +47,7 @@ SELECT {columns}
  WHERE {match}
 
 --- grandchildren
--- The rows that refer to those found before, each by its index.
+-- The rows that refer to the rows of the previous level, each found by an index.
 SELECT r.*
   FROM below AS c
  CROSS JOIN LATERAL (

@@ -1,8 +1,8 @@
 -- Tables and columns, read from the catalog.
 
 --- tables
--- The tables of the names that a policy gives, a row for each name that there is a table of.
--- $1: the names, as SQL would read them.
+-- The tables that a policy names: one row for each name of an existing table. $1: the names, as SQL
+-- would read them.
 SELECT u.name AS asked,
        c.oid,
        n.nspname,
@@ -23,10 +23,10 @@ SELECT u.name AS asked,
   JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 
 --- columns
--- The columns of tables, those of one table after each other. Keys are compared as their index compares them: with the
--- operators of its operator class (below, at_most, equal, at_least, above), which may be of any schema; where these are not
--- PostgreSQL's own, their operands are cast to the type that they are declared for, so that no other operator fits better.
--- $1: the tables.
+-- The columns of the tables, ordered by table. Keys are compared as their index compares them: with
+-- the operators of its operator class (below, at_most, equal, at_least, above), which may be in any
+-- schema. If these are not PostgreSQL's own, their operands are cast to the type that they are
+-- declared for, so that no other operator is a better match. $1: the tables.
 WITH RECURSIVE domains AS (
     SELECT t.oid AS type, t.typbasetype AS base
       FROM pg_catalog.pg_type AS t
@@ -127,19 +127,21 @@ SELECT a.attrelid,
  ORDER BY a.attrelid, a.attnum
 
 --- fits
--- Has PostgreSQL convert a value as an UPDATE would when it assigns it, and touches no row: what does not fit fails.
--- Without a type of its own the parameter takes the column's, and the conversion is done while the statement is planned.
--- $1: the value.
+-- Makes PostgreSQL convert a value as an UPDATE that assigns it would, without touching a row;
+-- fails if the value does not fit. The parameter has no type of its own, so it takes the column's,
+-- and the conversion is done while the statement is planned. $1: the value.
 EXPLAIN UPDATE {table} SET {column} = $1 WHERE false
 
 --- is_there
--- Whether the row is there that others are reassigned to. $1: its key, which fits the referencing column.
+-- Whether the row exists to which others are reassigned. $1: its key, which fits the referencing
+-- column.
 SELECT EXISTS (
        SELECT FROM {table} AS p
         WHERE p.{column}{column_cast} {operator} {value}{value_cast} {collation})
 
 --- similar
--- Tables whose names differ from a policy's only in case, in any schema. $1: the name without quotes.
+-- Tables in any schema whose names differ from the policy's only in case. $1: the name without
+-- quotes.
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

@@ -1,4 +1,4 @@
--- Code of users that fires while a run deletes and updates rows.
+-- User code that runs while a run deletes and updates rows.
 
 --- fires
 -- Triggers and rules that fire, which of them can keep a row from going without an error (obstacle), and functions of users in

@@ -1,14 +1,16 @@
--- What the plan asks about a policy's conditions, and the guards that it adds to them.
+-- Questions about a policy's conditions, and the guards that the plan adds to them.
 
 --- letters_readable
--- A preview asks about dead letters only where it may read them: it needs no state schema.
+-- Whether this role may read dead letters: a dry run considers them only then, because it needs no
+-- state schema.
 SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsweep')::pg_catalog.oid, 'USAGE'), false)
        AND coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('pgsweep.dead_letters')::pg_catalog.oid,
                                                    'SELECT'), false)
        AND pg_catalog.to_regprocedure('pgsweep.key_digest(text[])') IS NOT NULL
 
 --- probe
--- Is never run: the server says whether the condition fits the schema, and of which types its parameters are.
+-- Never run: the server parses it and reports whether the condition fits the schema, and the types
+-- of its parameters.
 SELECT FROM {root} AS t
  WHERE {condition} IS FALSE
 
@@ -18,8 +20,8 @@ SELECT FROM {root} AS t
  WHERE {condition}::pg_catalog.text IS NULL
 
 --- letters_any
--- Has the policy parked or discarded dead letters? Usually it has none, and then no row is asked about. Each transaction looks
--- whether that is still so (check_plan). $1: the policy.
+-- Whether the policy has parked or discarded dead letters. Usually it has none, and then no row is
+-- looked up. Each transaction checks that this is still so (check_plan). $1: the policy.
 SELECT EXISTS (
        SELECT
          FROM pgsweep.dead_letters AS l
@@ -28,8 +30,9 @@ SELECT EXISTS (
           AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded']))
 
 --- letter_guard
--- The row has a dead letter that is parked or discarded. All of them are read once for a statement: a look-up for each row
--- would seem so dear to the planner that it reads whole indexes to have fewer rows.
+-- The row has a dead letter that is parked or discarded. All of them are read once per statement:
+-- the planner would consider a look-up for each row so expensive that it would read whole indexes
+-- to get fewer rows.
 ({digest} OPERATOR(pg_catalog.=) ANY (
  SELECT pgsweep.key_digest(l.key)
    FROM pgsweep.dead_letters AS l
@@ -38,23 +41,25 @@ SELECT EXISTS (
     AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['parked', 'discarded'])))
 
 --- look
--- Has PostgreSQL say how it understands a condition: views and simple SQL functions are replaced by what they stand for,
--- attribute notation and operators become calls. The row t comes out of a function, so that its table is read (and locked)
--- only where the condition reads it besides; that there seems to be one row makes subqueries look rows up for it.
+-- Makes PostgreSQL show how it understands a condition: views and simple SQL functions are replaced
+-- by their definitions, and attribute notation and operators become calls. The row t comes from a
+-- function, so that its table is read (and locked) only if the condition itself reads it; because
+-- one row is expected, subqueries look rows up for it.
 EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
 SELECT {condition}
   FROM pg_catalog.json_populate_recordset(NULL::{root}, '[]') AS t
  WHERE t.{key} IS NULL
 
 --- look_at_table
--- The same for a condition with system columns, which only rows of a table have.
+-- The same for a condition on system columns, which only rows of a table have.
 EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
 SELECT {condition}
   FROM {root} AS t
  WHERE t.{key} IS NULL
 
 --- tables_read
--- The tables that the look before this, in the same transaction, had to lock: those that the condition reads.
+-- The tables that the preceding EXPLAIN in the same transaction locked: those that the condition
+-- reads.
 SELECT c.oid,
        c.relkind OPERATOR(pg_catalog.=) 'f' AS elsewhere
   FROM pg_catalog.pg_locks AS l
@@ -65,10 +70,11 @@ SELECT c.oid,
    AND c.relnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace
 
 --- opaque
--- Does something have one of these names that may read any table? A function outside pg_catalog may, unless it is a C function
--- that promises to be immutable (as those of data types do). So may a cast with such a function, which no text shows.
--- IS DISTINCT FROM, NULLIF and the like show no operator: those that they use count always.
--- $1: names that are called as PostgreSQL shows the condition, $2: as the policy writes it, $3: operators, $4: all words.
+-- Whether one of these names belongs to something that may read any table. A function outside
+-- pg_catalog may, unless it is a C function declared immutable (like those of data types). So may a
+-- cast with such a function, which no text shows. IS DISTINCT FROM, NULLIF and the like do not show
+-- their operators, so these always count. $1: names that are called as PostgreSQL shows the
+-- condition, $2: as the policy writes it, $3: operators, $4: all words.
 WITH opaque AS (
     SELECT p.oid, p.proname, l.lanname
       FROM pg_catalog.pg_proc AS p
@@ -102,7 +108,8 @@ SELECT EXISTS (SELECT FROM opaque AS o
                 WHERE y.typname OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.name[]))
 
 --- families
--- Tables and what they are partitions or children of: a row of one may be a row of the other. $1: oids.
+-- Tables and the tables of which they are partitions or children: a row of one may be a row of the
+-- other. $1: oids.
 WITH RECURSIVE up AS (
     SELECT o AS member, o AS ancestor
       FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS o
@@ -115,9 +122,10 @@ SELECT member, ancestor
   FROM up
 
 --- triggers
--- Which tables may a trigger or rule change when rows go ($1: oids of tables) or are updated ($2)? Those whose names stand in the
--- source of its function or of one that it calls; where the source does not tell, any. Foreign keys are no matter here: they are in
--- the plan. C functions do not count: the common ones change the row itself.
+-- The tables that a trigger or rule may change when rows are deleted ($1: oids of tables) or
+-- updated ($2): those whose names are in the source of its function or of one that it calls; any
+-- table if the source does not tell. Foreign keys do not matter here, because they are in the plan.
+-- C functions do not count: the common ones change the row itself.
 WITH RECURSIVE down AS (
     SELECT o AS oid, true AS goes
       FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS o

@@ -1,13 +1,16 @@
--- Exact counts, for a dry run and before a live one. All of them read one snapshot, in a read-only transaction.
+-- Exact counts, for a dry run and before a live run. All of them read one snapshot, in a read-only
+-- transaction.
 
 --- lock_counted
--- Locks the tables before the count has its snapshot: in one that is older than the end of an ALTER TABLE that rewrote a
--- table, this would seem to be empty. Does not wait, for behind a pooler the snapshot is older than this.
+-- Locks the tables before the count takes its snapshot: in a snapshot from before the end of an
+-- ALTER TABLE that rewrote a table, that table would seem to be empty. Does not wait, because
+-- behind a pooler the snapshot is older than this statement.
 LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT
 
 --- counts
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard and
--- label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that would be deleted or changed, by table, those that guards spare, and the
+-- shared rows that stay. kind 0: spared, by guard and label; 1: rows of a table; 2: shared rows
+-- that stay; 3: those that one reference keeps.
 {sets}
 SELECT c.kind, c.number, c.use, c.label, c.rows
   FROM (
@@ -23,7 +26,7 @@ SELECT 0 AS kind, b.pgsweep_guard AS number, 0 AS use, b.pgsweep_label AS label,
  GROUP BY 2, 4
 
 --- count_blocked
--- Candidates that stay because a row below them is none.
+-- Candidates that stay because a row below them is not a candidate.
 SELECT 0, {guard}, 0, NULL, pg_catalog.count(*)
   FROM {old} AS b
  WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
@@ -33,21 +36,21 @@ SELECT 0, {guard}, 0, NULL, pg_catalog.count(*)
           AND g.pgsweep_table OPERATOR(pg_catalog.=) b.pgsweep_table)
 
 --- count_rows
--- Rows of one table, once each: as deleted where they are deleted first, and not as detached besides.
+-- Rows of one table, each once: a row that is both detached and deleted counts as deleted.
 SELECT {kind} AS kind, {number} AS number, {use} AS use, NULL AS label, pg_catalog.count(*) AS rows
   FROM {set} AS b
  WHERE {not_elsewhere}
 
 --- candidates
--- Counts the candidates where nothing spares any.
+-- Counts the candidates of a policy without guards.
 SELECT pg_catalog.count(*)
   FROM {table} AS t
  WHERE {candidate}
 
 --- candidates_by_guard
--- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted. kind 0:
--- spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where it would expect as
--- many groups as rows, and sort them.
+-- Counts the rows that are old enough in one scan, by the guard that spares them, if only
+-- candidates are counted. kind 0: spared, by guard and label; 1: the candidates. OFFSET 0 hides the
+-- table from the planner, which would otherwise expect as many groups as rows, and sort them.
 SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
        c.number,
        0 AS use,
@@ -73,21 +76,23 @@ SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
  ORDER BY c.number, c.rows DESC, c.label
 
 --- guard
--- The first guard that spares the row (0: none), or its number and what it says of the row.
+-- The number of the first guard that spares the row (0: none), and its label for the row.
 CASE
     {guards}
     ELSE {none}
 END
 
 --- total
--- Counts the rows that the policy is about, whatever their age. The cutoff is there to give its parameter a type.
+-- Counts the rows that satisfy the policy's condition, whatever their age. The cutoff appears only
+-- to give its parameter a type.
 SELECT pg_catalog.count(*)
   FROM {table} AS t
  WHERE $1::{type} IS NOT NULL
    AND {where}
 
 --- remaining
--- Counts the candidates that are there now and have not failed in this run, up to a limit. $1: cutoff, $2: the limit.
+-- Counts the candidates that exist now and have not failed in this run, up to a limit. $1: cutoff,
+-- $2: the limit.
 SELECT pg_catalog.count(*)
   FROM (SELECT
           FROM {table} AS t
@@ -96,7 +101,8 @@ SELECT pg_catalog.count(*)
          LIMIT $2::pg_catalog.int8) AS r
 
 --- remaining_keys
--- Names some of the candidates that are there now and have not failed in this run, for people. $1: cutoff, $2: how many.
+-- Lists some of the candidates that exist now and have not failed in this run, for people. $1:
+-- cutoff, $2: how many.
 SELECT {key}
   FROM {table} AS t
  WHERE {candidate}
@@ -105,7 +111,7 @@ SELECT {key}
  LIMIT $2::pg_catalog.int8
 
 --- not_failed
--- The row has no dead letter of this run, whatever has become of the letter since.
+-- The row has no dead letter of this run, in whatever state.
 NOT EXISTS (
     SELECT FROM pgsweep.dead_letters AS l
      WHERE l.policy OPERATOR(pg_catalog.=) {policy}

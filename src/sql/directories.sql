@@ -1,7 +1,7 @@
--- Working directories: which of the queued ones a row that stays still names.
+-- Working directories: finds which of the queued ones are still named by a row.
 
 --- still_named
--- Those of the names that a column has, as text. $1: the names, as an array.
+-- Those of the names that occur in a column, as text. $1: the names, as an array.
 SELECT DISTINCT {column}::pg_catalog.text
   FROM {table}
  WHERE {column}{cast} OPERATOR(pg_catalog.=) ANY ({names})
@@ -11,7 +11,8 @@ SELECT DISTINCT {column}::pg_catalog.text
 $1::pg_catalog.text[]
 
 --- integers
--- The names that are integers, as such, so that the index of the column is used; NULL for the others.
+-- The names that are integers, as integers, so that the index of the column is used; NULL for the
+-- others.
 ARRAY(SELECT CASE WHEN v OPERATOR(pg_catalog.~) '^-?[0-9]{1,19}$' THEN
                   CASE WHEN v::pg_catalog.numeric OPERATOR(pg_catalog.>=) (-9223372036854775808)
                         AND v::pg_catalog.numeric OPERATOR(pg_catalog.<=) 9223372036854775807
@@ -19,6 +20,6 @@ ARRAY(SELECT CASE WHEN v OPERATOR(pg_catalog.~) '^-?[0-9]{1,19}$' THEN
         FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)
 
 --- uuids
--- The names that are UUIDs, as such; NULL for the others.
+-- The names that are UUIDs, as UUIDs; NULL for the others.
 ARRAY(SELECT CASE WHEN v OPERATOR(pg_catalog.~*) '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN v::pg_catalog.uuid END
         FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v)

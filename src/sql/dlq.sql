@@ -1,7 +1,8 @@
--- What "pgsweep dlq" and "pgsweep objects" send. Ids are an array, and NULL where the command line gives none.
+-- The statements of "pgsweep dlq" and "pgsweep objects". Ids are an array; NULL if the command line
+-- has none.
 
 --- letters_list
--- The open letters, for people. $1: policy or NULL.
+-- The open dead letters, for people. $1: policy or NULL.
 SELECT l.id, l.policy, l.kind,
        pg_catalog.array_to_string(l.key, ', ', 'NULL') AS key,
        l.state, l.attempts, l.sqlstate, l.error,
@@ -12,7 +13,7 @@ SELECT l.id, l.policy, l.kind,
  ORDER BY l.policy, l.id
 
 --- letters_list_all
--- The open letters with all columns, for programs. $1: policy or NULL.
+-- The open dead letters with all columns, for programs. $1: policy or NULL.
 SELECT l.id, l.policy, l.kind,
        pg_catalog.array_to_string(l.key, ', ', 'NULL') AS key,
        l.state, l.attempts, l.sqlstate, l.error, l.detail, l.hint,
@@ -25,7 +26,7 @@ SELECT l.id, l.policy, l.kind,
  ORDER BY l.policy, l.id
 
 --- letters_show
--- These letters, in whatever state. $1: ids.
+-- These dead letters, in whatever state. $1: ids.
 SELECT l.id, l.policy, l.kind,
        pg_catalog.array_to_string(l.key, ', ', 'NULL') AS key,
        l.state, l.attempts, l.sqlstate, l.error, l.detail, l.hint,
@@ -37,7 +38,8 @@ SELECT l.id, l.policy, l.kind,
  ORDER BY l.id
 
 --- letters_retry
--- The letter of an object or directory goes back into the queue; that of a row waits for the next run. $1: ids.
+-- The dead letter of an object or directory goes back into the queue; that of a row waits for the
+-- next run. $1: ids.
 WITH back AS (
     DELETE FROM pgsweep.dead_letters AS l
      WHERE l.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
@@ -64,7 +66,7 @@ SELECT r.id
   FROM rows AS r
 
 --- letters_discard
--- A person decides that what these letters are about stays. $1: ids.
+-- A person decides that the subjects of these dead letters stay. $1: ids.
 UPDATE pgsweep.dead_letters AS l
    SET state = 'discarded',
        last_at = pg_catalog.now()
@@ -72,15 +74,15 @@ UPDATE pgsweep.dead_letters AS l
 RETURNING l.id
 
 --- letters_of_policy
--- The ids of the policy's open letters, as an array. $1: policy.
+-- The ids of the policy's open dead letters, as an array. $1: policy.
 SELECT pg_catalog.array_agg(l.id)
   FROM pgsweep.dead_letters AS l
  WHERE l.policy OPERATOR(pg_catalog.=) $1::pg_catalog.text
    AND l.state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'parked'])
 
 --- letters_wrong
--- One of the ids that has no letter, or that has a closed one, which is not to be changed; and whether there is none.
--- $1: ids, $2: are the letters going to be changed?
+-- One of the ids that has no dead letter, or a closed one, which must not be changed; and whether
+-- it has none. $1: ids, $2: whether the dead letters are going to be changed.
 SELECT i, l.id IS NULL
   FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i
   LEFT JOIN pgsweep.dead_letters AS l ON l.id OPERATOR(pg_catalog.=) i
@@ -112,13 +114,14 @@ SELECT o.id, o.policy, o.kind,
  ORDER BY o.id
 
 --- objects_forget
--- A column that cannot be looked at any more keeps the objects of its policy: a person says that it names none. $1: ids.
+-- A person declares that a column names no objects any more: while it cannot be read, it keeps the
+-- objects of its policy. $1: ids.
 DELETE FROM pgsweep.object_sources AS o
  WHERE o.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
 RETURNING o.id
 
 --- objects_forget_wrong
--- One of the ids that no column has; and true: it is not there. $1: ids, $2: is not looked at.
+-- One of the ids that belongs to no column; and true: it does not exist. $1: ids, $2: not used.
 SELECT i, true
   FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i
  WHERE $2::pg_catalog.bool IS NOT NULL
@@ -127,7 +130,8 @@ SELECT i, true
  LIMIT 1
 
 --- objects_rebind
--- The objects belong to the store that is configured now, and their keys are bounded by what the policy states now. $1: ids, $2: endpoint, $3: bucket.
+-- Assigns the objects to the store that is configured now; their keys must have the prefixes that
+-- the policy has now. $1: ids, $2: endpoint, $3: bucket.
 UPDATE pgsweep.object_queue AS q
    SET endpoint = $2::pg_catalog.text,
        bucket = $3::pg_catalog.text,
@@ -140,8 +144,8 @@ UPDATE pgsweep.object_queue AS q
 RETURNING q.id
 
 --- objects_retry
--- The entries are due. What is foreign is looked at again too: the configuration may have another bucket now.
--- $1: ids; NULL: all.
+-- Makes the entries due now. Foreign objects are examined again too, because another bucket may be
+-- configured now. $1: ids; NULL: all.
 UPDATE pgsweep.object_queue AS q
    SET state = 'queued',
        attempts = 0,
@@ -151,7 +155,8 @@ UPDATE pgsweep.object_queue AS q
 RETURNING q.id
 
 --- objects_discard
--- What the entries are about stays. It is known still, as a letter that nobody tries again. $1: ids.
+-- The subjects of the entries stay. They are recorded as discarded dead letters, which are not
+-- retried. $1: ids.
 WITH gone AS (
     DELETE FROM pgsweep.object_queue AS q
      WHERE q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
@@ -175,7 +180,7 @@ SELECT pg_catalog.array_agg(q.id)
  WHERE q.policy OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- objects_wrong
--- One of the ids that no entry has; and true: it is not there. $1: ids, $2: is not looked at.
+-- One of the ids that belongs to no entry; and true: it does not exist. $1: ids, $2: not used.
 SELECT i, true
   FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i
  WHERE $2::pg_catalog.bool IS NOT NULL

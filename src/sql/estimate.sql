@@ -1,8 +1,7 @@
--- Estimates of a dry run from statistics: the planner's own, for the statements that would count.
+-- Estimates of a dry run: the planner's own, from statistics, for the statements that would count.
 
 --- explain
--- Asks the planner how many rows it expects of the rows that would be counted; nothing is read.
--- $1: the cutoff.
+-- Asks the planner how many rows the count would return; no table is read. $1: the cutoff.
 EXPLAIN {rows}
 
 --- candidates
@@ -12,7 +11,8 @@ SELECT
  WHERE {candidate}
 
 --- old_enough
--- The rows older than the cutoff: of these the statistics know more than of what conditions and guards leave.
+-- The rows older than the cutoff: statistics know more about these than about the effect of
+-- conditions and guards.
 SELECT
   FROM {table} AS t
  WHERE t.{age} {below} $1::{type}
@@ -25,14 +25,15 @@ SELECT
    AND {where}
 
 --- referring
--- The rows of one table, or those of them that refer to anything.
+-- The rows of one table, or those of its rows that have a reference.
 SELECT
   FROM {table} AS d
  WHERE $1::{type} IS NOT NULL
    AND {not_null}
 
 --- without_statistics
--- Those of these tables of which ANALYZE has never seen a row. $1: their oids.
+-- Those of the tables for which there are no statistics (ANALYZE has never seen a row). $1: their
+-- oids.
 SELECT c.oid
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

@@ -1,5 +1,6 @@
--- What a plan rests on in the catalog, in a few numbers: they change when somebody adds, changes or removes a foreign key
--- or another trigger, the function of a trigger, a rule, a partition, an index, a column or an owner of one of its tables.
+-- The parts of the catalog that a plan depends on, as a few numbers: they change when somebody
+-- adds, changes or removes a foreign key or another trigger, the function of a trigger, a rule, a
+-- partition, an index, a column or an owner of one of its tables.
 
 --- fingerprint
 -- The numbers, of the tables in {tables} or of the whole database. Foreign keys are rows of pg_trigger. The columns of a partition
@@ -68,9 +69,10 @@ SELECT (SELECT pg_catalog.array_agg(r.oid ORDER BY r.oid OPERATOR(pg_catalog.<>)
 SELECT {of_database}
 
 --- check
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan was made, or
--- if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction has locked the tables
--- by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan
+-- has changed since the plan was made, or if the policy has got its first parked or discarded dead
+-- letter, or has lost its last one. The transaction has locked the tables before, so nothing can be
+-- added until it ends.
 SELECT CASE WHEN {fingerprint} OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND {not}EXISTS (
                  SELECT

@@ -1,7 +1,8 @@
--- What a role of its own needs for a policy.
+-- Finds the privileges that a role of its own needs for a policy.
 
 --- begin
--- Begins a transaction that is never committed: the view in it tells what the conditions read, and goes again.
+-- Begins a transaction that is never committed: its view shows what the conditions read, and
+-- disappears with it.
 BEGIN READ WRITE
 
 --- view
@@ -11,7 +12,8 @@ SELECT {condition} AS condition
   FROM {root} AS t
 
 --- read
--- What the view depends on: tables and views to be read, functions that not everybody may call, and the schemas of all.
+-- The objects that the view depends on: tables and views that must be readable, functions that not
+-- everybody may call, and the schemas of all of them.
 SELECT DISTINCT
        CASE WHEN d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass THEN 'table'
             WHEN d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
@@ -29,8 +31,8 @@ SELECT DISTINCT
  ORDER BY 1, 2
 
 --- tables
--- The names of tables, and whether rows are hidden from ordinary roles; then, without a table, the schemas of the tables and of
--- the types of their columns. $1: tables.
+-- The names of the tables, and whether row security hides rows from ordinary roles; then, without a
+-- table, the schemas of the tables and of the types of their columns. $1: tables.
 SELECT c.oid,
        pg_catalog.quote_ident(n.nspname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) pg_catalog.quote_ident(c.relname) AS ident,
        c.relrowsecurity,
@@ -55,7 +57,8 @@ SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('pgsw
                 false)
 
 --- sources
--- Tables whose columns name stored objects or directories of any policy: they are looked at before an object goes.
+-- Tables whose columns name stored objects or directories of any policy: they are read before an
+-- object is deleted.
 SELECT DISTINCT pg_catalog.to_regclass(o.table_ident)::pg_catalog.oid
   FROM pgsweep.object_sources AS o
  WHERE pg_catalog.to_regclass(o.table_ident) IS NOT NULL

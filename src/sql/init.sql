@@ -1,18 +1,20 @@
--- The state schema as a whole: running the script that creates it (state.sql), granting its use, and checking it.
+-- The state schema as a whole: statements to create it (with the script state.sql), grant its use,
+-- and check it.
 
 --- begin
--- What the one transaction of the script begins with. Two of them at once would trip over each other's IF NOT EXISTS. What is in the schema
--- is looked at before anything in it is touched; from here on nobody can make another schema of that name.
+-- Begins the one transaction of the script, with a lock because two scripts at once would collide
+-- at IF NOT EXISTS. The content of the schema is checked before anything in it is touched; from
+-- here on nobody can create another schema of that name.
 SELECT pg_catalog.pg_advisory_xact_lock({lock});
 CREATE SCHEMA IF NOT EXISTS pgsweep
 
 --- revoke
--- What an earlier version granted may be more than is needed.
+-- Revokes what an earlier version granted, which may be more than is needed.
 REVOKE ALL ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared, pgsweep.locks FROM {role};
 
 --- grant
--- Lets a role use the schema: what the program does there, and no more. Records of runs are not deleted, and of one that
--- is on only what changes may be changed.
+-- Grants a role the use of the schema: what the program does there, and no more. It cannot delete
+-- records of runs, and can update only those columns of a record that change during a run.
 GRANT USAGE ON SCHEMA pgsweep TO {role};
 GRANT SELECT ON pgsweep.state, pgsweep.runs, pgsweep.object_queue, pgsweep.object_sources, pgsweep.dead_letters, pgsweep.spared, pgsweep.locks TO {role};
 GRANT INSERT (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version, finished, total, eligible, deleted, spared, error, policy_text),
@@ -30,13 +32,13 @@ SELECT s.version
   FROM pgsweep.state AS s
 
 --- schema
--- Whether the schema is there, and whether this role may use it (NULL: it is not there).
+-- Whether the schema exists, and whether this role may use it (NULL: it does not exist).
 SELECT pg_catalog.to_regnamespace('pgsweep') IS NOT NULL AS present,
        CASE WHEN pg_catalog.to_regnamespace('pgsweep') IS NOT NULL
             THEN pg_catalog.has_schema_privilege('pgsweep', 'USAGE') END AS usable
 
 --- tables
--- Whether this role may use the tables; no row: some are missing.
+-- Whether this role may use the tables; no row: some tables are missing.
 SELECT pg_catalog.has_table_privilege('pgsweep.state', 'SELECT')
    AND pg_catalog.has_table_privilege('pgsweep.runs', 'SELECT')
    AND pg_catalog.has_any_column_privilege('pgsweep.runs', 'INSERT')
@@ -47,7 +49,7 @@ SELECT pg_catalog.has_table_privilege('pgsweep.state', 'SELECT')
    AND pg_catalog.has_table_privilege('pgsweep.object_sources', 'INSERT')
    AND pg_catalog.has_table_privilege('pgsweep.dead_letters', 'INSERT')
    AND pg_catalog.has_any_column_privilege('pgsweep.dead_letters', 'UPDATE')
-   -- Not there before version 2, which is for the check of the version to say.
+   -- Missing before version 2; the check of the version reports that.
    AND coalesce(pg_catalog.has_table_privilege(s.oid, 'INSERT')
                 AND pg_catalog.has_table_privilege(s.oid, 'SELECT')
                 AND pg_catalog.has_table_privilege(s.oid, 'DELETE'), true)

@@ -1,12 +1,12 @@
--- Dead letters of rows (pgsweep.dead_letters): candidates that could not go.
+-- Dead letters of rows (pgsweep.dead_letters): candidates that could not be deleted.
 
 --- letter_waits
--- The commit that follows waits for the disk. $1: a value of synchronous_commit.
+-- Makes the following commit wait for the disk. $1: a value of synchronous_commit.
 SELECT pg_catalog.set_config('synchronous_commit', $1::pg_catalog.text, true)
 
 --- letter_note
--- Writes down that a candidate could not go: one more attempt, of which each run makes one. After enough of them the letter is
--- parked. One that was closed starts again.
+-- Records a failed candidate: one more attempt; each run counts at most one. After enough attempts
+-- the dead letter is parked. A closed one starts again.
 INSERT INTO pgsweep.dead_letters AS l (policy, key, error, sqlstate, run_id, detail, hint)
 VALUES ($1::pg_catalog.text,
         $2::pg_catalog.text[],
@@ -34,7 +34,7 @@ VALUES ($1::pg_catalog.text,
 RETURNING l.attempts, l.state OPERATOR(pg_catalog.=) 'parked'
 
 --- close_settled
--- Closes the letters whose row is gone or no candidate any more. $1: cutoff, $2: policy.
+-- Closes the dead letters whose row is gone or not a candidate any more. $1: cutoff, $2: policy.
 UPDATE pgsweep.dead_letters AS l
    SET state = 'closed',
        last_at = pg_catalog.now()
@@ -47,7 +47,7 @@ UPDATE pgsweep.dead_letters AS l
           AND {candidate})
 
 --- depth
--- How many letters of the policy are open. $1: policy.
+-- How many dead letters of the policy are open. $1: policy.
 SELECT pg_catalog.count(*)
   FROM pgsweep.dead_letters AS l
  WHERE l.policy OPERATOR(pg_catalog.=) $1::pg_catalog.text

@@ -31,21 +31,22 @@ SELECT pg_catalog.pg_terminate_backend(a.pid)
    AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
 
 --- enter
--- Makes the row of the lock, held by nobody, where there is none. $1: its name.
+-- Inserts the row of the lock, held by nobody, if it does not exist. $1: its name.
 INSERT INTO pgsweep.locks (lock_name, holder, application, host, expires)
 VALUES ($1::pg_catalog.text, '', '', '', '-infinity')
 ON CONFLICT (lock_name) DO NOTHING
 
 --- row
--- Locks that row. A run that is in a transaction has it locked.
+-- Locks that row. A run that holds the lock and is in a transaction has it locked.
 SELECT
   FROM pgsweep.locks
  WHERE lock_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
    FOR UPDATE NOWAIT
 
 --- look
--- Who holds the lock, by the clock of the server; whether a transaction of that run is under way; and whether another
--- session has the advisory lock. $1: name, $2: key of the advisory lock.
+-- Who holds the lock, and for how long by the clock of the server; whether that run is in a
+-- transaction; and whether another session has the advisory lock. $1: name, $2: key of the advisory
+-- lock.
 SELECT k.holder,
        k.application,
        k.host,
@@ -82,8 +83,8 @@ SELECT k.holder,
  WHERE k.lock_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- occupy
--- Takes the lock, whose row is locked. $1: name, $2: token of the holder, $3: host, $4: how long the lease lasts (NULL: a
--- session holds it, by its advisory lock).
+-- Takes the lock; its row is locked already. $1: name, $2: token of the holder, $3: host, $4: how
+-- long the lease lasts (NULL: a session holds it, by its advisory lock).
 UPDATE pgsweep.locks
    SET holder = $2::pg_catalog.text,
        application = pg_catalog.current_setting('application_name'),
@@ -94,9 +95,9 @@ UPDATE pgsweep.locks
  WHERE lock_name OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- occupy_own
--- Takes the lock, whose advisory lock the session has, unless the lease of another run is still on. $1: name, $2: token of
--- the holder, $3: host, $4, $5: token and
--- application name that it had before. No row: it is.
+-- Takes the lock, whose advisory lock the session has already, unless the lease of another run has
+-- not expired. $1: name, $2: token of the holder, $3: host, $4, $5: token and application name that
+-- it had before. No row: another lease has not expired.
 INSERT INTO pgsweep.locks AS k (lock_name, holder, application, host, expires)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, pg_catalog.current_setting('application_name'),
         $3::pg_catalog.text, '-infinity')
@@ -119,19 +120,20 @@ ON CONFLICT (lock_name) DO UPDATE
 RETURNING 1
 
 --- keep
--- Fails if another run has taken over one of the locks; renews the lease, and keeps the rows locked up to the end of the
--- transaction. $1: token of the holder, $2: names, $3: how long the lease lasts.
+-- Fails if another run has taken over one of the locks. Renews the lease, and keeps the rows locked
+-- until the end of the transaction. $1: token of the holder, $2: names, $3: how long the lease
+-- lasts.
 SELECT pgsweep.keep_locks($1::pg_catalog.text, $2::pg_catalog.text[], $3::pg_catalog.interval)
 
 --- release
--- Gives back all locks of a holder. $1: its token.
+-- Releases all locks of a holder. $1: its token.
 UPDATE pgsweep.locks
    SET holder = '',
        expires = '-infinity'
  WHERE holder OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- release_one
--- Gives a lock back. $1: token of the holder, $2: name.
+-- Releases one lock. $1: token of the holder, $2: name.
 UPDATE pgsweep.locks
    SET holder = '',
        expires = '-infinity'

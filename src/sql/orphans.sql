@@ -1,25 +1,27 @@
--- Shared rows: those that a transaction has in hand are kept, as arrays of their keys, in settings that end with it.
+-- Shared rows: a transaction remembers those that it is about to delete as arrays of their keys, in
+-- settings that end with it.
 
 --- array_in_hand
--- One column of their keys; empty where nothing was put there in this transaction.
+-- One column of the remembered keys; empty if none were remembered in this transaction.
 CASE WHEN pg_catalog.current_setting({setting}, true) OPERATOR(pg_catalog.<>) ''
      THEN pg_catalog.current_setting({setting}, true)
      ELSE '{}'
 END::{type}[]
 
 --- in_hand
--- The row is one of those in hand. The subquery has the setting read and parsed once, not for each row.
+-- The row is one of those remembered. The subquery makes PostgreSQL read and parse the setting once
+-- and not for each row.
 {key} {equal} ANY ((
     SELECT {array}){cast})
 
 --- all_in_hand
--- The keys of the rows in hand, of several columns.
+-- The keys of the remembered rows, if they have several columns.
 SELECT *
   FROM ROWS FROM (
        {arrays}) AS k
 
 --- linked
--- Rows that lose a link, and what they refer to within their table.
+-- Rows that lose a reference, and the rows of their table that they refer to.
 linked AS (
     SELECT {columns}
       FROM {table} AS b
@@ -29,7 +31,7 @@ linked AS (
 )
 
 --- blocked
--- Rows that a row outside uses, and what those refer to.
+-- Rows to which a row that stays refers, and the rows of their table that those refer to.
 blocked AS (
     SELECT {columns}
       FROM {table} AS b
@@ -39,7 +41,7 @@ blocked AS (
 )
 
 --- referred
--- The rows that those of the set refer to within their table.
+-- The rows to which rows of the set refer within their table.
 SELECT {columns}
   FROM {set}
   JOIN {table} AS c
@@ -48,13 +50,13 @@ SELECT {columns}
     ON {match}
 
 --- all_linked
--- The rows that lose a link.
+-- The rows that lose a reference.
 {sets}
 SELECT *
   FROM linked
 
 --- all_unblocked
--- The rows that lose a link, and that nothing outside needs.
+-- The rows that lose a reference and to which no row that stays refers.
 {sets}
 SELECT *
   FROM linked
@@ -63,13 +65,14 @@ SELECT *
   FROM blocked
 
 --- all_blocked
--- The rows that something outside needs.
+-- The rows to which a row that stays refers.
 {sets}
 SELECT *
   FROM blocked
 
 --- collect
--- Locks shared rows and remembers them; in the order of the key, so that two sweeps cannot wait for each other in a circle.
+-- Locks shared rows in the order of the key, so that two sweeps cannot deadlock, and remembers
+-- them.
 SELECT pg_catalog.count(*),
        {settings}
   FROM (SELECT {columns}
@@ -79,7 +82,7 @@ SELECT pg_catalog.count(*),
            FOR UPDATE OF s) AS shared
 
 --- narrow
--- Remembers those of the rows in hand that go.
+-- Keeps those of the remembered rows that will be deleted.
 SELECT pg_catalog.count(*),
        {settings}
   FROM (SELECT {columns}

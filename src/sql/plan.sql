@@ -1,7 +1,8 @@
--- What a plan asks of the catalog once its tables are known.
+-- Questions about the catalog that a plan asks once its tables are known.
 
 --- inheritance
--- Which of these tables are partitions or children of others of them, at any depth: a row of one is a row of the other.
+-- Which of these tables are partitions or children of others, at any depth: a row of one is a row
+-- of the other.
 WITH RECURSIVE above AS (
     SELECT i.inhrelid AS child, i.inhparent AS parent
       FROM pg_catalog.pg_inherits AS i
@@ -16,8 +17,9 @@ SELECT DISTINCT a.child, a.parent
  WHERE a.parent OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
 
 --- cascades
--- Of which tables ON DELETE CASCADE deletes the rows that refer to deleted rows of the root, these rows and no others, and
--- the session counts them. $1: root, $2: tables that refer to it, $3: all tables of the plan.
+-- The tables in which ON DELETE CASCADE deletes exactly the rows that refer to deleted rows of the
+-- root, and the session counts them. $1: root, $2: tables that refer to it, $3: all tables of the
+-- plan.
 WITH RECURSIVE touched AS (
     SELECT t.oid
       FROM pg_catalog.unnest($3::pg_catalog.oid[]) AS t(oid)
@@ -28,12 +30,14 @@ WITH RECURSIVE touched AS (
 )
 SELECT d.oid
   FROM pg_catalog.unnest($2::pg_catalog.oid[]) AS d(oid)
-  -- The session has to count what it deletes, and to keep the number until the transaction ends.
+  -- The session must count the rows that it deletes, and keep the number until the transaction
+  -- ends.
  WHERE pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on'
    AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.<) 190000
    AND pg_catalog.has_function_privilege('pg_catalog.pg_stat_get_xact_tuples_deleted(pg_catalog.oid)'::pg_catalog.text,
                                          'EXECUTE'::pg_catalog.text)
-  -- It counts what it deletes from heaps; every row of them stands under its own table, and the role sees each.
+  -- It counts rows deleted from heaps; each row belongs to this table itself, and the role sees all
+  -- rows.
    AND NOT EXISTS (
        SELECT
          FROM pg_catalog.pg_class AS c
@@ -51,7 +55,7 @@ SELECT d.oid
                     FROM pg_catalog.pg_inherits AS i
                    WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid
                       OR i.inhparent OPERATOR(pg_catalog.=) c.oid)))
-  -- No trigger or rule of a table of the plan keeps or deletes rows, or counts on their order.
+  -- No trigger or rule of a table of the plan keeps or deletes rows, or depends on their order.
    AND NOT EXISTS (
        SELECT
          FROM touched AS t
@@ -65,7 +69,7 @@ SELECT d.oid
          JOIN pg_catalog.pg_rewrite AS w ON w.ev_class OPERATOR(pg_catalog.=) t.oid
         WHERE w.ev_type OPERATOR(pg_catalog.=) ANY (ARRAY['2', '4']::pg_catalog."char"[])
           AND w.ev_enabled OPERATOR(pg_catalog.=) ANY (ARRAY['O', 'A']::pg_catalog."char"[]))
-  -- Nothing refers to the dependent rows, and no row of the root to another.
+  -- Nothing refers to the dependent rows, and no row of the root refers to another.
    AND NOT EXISTS (
        SELECT
          FROM pg_catalog.pg_constraint AS f
@@ -73,7 +77,8 @@ SELECT d.oid
           AND (f.confrelid OPERATOR(pg_catalog.=) d.oid
                OR (f.confrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
                    AND f.conrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid)))
-  -- One foreign key between them, and it acts at once: another could refuse what this one is about to delete.
+  -- There is one foreign key between them, and it acts at once: another one could refuse the
+  -- deletion.
    AND 1 OPERATOR(pg_catalog.=) (
        SELECT pg_catalog.count(*)
          FROM pg_catalog.pg_constraint AS f

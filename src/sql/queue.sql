@@ -1,7 +1,8 @@
 -- The object queue (pgsweep.object_queue) and the columns that name objects and directories (pgsweep.object_sources).
 
 --- insert
--- Queues the stored objects or directories that the rows in hand name, in the transaction that deletes these rows.
+-- Queues the stored objects or directories that the rows name, in the transaction that deletes
+-- these rows.
 INSERT INTO pgsweep.object_queue (run_id, policy, source, kind, root, rules, endpoint, bucket, prefixes, value)
 SELECT ${run}::pg_catalog.text,
        ${policy}::pg_catalog.text,
@@ -18,10 +19,11 @@ SELECT ${run}::pg_catalog.text,
   ) AS v
 
 --- note_sources
--- Writes down which columns name objects or directories: by attribute, so that a renamed one is found again, and by name, so
--- that one is found again in a database that was restored from a dump.
--- $1: policy, $2: endpoint, $3: bucket (NULL: not known now), then arrays: $4: kinds, $5: oids of tables, $6: tables, $7: columns, $8: paths,
--- $9: prefixes of keys, each an array of its own (NULL: none stated).
+-- Records which columns name objects or directories: by attribute, so that a renamed column is
+-- found again, and by name, so that a column is found again in a database that was restored from a
+-- dump. $1: policy, $2: endpoint, $3: bucket (NULL: not known now), then arrays: $4: kinds, $5:
+-- oids of tables, $6: tables, $7: columns, $8: paths, $9: prefixes of keys, each an array of its
+-- own (NULL: none stated).
 WITH now_used AS (
     SELECT DISTINCT s.kind, s.table_oid, s.table_ident, s.column_ident, s.path, s.prefixes::pg_catalog.text[] AS prefixes, a.attnum
       FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
@@ -63,9 +65,9 @@ SELECT $1, n.kind, n.table_ident, n.column_ident, n.path, n.table_oid, n.attnum,
         AND (excluded.bucket IS NULL OR o.bucket OPERATOR(pg_catalog.=) excluded.bucket)) IS NOT TRUE
 
 --- sources
--- Where the columns are now that name objects or directories. One is found by its attribute, or by its name where that is
--- another table's now. "gone": the table is not there any more, and cannot name anything. "lost": the table is there
--- and the column is not. "denied": this role may not read it. $1: kind.
+-- Finds the columns that name objects or directories: by attribute, or by name if the oid belongs
+-- to another table now. "gone": the table does not exist any more, so it cannot name anything.
+-- "lost": the table exists, but the column does not. "denied": this role may not read it. $1: kind.
 WITH named AS (
     SELECT c.oid, n.oid AS namespace,
            pg_catalog.concat('"', pg_catalog.replace(n.nspname::pg_catalog.text, '"', '""'), '"."',
@@ -122,8 +124,8 @@ SELECT s.id, s.policy, s.table_ident, s.column_ident, s.path, s.endpoint, s.buck
  ORDER BY t.ident, f.ident, s.path, s.id
 
 --- bind_queue
--- Entries that the policy queued while no store was configured belong to the store that it has now.
--- $1: policy, $2: endpoint, $3: bucket.
+-- Assigns the entries that the policy queued while no store was configured to the store that it has
+-- now. $1: policy, $2: endpoint, $3: bucket.
 UPDATE pgsweep.object_queue
    SET endpoint = $2,
        bucket = $3
@@ -141,9 +143,10 @@ UPDATE pgsweep.object_sources
    AND endpoint IS NULL
 
 --- due_objects
--- The next objects that are due and belong to this store: the bucket of a value that names none must be configured. What is
--- of no configured bucket is looked at again, for the configuration may have changed.
--- $1: policy or NULL, $2: endpoint, $3: an array of buckets, $4: the last id seen, $5: how many.
+-- The next objects that are due and belong to this store: if a value names no bucket, the one
+-- recorded with it must be configured. Objects outside the configured buckets are examined again,
+-- because the configuration may have changed. $1: policy or NULL, $2: endpoint, $3: an array of
+-- buckets, $4: the last id seen, $5: how many.
 SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error, q.source,
        pg_catalog.array_to_json(q.prefixes)::pg_catalog.text AS prefixes
   FROM pgsweep.object_queue AS q
@@ -178,8 +181,8 @@ SELECT DISTINCT q.policy
     OR q.policy OPERATOR(pg_catalog.=) $1
 
 --- elsewhere
--- Objects that are due and belong to another store or bucket than the configured ones, or to one that nobody knows.
--- $1: policy or NULL, $2: endpoint, $3: an array of buckets.
+-- Objects that are due and belong to a store or bucket that is not configured, or to an unknown
+-- one. $1: policy or NULL, $2: endpoint, $3: an array of buckets.
 SELECT q.endpoint, q.bucket, pg_catalog.count(*), pg_catalog.min(q.policy)
   FROM pgsweep.object_queue AS q
  WHERE q.kind OPERATOR(pg_catalog.=) 'object'
@@ -194,7 +197,8 @@ SELECT q.endpoint, q.bucket, pg_catalog.count(*), pg_catalog.min(q.policy)
  ORDER BY 3 DESC, 1, 2
 
 --- note_held
--- Why these entries stay in the queue: no failed attempt. $1: ids, $2: reasons, $3: their state.
+-- Records why these entries stay in the queue, without counting a failed attempt. $1: ids, $2:
+-- reasons, $3: their state.
 UPDATE pgsweep.object_queue AS q
    SET state = $3,
        last_error = f.reason
@@ -203,7 +207,7 @@ UPDATE pgsweep.object_queue AS q
    AND (q.state OPERATOR(pg_catalog.<>) $3 OR (q.last_error OPERATOR(pg_catalog.=) f.reason) IS NOT TRUE)
 
 --- again
--- One more attempt failed: the entry waits, longer each time. $1: ids, $2: errors.
+-- Records a failed attempt: the entry waits, longer each time. $1: ids, $2: errors.
 UPDATE pgsweep.object_queue AS q
    SET state = 'queued',
        attempts = q.attempts OPERATOR(pg_catalog.+) 1,
@@ -216,7 +220,7 @@ UPDATE pgsweep.object_queue AS q
  WHERE q.id OPERATOR(pg_catalog.=) f.id
 
 --- bury
--- What was tried often enough becomes a dead letter. $1: ids, $2: how often is enough.
+-- Turns entries that were tried often enough into dead letters. $1: ids, $2: how often is enough.
 WITH gone AS (
     DELETE FROM pgsweep.object_queue AS q
      WHERE q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
@@ -235,18 +239,19 @@ SELECT DISTINCT ON (policy, kind, k.key) policy, kind, k.key, root, rules, 'park
        last_at = pg_catalog.now()
 
 --- letter_key
--- The key of the dead letter of an entry: the whole value, and what else tells it from others of the same value.
+-- The key of an entry's dead letter: the whole value, and whatever else distinguishes it from other
+-- entries with the same value.
 CASE WHEN root IS NOT NULL THEN ARRAY[value, root]
      WHEN endpoint IS NOT NULL THEN ARRAY[value, bucket, endpoint]
      ELSE ARRAY[value] END
 
 --- done
--- These objects are gone, or a row names them still. $1: ids.
+-- Removes entries whose objects are gone or still named by a row. $1: ids.
 DELETE FROM pgsweep.object_queue
  WHERE id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])
 
 --- waiting
--- How many entries wait, and how many are to be looked at now. $1: kind, $2: policy or NULL.
+-- How many entries are queued, and how many of them are due now. $1: kind, $2: policy or NULL.
 SELECT pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'queued'),
        pg_catalog.count(*) FILTER (WHERE next_attempt OPERATOR(pg_catalog.<=) pg_catalog.now()
                                      AND (state OPERATOR(pg_catalog.=) 'queued' OR kind OPERATOR(pg_catalog.=) 'object'))

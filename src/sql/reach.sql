@@ -1,33 +1,36 @@
--- Conditions that say which rows go with others: src/plan/reach.c and orphans.c put them together. What stands for
--- conditions is a list of them, one per line, and each further line starts with AND.
+-- Conditions that select the rows that are deleted or changed with others; src/plan/reach.c and
+-- orphans.c combine them. A slot for conditions is filled with a list, one per line; every line but
+-- the first starts with AND.
 
 --- exists
--- Some row of the table meets the conditions.
+-- A row of the table meets the conditions.
 EXISTS (
     SELECT FROM {table} AS {alias}
      WHERE {conditions})
 
 --- exists_row_by_row
--- The same, looked up for single rows: OFFSET 0 keeps PostgreSQL from making one join of all rows.
+-- The same, looked up row by row: OFFSET 0 keeps PostgreSQL from joining all rows at once.
 EXISTS (
     SELECT FROM {table} AS {alias}
      WHERE {conditions}
     OFFSET 0)
 
 --- in_array
--- The column has a value of these rows. PostgreSQL makes the array once for the statement and takes it to an index.
+-- The column has a value of these rows. PostgreSQL builds the array once per statement and can use
+-- an index with it.
 {column} OPERATOR(pg_catalog.=) ANY (ARRAY(
     SELECT {value}
       FROM {table} AS {alias}
      WHERE {conditions}))
 
 --- in_query
--- The columns have the values of one of the rows of a query.
+-- The columns have the values of a row of the query.
 {columns} {equal} ANY (
     {query})
 
 --- in_query_by_column
--- The same where the columns' operators are not all of one name and schema, so that no comparison of rows has them.
+-- The same if the columns' operators differ in name or schema, so that no row comparison can use
+-- them.
 EXISTS (
     SELECT FROM (
            {query}) AS k({names})
@@ -48,7 +51,8 @@ SELECT {row}.*
        OFFSET 0) AS {row}
 
 --- can_hash
--- Is never run: the server says whether it can tell rows apart by these columns, as references within a table are followed.
+-- Never run: the server reports whether it can compare rows by these columns, which following
+-- references within a table needs.
 EXPLAIN
 WITH RECURSIVE known AS (
     SELECT {columns}
@@ -61,7 +65,8 @@ SELECT
   FROM known
 
 --- down_in_array
--- The row is one of the first ones, or refers to one of them over other rows of its table.
+-- The row is one of the first rows, or refers to one of them directly or through other rows of its
+-- table.
 {key} {equal} ANY (ARRAY(
     {all_down}){cast})
 
@@ -76,7 +81,8 @@ SELECT {columns}
   FROM {known}
 
 --- up
--- The row, or one that it refers to over other rows of its table, meets the conditions.
+-- The row, or one that it refers to directly or through other rows of its table, meets the
+-- conditions.
 EXISTS (
     WITH RECURSIVE {known} AS (
         SELECT {columns}
@@ -87,7 +93,7 @@ EXISTS (
      WHERE {conditions})
 
 --- keys
--- The keys of the rows in hand, of several columns.
+-- The keys of the locked rows, if they have several columns.
 SELECT *
   FROM ROWS FROM (
        {arrays}) AS k

@@ -1,9 +1,10 @@
 -- References between tables, read from the catalog.
 
 --- comparison
--- How the referred column p (of type pt) and the referencing column f (of type ft) are compared with the operator o:
--- its name, the casts that its operands need, the collation where the columns' differ, and whether "f = ANY (array
--- of p's type)" means the same. The collation is the one that PostgreSQL's own triggers use on deletion.
+-- How the referenced column p (of type pt) and the referencing column f (of type ft) are compared
+-- with the operator o: its name, the casts that its operands need, the collation if those of the
+-- columns differ, and whether "f = ANY (array of p's type)" means the same. The collation is the
+-- one that PostgreSQL's own triggers use on deletion.
 CASE WHEN o.oid IS NOT NULL THEN pg_catalog.format('OPERATOR(%I.%s)', os.nspname, o.oprname) END AS operator,
 CASE WHEN lt.typtype OPERATOR(pg_catalog.=) 'p' OR lt.oid OPERATOR(pg_catalog.=) p.atttypid THEN ''
      WHEN lt.oid IS NOT NULL THEN pg_catalog.format('::%I.%I', ln.nspname, lt.typname) END AS referred_cast,
@@ -38,8 +39,9 @@ coalesce(os.nspname OPERATOR(pg_catalog.=) 'pg_catalog'
                                       AND com.oprnamespace OPERATOR(pg_catalog.=) o.oprnamespace) END, false) AS plain
 
 --- foreign_keys
--- All foreign keys of the database, a row for each column pair; those that only repeat a partitioned table's for a
--- partition are left out. One look at the whole is cheaper than one for each table of a policy.
+-- All foreign keys of the database, one row for each column pair, without those that only repeat a
+-- partitioned table's foreign key for a partition. One query for all is cheaper than one for each
+-- table of a policy.
 SELECT c.oid,
        c.conname,
        c.confdeltype,
@@ -75,7 +77,8 @@ SELECT c.oid,
  ORDER BY n.nspname, k.relname, c.conname, c.oid, u.position
 
 --- inheritance
--- Which tables are partitions or children of which. A partition that is being detached is no part any more.
+-- Which tables are partitions or children of which. A partition that is being detached does not
+-- count.
 SELECT i.inhrelid,
        i.inhparent,
        k.relispartition,
@@ -92,10 +95,11 @@ SELECT i.inhrelid,
  ORDER BY kn.nspname, k.relname
 
 --- stated
--- A reference that a policy states, a row for each column pair. Its columns are compared as "=" of their types' own
--- operator class compares them, else with that of one type where the other can become it by itself.
--- $1: the number of the reference, $2: the referencing table, $3: the table referred to (both as SQL would read them),
--- $4, $5: their columns; one element for each column pair.
+-- A reference that a policy states, one row for each column pair. Its columns are compared with the
+-- "=" of the default operator class of their types, or with that of one type if the other has an
+-- implicit cast to it. $1: the number of the reference, $2: the referencing table, $3: the
+-- referenced table (both as SQL would read them), $4, $5: their columns; one element for each
+-- column pair.
 SELECT u.number,
        a.oid AS referencing_oid,
        b.oid AS referred_oid,
@@ -165,8 +169,8 @@ SELECT u.number,
  ORDER BY u.number, u.position
 
 --- fit
--- How well a type fits an operand of the operator: 0 it is the operand's, 1 the same bytes or any of a kind, 3 by an
--- implicit cast; NULL: not at all.
+-- How well a type fits an operand of the operator: 0 the same type, 1 binary compatible or
+-- polymorphic, 3 by an implicit cast; NULL: not at all.
 (SELECT CASE WHEN {operand} OPERATOR(pg_catalog.=) {type} THEN 0
              WHEN EXISTS (SELECT FROM pg_catalog.pg_type AS y
                            WHERE y.oid OPERATOR(pg_catalog.=) {type}
@@ -185,10 +189,11 @@ SELECT u.number,
                       AND x.castcontext OPERATOR(pg_catalog.=) 'i') END)
 
 --- indexes
--- Whether indexes serve the look-up of rows by their references, and the size of the partitions where none does. All
--- columns of a reference must lead the index, or a unique index must need no others: one that merely starts with one of
--- several columns may find a great part of the table (all rows of a tenant).
--- $1: a number for each reference, $2: its table, $3: one of its columns; one element for each column.
+-- Whether indexes serve the look-up of rows by their references, and the size of the partitions in
+-- which none does. All columns of a reference must lead the index, or a unique index must need no
+-- others: an index that merely starts with one of several columns may return a large part of the
+-- table (all rows of a tenant). $1: a number for each reference, $2: its table, $3: one of its
+-- columns; one element for each column.
 WITH RECURSIVE part AS (
     SELECT u.number, u.oid, pg_catalog.array_agg(u.name) AS names
       FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int4[]), pg_catalog.unnest($2::pg_catalog.oid[]),
@@ -236,12 +241,13 @@ SELECT l.number,
  GROUP BY l.number
 
 --- comparable
--- Is never run: the server says whether the columns of a stated reference can be compared.
+-- Never run: the server reports whether the columns of a stated reference can be compared.
 SELECT FROM {table} AS a, {parent} AS b
  WHERE {match}
 
 --- uncovered
--- Counts the rows of a partition without the foreign key that its siblings have which refer to rows that go. $1: cutoff.
+-- Counts the rows that refer to deleted rows in a partition that lacks the foreign key of its
+-- siblings. $1: cutoff.
 SELECT pg_catalog.count(*)
   FROM {partition} AS d
  WHERE {goes}

@@ -1,7 +1,8 @@
--- Sets of rows, as the common table expressions of a statement: each names the rows of one table by
--- where they are (tableoid, ctid: the same for a partition and its parent, and stable within a snapshot) and
--- carries the columns that the next ones compare. References are followed by EXISTS and NOT EXISTS directly under AND,
--- one query for each reference: PostgreSQL makes joins of them, which go to disk instead of falling off a cliff.
+-- Sets of rows, as the common table expressions of a statement: each identifies the rows of one
+-- table by their location (tableoid, ctid: the same for a partition and its parent, and stable
+-- within a snapshot) and has the columns that the next sets compare. References are followed by
+-- EXISTS and NOT EXISTS directly under AND, one query for each reference: PostgreSQL turns them
+-- into joins, which use the disk instead of becoming suddenly slow when memory is short.
 
 --- set
 -- A set of rows that is computed once.
@@ -10,8 +11,8 @@
 )
 
 --- going_root
--- The candidates. Nothing comes of the second query; the planner expects 1,000 rows of it, so that statistics from before many
--- rows grew old do not make it choose nested loops.
+-- The candidates. The second query returns nothing, but the planner expects 1,000 rows from it, so
+-- that statistics from before many rows expired do not make it choose nested loops.
 SELECT {columns}
   FROM {table} AS t
  WHERE {candidate}
@@ -34,14 +35,14 @@ SELECT {columns},
 {floor}
 
 --- label
--- What a guard says about the row.
+-- The label that a guard gives the row.
 CASE
     {labels}
     ELSE NULL
 END
 
 --- floor
--- No row, of which the planner expects many: see going_root.
+-- Returns no row, although the planner expects many: see going_root.
 UNION ALL
 (SELECT {columns}
    FROM {table} AS t
@@ -49,14 +50,15 @@ UNION ALL
   LIMIT {rows})
 
 --- unspared_root
--- Those that no guard spares.
+-- The old rows that no guard spares.
 SELECT b.*
   FROM {old} AS b
  WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
    AND {unblocked}
 
 --- blocked_root
--- A candidate to which a row that stays refers, where it could only go together with that row.
+-- A candidate to which a row that stays refers, if the candidate could only be deleted together
+-- with that row.
 SELECT {columns}
   FROM {old} AS b
  WHERE b.pgsweep_guard OPERATOR(pg_catalog.<) 1
@@ -79,7 +81,7 @@ SELECT {columns}
    AND {last}
 
 --- last
--- Where a row may refer to several at once, it goes with the last of them.
+-- A row that may refer to several rows at once is deleted with the last of them.
 NOT EXISTS (
     SELECT FROM {parent} AS p
      WHERE {match}
@@ -135,7 +137,7 @@ SELECT b.*
  WHERE {not_kept}
 
 --- is_not_in
--- The row is none of the set.
+-- The row is not in the set.
 NOT EXISTS (
     SELECT FROM {set} AS g
      WHERE g.pgsweep_row OPERATOR(pg_catalog.=) {row}

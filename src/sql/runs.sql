@@ -1,8 +1,9 @@
--- The record of a run (pgsweep.runs): what is sent beside the work of each transaction.
+-- The record of a run (pgsweep.runs): the statements that are sent in addition to the work of each
+-- transaction.
 
 --- note_unfinished
--- Marks runs of this policy that never finished; the lock of the policy is held, so none of them can still be on.
--- $1: policy.
+-- Marks runs of this policy that never finished as interrupted; this run holds the policy's lock,
+-- so none of them can still be running. $1: policy.
 UPDATE pgsweep.runs
    SET outcome = 'interrupted',
        finished = coalesce(last_chunk, started)
@@ -11,10 +12,10 @@ UPDATE pgsweep.runs
 RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.text
 
 --- begin_run
--- Opens the record of a run.
--- $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the operating system, $6: host, $7: process,
--- $8: version, $9: rows in the table, $10: candidates, $11: rows spared, by guard, $12: rows deleted, by table,
--- $13: text of the policy. What is returned beside the start is compared at the end (space.sql).
+-- Opens the record of a run. $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the
+-- operating system, $6: host, $7: process, $8: version, $9: rows in the table, $10: candidates,
+-- $11: rows spared, by guard, $12: rows deleted, by table, $13: text of the policy. The columns
+-- returned besides the start are compared at the end of the run (space.sql).
 INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
                           total, eligible, spared, deleted, policy_text)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'running', $3::pg_catalog.timestamptz,
@@ -25,9 +26,9 @@ RETURNING started,
           {marks}
 
 --- refuse_run
--- The record of a run that was refused before it began.
--- $1: run id, $2: policy, $3: cutoff, $4: retention (NULL: not known), $5: user of the operating system, $6: host, $7: process,
--- $8: version, $9: why, $10: text of the policy (NULL: it could not be read).
+-- Inserts the record of a run that was refused before it began. $1: run id, $2: policy, $3: cutoff,
+-- $4: retention (NULL: not known), $5: user of the operating system, $6: host, $7: process, $8:
+-- version, $9: why, $10: text of the policy (NULL: it could not be read).
 INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
                           finished, error, policy_text)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'refused', $3::pg_catalog.timestamptz,
@@ -35,7 +36,7 @@ VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'refused', $3::pg_cata
         pg_catalog.now(), $9::pg_catalog.text, $10::pg_catalog.text)
 
 --- counted
--- Counts the rows of one step, and adds them to the number of its table in this transaction.
+-- Counts the rows of one step, and adds them to the count of its table in this transaction.
 WITH gone AS (
     {rows}
 )
@@ -53,8 +54,9 @@ SELECT pg_catalog.set_config('pgsweep.b' OPERATOR(pg_catalog.||) t.node::pg_cata
                   pg_catalog.unnest($2::pg_catalog.int4[])) AS t(oid, node)
 
 --- count_cascaded
--- Counts the rows of a table that the session has deleted since then. Fails unless it has counted all candidates, too: then
--- it does not count. $1: the table, $2: the candidates' table, $3: how many candidates.
+-- Counts the rows of a table that the session has deleted since then. Fails unless the session has
+-- counted all candidates too: otherwise its counters are off. $1: the table, $2: the candidates'
+-- table, $3: how many candidates.
 SELECT c.rows,
        pg_catalog.set_config('pgsweep.n{node}', c.rows::pg_catalog.text, true)
   FROM (SELECT CASE WHEN pg_catalog.pg_stat_get_xact_tuples_deleted($2::pg_catalog.oid)
@@ -66,20 +68,21 @@ SELECT c.rows,
                END AS rows) AS c
 
 --- assert_counted
--- Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one. (The cast of
--- a text that is no number is the plainest way to fail in SQL.)
+-- Fails unless all candidates of the transaction were deleted: a trigger or rule may have kept one.
+-- (Casting a text that is not a number is the simplest way to fail in SQL.)
 SELECT CASE WHEN {number} OPERATOR(pg_catalog.=) $1::pg_catalog.int8 THEN 0
             ELSE pg_catalog.concat('only ', {number}, ' rows')::pg_catalog.int4
        END
 
 --- assert_locked
--- Fails if more rows were deleted than the transaction had locked before: somebody has added some behind its back.
+-- Fails if more rows were deleted than the transaction had locked before: another session has added
+-- rows meanwhile.
 SELECT CASE WHEN {number} OPERATOR(pg_catalog.<=) {locked} THEN 0
             ELSE pg_catalog.concat('locked ', {locked}, ', deleted ', {number})::pg_catalog.int4
        END
 
 --- record
--- Adds the transaction and what each of its steps counted to the record of the run.
+-- Adds the transaction and the counts of its steps to the record of the run.
 UPDATE pgsweep.runs AS r
    SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
        last_chunk = pg_catalog.clock_timestamp(),

@@ -103,7 +103,7 @@ SELECT pg_catalog.current_setting('role'),
        pg_catalog.current_setting('lc_time')
 
 --- patient
--- Takes away the role's own time limits, for this transaction.
+-- Removes the role's own time limits for this transaction.
 SELECT pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)
 
@@ -113,12 +113,13 @@ SELECT pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=
    AND pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on'
 
 --- role_default
--- Undoes, for this transaction, what another client of the pooler has set.
+-- Resets, for this transaction, a setting that another client of the pooler has changed.
 SET LOCAL {setting} TO DEFAULT
 
 --- watch_network
--- Has the server's end of the connection notice within two minutes that this end is gone, so that the run's lock does not outlive
--- the run; where nobody has chosen otherwise for the role, the database or the server. Times in seconds, one in milliseconds.
+-- Makes the server notice within two minutes that this end of the connection is gone, so that the
+-- run's lock does not outlive the run; unless the role, the database or the server has its own
+-- setting. Times in seconds, one in milliseconds.
 SELECT pg_catalog.set_config(w.name, w.value, false)
   FROM (VALUES
            ('tcp_keepalives_idle', '60'),
@@ -130,19 +131,21 @@ SELECT pg_catalog.set_config(w.name, w.value, false)
  WHERE s.source OPERATOR(pg_catalog.=) 'default'
 
 --- watch_client
--- Has the server notice during a long statement that this end has closed the connection (PostgreSQL 14 and later, where the
--- server's system can); where nobody has chosen otherwise.
+-- Makes the server notice during a long statement that this end has closed the connection
+-- (PostgreSQL 14 and later, if the server's system supports it); unless there is another setting.
 SELECT pg_catalog.set_config('client_connection_check_interval', '10000', false)
   FROM pg_catalog.pg_settings AS s
  WHERE s.name OPERATOR(pg_catalog.=) 'client_connection_check_interval'
    AND s.source OPERATOR(pg_catalog.=) 'default'
 
 --- replication_role
--- Whether foreign keys and triggers act in this session. Under "replica" they do not: a deletion would leave orphans.
+-- Whether foreign keys and triggers fire in this session. Under "replica" they do not: a deletion
+-- would leave orphans.
 SELECT pg_catalog.current_setting('session_replication_role')
 
 --- set_replication_role
--- Lets foreign keys and triggers act. Only a superuser, or a role with SET on this parameter, may say so.
+-- Makes foreign keys and triggers fire. Only a superuser, or a role with SET on this parameter, may
+-- do so.
 SET session_replication_role = 'origin'
 
 --- set_search_path
@@ -174,11 +177,12 @@ DEALLOCATE ALL
 SELECT pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)
 
 --- unlock
--- Gives an advisory lock back. $1: its key.
+-- Releases an advisory lock. $1: its key.
 SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
 --- watch
--- Cancels the statement of a server process as soon as somebody waits for it, and says so first. Ends when the statement ends.
+-- Cancels the statement of a server process as soon as somebody waits for it, and sends a notice
+-- before that. Ends when the statement ends.
 DO $watch$
 BEGIN
     LOOP
@@ -213,16 +217,16 @@ $watch$
 a.pid OPERATOR(pg_catalog.=) {pid}
 
 --- watch_run
--- Behind a pooler the process is known by the name of the run, which no other session has.
+-- Behind a pooler the process is identified by the name of the run, which no other session has.
 a.application_name OPERATOR(pg_catalog.=) {name}
 AND a.backend_type OPERATOR(pg_catalog.=) 'client backend'
 --- in_recovery
--- Whether the server is a standby, or not promoted yet.
+-- Whether the server is in recovery: a standby, or not promoted yet.
 SELECT pg_catalog.pg_is_in_recovery()
 
 --- server_state
--- The database's clock at the start of a run, and whether the server is a standby; the clock also in milliseconds since 1970, to
--- be compared with the host's.
+-- The database's clock at the start of a run, and whether the server is a standby; the clock also
+-- in milliseconds since 1970, for the comparison with the host's.
 SELECT pg_catalog.now(),
        pg_catalog.pg_is_in_recovery(),
        pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())

@@ -1,9 +1,9 @@
--- What a run costs in WAL and leaves in the files of its tables. Only statistics and the catalog are read: no table is
--- opened, so nothing waits for a lock.
+-- The WAL that a run writes, and the space that it leaves free in the files of its tables. Only
+-- statistics and the catalog are read: no table is opened, so nothing waits for a lock.
 
 --- marks
--- What is compared at the end of the run; columns that begin_run returns.
--- $14: the oids of all tables of the plan and of their partitions.
+-- The values that are compared at the end of the run: columns that begin_run returns. $14: the oids
+-- of all tables of the plan and of their partitions.
 pg_catalog.pg_backend_pid() AS backend,
 pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS wal_position,
 {session_wal} AS session_wal,
@@ -26,25 +26,26 @@ runs.xmin::pg_catalog.text AS began,
 (SELECT w.wal_bytes FROM pg_catalog.pg_stat_get_backend_wal(pg_catalog.pg_backend_pid()) AS w)
 
 --- flush
--- Has the numbers of this session written to the statistics, which the next statements read (PostgreSQL 15).
+-- Writes the numbers of this session to the statistics, which the next statements read (PostgreSQL
+-- 15).
 SELECT pg_catalog.pg_stat_force_next_flush()
 
 --- nothing
--- Takes the place of a statement that this version does not have.
+-- Replaces a statement that this server version does not support.
 SELECT
 
 --- wal
--- The WAL since the run began: of the whole server, and of this session where it is still the same one.
--- $1: position, $2: backend and $3: WAL of the session, as they were when the run began.
+-- The WAL written since the run began: by the whole server, and by this session if it is still the
+-- same one. $1: position, $2: backend and $3: WAL of the session, as they were when the run began.
 SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), $1::pg_catalog.pg_lsn)::pg_catalog.int8 AS server,
        CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) $2::pg_catalog.int4
             THEN ({session_wal} OPERATOR(pg_catalog.-) $3::pg_catalog.numeric)::pg_catalog.int8 END AS session
 
 --- tables
--- For each table or partition in which the run deleted or changed rows: how many, as far as anybody counts, what they took, and
--- what VACUUM has done since. The rows of a partitioned table are divided by what the statistics say of its partitions.
--- $1: oids of the tables of the plan, $2: rows deleted and $3: rows changed in each, $4: the tables when the run began, $5: when
--- that was.
+-- For each table or partition in which the run deleted or changed rows: how many (if known), their
+-- size, and whether VACUUM has run since. The rows of a partitioned table are divided among its
+-- partitions in proportion to their statistics. $1: oids of the tables of the plan, $2: rows
+-- deleted and $3: rows changed in each, $4: the tables when the run began, $5: when that was.
 WITH RECURSIVE asked AS (
     SELECT a.oid,
            pg_catalog.sum(a.deleted) AS deleted,
@@ -121,8 +122,8 @@ SELECT pg_catalog.format('%I.%I', n.nspname, o.relname) AS label,
  ORDER BY o.deleted DESC, label
 
 --- holder
--- Who has kept a snapshot since before the run began, so that VACUUM cannot free anything of it: the oldest that this role may
--- see. $1: transaction that began the run.
+-- The holder of a snapshot from before the run, because of which VACUUM cannot remove the deleted
+-- rows: the oldest that this role may see. $1: transaction that began the run.
 SELECT h.who
   FROM (SELECT pg_catalog.concat('session ', a.pid, ' (', a.application_name, ')'), a.backend_xmin
           FROM pg_catalog.pg_stat_activity AS a

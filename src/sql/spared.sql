@@ -1,8 +1,8 @@
 -- The rows that a run spares although its own deletions could make them candidates (pgsweep.spared).
 
 --- record
--- Writes down the keys of those rows before the first chunk, so that a lost connection or a crash of the server changes
--- nothing. $1: cutoff.
+-- Records the keys of those rows before the first chunk, so that a lost connection or a crash of
+-- the server changes nothing. $1: cutoff.
 INSERT INTO pgsweep.spared (run_id, digest)
 SELECT {run_id}, {digest}
   FROM {root} AS t
@@ -10,20 +10,21 @@ SELECT {run_id}, {digest}
 ON CONFLICT DO NOTHING
 
 --- anything
--- Has a run of the policy written anything down? $1: policy.
+-- Whether a run of the policy has recorded anything. $1: policy.
 SELECT EXISTS (SELECT FROM pgsweep.spared AS s
                  JOIN pgsweep.runs AS r ON r.run_id OPERATOR(pg_catalog.=) s.run_id
                 WHERE r.policy OPERATOR(pg_catalog.=) $1::pg_catalog.text)
 
 --- forget
--- Removes what this run wrote down, and what earlier runs of the policy left that never finished: the lock of the policy is
--- held, so none of them can still be on. $1: policy.
+-- Removes what this run recorded, and what unfinished earlier runs of the policy left: this run
+-- holds the policy's lock, so none of them can still be running. $1: policy.
 DELETE FROM pgsweep.spared AS s
  USING pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) s.run_id
    AND r.policy OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- patient
--- These are no chunks: they take as long as they take, and their commit waits for the disk. $1: synchronous_commit.
+-- Begins these transactions, which are not chunks: they have no time limit, and their commit waits
+-- for the disk. $1: synchronous_commit.
 SELECT pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('synchronous_commit', $1, true)

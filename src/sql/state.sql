@@ -3,7 +3,8 @@
 
 CREATE SCHEMA IF NOT EXISTS pgsweep;
 
--- Nothing is adopted that another role has put here before. (pgsweep looks closer than this, before it runs the script.)
+-- Objects that another role has created here are not adopted. (pgsweep checks more than this before
+-- it runs the script.)
 DO $$
 BEGIN
     IF EXISTS (

@@ -1,4 +1,4 @@
--- What is done to the rows of a table in one transaction: src/plan/steps.c fills the slots.
+-- Statements that act on the rows of a table in one transaction; src/plan/steps.c fills the slots.
 
 --- delete
 -- Deletes the rows.
@@ -18,7 +18,8 @@ SELECT
  WHERE {rows}
 
 --- lock_rows
--- Locks the rows, for a query around that counts them: nothing but a query of its own may lock rows.
+-- Locks the rows, for a query around that counts them: PostgreSQL allows row locks only in a query
+-- without aggregates.
 SELECT
   FROM {table} AS d
  WHERE {rows}
@@ -33,7 +34,7 @@ SELECT pg_catalog.count(*)
            FOR UPDATE OF d) AS locked
 
 --- directories
--- The names of working directories of the rows in hand.
+-- The names of the working directories of the rows that are deleted.
 SELECT {text} AS value
   FROM {table} AS t
  WHERE t.{column} IS NOT NULL

@@ -1,15 +1,17 @@
--- Which objects do rows that stay still name? The last look before objects are deleted.
+-- Finds the objects that remaining rows still name: the last check before objects are deleted.
 
 --- snapshot
--- Every transaction before this one is over: rows that become visible from now on have a younger xmin.
+-- The current snapshot: rows that become visible from now on have an xmin that is not below its
+-- own.
 SELECT (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) OPERATOR(pg_catalog.%) 4294967296)::pg_catalog.text
 
 --- look
--- The values of a column that may name one of the objects; what a value does name, the rules of the store say. A first hash
--- join picks the values that end as one of the keys does, and those with percent escapes; that is cheap, and few are left.
--- Each of these is tried as it stands, and a URL by the end of its path too: as many segments as the keys have. Where the path
--- has percent escapes, only by what does not depend on them; who escapes even letters and digits is always looked at.
--- $1: what to look for, $2: the keys alone, as arrays.
+-- The values of a column that may name one of the objects; the rules of the store decide what a
+-- value names. A first hash join selects the values that end like one of the keys, and those with
+-- percent escapes; it is cheap and leaves few values. Each of these is compared as a whole, and a
+-- URL also by the end of its path, with as many segments as the keys have. A path with percent
+-- escapes is compared only by the parts that do not depend on them; a value that escapes even
+-- letters and digits is always selected. $1: what to look for, $2: the keys alone, as arrays.
 SELECT DISTINCT v.c
   FROM (SELECT p.c,
                pg_catalog.unnest(CASE
@@ -60,7 +62,7 @@ SELECT DISTINCT v.c
 pg_catalog.array_to_string(p.parts[pg_catalog.cardinality(p.parts) OPERATOR(pg_catalog.-) {less}:], '/')
 
 --- escaped_end_of_path
--- The same without what depends on how a URL escapes it.
+-- The same without the characters that a URL may escape.
 pg_catalog.regexp_replace(
     pg_catalog.lower(pg_catalog.array_to_string(p.parts[pg_catalog.cardinality(p.parts) OPERATOR(pg_catalog.-) {less}:], '/')),
     '%[0-7][0-9a-f]|[\u0001-\u002f\u003a-\u0060\u007b-\u007f]', '', 'g')

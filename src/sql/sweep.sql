@@ -1,7 +1,8 @@
 -- The statements of a chunk. The comment of each says what it is for; src/sweep/statements.c and work.c fill the slots.
 
 --- bound
--- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
+-- Finds the end of the next chunk: the candidate that many rows further on. Only its values are
+-- converted to text.
 SELECT {cursor}
   FROM (SELECT {order}
           FROM {root} AS t
@@ -12,8 +13,9 @@ SELECT {cursor}
          LIMIT 1) AS t
 
 --- bound_age
--- Looks up where the next chunk ends, by the age alone, which the index holds: no row is read. Rows that a condition
--- keeps count too, so a chunk may come out smaller. Only the one found becomes text.
+-- Finds the end of the next chunk by the age alone, from the index: no row is read. Rows that a
+-- condition keeps count too, so a chunk may become smaller. Only the found age is converted to
+-- text.
 SELECT {cursor}
   FROM (SELECT {order}
           FROM {root} AS t
@@ -67,12 +69,13 @@ DELETE FROM {root} AS t
 LOCK TABLE {tables} IN ROW EXCLUSIVE MODE NOWAIT
 
 --- lock_read
--- The same for the other tables of the plan, whose rows the foreign keys look at.
+-- The same for the other tables of the plan, whose rows the foreign keys read.
 LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT
 
 --- lock
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there are,
--- their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass.
+-- Returns how many there are, their keys as arrays, and the cursor of the last one, the only one
+-- that is converted to text.
 SELECT pg_catalog.count(*),
        {keys},
        {cursor}
@@ -95,8 +98,8 @@ SELECT {cursor},
  LIMIT {rows}::pg_catalog.int8
 
 --- lock_row
--- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number is
--- the plainest way to fail in SQL.)
+-- Locks the candidate. Fails if it is gone or if another session has locked it. (Casting a text
+-- that is not a number is the simplest way to fail in SQL.)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE pg_catalog.concat('locked ', pg_catalog.count(*))::pg_catalog.int4
        END
@@ -106,12 +109,14 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
            FOR UPDATE OF t SKIP LOCKED) AS locked
 
 --- limit_waits
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds
+-- locks on rows itself.
 SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)
 
 --- find_locked
--- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table in
--- the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- Finds the candidates with a row that another session has locked, and locks the rows of the
+-- others. Returns the number of the locked row's table in the plan, or 0 for a candidate that can
+-- be deleted now. The others are tried again at the end of the run.
 SELECT {key},
        CASE
            {tables}
@@ -133,12 +138,12 @@ WHEN (SELECT pg_catalog.count(*)
                  {lock} OF d SKIP LOCKED) AS l) THEN {number}
 
 --- lock_dependents
--- Locks the dependent rows that a condition may have looked at, before it is evaluated again.
+-- Locks the dependent rows that a condition may have read, before it is evaluated again.
 {statement}
 
 --- verify
--- Evaluates the conditions again now that the rows are locked: answers how many still are candidates, and their keys as
--- arrays.
+-- Evaluates the conditions again now that the rows are locked: returns how many are still
+-- candidates, and their keys as arrays.
 SELECT pg_catalog.count(*),
        {key_arrays}
   FROM {root} AS t
@@ -146,7 +151,8 @@ SELECT pg_catalog.count(*),
    AND {candidate}
 
 --- verify_row
--- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
+-- Evaluates the conditions again now that the row is locked: fails if it is not a candidate any
+-- more.
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE pg_catalog.concat('candidates ', pg_catalog.count(*))::pg_catalog.int4
        END
@@ -155,11 +161,11 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
    AND {candidate}
 
 --- collect
--- Locks the shared rows that the rows in hand refer to, and remembers them.
+-- Locks the shared rows that the deleted rows refer to, and remembers them.
 {statement}
 
 --- narrow
--- Keeps of the remembered shared rows those that nothing refers to any more.
+-- Reduces the remembered shared rows to those that nothing else refers to.
 {statement}
 
 --- queue
@@ -175,8 +181,8 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
 {statement}
 
 --- look_left
--- Fails if a dependent row is left that was to be deleted or changed: a trigger or rule has kept it, or somebody has added
--- it meanwhile.
+-- Fails if a dependent row that should have been deleted or changed is left: a trigger or rule has
+-- kept it, or another session has added it meanwhile.
 SELECT CASE WHEN NOT EXISTS (
             SELECT FROM {table} AS d
              WHERE {rows}) THEN 0
@@ -184,7 +190,8 @@ SELECT CASE WHEN NOT EXISTS (
        END
 
 --- remember
--- Remembers the values by which other rows may refer to these, or they to others: for the last look before COMMIT.
+-- Remembers the values by which other rows may refer to these rows, or these to others: for the
+-- last check before COMMIT.
 SELECT pg_catalog.set_config('pgsweep.{setting}',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array({values}))::pg_catalog.text,
                                       '[]'), true)
@@ -192,8 +199,8 @@ SELECT pg_catalog.set_config('pgsweep.{setting}',
  WHERE {rows}
 
 --- look_added
--- Fails if another session has added a row that refers to what is deleted here, or that still needs it. No constraint
--- stands behind this reference, so nothing else would notice.
+-- Fails if another session has added a row that refers to a deleted row or still needs it. No
+-- constraint enforces this reference, so nothing else would notice.
 SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.{setting}')::pg_catalog.jsonb) AS r(v)
@@ -203,7 +210,8 @@ SELECT CASE WHEN NOT EXISTS (
        END
 
 --- assert_locked
--- Fails if more rows were deleted than the transaction had locked before: somebody has added some behind its back.
+-- Fails if more rows were deleted than the transaction had locked before: another session has added
+-- rows meanwhile.
 {statement}
 
 --- check_plan
@@ -228,8 +236,8 @@ SELECT CASE WHEN NOT EXISTS (
 {statement}
 
 --- count_cascaded
--- Counts the rows that the foreign key has deleted with the candidates (ON DELETE CASCADE), as the session's own counter says.
--- Fails if the session has not counted the candidates.
+-- Counts the rows that the foreign key has deleted with the candidates (ON DELETE CASCADE), by the
+-- session's own counter. Fails if the session has not counted the candidates.
 {statement}
 
 --- delete_root
