@@ -1,8 +1,8 @@
 -- Tables and columns, read from the catalog.
 
 --- tables
--- The tables that a policy names: one row for each name of an existing table. $1: the names, as SQL
--- would read them.
+-- The tables that a policy names: one row for each name of an existing table.
+-- $1: the names, as SQL would read them.
 SELECT u.name AS asked,
        c.oid,
        n.nspname,
@@ -26,7 +26,8 @@ SELECT u.name AS asked,
 -- The columns of the tables, ordered by table. Keys are compared as their index compares them: with
 -- the operators of its operator class (below, at_most, equal, at_least, above), which may be in any
 -- schema. If these are not PostgreSQL's own, their operands are cast to the type that they are
--- declared for, so that no other operator is a better match. $1: the tables.
+-- declared for, so that no other operator is a better match.
+-- $1: the tables.
 WITH RECURSIVE domains AS (
     SELECT t.oid AS type, t.typbasetype AS base
       FROM pg_catalog.pg_type AS t
@@ -129,7 +130,8 @@ SELECT a.attrelid,
 --- fits
 -- Makes PostgreSQL convert a value as an UPDATE that assigns it would, without touching a row;
 -- fails if the value does not fit. The parameter has no type of its own, so it takes the column's,
--- and the conversion is done while the statement is planned. $1: the value.
+-- and the conversion is done while the statement is planned.
+-- $1: the value.
 EXPLAIN UPDATE {table} SET {column} = $1 WHERE false
 
 --- is_there

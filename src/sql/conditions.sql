@@ -73,8 +73,9 @@ SELECT c.oid,
 -- Whether one of these names belongs to something that may read any table. A function outside
 -- pg_catalog may, unless it is a C function declared immutable (like those of data types). So may a
 -- cast with such a function, which no text shows. IS DISTINCT FROM, NULLIF and the like do not show
--- their operators, so these always count. $1: names that are called as PostgreSQL shows the
--- condition, $2: as the policy writes it, $3: operators, $4: all words.
+-- their operators, so these always count.
+-- $1: names that are called as PostgreSQL shows the condition, $2: as the policy writes it, $3:
+-- operators, $4: all words.
 WITH opaque AS (
     SELECT p.oid, p.proname, l.lanname
       FROM pg_catalog.pg_proc AS p

@@ -82,7 +82,8 @@ SELECT pg_catalog.array_agg(l.id)
 
 --- letters_wrong
 -- One of the ids that has no dead letter, or a closed one, which must not be changed; and whether
--- it has none. $1: ids, $2: whether the dead letters are going to be changed.
+-- it has none.
+-- $1: ids, $2: whether the dead letters are going to be changed.
 SELECT i, l.id IS NULL
   FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS i
   LEFT JOIN pgsweep.dead_letters AS l ON l.id OPERATOR(pg_catalog.=) i
@@ -145,7 +146,8 @@ RETURNING q.id
 
 --- objects_retry
 -- Makes the entries due now. Foreign objects are examined again too, because another bucket may be
--- configured now. $1: ids; NULL: all.
+-- configured now.
+-- $1: ids; NULL: all.
 UPDATE pgsweep.object_queue AS q
    SET state = 'queued',
        attempts = 0,

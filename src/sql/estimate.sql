@@ -1,7 +1,8 @@
 -- Estimates of a dry run: the planner's own, from statistics, for the statements that would count.
 
 --- explain
--- Asks the planner how many rows the count would return; no table is read. $1: the cutoff.
+-- Asks the planner how many rows the count would return; no table is read.
+-- $1: the cutoff.
 EXPLAIN {rows}
 
 --- candidates

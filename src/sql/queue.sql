@@ -21,9 +21,10 @@ SELECT ${run}::pg_catalog.text,
 --- note_sources
 -- Records which columns name objects or directories: by attribute, so that a renamed column is
 -- found again, and by name, so that a column is found again in a database that was restored from a
--- dump. $1: policy, $2: endpoint, $3: bucket (NULL: not known now), then arrays: $4: kinds, $5:
--- oids of tables, $6: tables, $7: columns, $8: paths, $9: prefixes of keys, each an array of its
--- own (NULL: none stated).
+-- dump.
+-- $1: policy, $2: endpoint, $3: bucket (NULL: not known now), then arrays: $4: kinds, $5: oids of
+-- tables, $6: tables, $7: columns, $8: paths, $9: prefixes of keys, each an array of its own (NULL:
+-- none stated).
 WITH now_used AS (
     SELECT DISTINCT s.kind, s.table_oid, s.table_ident, s.column_ident, s.path, s.prefixes::pg_catalog.text[] AS prefixes, a.attnum
       FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
@@ -125,7 +126,8 @@ SELECT s.id, s.policy, s.table_ident, s.column_ident, s.path, s.endpoint, s.buck
 
 --- bind_queue
 -- Assigns the entries that the policy queued while no store was configured to the store that it has
--- now. $1: policy, $2: endpoint, $3: bucket.
+-- now.
+-- $1: policy, $2: endpoint, $3: bucket.
 UPDATE pgsweep.object_queue
    SET endpoint = $2,
        bucket = $3
@@ -145,8 +147,8 @@ UPDATE pgsweep.object_sources
 --- due_objects
 -- The next objects that are due and belong to this store: if a value names no bucket, the one
 -- recorded with it must be configured. Objects outside the configured buckets are examined again,
--- because the configuration may have changed. $1: policy or NULL, $2: endpoint, $3: an array of
--- buckets, $4: the last id seen, $5: how many.
+-- because the configuration may have changed.
+-- $1: policy or NULL, $2: endpoint, $3: an array of buckets, $4: the last id seen, $5: how many.
 SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error, q.source,
        pg_catalog.array_to_json(q.prefixes)::pg_catalog.text AS prefixes
   FROM pgsweep.object_queue AS q
@@ -182,7 +184,8 @@ SELECT DISTINCT q.policy
 
 --- elsewhere
 -- Objects that are due and belong to a store or bucket that is not configured, or to an unknown
--- one. $1: policy or NULL, $2: endpoint, $3: an array of buckets.
+-- one.
+-- $1: policy or NULL, $2: endpoint, $3: an array of buckets.
 SELECT q.endpoint, q.bucket, pg_catalog.count(*), pg_catalog.min(q.policy)
   FROM pgsweep.object_queue AS q
  WHERE q.kind OPERATOR(pg_catalog.=) 'object'

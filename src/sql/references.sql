@@ -97,9 +97,9 @@ SELECT i.inhrelid,
 --- stated
 -- A reference that a policy states, one row for each column pair. Its columns are compared with the
 -- "=" of the default operator class of their types, or with that of one type if the other has an
--- implicit cast to it. $1: the number of the reference, $2: the referencing table, $3: the
--- referenced table (both as SQL would read them), $4, $5: their columns; one element for each
--- column pair.
+-- implicit cast to it.
+-- $1: the number of the reference, $2: the referencing table, $3: the referenced table (both as SQL
+-- would read them), $4, $5: their columns; one element for each column pair.
 SELECT u.number,
        a.oid AS referencing_oid,
        b.oid AS referred_oid,
@@ -192,8 +192,9 @@ SELECT u.number,
 -- Whether indexes serve the look-up of rows by their references, and the size of the partitions in
 -- which none does. All columns of a reference must lead the index, or a unique index must need no
 -- others: an index that merely starts with one of several columns may return a large part of the
--- table (all rows of a tenant). $1: a number for each reference, $2: its table, $3: one of its
--- columns; one element for each column.
+-- table (all rows of a tenant).
+-- $1: a number for each reference, $2: its table, $3: one of its columns; one element for each
+-- column.
 WITH RECURSIVE part AS (
     SELECT u.number, u.oid, pg_catalog.array_agg(u.name) AS names
       FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int4[]), pg_catalog.unnest($2::pg_catalog.oid[]),

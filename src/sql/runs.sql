@@ -3,7 +3,8 @@
 
 --- note_unfinished
 -- Marks runs of this policy that never finished as interrupted; this run holds the policy's lock,
--- so none of them can still be running. $1: policy.
+-- so none of them can still be running.
+-- $1: policy.
 UPDATE pgsweep.runs
    SET outcome = 'interrupted',
        finished = coalesce(last_chunk, started)
@@ -12,10 +13,11 @@ UPDATE pgsweep.runs
 RETURNING run_id, started::pg_catalog.timestamptz(0), host, deleted::pg_catalog.text
 
 --- begin_run
--- Opens the record of a run. $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the
--- operating system, $6: host, $7: process, $8: version, $9: rows in the table, $10: candidates,
--- $11: rows spared, by guard, $12: rows deleted, by table, $13: text of the policy. The columns
--- returned besides the start are compared at the end of the run (space.sql).
+-- Opens the record of a run.
+-- $1: run id, $2: policy, $3: cutoff, $4: retention, $5: user of the operating system, $6: host,
+-- $7: process, $8: version, $9: rows in the table, $10: candidates, $11: rows spared, by guard,
+-- $12: rows deleted, by table, $13: text of the policy. The columns returned besides the start are
+-- compared at the end of the run (space.sql).
 INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
                           total, eligible, spared, deleted, policy_text)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'running', $3::pg_catalog.timestamptz,
@@ -26,9 +28,10 @@ RETURNING started,
           {marks}
 
 --- refuse_run
--- Inserts the record of a run that was refused before it began. $1: run id, $2: policy, $3: cutoff,
--- $4: retention (NULL: not known), $5: user of the operating system, $6: host, $7: process, $8:
--- version, $9: why, $10: text of the policy (NULL: it could not be read).
+-- Inserts the record of a run that was refused before it began.
+-- $1: run id, $2: policy, $3: cutoff, $4: retention (NULL: not known), $5: user of the operating
+-- system, $6: host, $7: process, $8: version, $9: why, $10: text of the policy (NULL: it could not
+-- be read).
 INSERT INTO pgsweep.runs (run_id, policy, mode, outcome, cutoff, retain, os_user, host, pid, version,
                           finished, error, policy_text)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, 'live', 'refused', $3::pg_catalog.timestamptz,

@@ -36,7 +36,8 @@ SELECT
 
 --- wal
 -- The WAL written since the run began: by the whole server, and by this session if it is still the
--- same one. $1: position, $2: backend and $3: WAL of the session, as they were when the run began.
+-- same one.
+-- $1: position, $2: backend and $3: WAL of the session, as they were when the run began.
 SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), $1::pg_catalog.pg_lsn)::pg_catalog.int8 AS server,
        CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) $2::pg_catalog.int4
             THEN ({session_wal} OPERATOR(pg_catalog.-) $3::pg_catalog.numeric)::pg_catalog.int8 END AS session
@@ -44,8 +45,9 @@ SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), $1::pg
 --- tables
 -- For each table or partition in which the run deleted or changed rows: how many (if known), their
 -- size, and whether VACUUM has run since. The rows of a partitioned table are divided among its
--- partitions in proportion to their statistics. $1: oids of the tables of the plan, $2: rows
--- deleted and $3: rows changed in each, $4: the tables when the run began, $5: when that was.
+-- partitions in proportion to their statistics.
+-- $1: oids of the tables of the plan, $2: rows deleted and $3: rows changed in each, $4: the tables
+-- when the run began, $5: when that was.
 WITH RECURSIVE asked AS (
     SELECT a.oid,
            pg_catalog.sum(a.deleted) AS deleted,

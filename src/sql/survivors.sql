@@ -1,8 +1,8 @@
 -- Finds the objects that remaining rows still name: the last check before objects are deleted.
 
 --- snapshot
--- The current snapshot: rows that become visible from now on have an xmin that is not below its
--- own.
+-- The xmin of the current snapshot: rows that become visible from now on have an xmin that is not
+-- below it.
 SELECT (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) OPERATOR(pg_catalog.%) 4294967296)::pg_catalog.text
 
 --- look
@@ -11,7 +11,8 @@ SELECT (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) OPERAT
 -- percent escapes; it is cheap and leaves few values. Each of these is compared as a whole, and a
 -- URL also by the end of its path, with as many segments as the keys have. A path with percent
 -- escapes is compared only by the parts that do not depend on them; a value that escapes even
--- letters and digits is always selected. $1: what to look for, $2: the keys alone, as arrays.
+-- letters and digits is always selected.
+-- $1: what to look for, $2: the keys alone, as arrays.
 SELECT DISTINCT v.c
   FROM (SELECT p.c,
                pg_catalog.unnest(CASE

@@ -1,10 +1,10 @@
--- policy composite_key: the statements of a run, in their order; none of them was run
+-- policy composite_key: the statements of a run, in order; none of them was run
 -- table public.pairs, cutoff 2020-01-01 00:00:00+00: compared with 2020-01-01
 -- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index pairs_at)
 
 -- count (dry run)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that would be deleted or changed, by table, those that guards spare, and the shared rows that stay.
+-- kind 0: spared, by guard and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
 -- $1 cutoff
 WITH RECURSIVE going_0_pairs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."tenant", t."no"
@@ -35,7 +35,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts the candidates where nothing spares any.
+-- Counts the candidates of a policy without guards.
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."pairs" AS t
@@ -52,12 +52,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."pairs", "public"."lines" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (first chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_first (first chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
--- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Returns how many there
+-- are, their keys as arrays, and the cursor of the last one, the only one that is converted to text.
 -- $1 cutoff, $2 rows of the chunk
 SELECT pg_catalog.count(*),
        pg_catalog.array_agg(t."tenant"::pg_catalog.text)::pg_catalog.text,
@@ -83,12 +84,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."pairs", "public"."lines" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (each later chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_next (each later chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
--- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Returns how many there
+-- are, their keys as arrays, and the cursor of the last one, the only one that is converted to text.
 -- $1 cutoff, $2 to $4 last candidate of the chunk before (at, tenant, no), $5 rows of the chunk
 SELECT pg_catalog.count(*),
        pg_catalog.array_agg(t."tenant"::pg_catalog.text)::pg_catalog.text,
@@ -106,8 +108,9 @@ SELECT pg_catalog.count(*),
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- find_locked (a chunk that has met a locked row)
--- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
--- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- Finds the candidates with a row that another session has locked, and locks the rows of the others. Returns the
+-- number of the locked row's table in the plan, or 0 for a candidate that can be deleted now. The others are tried
+-- again at the end of the run.
 -- $1 to $2 keys of the candidates (tenant, no)
 SELECT t."tenant"::pg_catalog.text, t."no"::pg_catalog.text,
        CASE
@@ -167,9 +170,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (each chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
--- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
--- has locked the tables by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan has changed since
+-- the plan was made, or if the policy has got its first parked or discarded dead letter, or has lost its last one. The
+-- transaction has locked the tables before, so nothing can be added until it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))

@@ -1,11 +1,11 @@
--- policy jobs: the statements of a run, in their order; none of them was run
+-- policy jobs: the statements of a run, in order; none of them was run
 -- table public.jobs, cutoff 2020-01-01 00:00:00+00
 -- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index
 -- jobs_created_at)
 
 -- count (dry run)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that would be deleted or changed, by table, those that guards spare, and the shared rows that stay.
+-- kind 0: spared, by guard and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
 -- $1 cutoff
 WITH RECURSIVE old_0_jobs AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id",
@@ -58,9 +58,9 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted.
--- kind 0: spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where
--- it would expect as many groups as rows, and sort them.
+-- Counts the rows that are old enough in one scan, by the guard that spares them, if only candidates are counted. kind
+-- 0: spared, by guard and label; 1: the candidates. OFFSET 0 hides the table from the planner, which would otherwise
+-- expect as many groups as rows, and sort them.
 -- $1 cutoff
 SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
        c.number,
@@ -101,12 +101,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."jobs", "public"."job_logs" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (first chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_first (first chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
--- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Returns how many there
+-- are, their keys as arrays, and the cursor of the last one, the only one that is converted to text.
 -- $1 cutoff, $2 rows of the chunk
 SELECT pg_catalog.count(*),
        pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text,
@@ -133,12 +134,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."jobs", "public"."job_logs" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (each later chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_next (each later chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
--- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Returns how many there
+-- are, their keys as arrays, and the cursor of the last one, the only one that is converted to text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT pg_catalog.count(*),
        pg_catalog.array_agg(t."id"::pg_catalog.text)::pg_catalog.text,
@@ -157,8 +159,9 @@ SELECT pg_catalog.count(*),
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- find_locked (a chunk that has met a locked row)
--- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
--- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- Finds the candidates with a row that another session has locked, and locks the rows of the others. Returns the
+-- number of the locked row's table in the plan, or 0 for a candidate that can be deleted now. The others are tried
+-- again at the end of the run.
 -- $1 keys of the candidates (id)
 SELECT t."id"::pg_catalog.text,
        CASE
@@ -192,8 +195,8 @@ DELETE FROM "public"."jobs" AS t
  WHERE t."id" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]);
 
 -- work_2_count_cascaded (each chunk)
--- public.job_logs: Counts the rows that the foreign key has deleted with the candidates (ON DELETE CASCADE), as the
--- session's own counter says. Fails if the session has not counted the candidates.
+-- public.job_logs: Counts the rows that the foreign key has deleted with the candidates (ON DELETE CASCADE), by the
+-- session's own counter. Fails if the session has not counted the candidates.
 -- $1 its table, $2 table of the candidates, $3 how many candidates
 SELECT c.rows,
        pg_catalog.set_config('pgsweep.n1', c.rows::pg_catalog.text, true)
@@ -221,9 +224,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (each chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
--- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
--- has locked the tables by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan has changed since
+-- the plan was made, or if the policy has got its first parked or discarded dead letter, or has lost its last one. The
+-- transaction has locked the tables before, so nothing can be added until it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))

@@ -1,10 +1,10 @@
--- policy mocs: the statements of a run, in their order; none of them was run
+-- policy mocs: the statements of a run, in order; none of them was run
 -- table public.moc_instructions, cutoff 2020-01-01 00:00:00+00
 -- strategy: locked (one transaction for each candidate), along age and key (index moc_instructions_deleted_at)
 
 -- count (dry run)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that would be deleted or changed, by table, those that guards spare, and the shared rows that stay.
+-- kind 0: spared, by guard and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
 -- $1 cutoff
 WITH RECURSIVE going_0_moc_instructions AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
@@ -124,7 +124,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts the candidates where nothing spares any.
+-- Counts the candidates of a policy without guards.
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."moc_instructions" AS t
@@ -153,8 +153,9 @@ SELECT t."deleted_at"::pg_catalog.text, t."id"::pg_catalog.text,
  LIMIT $4::pg_catalog.int8;
 
 -- find_locked (a chunk that has met a locked row)
--- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
--- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- Finds the candidates with a row that another session has locked, and locks the rows of the others. Returns the
+-- number of the locked row's table in the plan, or 0 for a candidate that can be deleted now. The others are tried
+-- again at the end of the run.
 -- $1 keys of the candidates (id)
 SELECT t."id"::pg_catalog.text,
        CASE
@@ -249,12 +250,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."moc_instructions", "public"."moc_files", "public"."moc_gallery_albums", "public"."moc_gallery_images", "public"."moc_parts_lists", "public"."upload_sessions", "public"."moc_parts", "public"."gallery_images" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (each candidate)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_row (each candidate)
--- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
--- is the plainest way to fail in SQL.)
+-- Locks the candidate. Fails if it is gone or if another session has locked it. (Casting a text that is not a number
+-- is the simplest way to fail in SQL.)
 -- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE pg_catalog.concat('locked ', pg_catalog.count(*))::pg_catalog.int4
@@ -265,7 +267,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
            FOR UPDATE OF t SKIP LOCKED) AS locked;
 
 -- verify_row (each candidate)
--- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
+-- Evaluates the conditions again now that the row is locked: fails if it is not a candidate any more.
 -- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE pg_catalog.concat('candidates ', pg_catalog.count(*))::pg_catalog.int4
@@ -305,7 +307,7 @@ SELECT pg_catalog.count(*)
            FOR UPDATE OF d) AS locked;
 
 -- work_3_collect (each candidate)
--- public.gallery_images: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- public.gallery_images: Locks the shared rows that the deleted rows refer to, and remembers them.
 -- $1 keys of the candidates (id)
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
@@ -467,7 +469,7 @@ SELECT pg_catalog.count(*),
   FROM gone;
 
 -- work_13_narrow (each candidate)
--- public.gallery_images: Keeps of the remembered shared rows those that nothing refers to any more.
+-- public.gallery_images: Reduces the remembered shared rows to those that nothing else refers to.
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o7_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0

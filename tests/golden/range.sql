@@ -1,9 +1,9 @@
--- policy range: the statements of a run, in their order; none of them was run
+-- policy range: the statements of a run, in order; none of them was run
 -- table public.items, cutoff 2020-01-01 00:00:00+00
 -- strategy: range (every condition is about the candidate's own row), along age and key (index items_created_at)
 
 -- count (dry run)
--- Counts the candidates where nothing spares any.
+-- Counts the candidates of a policy without guards.
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."items" AS t
@@ -11,7 +11,7 @@ SELECT pg_catalog.count(*)
    AND (t.note IS NULL);
 
 -- count (before the first chunk)
--- Counts the candidates where nothing spares any.
+-- Counts the candidates of a policy without guards.
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."items" AS t
@@ -19,7 +19,7 @@ SELECT pg_catalog.count(*)
    AND (t.note IS NULL);
 
 -- bound_first (first chunk)
--- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
+-- Finds the end of the next chunk: the candidate that many rows further on. Only its values are converted to text.
 -- $1 cutoff, $2 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM (SELECT t."created_at", t."id"
@@ -35,7 +35,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- limit_waits (first chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_first (first chunk)
@@ -64,9 +65,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (first chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
--- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
--- has locked the tables by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan has changed since
+-- the plan was made, or if the policy has got its first parked or discarded dead letter, or has lost its last one. The
+-- transaction has locked the tables before, so nothing can be added until it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
@@ -122,7 +123,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
 COMMIT;
 
 -- bound_next (first chunk)
--- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
+-- Finds the end of the next chunk: the candidate that many rows further on. Only its values are converted to text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM (SELECT t."created_at", t."id"
@@ -140,7 +141,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- limit_waits (each later chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_next (each later chunk)
@@ -195,9 +197,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (each later chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
--- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
--- has locked the tables by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan has changed since
+-- the plan was made, or if the policy has got its first parked or discarded dead letter, or has lost its last one. The
+-- transaction has locked the tables before, so nothing can be added until it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
@@ -253,7 +255,7 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
 COMMIT;
 
 -- bound_next (each later chunk)
--- Looks up where the next chunk ends: the candidate that many further on. Only that one's values become text.
+-- Finds the end of the next chunk: the candidate that many rows further on. Only its values are converted to text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, id), $4 rows of the chunk
 SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
   FROM (SELECT t."created_at", t."id"
@@ -271,7 +273,8 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text
 BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- limit_waits (last chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- range_next_last (last chunk)
@@ -300,9 +303,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (last chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
--- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
--- has locked the tables by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan has changed since
+-- the plan was made, or if the policy has got its first parked or discarded dead letter, or has lost its last one. The
+-- transaction has locked the tables before, so nothing can be added until it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))

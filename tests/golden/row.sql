@@ -1,10 +1,10 @@
--- policy row: the statements of a run, in their order; none of them was run
+-- policy row: the statements of a run, in order; none of them was run
 -- table public.items, cutoff 2020-01-01 00:00:00+00
 -- strategy: locked (one transaction for each candidate), along age and key (index items_created_at)
 
 -- count (dry run)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that would be deleted or changed, by table, those that guards spare, and the shared rows that stay.
+-- kind 0: spared, by guard and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
 -- $1 cutoff
 WITH RECURSIVE going_0_items AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."id"
@@ -34,7 +34,7 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts the candidates where nothing spares any.
+-- Counts the candidates of a policy without guards.
 -- $1 cutoff
 SELECT pg_catalog.count(*)
   FROM "public"."items" AS t
@@ -63,8 +63,9 @@ SELECT t."created_at"::pg_catalog.text, t."id"::pg_catalog.text,
  LIMIT $4::pg_catalog.int8;
 
 -- find_locked (a chunk that has met a locked row)
--- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
--- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- Finds the candidates with a row that another session has locked, and locks the rows of the others. Returns the
+-- number of the locked row's table in the plan, or 0 for a candidate that can be deleted now. The others are tried
+-- again at the end of the run.
 -- $1 keys of the candidates (id)
 SELECT t."id"::pg_catalog.text,
        CASE
@@ -93,12 +94,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."items", "public"."parts" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (each candidate)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_row (each candidate)
--- Locks the candidate. Fails if it is gone or if another session has locked it. (The cast of a text that is no number
--- is the plainest way to fail in SQL.)
+-- Locks the candidate. Fails if it is gone or if another session has locked it. (Casting a text that is not a number
+-- is the simplest way to fail in SQL.)
 -- $1 key of the candidate (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE pg_catalog.concat('locked ', pg_catalog.count(*))::pg_catalog.int4
@@ -109,7 +111,7 @@ SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
            FOR UPDATE OF t SKIP LOCKED) AS locked;
 
 -- verify_row (each candidate)
--- Evaluates the conditions again now that the row is locked: fails if it is no candidate any more.
+-- Evaluates the conditions again now that the row is locked: fails if it is not a candidate any more.
 -- $1 cutoff, $2 keys of the candidates (id)
 SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN 1
             ELSE pg_catalog.concat('candidates ', pg_catalog.count(*))::pg_catalog.int4

@@ -1,11 +1,11 @@
--- policy tokens: the statements of a run, in their order; none of them was run
+-- policy tokens: the statements of a run, in order; none of them was run
 -- table public.tokens, cutoff 2020-01-01 00:00:00+00
 -- strategy: locked (dependents, objects or directories go with the candidates), along age and key (index
 -- tokens_created_at_idx)
 
 -- count (dry run)
--- Counts what would go, table by table, what spares candidates and what keeps shared rows. kind 0: spared, by guard
--- and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
+-- Counts the rows that would be deleted or changed, by table, those that guards spare, and the shared rows that stay.
+-- kind 0: spared, by guard and label; 1: rows of a table; 2: shared rows that stay; 3: those that one reference keeps.
 -- $1 cutoff
 WITH RECURSIVE old_0_tokens AS MATERIALIZED (
     SELECT t.tableoid AS pgsweep_table, t.ctid AS pgsweep_row, t."product_id", t."entity_id",
@@ -133,9 +133,9 @@ SELECT c.kind, c.number, c.use, c.label, c.rows
  ORDER BY c.kind, c.number, c.rows DESC, c.use, c.label;
 
 -- count (before the first chunk)
--- Counts the rows that are old enough by what spares them, in one scan, where nothing but the candidates is counted.
--- kind 0: spared, by guard and label; 1: the candidates. OFFSET: the planner does not see through to the table, where
--- it would expect as many groups as rows, and sort them.
+-- Counts the rows that are old enough in one scan, by the guard that spares them, if only candidates are counted. kind
+-- 0: spared, by guard and label; 1: the candidates. OFFSET 0 hides the table from the planner, which would otherwise
+-- expect as many groups as rows, and sort them.
 -- $1 cutoff
 SELECT CASE WHEN c.number OPERATOR(pg_catalog.>) 0 THEN 0 ELSE 1 END AS kind,
        c.number,
@@ -174,12 +174,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."tokens", "public"."relationships", "public"."entities" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (first chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_first (first chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
--- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Returns how many there
+-- are, their keys as arrays, and the cursor of the last one, the only one that is converted to text.
 -- $1 cutoff, $2 rows of the chunk
 SELECT pg_catalog.count(*),
        pg_catalog.array_agg(t."token"::pg_catalog.text)::pg_catalog.text,
@@ -204,12 +205,13 @@ BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 LOCK TABLE "public"."tokens", "public"."relationships", "public"."entities" IN ROW EXCLUSIVE MODE NOWAIT;
 
 -- limit_waits (each later chunk)
--- The transaction is going to hold rows: it waits no longer than this for one that another session has locked.
+-- Limits how long the transaction waits for a row that another session has locked, because it holds locks on rows
+-- itself.
 SELECT pg_catalog.set_config('lock_timeout', '10ms', true);
 
 -- lock_next (each later chunk)
--- Locks the next candidates; rows that another session has locked are left for a later pass. Answers how many there
--- are, their keys as arrays, and the last one's cursor: of the others that is not made text.
+-- Locks the next candidates; rows that another session has locked are left for a later pass. Returns how many there
+-- are, their keys as arrays, and the cursor of the last one, the only one that is converted to text.
 -- $1 cutoff, $2 to $3 last candidate of the chunk before (created_at, token), $4 rows of the chunk
 SELECT pg_catalog.count(*),
        pg_catalog.array_agg(t."token"::pg_catalog.text)::pg_catalog.text,
@@ -226,8 +228,9 @@ SELECT pg_catalog.count(*),
            FOR UPDATE OF t SKIP LOCKED) AS t;
 
 -- find_locked (a chunk that has met a locked row)
--- Finds what another session has locked of what hangs on the candidates, and locks the rest: the number of the table
--- in the plan, or 0 for a candidate that can go now. The others are tried again at the end of the run.
+-- Finds the candidates with a row that another session has locked, and locks the rows of the others. Returns the
+-- number of the locked row's table in the plan, or 0 for a candidate that can be deleted now. The others are tried
+-- again at the end of the run.
 -- $1 keys of the candidates (token)
 SELECT t."token"::pg_catalog.text,
        CASE
@@ -303,7 +306,7 @@ SELECT pg_catalog.count(*)
            FOR UPDATE OF d) AS locked;
 
 -- work_1_collect (each chunk)
--- public.entities: Locks the shared rows that the rows in hand refer to, and remembers them.
+-- public.entities: Locks the shared rows that the deleted rows refer to, and remembers them.
 -- $1 keys of the candidates (token)
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
@@ -341,8 +344,8 @@ SELECT pg_catalog.count(*),
            FOR UPDATE OF s) AS shared;
 
 -- work_2_remember (each chunk)
--- public.relationships: Remembers the values by which other rows may refer to these, or they to others: for the last
--- look before COMMIT.
+-- public.relationships: Remembers the values by which other rows may refer to these rows, or these to others: for the
+-- last check before COMMIT.
 -- $1 keys of the candidates (token)
 SELECT pg_catalog.set_config('pgsweep.r0',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."product_id"::pg_catalog.text, d."entity_id"::pg_catalog.text))::pg_catalog.text,
@@ -399,7 +402,7 @@ DELETE FROM "public"."tokens" AS t
  WHERE t."token" OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]);
 
 -- work_5_narrow (each chunk)
--- public.entities: Keeps of the remembered shared rows those that nothing refers to any more.
+-- public.entities: Reduces the remembered shared rows to those that nothing else refers to.
 SELECT pg_catalog.count(*),
        pg_catalog.set_config('pgsweep.o2_0', coalesce(pg_catalog.textin(pg_catalog.array_out(pg_catalog.array_agg(k0))), '{}'), true)
   FROM (SELECT s."id" AS k0
@@ -419,8 +422,8 @@ SELECT pg_catalog.count(*),
                   AND u2."entity_id"::pg_catalog.text OPERATOR(pg_catalog.<>) '')) AS shared;
 
 -- work_6_remember (each chunk)
--- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
--- before COMMIT.
+-- public.entities: Remembers the values by which other rows may refer to these rows, or these to others: for the last
+-- check before COMMIT.
 SELECT pg_catalog.set_config('pgsweep.r1',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
@@ -432,8 +435,8 @@ SELECT pg_catalog.set_config('pgsweep.r1',
               END::pg_catalog.text[])::pg_catalog.text[]);
 
 -- work_7_remember (each chunk)
--- public.entities: Remembers the values by which other rows may refer to these, or they to others: for the last look
--- before COMMIT.
+-- public.entities: Remembers the values by which other rows may refer to these rows, or these to others: for the last
+-- check before COMMIT.
 SELECT pg_catalog.set_config('pgsweep.r2',
                              coalesce(pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(d."id"::pg_catalog.text))::pg_catalog.text,
                                       '[]'), true)
@@ -454,8 +457,8 @@ DELETE FROM "public"."entities" AS d
               END::pg_catalog.text[])::pg_catalog.text[]);
 
 -- work_9_look_added (each chunk)
--- public.tokens: Fails if another session has added a row that refers to what is deleted here, or that still needs it.
--- No constraint stands behind this reference, so nothing else would notice.
+-- public.tokens: Fails if another session has added a row that refers to a deleted row or still needs it. No
+-- constraint enforces this reference, so nothing else would notice.
 SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r0')::pg_catalog.jsonb) AS r(v)
@@ -467,8 +470,8 @@ SELECT CASE WHEN NOT EXISTS (
        END;
 
 -- work_10_look_added (each chunk)
--- public.tokens: Fails if another session has added a row that refers to what is deleted here, or that still needs it.
--- No constraint stands behind this reference, so nothing else would notice.
+-- public.tokens: Fails if another session has added a row that refers to a deleted row or still needs it. No
+-- constraint enforces this reference, so nothing else would notice.
 SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r1')::pg_catalog.jsonb) AS r(v)
@@ -479,8 +482,8 @@ SELECT CASE WHEN NOT EXISTS (
        END;
 
 -- work_11_look_added (each chunk)
--- public.relationships: Fails if another session has added a row that refers to what is deleted here, or that still
--- needs it. No constraint stands behind this reference, so nothing else would notice.
+-- public.relationships: Fails if another session has added a row that refers to a deleted row or still needs it. No
+-- constraint enforces this reference, so nothing else would notice.
 SELECT CASE WHEN NOT EXISTS (
             SELECT FROM pg_catalog.jsonb_array_elements(
                             pg_catalog.current_setting('pgsweep.r2')::pg_catalog.jsonb) AS r(v)
@@ -506,9 +509,9 @@ UPDATE pgsweep.runs AS r
  WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (each chunk)
--- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan
--- was made, or if the policy has got its first parked or discarded dead letter, or has lost its last. The transaction
--- has locked the tables by now, so none can be added before it ends.
+-- Fails if a foreign key, trigger, rule, partition, index, column or owner of a table of the plan has changed since
+-- the plan was made, or if the policy has got its first parked or discarded dead letter, or has lost its last one. The
+-- transaction has locked the tables before, so nothing can be added until it ends.
 -- $1 tables of the plan, $2 its fingerprint
 SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
