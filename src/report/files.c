@@ -57,7 +57,7 @@ static void print_rooms(const struct report *report, void *scratch, FILE *out)
     for (size_t i = 0; i < policy->root_count && report->rooms; i++) {
         const struct files_room *room = &report->rooms[i];
         if (room->found)
-            fprintf(out, "  %-10s %12s  free before, %s %s; %s wanted (%s): %s%s%s\n", "free",
+            fprintf(out, "  %-10s %12s  before, %s %s; %s wanted (%s): %s%s%s\n", "free",
                     text_bytes(scratch, room->before), text_bytes(scratch, room->after),
                     report->dry_run ? "then" : "after", text_bytes(scratch, room->wanted),
                     policy->files.min_free.value, room->reached ? "reached" : "not reached",

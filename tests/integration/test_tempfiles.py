@@ -309,7 +309,7 @@ def test_T3_O1_a_root_that_another_sweep_holds_is_told_with_its_holder(tempfiles
     message = f"another sweep holds the lock of {box.root} (python3, process {holder.pid})"
     result = tempfiles("--root", box.root, *dry, code=75)
     assert result.err == (f"pgsweep: error: {message}\n"
-                          "pgsweep: hint: Wait for it to finish; the next run takes what is left.\n")
+                          "pgsweep: hint: Wait for it to finish; the next run deletes what is left.\n")
     assert result.out == "" and box.names() == ["old"]
     found = report(tempfiles, box, *dry, code=75)
     assert found["outcome"] == "error" and found["error"]["message"] == message and found["deleted"] == 0
@@ -435,7 +435,7 @@ def test_T1_policies_that_make_no_sense_are_refused(tempfiles, policy_file, text
 
 def test_T1_options_go_with_their_kind(tempfiles):
     for option in (("--allow-missing-index",), ("--retries", "3")):
-        assert f"option {option[0]} is for rows" in tempfiles("--dry-run", *option, code=2).err
+        assert f"option {option[0]} is for policies about rows" in tempfiles("--dry-run", *option, code=2).err
     result = tempfiles("--root", "/x", "--dry-run", policy="jobs", code=2)
     assert "option --root is for policies about files; policy jobs is about rows" in result.err
     for option in (("--special", "delete"), ("--owner", "root"), ("--min-free", "5%")):
