@@ -13,7 +13,7 @@
     X(SWEEP_UNREACHABLE, 3,                                                                        \
       "the database could not be reached, or the connection was lost for good")                    \
     X(SWEEP_REFUSED, 4, "a safeguard refused the run; nothing was deleted")                        \
-    X(SWEEP_ALERT, 6, "finished, but an alert of the policy asks a person to look")                \
+    X(SWEEP_ALERT, 6, "finished, but a person should look: see the alert")                         \
     X(SWEEP_INTERNAL, 70, "internal error or out of memory; the open transaction was rolled back") \
     X(SWEEP_LOCKED, 75, "another run of the same policy holds the lock; try again later")
 
