@@ -94,14 +94,14 @@ static bool read_bounds(void *ctx, struct db *db, const struct cli_options *opti
     return true;
 }
 
-bool command_drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,
+bool command_drain(const struct attempt *attempt, struct report *report, const char *name,
                    struct error *err)
 {
-    struct policy nobody = {.name = name ? name : "objects"};
-    struct report *report = report_new(ctx, &nobody, false);
-    struct effects *effects = effects_open(ctx, db, false);
+    const struct cli_options *options = attempt->options;
+    struct effects *effects = effects_open(attempt->ctx, attempt->db, false);
     struct queue_bounds bounds = {0};
-    if (!queue_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
+    if (!queue_check_settings(err) ||
+        !read_bounds(attempt->ctx, attempt->db, options, name, &bounds, err) ||
         !queue_drain(effects, report, name, &bounds, err) ||
         !queue_drain_directories(effects, report, name, err))
         return false;
