@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_queue.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/store.h"
 #include "pgsweep/template.h"
