@@ -64,7 +64,7 @@ def untouched(db):
     (["jobs", "-d", "a", "-d", "b"], ["given twice"]),
     (["jobs", "--retain"], ["needs a value"]),
     (["jobs", "--policy-dir", "--dry-run"], ["needs a value"]),
-    (["jobs", "anonymous"], ["one word too many"]),
+    (["jobs", "anonymous"], ["too many command-line arguments"]),
     (["show"], ["name of a policy"]),
     (["show", "jbos"], ['Did you mean "jobs"']),
     (["jobs", "--retain", "30"], ["option --retain", "30 days"]),
@@ -79,7 +79,7 @@ def untouched(db):
     (["jobs", "--cutoff", "2999-01-01"], ["in the future"]),
     (["jobs", "--cutoff", "infinity"], ["option --cutoff"]),
     (["jobs", "--format", "xml"], ["xml", "json"]),
-    (["list", "--dry-run"], ["does not go with"]),
+    (["list", "--dry-run"], ["cannot be used with"]),
     (["init", "--role", "no such role"], ["no such role"]),
 ])
 def test_bad_input_is_told_and_touches_nothing(jobs, pgsweep, args, says):
