@@ -65,10 +65,13 @@ def test_O1_the_commands_of_the_page_are_those_of_the_program(helped):
 
 @pytest.mark.parametrize("command", ["dlq", "objects"])
 def test_O1_the_subcommands_of_a_page_are_those_of_the_program(pgsweep, command):
-    known = re.findall(r"^  ([a-z]+ \S*(?:ID|POLICY)\S*) ", pgsweep(command, "--help").out, re.M)
+    helped = pgsweep(command, "--help").out
+    known = re.findall(r"^  ([a-z]+ \S*(?:ID|POLICY)\S*) ", helped, re.M)
     known = [word.lower().replace("...", " ...") for word in known]
     assert len(known) >= 4
     page = source(f"pgsweep-{command}.1")
+    options = re.findall(r"--([a-z-]+)", " ".join(re.findall(r"^ +(?:-\w, )? *(--\S+)", helped.split("Connection:")[0], re.M)))
+    assert set(re.findall(r"^\.Fl -([a-z-]+)", section(page, "DESCRIPTION"), re.M)) == set(options)
     items = re.findall(r"^\.It Cm (.*)$", section(page, "DESCRIPTION"), re.M)
     assert [re.sub(r"Op (.*)", r"[\1]", item).replace("Ar ", "").replace(" | ", "|") for item in items] == known
     synopsis = re.findall(rf"^\.Nm pgsweep\n\.Cm {command} ([a-z]+)\n\.(.*)$", section(page, "SYNOPSIS"), re.M)
