@@ -157,7 +157,7 @@ def test_no_password_is_ever_printed(jobs, pgsweep, code, dbname):
 ])
 def test_unreachable(jobs, pgsweep, options, says):
     for command in (["jobs"], ["jobs", "--format=json"], ["jobs", "--dry-run", "-q"], ["init"]):
-        result = pgsweep(*command, *options, env=AT_ONCE)
+        result = pgsweep(*command, *options, "--retry-for=0 s")
         error_of(result, UNREACHABLE, "cannot connect", says, "pgsweep: hint: ")
         if "--format=json" in command:
             assert result.json()["exit_code"] == UNREACHABLE
