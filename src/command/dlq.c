@@ -124,15 +124,15 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
         (operands == OPERANDS_POLICY_OR_NONE || operands == OPERANDS_IDS_OR_POLICY_OR_NONE))
         return true;
     if (n > 1 && operands == OPERANDS_POLICY_OR_NONE)
-        return error_set(err, SWEEP_USAGE, "too many arguments: \"%s\"", options->operands[1]);
+        return error_set(err, SWEEP_USAGE, "too many command-line arguments (first is \"%s\")",
+                         options->operands[1]);
     if (operands == OPERANDS_POLICY_OR_NONE || names_policy(options)) {
         *param = options->operands[0];
         return true;
     }
-    if (n == 0) {
-        error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s", verb->name, subject->thing);
-        return error_hint(err, "\"pgsweep %s list\" shows the ids.", subject->command);
-    }
+    if (n == 0)
+        return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s", verb->name, subject->thing,
+                         subject->command);
     const char **ids = mem_array(ctx, const char *, n);
     size_t count = 0;
     for (int i = 0; i < n; i++) {
@@ -256,8 +256,8 @@ static bool check_options(const struct verb *verb, const struct cli_options *opt
 {
     if (!options->policy_dir || !verb->sql)
         return true;
-    error_set(err, SWEEP_USAGE, "option --policy-dir is not valid with this command");
-    return error_hint(err, "It is valid with \"pgsweep objects drain\".");
+    error_set(err, SWEEP_USAGE, "option --policy-dir cannot be used with this command");
+    return error_hint(err, "Use it with \"pgsweep objects drain\".");
 }
 
 static int run(const struct subject *subject, const struct cli_options *options, struct error *err)
