@@ -130,9 +130,10 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
         *param = options->operands[0];
         return true;
     }
-    if (n == 0)
-        return error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s", verb->name, subject->thing,
-                         subject->command);
+    if (n == 0) {
+        error_set(err, SWEEP_USAGE, "\"%s\" needs the id of %s", verb->name, subject->thing);
+        return error_hint(err, "\"pgsweep %s list\" shows the ids.", subject->command);
+    }
     const char **ids = mem_array(ctx, const char *, n);
     size_t count = 0;
     for (int i = 0; i < n; i++) {
