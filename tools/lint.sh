@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the compiler does not check: which room may include which, sizes of files and functions,
-# names in SQL without a schema, clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
+# names in SQL without a schema, circles of files, clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
 #   tools/lint.sh [--quick]      --quick: without clang-tidy and cppcheck
 # Installs what is missing. Says nothing but the findings and a last line; exits with 1 on findings.
 set -euo pipefail
@@ -122,6 +122,11 @@ check_qualified() {
     find "${rooms[@]/#/src/}" src/sql -name "*.c" -print0 -o -name "*.sql" -print0 | sort -z | xargs -0 python3 tools/qualified.py || true
 }
 
+# Files of a room that use each other in a circle can only be read together.
+check_circles() {
+    python3 tools/circles.py || true
+}
+
 # A promise that no test keeps is a wish.
 check_promises() {
     local name
@@ -182,6 +187,7 @@ check_format | report
 check_words | report
 check_growth | report
 check_qualified | report
+check_circles | report
 check_promises | report
 check_shell | report
 if [[ ${1-} != --quick ]]; then

@@ -18,15 +18,16 @@ struct locked {
 static bool lock_candidates(struct locked *l)
 {
     struct sweep *sweep = l->sweep;
-    const char **params = mem_array(l->chunk->ctx, const char *, sweep->cursor.columns + 2);
+    const char **params =
+        mem_array(l->chunk->ctx, const char *, sweep->position.cursor.columns + 2);
     int n = 0;
     params[n++] = sweep->plan->cutoff_value;
-    n = cursor_add(params, n, &sweep->cursor);
+    n = cursor_add(params, n, &sweep->position.cursor);
     params[n++] = mem_printf(l->chunk->ctx, "%lld", (long long)l->chunk->asked);
     struct db_step steps[BEGIN_STEPS_MAX + 1];
     int lock = work_begin(sweep, steps), failed = 0;
     steps[lock] = (struct db_step){
-        .statement = &sweep->statements.lock[cursor_bound(&sweep->cursor, sweep->plan)],
+        .statement = &sweep->statements.lock[cursor_bound(&sweep->position.cursor, sweep->plan)],
         .nparams = n,
         .params = params};
     if (!effects_batch(sweep->effects, l->chunk->ctx, steps, lock + 1, &failed, &l->chunk->error)) {
@@ -76,7 +77,7 @@ static void take_keys(struct locked *l, const struct db_rows *rows)
         l->keys[k] = l->rows > 0 ? db_rows_get(rows, 0, 1 + (int)k) : "{}";
     chunk->keys = NULL;
     chunk->key_count = 0;
-    if (l->rows == 1 || sweep->failed_count > 0 || sweep->budget->verbose)
+    if (l->rows == 1 || sweep->set_aside.count > 0 || sweep->budget->verbose)
         take_each(l);
 }
 
@@ -134,7 +135,7 @@ static bool is_over_limit(const struct locked *l)
 {
     const struct sweep *sweep = l->sweep;
     return l->grown && sweep->budget->max_rows > 0 &&
-           sweep->taken + l->rows > sweep->budget->max_rows;
+           sweep->pace.taken + l->rows > sweep->budget->max_rows;
 }
 
 /* One candidate at a time; one that is too many with what is below it is left, and the report says
@@ -144,7 +145,7 @@ static enum chunk_outcome pass_over(struct locked *l)
     struct chunk *chunk = l->chunk;
     db_rollback(l->sweep->db);
     if (chunk->asked > 1) {
-        l->sweep->singly = 2; /* this one counts too */
+        l->sweep->pace.singly = 2; /* this one counts too */
         chunk->end = (struct cursor){NULL, 0};
         chunk->last = false;
     } else {
@@ -219,12 +220,12 @@ static bool work_and_commit(struct locked *l)
     struct db_step *steps = mem_array(chunk->ctx, struct db_step, sweep->work.count + 1);
     int n = work_add(sweep, chunk->ctx, l->keys, l->rows, steps);
     int failed = 0;
-    if (sweep->near && !work_near(l, steps, &n))
+    if (sweep->pace.near && !work_near(l, steps, &n))
         return false;
     chunk->commit_sent = true;
     bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, &failed, &chunk->error);
     if (ok && db_committed(&steps[n - 1])) {
-        if (!sweep->near)
+        if (!sweep->pace.near)
             work_count(sweep, steps, chunk, chunk->added);
         chunk->transactions = 1;
         return true;
@@ -234,7 +235,7 @@ static bool work_and_commit(struct locked *l)
         error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"",
                   steps[n - 1].tag);
         error_sqlstate(&chunk->error, "40000");
-    } else if (!sweep->near) {
+    } else if (!sweep->pace.near) {
         explain(l, work_step_at(sweep, failed));
     } else if (failed == 1) {
         explain(l, &check);
@@ -257,7 +258,7 @@ enum chunk_outcome locked_chunk(struct sweep *sweep, struct chunk *chunk)
                                  sweep->plan->cursor_count);
     chunk->last = n < chunk->asked;
     take_keys(&l, l.locked);
-    if (l.rows > 0 && sweep->looks_ahead > 0 && sweep->statements.finds_locked &&
+    if (l.rows > 0 && sweep->locked.looks_ahead > 0 && sweep->statements.finds_locked &&
         !step_over_locked(&l))
         return CHUNK_ERROR;
     chunk->candidates = l.rows;

@@ -8,7 +8,7 @@
 /* A range between two ages may hold some rows more than were asked for; not more than this. */
 static int64_t row_limit(const struct sweep *sweep, const struct chunk *chunk)
 {
-    return sweep->exact ? chunk->asked : sweep->rows_max;
+    return sweep->pace.exact ? chunk->asked : sweep->pace.rows_max;
 }
 
 /* The step that finds the end of the chunk that follows from. */
@@ -22,7 +22,7 @@ static struct db_step bound_step(struct sweep *sweep, const void *ctx, const str
     params[n++] = sweep->plan->cutoff_value;
     n = cursor_add(params, n, from);
     params[n++] = mem_printf(ctx, "%lld", (long long)rows);
-    return (struct db_step){.statement = sweep->exact ? &s->bound[by] : &s->bound_age[by],
+    return (struct db_step){.statement = sweep->pace.exact ? &s->bound[by] : &s->bound_age[by],
                             .nparams = n,
                             .params = params};
 }
@@ -33,16 +33,17 @@ static struct db_step range_step(struct sweep *sweep, const struct chunk *chunk,
 {
     const void *ctx = chunk->ctx;
     const struct plan *plan = sweep->plan;
-    enum bound_by from = cursor_bound(&sweep->cursor, plan);
-    enum bound_by to = cursor_bound(&sweep->high, plan);
+    enum bound_by from = cursor_bound(&sweep->position.cursor, plan);
+    enum bound_by to = cursor_bound(&sweep->position.high.cursor, plan);
     const char **params =
-        mem_array(ctx, const char *, sweep->cursor.columns + sweep->high.columns + 4);
+        mem_array(ctx, const char *,
+                  sweep->position.cursor.columns + sweep->position.high.cursor.columns + 4);
     int n = 0;
     params[n++] = plan->cutoff_value;
-    n = cursor_add(params, n, &sweep->cursor);
-    n = cursor_add(params, n, &sweep->high);
+    n = cursor_add(params, n, &sweep->position.cursor);
+    n = cursor_add(params, n, &sweep->position.high.cursor);
     if (!with_record)
-        return (struct db_step){.statement = sweep->step_over
+        return (struct db_step){.statement = sweep->locked.step_over
                                                  ? &sweep->statements.unlocked[from][to]
                                                  : &sweep->statements.plain[from][to],
                                 .nparams = n,
@@ -65,20 +66,20 @@ static struct db_step record_step(struct sweep *sweep, const void *ctx, int64_t 
 /* Takes the answer of a bound step as the end of the next chunk. */
 static void note_bound(struct sweep *sweep, const struct db_rows *rows, int64_t asked)
 {
-    sweep->high_rows = asked;
-    sweep->high_known = true;
-    sweep->high_is_end = db_rows_count(rows) == 0;
-    cursor_reset(&sweep->high);
-    if (!sweep->high_is_end)
-        sweep->high = cursor_from_row(sweep->report, rows, 0, 0,
-                                      sweep->exact ? sweep->plan->cursor_count : 1);
+    sweep->position.high.rows = asked;
+    sweep->position.high.known = true;
+    sweep->position.high.is_end = db_rows_count(rows) == 0;
+    cursor_reset(&sweep->position.high.cursor);
+    if (!sweep->position.high.is_end)
+        sweep->position.high.cursor = cursor_from_row(
+            sweep->report, rows, 0, 0, sweep->pace.exact ? sweep->plan->cursor_count : 1);
 }
 
 static bool find_bound(struct sweep *sweep, struct chunk *chunk)
 {
     struct db_rows *rows;
     int64_t asked = pace_rows(sweep, 0);
-    struct db_step step = bound_step(sweep, chunk->ctx, &sweep->cursor, asked);
+    struct db_step step = bound_step(sweep, chunk->ctx, &sweep->position.cursor, asked);
     if (!db_execute(sweep->db, chunk->ctx, step.statement, step.nparams, step.params, &rows,
                     &chunk->error))
         return false;
@@ -165,7 +166,7 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
         return false;
     }
     chunk->transactions = 1;
-    sweep->high_known = false;
+    sweep->position.high.known = false;
     if (count > commit + 1 && steps[commit + 1].rows)
         note_bound(sweep, steps[commit + 1].rows, next);
     error_clear(&chunk->error);
@@ -210,18 +211,19 @@ static bool send_in_two(struct sweep *sweep, struct chunk *chunk)
 
 enum chunk_outcome range_chunk(struct sweep *sweep, struct chunk *chunk)
 {
-    if (!sweep->high_known && !find_bound(sweep, chunk))
+    if (!sweep->position.high.known && !find_bound(sweep, chunk))
         return CHUNK_ERROR;
-    chunk->asked = sweep->high_rows;
-    if (sweep->high_is_end)
+    chunk->asked = sweep->position.high.rows;
+    if (sweep->position.high.is_end)
         chunk->last = true;
     else
-        chunk->end = cursor_copy(chunk->ctx, &sweep->high);
+        chunk->end = cursor_copy(chunk->ctx, &sweep->position.high.cursor);
     /* Where locked rows are met again and again they are left out from the first. */
-    sweep->step_over = sweep->step_over || (sweep->looks_ahead > 0 && !sweep->budget->verbose);
-    if (sweep->looks_ahead > 0)
-        sweep->looks_ahead--;
-    bool near = (sweep->near || sweep->step_over) && !sweep->budget->verbose;
+    sweep->locked.step_over =
+        sweep->locked.step_over || (sweep->locked.looks_ahead > 0 && !sweep->budget->verbose);
+    if (sweep->locked.looks_ahead > 0)
+        sweep->locked.looks_ahead--;
+    bool near = (sweep->pace.near || sweep->locked.step_over) && !sweep->budget->verbose;
     if (!(near ? send_in_two(sweep, chunk) : send_at_once(sweep, chunk)))
         return CHUNK_ERROR;
     chunk->candidates = chunk->added[0];

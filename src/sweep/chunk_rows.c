@@ -21,11 +21,11 @@ enum { ROWS_AT_ONCE = 500 };
 
 static bool list(struct sweep *sweep, struct chunk *chunk, struct db_rows **rows)
 {
-    enum bound_by from = cursor_bound(&sweep->cursor, sweep->plan);
-    const char **params = mem_array(chunk->ctx, const char *, sweep->cursor.columns + 2);
+    enum bound_by from = cursor_bound(&sweep->position.cursor, sweep->plan);
+    const char **params = mem_array(chunk->ctx, const char *, sweep->position.cursor.columns + 2);
     int n = 0;
     params[n++] = sweep->plan->cutoff_value;
-    n = cursor_add(params, n, &sweep->cursor);
+    n = cursor_add(params, n, &sweep->position.cursor);
     params[n++] = mem_printf(chunk->ctx, "%lld", (long long)chunk->asked);
     return db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows,
                       &chunk->error);
@@ -150,7 +150,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
                chunk->row_tries < sweep_tries_allowed(sweep, &copy)) {
         row->again = true;
     } else if (class == DB_FAILURE_ROW || class == DB_FAILURE_TRANSIENT) {
-        sweep->impatient = sweep->impatient || class == DB_FAILURE_TRANSIENT;
+        sweep->recovery.impatient = sweep->recovery.impatient || class == DB_FAILURE_TRANSIENT;
         row_failed(sweep, chunk, row, &copy);
     } else if (class != DB_FAILURE_CANCELLED) {
         error_move(err, &copy);
@@ -233,7 +233,7 @@ static bool take_rows(struct sweep *sweep, struct chunk *chunk, const struct db_
         if (!sweep_failed_before(sweep, key))
             chunk->keys[chunk->key_count++] = key;
     }
-    if (chunk->key_count > 0 && sweep->looks_ahead > 0 && sweep->statements.finds_locked &&
+    if (chunk->key_count > 0 && sweep->locked.looks_ahead > 0 && sweep->statements.finds_locked &&
         !step_over_locked(sweep, chunk))
         return false;
     *rows = mem_array(chunk->ctx, struct row, chunk->key_count + 1);

@@ -19,8 +19,9 @@ static bool is_same(const struct cursor *a, const struct cursor *b)
 static char *cursor_text(const void *ctx, const struct sweep *sweep)
 {
     char *text = mem_strdup(ctx, "");
-    for (size_t i = 0; i < sweep->cursor.columns; i++) {
-        char *shown = text_escape(ctx, sweep->cursor.values[i], strlen(sweep->cursor.values[i]));
+    for (size_t i = 0; i < sweep->position.cursor.columns; i++) {
+        char *shown = text_escape(ctx, sweep->position.cursor.values[i],
+                                  strlen(sweep->position.cursor.values[i]));
         text = mem_printf(ctx, "%s%s%s = %s", text, i ? ", " : "", sweep->plan->cursor[i]->name,
                           shown);
     }
@@ -43,20 +44,20 @@ static bool tell(const struct sweep *sweep, struct error *err)
 
 void sweep_walk_anew(struct sweep *sweep)
 {
-    cursor_reset(&sweep->cursor);
-    cursor_reset(&sweep->circle.mark);
-    sweep->circle = (struct circle){.reach = 1};
+    cursor_reset(&sweep->position.cursor);
+    cursor_reset(&sweep->position.circle.mark);
+    sweep->position.circle = (struct circle){.reach = 1};
 }
 
 bool circle_check(struct sweep *sweep, struct error *err)
 {
-    struct circle *circle = &sweep->circle;
-    if (is_same(&circle->mark, &sweep->cursor))
+    struct circle *circle = &sweep->position.circle;
+    if (is_same(&circle->mark, &sweep->position.cursor))
         return tell(sweep, err);
     if (++circle->steps < circle->reach)
         return true;
     cursor_reset(&circle->mark);
-    *circle = (struct circle){.mark = cursor_copy(sweep->report, &sweep->cursor),
+    *circle = (struct circle){.mark = cursor_copy(sweep->report, &sweep->position.cursor),
                               .reach = 2 * circle->reach};
     return true;
 }

@@ -21,7 +21,7 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
     /* What ran into the statement's timeout took so long that it is not done over and over again.
      */
     bool slow = strcmp(why->sqlstate, "57014") == 0;
-    return sweep->impatient || slow ? 1 : sweep->budget->retries;
+    return sweep->recovery.impatient || slow ? 1 : sweep->budget->retries;
 }
 
 static bool give_up(struct chunk *chunk, struct error *err)
@@ -74,29 +74,29 @@ bool key_is(const struct plan *plan, const char *const *a, const char *const *b)
 
 bool sweep_failed_before(const struct sweep *sweep, const char *const *key)
 {
-    for (size_t i = 0; i < sweep->failed_count; i++)
-        if (key_is(sweep->plan, sweep->failed[i], key))
+    for (size_t i = 0; i < sweep->set_aside.count; i++)
+        if (key_is(sweep->plan, sweep->set_aside.keys[i], key))
             return true;
     return false;
 }
 
 static void remember_failed(struct sweep *sweep, const char *const *key)
 {
-    if (sweep->failed_count >= SWEEP_FAILED_KEYS_MAX)
+    if (sweep->set_aside.count >= SWEEP_FAILED_KEYS_MAX)
         return;
-    size_t i = mem_grow(sweep->report, &sweep->failed, &sweep->failed_count);
-    sweep->failed[i] = key_copy(sweep->report, sweep->plan, key);
+    size_t i = mem_grow(sweep->report, &sweep->set_aside.keys, &sweep->set_aside.count);
+    sweep->set_aside.keys[i] = key_copy(sweep->report, sweep->plan, key);
 }
 
 bool sweep_all_fail(const struct sweep *sweep)
 {
-    return sweep->failed_in_a_row >= sweep->budget->max_failed;
+    return sweep->set_aside.in_a_row >= sweep->budget->max_failed;
 }
 
 bool sweep_insist(struct sweep *sweep, sweep_act *act, void *arg, struct error *err)
 {
     bool done = false, ok = true;
-    sweep->tries = 0;
+    sweep->recovery.tries = 0;
     while (ok && !done) {
         struct chunk *none = chunk_new(sweep);
         done = act(sweep, arg, &none->error);
@@ -106,7 +106,7 @@ bool sweep_insist(struct sweep *sweep, sweep_act *act, void *arg, struct error *
         if (stop_requested())
             break;
     }
-    sweep->tries = 0;
+    sweep->recovery.tries = 0;
     return ok;
 }
 
@@ -135,12 +135,12 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
     char *text = key_text(report, sweep->plan, failure->key);
     report_add_failure(report, text, failure->why);
     remember_failed(sweep, failure->key);
-    sweep->taken++;
+    sweep->pace.taken++;
     if (!sweep_insist(sweep, write_letter, &letter, err))
         return error_prefix(err, "the dead letter of %s %s could not be written", table, text);
     /* One that failed in an earlier run too tells nothing about the others. */
-    sweep->failed_in_a_row += letter.attempts == 1;
-    sweep->parked += letter.parked;
+    sweep->set_aside.in_a_row += letter.attempts == 1;
+    sweep->set_aside.parked += letter.parked;
     if (sweep->budget->verbose) {
         progress_clear(sweep->progress);
         report_log(report, "failed %s %s: %s", table, text, error_text(report, failure->why, "; "));
@@ -150,13 +150,13 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
 
 void sweep_skip(struct sweep *sweep, const struct chunk *chunk)
 {
-    cursor_reset(&sweep->cursor);
-    sweep->cursor = cursor_copy(sweep->report, &chunk->end);
-    sweep->high_known = false;
-    sweep->tries = 0;
-    sweep->losses = 0;
-    if (sweep->singly > 0)
-        sweep->singly--;
+    cursor_reset(&sweep->position.cursor);
+    sweep->position.cursor = cursor_copy(sweep->report, &chunk->end);
+    sweep->position.high.known = false;
+    sweep->recovery.tries = 0;
+    sweep->recovery.losses = 0;
+    if (sweep->pace.singly > 0)
+        sweep->pace.singly--;
 }
 
 /* A single candidate cannot go: it is reported, and the sweep goes on behind it. */
@@ -176,12 +176,12 @@ static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
     bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
     if (!known)
         return give_up(chunk, err); /* not even finding the candidates worked */
-    if (chunk->asked <= 1 && (sweep->exact || chunk->key_count == 1))
+    if (chunk->asked <= 1 && (sweep->pace.exact || chunk->key_count == 1))
         return set_aside(sweep, chunk, err);
-    sweep->exact = true;
-    sweep->rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
-    sweep->high_known = false;
-    sweep->tries = 0;
+    sweep->pace.exact = true;
+    sweep->pace.rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
+    sweep->position.high.known = false;
+    sweep->recovery.tries = 0;
     return true;
 }
 
@@ -192,11 +192,11 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
         locked_failed(sweep, chunk);
         return true;
     }
-    if (++sweep->tries > sweep_tries_allowed(sweep, &chunk->error)) {
-        sweep->impatient = true;
+    if (++sweep->recovery.tries > sweep_tries_allowed(sweep, &chunk->error)) {
+        sweep->recovery.impatient = true;
         return isolate(sweep, chunk, err);
     }
-    sweep_back_off(sweep, sweep->tries);
+    sweep_back_off(sweep, sweep->recovery.tries);
     return true;
 }
 
@@ -205,9 +205,9 @@ static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
 static bool bound_again(struct sweep *sweep)
 {
     db_rollback(sweep->db);
-    sweep->skip_locked = sweep->exact;
-    sweep->exact = true;
-    sweep->high_known = false;
+    sweep->locked.row_by_row = sweep->pace.exact;
+    sweep->pace.exact = true;
+    sweep->position.high.known = false;
     return true;
 }
 
@@ -216,7 +216,7 @@ static bool bound_again(struct sweep *sweep)
  * it does not cure it. */
 static bool may_be_cured(const struct sweep *sweep, const struct error *why)
 {
-    return !sweep->recompiling && sweep->recompiled == 0 &&
+    return !sweep->replan.under_way && sweep->replan.times == 0 &&
            (strncmp(why->sqlstate, "42", 2) == 0 || strcmp(why->sqlstate, "0A000") == 0);
 }
 
@@ -254,7 +254,7 @@ static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
 static bool count_otherwise(struct sweep *sweep, struct error *err)
 {
     db_rollback(sweep->db);
-    sweep->by_statement = true;
+    sweep->replan.by_statement = true;
     return sweep_recompile(sweep, err);
 }
 

@@ -22,38 +22,38 @@ bool locked_is(const struct error *err)
 
 void locked_begin_pass(struct sweep *sweep)
 {
-    for (size_t i = 0; i < sweep->locked_count; i++)
-        talloc_free(sweep->locked[i].key);
-    sweep->locked_count = 0;
-    sweep->in_the_way = 0;
-    sweep->since_locked = SOON_CHUNKS;
-    sweep->step_over = false;
-    sweep->looks_ahead = sweep->pass > 1 ? LOOK_AHEAD_CHUNKS : 0;
+    for (size_t i = 0; i < sweep->locked.count; i++)
+        talloc_free(sweep->locked.keys[i].key);
+    sweep->locked.count = 0;
+    sweep->locked.in_the_way = 0;
+    sweep->locked.since = SOON_CHUNKS;
+    sweep->locked.step_over = false;
+    sweep->locked.looks_ahead = sweep->position.pass > 1 ? LOOK_AHEAD_CHUNKS : 0;
 }
 
 void locked_look_ahead(struct sweep *sweep)
 {
-    bool soon = sweep->pass > 1 || sweep->since_locked <= SOON_CHUNKS;
-    sweep->looks_ahead = soon ? LOOK_AHEAD_CHUNKS : 1;
-    sweep->since_locked = 0;
+    bool soon = sweep->position.pass > 1 || sweep->locked.since <= SOON_CHUNKS;
+    sweep->locked.looks_ahead = soon ? LOOK_AHEAD_CHUNKS : 1;
+    sweep->locked.since = 0;
 }
 
 void locked_note(struct sweep *sweep, const char *const *key, const char *table)
 {
-    if (sweep->locked_count >= REPORT_LOCKED_MAX)
+    if (sweep->locked.count >= REPORT_LOCKED_MAX)
         return;
-    size_t i = mem_grow(sweep->report, &sweep->locked, &sweep->locked_count);
-    sweep->locked[i] = (struct locked_key){key_copy(sweep->report, sweep->plan, key), table};
+    size_t i = mem_grow(sweep->report, &sweep->locked.keys, &sweep->locked.count);
+    sweep->locked.keys[i] = (struct locked_key){key_copy(sweep->report, sweep->plan, key), table};
 }
 
 /* Whose row keeps the candidate. What no pass has met was passed over with the candidates that are
  * locked themselves, unless there were more than are noted. */
 static const char *locked_table(const struct sweep *sweep, const char *const *key)
 {
-    for (size_t i = 0; i < sweep->locked_count; i++)
-        if (key_is(sweep->plan, sweep->locked[i].key, key))
-            return sweep->locked[i].table;
-    return sweep->locked_count < REPORT_LOCKED_MAX ? sweep->plan->nodes[0]->table.label : NULL;
+    for (size_t i = 0; i < sweep->locked.count; i++)
+        if (key_is(sweep->plan, sweep->locked.keys[i].key, key))
+            return sweep->locked.keys[i].table;
+    return sweep->locked.count < REPORT_LOCKED_MAX ? sweep->plan->nodes[0]->table.label : NULL;
 }
 
 bool locked_name(struct sweep *sweep, void *arg, struct error *err)
@@ -89,21 +89,21 @@ void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows 
         else
             locked_note(sweep, key, plan->nodes[node]->table.label);
     }
-    sweep->looks_ahead--;
-    if (chunk->key_count < (size_t)n && sweep->looks_ahead > 0)
-        sweep->looks_ahead = LOOK_AHEAD_CHUNKS;
+    sweep->locked.looks_ahead--;
+    if (chunk->key_count < (size_t)n && sweep->locked.looks_ahead > 0)
+        sweep->locked.looks_ahead = LOOK_AHEAD_CHUNKS;
 }
 
 void locked_in_the_way(struct sweep *sweep, bool all)
 {
-    sweep->in_the_way++;
-    if (all && sweep->in_the_way < IN_THE_WAY_MAX)
-        sweep->in_the_way = IN_THE_WAY_MAX;
+    sweep->locked.in_the_way++;
+    if (all && sweep->locked.in_the_way < IN_THE_WAY_MAX)
+        sweep->locked.in_the_way = IN_THE_WAY_MAX;
 }
 
 int64_t locked_grain(const struct sweep *sweep)
 {
-    int64_t over = sweep->in_the_way - IN_THE_WAY_MAX;
+    int64_t over = sweep->locked.in_the_way - IN_THE_WAY_MAX;
     return over <= 0 ? 1 : (int64_t)1 << (over < GRAIN_BITS_MAX ? over : GRAIN_BITS_MAX);
 }
 
@@ -114,24 +114,25 @@ static void step_over(struct sweep *sweep, const struct chunk *chunk)
     for (size_t i = 0; i < chunk->key_count; i++)
         locked_note(sweep, chunk->keys[i], NULL);
     locked_in_the_way(sweep, false);
-    sweep->rows = locked_grain(sweep);
-    sweep->skip_locked = false;
+    sweep->pace.rows = locked_grain(sweep);
+    sweep->locked.row_by_row = false;
     sweep_skip(sweep, chunk);
 }
 
 void locked_failed(struct sweep *sweep, struct chunk *chunk)
 {
     throttle_look_now(sweep);
-    if (sweep->plan->strategy == STRATEGY_RANGE && sweep->pass == 1 && !sweep->skip_locked) {
+    if (sweep->plan->strategy == STRATEGY_RANGE && sweep->position.pass == 1 &&
+        !sweep->locked.row_by_row) {
         /* Take the rows around the locked ones now, and them later. */
-        bool by_range = !sweep->step_over && !sweep->budget->verbose;
-        sweep->step_over = by_range;
-        sweep->skip_locked = !by_range;
-        sweep->high_known = by_range;
+        bool by_range = !sweep->locked.step_over && !sweep->budget->verbose;
+        sweep->locked.step_over = by_range;
+        sweep->locked.row_by_row = !by_range;
+        sweep->position.high.known = by_range;
         locked_look_ahead(sweep);
         return;
     }
-    sweep->high_known = false;
+    sweep->position.high.known = false;
     if (sweep->statements.finds_locked && !chunk->looked_ahead) {
         locked_look_ahead(sweep);
         return;
@@ -140,6 +141,6 @@ void locked_failed(struct sweep *sweep, struct chunk *chunk)
         step_over(sweep, chunk);
         return;
     }
-    sweep->exact = true;
-    sweep->rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
+    sweep->pace.exact = true;
+    sweep->pace.rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
 }

@@ -33,15 +33,15 @@ static bool rewind_to(struct sweep *sweep, int64_t chunks, const int64_t *delete
     report->chunks = chunks;
     memcpy(report->deleted, deleted, sweep->plan->node_count * sizeof *deleted);
     report->spared_late = 0; /* they are looked at again */
-    sweep->taken = deleted[0] + report->failed + (int64_t)sweep->suspect_count;
-    sweep->rewound = true;
-    sweep->pending = 0;
-    sweep->losses = 0;
-    sweep->singly = 0;
+    sweep->pace.taken = deleted[0] + report->failed + (int64_t)sweep->suspects.count;
+    sweep->durability.rewound = true;
+    sweep->durability.pending = 0;
+    sweep->recovery.losses = 0;
+    sweep->pace.singly = 0;
     sweep_walk_anew(sweep);
-    return ++sweep->rewinds <= REWINDS_MAX ||
+    return ++sweep->durability.rewinds <= REWINDS_MAX ||
            error_set(err, SWEEP_UNREACHABLE, "the server lost transactions in a crash %d times",
-                     sweep->rewinds);
+                     sweep->durability.rewinds);
 }
 
 /* Did the chunk whose COMMIT was sent take effect? Its number in the run's record says so. */
@@ -100,7 +100,7 @@ static bool resume(struct sweep *sweep, struct chunk *chunk, struct error *err)
     if (!db_reconnect(sweep->db, err) || !check_primary(sweep->db, err) ||
         !run_lock_again(sweep->effects, report->policy->name, report->run_id, LOCK_WAIT_MS, err))
         return false;
-    sweep->high_known = false;
+    sweep->position.high.known = false;
     return find_out(sweep, chunk, err);
 }
 
@@ -110,7 +110,7 @@ static bool connect_again(struct sweep *sweep, struct chunk *chunk, struct error
     int64_t end_ms = clock_now_ms() + sweep->budget->retry_for_ms;
     bool last = false;
     for (int attempt = 1; !last && !stop_forced(); attempt++) {
-        sweep_back_off(sweep, attempt + sweep->losses / 2);
+        sweep_back_off(sweep, attempt + sweep->recovery.losses / 2);
         error_clear(err);
         last = stop_requested() || clock_now_ms() >= end_ms;
         if (resume(sweep, chunk, err)) {
@@ -140,8 +140,8 @@ static bool give_up(struct sweep *sweep, struct error *lost, struct error *err, 
     error_prefix(err, "the connection was lost %s", what);
     return error_hint(
         err, "It could be made again each time: the log of the server says why it was lost. %s",
-        sweep->suspect_count > 0 ? "No dead letter was written."
-                                 : "What was committed before stays; the next run goes on.");
+        sweep->suspects.count > 0 ? "No dead letter was written."
+                                  : "What was committed before stays; the next run goes on.");
 }
 
 /* Goes on behind a candidate that drops the connection. That it is at fault is not said before it
@@ -149,15 +149,16 @@ static bool give_up(struct sweep *sweep, struct error *lost, struct error *err, 
 static bool suspect(struct sweep *sweep, struct chunk *chunk, struct error *lost, struct error *err)
 {
     const char **key = sweep_failing_key(sweep, chunk);
-    if (sweep->suspect_count == SUSPECTS_MAX)
+    if (sweep->suspects.count == SUSPECTS_MAX)
         return give_up(
             sweep, lost, err,
             mem_printf(chunk->ctx, "over each of %d candidates in a row", SUSPECTS_MAX + 1));
     error_prefix(lost, "deleting it cost the connection to the server");
-    sweep->suspects[sweep->suspect_count++] = failure_new(sweep->report, sweep->plan, key, lost);
+    sweep->suspects.rows[sweep->suspects.count++] =
+        failure_new(sweep->report, sweep->plan, key, lost);
     sweep_skip(sweep, chunk);
-    sweep->taken++;
-    sweep->control_due = true;
+    sweep->pace.taken++;
+    sweep->suspects.control_due = true;
     return true;
 }
 
@@ -170,7 +171,7 @@ static bool end_of_patience(struct sweep *sweep, struct error *lost, struct erro
                  "%d candidates each cost the connection to the server, and one more does; the run "
                  "ends, so that "
                  "the server has peace",
-                 sweep->lost_rows);
+                 sweep->suspects.set_aside);
     return error_hint(
         err,
         "They are dead letters (pgsweep dlq list %s). The log of the server says why the "
@@ -183,20 +184,20 @@ static bool judge_loss(struct sweep *sweep, struct chunk *chunk, struct error *l
                        struct error *err)
 {
     bool known = chunk->key_count > 0 || chunk->end.columns > 0 || chunk->last;
-    if (sweep->losses < LOSSES)
+    if (sweep->recovery.losses < LOSSES)
         return true;
-    if (sweep->control_due)
+    if (sweep->suspects.control_due)
         return give_up(sweep, lost, err, "over a transaction that deletes nothing, too");
     if (!known || (chunk->asked <= 1 && !sweep_failing_key(sweep, chunk)))
-        return sweep->losses <= sweep->budget->retries ||
+        return sweep->recovery.losses <= sweep->budget->retries ||
                give_up(sweep, lost, err, "again and again, before it came to a candidate");
-    if (sweep->lost_rows >= LOST_ROWS_MAX)
+    if (sweep->suspects.set_aside >= LOST_ROWS_MAX)
         return end_of_patience(sweep, lost, err);
-    sweep->losses = 0;
-    if (sweep->singly > 0 && chunk->asked <= 1)
+    sweep->recovery.losses = 0;
+    if (sweep->pace.singly > 0 && chunk->asked <= 1)
         return suspect(sweep, chunk, lost, err);
-    sweep->singly = chunk->asked;
-    sweep->exact = true;
+    sweep->pace.singly = chunk->asked;
+    sweep->pace.exact = true;
     return true;
 }
 
@@ -205,14 +206,14 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
     struct error lost = ERROR_INIT;
     if (stop_requested() && !chunk->commit_sent) {
         /* Nothing to find out: the loop sees the signal and ends. */
-        if (sweep->pending > 0)
+        if (sweep->durability.pending > 0)
             report_remark(sweep->report,
                           "the connection was lost before the last %lld transactions were known "
                           "to be on disk",
-                          (long long)sweep->pending);
+                          (long long)sweep->durability.pending);
         return true;
     }
-    sweep->losses++;
+    sweep->recovery.losses++;
     error_move(&lost, &chunk->error);
     bool ok = connect_again(sweep, chunk, &lost, err) && judge_loss(sweep, chunk, &lost, err);
     error_clear(&lost);
@@ -221,13 +222,13 @@ bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err
 
 bool sweep_confirm(struct sweep *sweep, struct error *err)
 {
-    for (size_t i = 0; i < sweep->suspect_count; i++) {
-        sweep->taken--; /* it was counted when it was passed over */
-        if (!sweep_set_aside(sweep, &sweep->suspects[i], err))
+    for (size_t i = 0; i < sweep->suspects.count; i++) {
+        sweep->pace.taken--; /* it was counted when it was passed over */
+        if (!sweep_set_aside(sweep, &sweep->suspects.rows[i], err))
             return false;
-        sweep->lost_rows++;
+        sweep->suspects.set_aside++;
     }
-    sweep->suspect_count = 0;
-    sweep->proven = false;
+    sweep->suspects.count = 0;
+    sweep->suspects.proven = false;
     return true;
 }

@@ -14,18 +14,18 @@ enum { BY_AGE_TENTHS = 9 };
 void pace_start(struct sweep *sweep)
 {
     const struct sweep_budget *budget = sweep->budget;
-    sweep->rows_max = budget->chunk_rows > 0 ? budget->chunk_rows
-                      : sweep->near          ? MAX_ROWS
-                                             : FAR_MAX_ROWS;
-    sweep->rows = budget->chunk_rows > 0 ? budget->chunk_rows : START_ROWS;
+    sweep->pace.rows_max = budget->chunk_rows > 0 ? budget->chunk_rows
+                           : sweep->pace.near     ? MAX_ROWS
+                                                  : FAR_MAX_ROWS;
+    sweep->pace.rows = budget->chunk_rows > 0 ? budget->chunk_rows : START_ROWS;
 }
 
 int64_t pace_rows(const struct sweep *sweep, int64_t ahead)
 {
-    int64_t left = sweep->budget->max_rows - sweep->taken - ahead;
-    int64_t rows = sweep->singly > ahead ? 1 : sweep->rows;
-    int64_t by_age = sweep->rows_max / 10 * BY_AGE_TENTHS;
-    if (!sweep->exact && sweep->budget->chunk_rows == 0 && rows > by_age)
+    int64_t left = sweep->budget->max_rows - sweep->pace.taken - ahead;
+    int64_t rows = sweep->pace.singly > ahead ? 1 : sweep->pace.rows;
+    int64_t by_age = sweep->pace.rows_max / 10 * BY_AGE_TENTHS;
+    if (!sweep->pace.exact && sweep->budget->chunk_rows == 0 && rows > by_age)
         rows = by_age;
     return sweep->budget->max_rows > 0 && left < rows ? left : rows;
 }
@@ -55,7 +55,7 @@ static int64_t aim_us(struct pace_spent spent)
 
 void pace_adjust(struct sweep *sweep, struct pace_spent spent)
 {
-    int64_t rows = sweep->rows;
+    int64_t rows = sweep->pace.rows;
     int64_t aim = aim_us(spent);
     if (sweep->budget->chunk_rows > 0) {
         /* A failure made it smaller; with each success it grows back. */
@@ -68,8 +68,8 @@ void pace_adjust(struct sweep *sweep, struct pace_spent spent)
         /* Toward what would have taken the chunk time, but not by a single slow chunk alone. */
         int64_t fitting = rows * aim / spent.work_us;
         rows = fitting > rows / 2 ? fitting : rows / 2;
-        if (rows < MIN_ROWS && sweep->rows >= MIN_ROWS)
+        if (rows < MIN_ROWS && sweep->pace.rows >= MIN_ROWS)
             rows = MIN_ROWS;
     }
-    sweep->rows = rows > sweep->rows_max ? sweep->rows_max : rows < 1 ? 1 : rows;
+    sweep->pace.rows = rows > sweep->pace.rows_max ? sweep->pace.rows_max : rows < 1 ? 1 : rows;
 }

@@ -13,9 +13,10 @@ bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error 
 {
     struct report *report = sweep->report;
     sweep->plan = plan;
-    sweep->durable = mem_array(report, int64_t, plan->node_count);
-    memcpy(sweep->durable, report->deleted, plan->node_count * sizeof *sweep->durable);
-    sweep->exact = sweep_is_exact(plan, sweep->budget);
+    sweep->durability.rows = mem_array(report, int64_t, plan->node_count);
+    memcpy(sweep->durability.rows, report->deleted,
+           plan->node_count * sizeof *sweep->durability.rows);
+    sweep->pace.exact = sweep_is_exact(plan, sweep->budget);
     if (!plan->has_objects)
         report->objects.waiting = 0;
     statements_build(sweep);
@@ -51,7 +52,7 @@ static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err
     const struct plan_request request = {.live = true,
                                          .cutoff = sweep->plan->cutoff,
                                          .allow_missing_index = sweep->budget->allow_missing_index,
-                                         .by_statement = sweep->by_statement,
+                                         .by_statement = sweep->replan.by_statement,
                                          .run_id = sweep->report->run_id};
     if (!sweep_settle(sweep, err) || !db_forget_statements(sweep->db, err) ||
         !plan_build(sweep->report, sweep->db, sweep->plan->policy, &request, plan, err))
@@ -73,7 +74,7 @@ static bool is_temporary(const struct sweep *sweep, const struct error *why)
 static bool insist(struct sweep *sweep, struct plan **plan, struct error *err)
 {
     bool done = false, ok = true;
-    sweep->recompiling = true;
+    sweep->replan.under_way = true;
     while (ok && !done && !stop_requested()) {
         struct chunk *none = chunk_new(sweep);
         done = make_plan(sweep, plan, &none->error);
@@ -85,7 +86,7 @@ static bool insist(struct sweep *sweep, struct plan **plan, struct error *err)
         }
         chunk_free(none);
     }
-    sweep->recompiling = false;
+    sweep->replan.under_way = false;
     return ok;
 }
 
@@ -94,7 +95,7 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     struct report *report = sweep->report;
     const struct plan *old = sweep->plan;
     struct plan *plan = NULL;
-    if (++sweep->recompiled > RECOMPILES_MAX)
+    if (++sweep->replan.times > RECOMPILES_MAX)
         return error_set(
             err, SWEEP_SOME_FAILED,
             "the tables of the policy changed %d times in a row, with no row deleted in between",
@@ -105,7 +106,7 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
     if (!ok || !plan)
         return stop_requested() && !err->message;
     carry_over(report, old, plan);
-    if (sweep->by_statement && plan_has_cascades(old) &&
+    if (sweep->replan.by_statement && plan_has_cascades(old) &&
         strcmp(old->fingerprint, plan->fingerprint) == 0)
         report_remark(report, "PostgreSQL does not count the rows that foreign keys delete (see "
                               "track_counts): the run deletes "
@@ -114,8 +115,8 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
         report_remark(report,
                       "the tables of the policy changed during the run: the plan was made again");
     if (plan->key_count != old->key_count)
-        sweep->failed_count = 0;
+        sweep->set_aside.count = 0;
     sweep_walk_anew(sweep);
-    sweep->high_known = false;
+    sweep->position.high.known = false;
     return queue_note_sources(sweep->effects, report, err) && sweep_take_plan(sweep, plan, err);
 }

@@ -24,8 +24,8 @@ static const char locked_met[] = "a chunk that has met a locked row", first[] = 
 static void add_range(struct list *list, const struct sweep *sweep)
 {
     const struct statements *s = &sweep->statements;
-    const enum bound_by to = sweep->exact ? BY_ALL : BY_AGE;
-    const struct db_statement *bound = sweep->exact ? s->bound : s->bound_age;
+    const enum bound_by to = sweep->pace.exact ? BY_ALL : BY_AGE;
+    const struct db_statement *bound = sweep->pace.exact ? s->bound : s->bound_age;
     const struct {
         const char *when;
         enum bound_by from, to;
@@ -104,8 +104,7 @@ size_t sweep_statements(const void *ctx, const struct plan *plan, const struct s
     struct sweep sweep = {.plan = plan,
                           .budget = budget,
                           .report = report,
-                          .near = true,
-                          .exact = sweep_is_exact(plan, budget)};
+                          .pace = {.near = true, .exact = sweep_is_exact(plan, budget)}};
     report_set_plan(report, (struct plan *)plan);
     statements_build(&sweep);
     work_build(&sweep);

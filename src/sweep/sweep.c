@@ -25,10 +25,10 @@ static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
 /* All that the report has as gone is on the server's disk. */
 static void note_durable(struct sweep *sweep)
 {
-    sweep->pending = 0;
-    sweep->settled_ms = clock_now_ms();
-    memcpy(sweep->durable, sweep->report->deleted,
-           sweep->plan->node_count * sizeof *sweep->durable);
+    sweep->durability.pending = 0;
+    sweep->durability.settled_ms = clock_now_ms();
+    memcpy(sweep->durability.rows, sweep->report->deleted,
+           sweep->plan->node_count * sizeof *sweep->durability.rows);
 }
 
 void chunk_committed(struct sweep *sweep, struct chunk *chunk)
@@ -38,30 +38,30 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
         report->deleted[i] += chunk->added[i];
     chunk->committed = true;
     if (chunk->added[0] > 0) {
-        sweep->failed_in_a_row = 0;
-        sweep->impatient = false;
-        sweep->in_the_way = 0;
-        sweep->proven = sweep->suspect_count > 0;
-        sweep->recompiled = 0;
+        sweep->set_aside.in_a_row = 0;
+        sweep->recovery.impatient = false;
+        sweep->locked.in_the_way = 0;
+        sweep->suspects.proven = sweep->suspects.count > 0;
+        sweep->replan.times = 0;
     }
     report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
     report->spared_late += chunk->spared;
     report->objects.queued += chunk->queued;
     report->directories.queued += chunk->directories;
-    sweep->undrained += chunk->queued + chunk->directories;
-    sweep->taken += chunk->candidates;
-    sweep->tries = 0;
-    sweep->table_tries = 0;
-    sweep->losses = 0;
-    sweep->skip_locked = false;
-    sweep->step_over = false;
-    sweep->since_locked++;
-    sweep->pending += chunk->transactions;
+    sweep->queue.undrained += chunk->queued + chunk->directories;
+    sweep->pace.taken += chunk->candidates;
+    sweep->recovery.tries = 0;
+    sweep->recovery.table_tries = 0;
+    sweep->recovery.losses = 0;
+    sweep->locked.row_by_row = false;
+    sweep->locked.step_over = false;
+    sweep->locked.since++;
+    sweep->durability.pending += chunk->transactions;
     if (chunk->transactions > 0 && !db_is_async(sweep->db))
         note_durable(sweep); /* it has waited for the disk, and so have all before it */
     if (chunk->end.columns > 0) {
-        cursor_reset(&sweep->cursor);
-        sweep->cursor = cursor_copy(report, &chunk->end);
+        cursor_reset(&sweep->position.cursor);
+        sweep->position.cursor = cursor_copy(report, &chunk->end);
     }
     log_chunk(sweep, chunk);
     progress_show(sweep->progress, report);
@@ -69,7 +69,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
 
 bool sweep_settle(struct sweep *sweep, struct error *err)
 {
-    if (sweep->pending > 0 && !run_make_durable(sweep->effects, sweep->report, err))
+    if (sweep->durability.pending > 0 && !run_make_durable(sweep->effects, sweep->report, err))
         return false;
     note_durable(sweep);
     return true;
@@ -81,7 +81,8 @@ enum { SETTLE_EVERY_MS = 250 };
 static void settle_in_time(struct sweep *sweep)
 {
     struct error ignored = ERROR_INIT;
-    if (clock_now_ms() - sweep->settled_ms >= SETTLE_EVERY_MS && !sweep_settle(sweep, &ignored))
+    if (clock_now_ms() - sweep->durability.settled_ms >= SETTLE_EVERY_MS &&
+        !sweep_settle(sweep, &ignored))
         error_clear(&ignored); /* the next chunk meets the same trouble, and deals with it */
 }
 
@@ -89,14 +90,15 @@ static void settle_in_time(struct sweep *sweep)
 static void tell_durable(struct sweep *sweep)
 {
     struct report *report = sweep->report;
-    if (sweep->pending == 0)
+    if (sweep->durability.pending == 0)
         return;
     report_remark(
         report,
         "%lld rows more were deleted, but the server was lost before they were known to be on "
         "its disk: they may have come back",
-        (long long)(report->deleted[0] - sweep->durable[0]));
-    memcpy(report->deleted, sweep->durable, sweep->plan->node_count * sizeof *sweep->durable);
+        (long long)(report->deleted[0] - sweep->durability.rows[0]));
+    memcpy(report->deleted, sweep->durability.rows,
+           sweep->plan->node_count * sizeof *sweep->durability.rows);
 }
 
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
@@ -127,16 +129,16 @@ static void drain(struct sweep *sweep, bool end)
     struct error err = ERROR_INIT;
     const struct report_objects before = sweep->report->objects;
     if ((!sweep->plan->has_objects && !sweep->plan->directory) ||
-        (!end && (sweep->undrained < DRAIN_EVERY || sweep->store_fails)))
+        (!end && (sweep->queue.undrained < DRAIN_EVERY || sweep->queue.store_fails)))
         return;
-    sweep->undrained = 0;
+    sweep->queue.undrained = 0;
     sweep->report->undrained = false;
     bool ok = end ? sweep_insist(sweep, drain_queue, NULL, &err) : drain_queue(sweep, NULL, &err);
     if (!ok && !sweep->report->undrained && (end || !db_is_lost(sweep->db)))
         report_note_undrained(sweep->report, UNDRAINED, error_text(sweep->report, &err, "; "));
     error_clear(&err);
     const struct report_objects *after = &sweep->report->objects;
-    sweep->store_fails = after->failed > before.failed && after->deleted == before.deleted;
+    sweep->queue.store_fails = after->failed > before.failed && after->deleted == before.deleted;
     if (end && stop_requested() && after->waiting > 0)
         sweep->report->signal = stop_signal();
 }
@@ -150,12 +152,12 @@ static bool may_go_on(struct sweep *sweep)
         report->signal = stop_signal();
         return false;
     }
-    if (budget->max_rows > 0 && sweep->taken >= budget->max_rows) {
+    if (budget->max_rows > 0 && sweep->pace.taken >= budget->max_rows) {
         report->limit = "max-rows";
         return false;
     }
     if (budget->max_runtime_ms > 0 &&
-        clock_now_ms() - sweep->started_ms >= budget->max_runtime_ms) {
+        clock_now_ms() - sweep->pace.started_ms >= budget->max_runtime_ms) {
         report->limit = "max-runtime";
         return false;
     }
@@ -165,7 +167,7 @@ static bool may_go_on(struct sweep *sweep)
             report,
             "%lld candidates in a row failed and not one went: something may be wrong with all of "
             "them; the rest was not tried",
-            (long long)sweep->failed_in_a_row);
+            (long long)sweep->set_aside.in_a_row);
         return false;
     }
     return true;
@@ -188,9 +190,10 @@ void chunk_free(struct chunk *chunk)
 
 static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
 {
-    if (sweep->control_due)
+    if (sweep->suspects.control_due)
         return control_chunk(sweep, chunk);
-    if (sweep->plan->strategy == STRATEGY_RANGE && !sweep->skip_locked && sweep->pass == 1)
+    if (sweep->plan->strategy == STRATEGY_RANGE && !sweep->locked.row_by_row &&
+        sweep->position.pass == 1)
         return range_chunk(sweep, chunk);
     return sweep->plan->by_row ? rows_chunk(sweep, chunk) : locked_chunk(sweep, chunk);
 }
@@ -201,10 +204,10 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spe
 {
     bool ok = true;
     chunk_committed(sweep, chunk);
-    if (sweep->control_due)
-        sweep->control_due = false;
-    else if (sweep->singly > 0)
-        sweep->singly--;
+    if (sweep->suspects.control_due)
+        sweep->suspects.control_due = false;
+    else if (sweep->pace.singly > 0)
+        sweep->pace.singly--;
     else
         pace_adjust(sweep, spent);
     for (size_t i = 0; ok && i < chunk->failure_count && !sweep_all_fail(sweep); i++)
@@ -236,8 +239,8 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
 /* Between two chunks: whether the next one may begin, after what there is to wait for. */
 static bool may_begin(struct sweep *sweep, bool *may, struct error *err)
 {
-    *may = sweep->control_due ? !stop_requested() : may_go_on(sweep);
-    if (!*may || sweep->control_due)
+    *may = sweep->suspects.control_due ? !stop_requested() : may_go_on(sweep);
+    if (!*may || sweep->suspects.control_due)
         return true;
     if (!throttle_hold(sweep, err))
         return false;
@@ -248,9 +251,9 @@ static bool may_begin(struct sweep *sweep, bool *may, struct error *err)
 static bool sweep_pass(struct sweep *sweep, struct error *err)
 {
     bool end = false, may;
-    sweep->pass++;
+    sweep->position.pass++;
     sweep->report->looked_up = false;
-    sweep->singly = 0;
+    sweep->pace.singly = 0;
     locked_begin_pass(sweep);
     sweep_walk_anew(sweep);
     while (!end) {
@@ -260,11 +263,11 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
             break;
         if (!sweep_chunk(sweep, &end, err))
             return false;
-        if (sweep->proven && !sweep_confirm(sweep, err))
+        if (sweep->suspects.proven && !sweep_confirm(sweep, err))
             return false;
-        if (sweep->rewound) {
+        if (sweep->durability.rewound) {
             /* The cursor stands at the beginning again. */
-            sweep->rewound = false;
+            sweep->durability.rewound = false;
             end = false;
         }
         drain(sweep, false);
@@ -273,7 +276,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
             effects_wait(sweep->effects, sweep->budget->pause_ms);
     }
     /* Nothing goes behind the last suspects: that the control went through has to do. */
-    return stop_requested() || sweep->control_due || sweep_confirm(sweep, err);
+    return stop_requested() || sweep->suspects.control_due || sweep_confirm(sweep, err);
 }
 
 static bool count_remaining(struct sweep *sweep, void *arg, struct error *err)
@@ -318,13 +321,13 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
     struct report *report = sweep->report;
     int64_t left = 0;
     int idle = 0;
-    sweep->pass = 0;
-    sweep->rewound = false;
+    sweep->position.pass = 0;
+    sweep->durability.rewound = false;
     bool ok = sweep_pass(sweep, err);
     while (ok && !report->signal && !report->limit && report->failed <= SWEEP_FAILED_KEYS_MAX) {
         int64_t before = report->deleted[0] + report->failed;
         ok = count_left(sweep, &left, err);
-        if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->pass >= PASSES_MAX)
+        if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->position.pass >= PASSES_MAX)
             break;
         effects_wait(sweep->effects, PASS_PAUSE_MS * (int64_t)idle);
         ok = sweep_pass(sweep, err);
@@ -375,11 +378,11 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
                             .budget = budget,
                             .progress = progress,
                             .report = report,
-                            .started_ms = clock_now_ms(),
-                            .settled_ms = clock_now_ms()};
+                            .pace = {.started_ms = clock_now_ms()},
+                            .durability = {.settled_ms = clock_now_ms()}};
     /* A chunk does not wait for the disk, unless there is time for it: what follows a commit and
      * cannot be undone does. */
-    sweep->near = is_near(db);
+    sweep->pace.near = is_near(db);
     if (!db_set_async(db, budget->pause_ms == 0, err) || !sweep_take_plan(sweep, plan, err))
         return false;
     pace_start(sweep);
@@ -388,15 +391,15 @@ bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
     do
         /* Nothing is reported as gone before it is known to stay gone. */
         ok = ok && sweep_passes(sweep, err) && sweep_insist(sweep, settle, NULL, err);
-    while (ok && sweep->rewound && !stop_requested());
+    while (ok && sweep->durability.rewound && !stop_requested());
     ok = ok && check_limit(sweep, err);
     if (!ok && stop_requested())
         report->signal = stop_signal();
-    if (sweep->parked > 0)
+    if (sweep->set_aside.parked > 0)
         report_remark(
             report,
             "%lld rows have failed %d times and are parked for a person (pgsweep dlq list %s)",
-            (long long)sweep->parked, LETTER_RETRIES + 1, report->policy->name);
+            (long long)sweep->set_aside.parked, LETTER_RETRIES + 1, report->policy->name);
     if (ok)
         drain(sweep, true);
     else if (db_is_lost(db))

@@ -22,10 +22,10 @@ bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error
 {
     db_rollback(sweep->db);
     keep_committed(sweep, chunk);
-    sweep->high_known = false;
-    if (sweep->table_tries++ == 0)
-        sweep->table_since_ms = clock_now_ms();
-    if (clock_now_ms() - sweep->table_since_ms >= PATIENCE_MS) {
+    sweep->position.high.known = false;
+    if (sweep->recovery.table_tries++ == 0)
+        sweep->recovery.table_since_ms = clock_now_ms();
+    if (clock_now_ms() - sweep->recovery.table_since_ms >= PATIENCE_MS) {
         error_move(err, &chunk->error);
         err->code = SWEEP_SOME_FAILED;
         error_prefix(err, "another session keeps a lock on a table that this run needs");
@@ -34,7 +34,8 @@ bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error
     }
     sweep->report->retries++;
     const int64_t before = clock_now_ms();
-    effects_wait(sweep->effects, clock_backoff_ms(sweep->table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
+    effects_wait(sweep->effects,
+                 clock_backoff_ms(sweep->recovery.table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
     throttle_note(sweep, WAIT_LOCK_WAITERS, clock_now_ms() - before, chunk->error.message);
     throttle_look_now(sweep);
     return true;

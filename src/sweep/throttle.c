@@ -45,11 +45,11 @@ static bool look(struct sweep *sweep, void *arg, struct error *err)
 /* The same until it works. It is no chunk: what counts the tries and losses of one stays. */
 static bool insist(struct sweep *sweep, struct attempt *attempt, struct error *err)
 {
-    const int tries = sweep->tries, losses = sweep->losses;
+    const int tries = sweep->recovery.tries, losses = sweep->recovery.losses;
     if (!sweep_insist(sweep, look, attempt, err))
         return false;
-    sweep->tries = tries;
-    sweep->losses = losses;
+    sweep->recovery.tries = tries;
+    sweep->recovery.losses = losses;
     return true;
 }
 
@@ -132,7 +132,7 @@ static bool wait_step(struct sweep *sweep, const struct throttle_found *found, c
         end_at(sweep, "max-wait", why);
         return false;
     }
-    if (max_runtime_ms > 0 && now - sweep->started_ms >= max_runtime_ms)
+    if (max_runtime_ms > 0 && now - sweep->pace.started_ms >= max_runtime_ms)
         return false;
     progress_wait(sweep->progress, sweep->report, why);
     effects_wait(sweep->effects, WAIT_STEP_MS);
@@ -179,7 +179,7 @@ bool throttle_hold(struct sweep *sweep, struct error *err)
     }
     if (throttle->since_ms > 0) {
         progress_clear(sweep->progress);
-        sweep->table_tries = 0; /* it has not tried to lock a table meanwhile */
+        sweep->recovery.table_tries = 0; /* it has not tried to lock a table meanwhile */
     }
     throttle->next_ms = clock_now_ms() + LOOK_EVERY_MS;
     return ok;

@@ -41,7 +41,7 @@ static struct work_step *add_made(struct sweep *sweep, const char *name,
 /* Near the server the counting is done here, from command tags. */
 static bool counts_in_sql(const struct sweep *sweep)
 {
-    return !sweep->near || sweep->plan->by_row;
+    return !sweep->pace.near || sweep->plan->by_row;
 }
 
 /* A SELECT, or a DELETE or UPDATE with RETURNING, whose rows count for node. */

@@ -15,7 +15,7 @@ static void adjust(int64_t work_ms)
 static void start(int64_t chunk_rows, int64_t max_rows)
 {
     budget = (struct sweep_budget){.chunk_rows = chunk_rows, .max_rows = max_rows};
-    sweep = (struct sweep){.budget = &budget, .near = true};
+    sweep = (struct sweep){.budget = &budget, .pace = {.near = true}};
     pace_start(&sweep);
 }
 
@@ -28,14 +28,14 @@ START_TEST(a_size_that_was_asked_for_is_kept)
         adjust(times[i]);
         ck_assert_int_eq(pace_rows(&sweep, 0), 250);
     }
-    sweep.rows = 1; /* a failure made it smaller */
+    sweep.pace.rows = 1; /* a failure made it smaller */
     int64_t expected = 1;
     for (int i = 0; i < 12; i++) {
-        ck_assert_int_eq(sweep.rows, expected);
+        ck_assert_int_eq(sweep.pace.rows, expected);
         adjust(5);
         expected = expected * 2 > 250 ? 250 : expected * 2;
     }
-    ck_assert_int_eq(sweep.rows, 250);
+    ck_assert_int_eq(sweep.pace.rows, 250);
 }
 END_TEST
 
@@ -50,7 +50,7 @@ START_TEST(fast_chunks_grow_to_a_limit)
         adjust(0);
     /* Between two ages the rows of the last age come on top. */
     ck_assert_int_eq(pace_rows(&sweep, 0), 9000);
-    sweep.exact = true;
+    sweep.pace.exact = true;
     ck_assert_int_eq(pace_rows(&sweep, 0), 10000);
 }
 END_TEST
@@ -69,7 +69,7 @@ END_TEST
 START_TEST(slow_chunks_shrink_by_half_at_most_and_not_below_a_hundred)
 {
     start(0, 0);
-    sweep.rows = 8000;
+    sweep.pace.rows = 8000;
     adjust(SWEEP_CHUNK_MS * 5 / 4);
     ck_assert_int_eq(pace_rows(&sweep, 0), 6400);
     adjust(INT64_C(100) * 3600 * 1000);
@@ -97,10 +97,10 @@ static const struct {
 START_TEST(the_way_is_no_work)
 {
     start(0, 0);
-    sweep.near = false;
+    sweep.pace.near = false;
     pace_start(&sweep);
-    sweep.exact = true;
-    sweep.rows = ways[_i].rows;
+    sweep.pace.exact = true;
+    sweep.pace.rows = ways[_i].rows;
     pace_adjust(&sweep, (struct pace_spent){.work_us = ways[_i].work_ms * 1000,
                                             .way_us = ways[_i].way_ms * 1000});
     ck_assert_int_eq(pace_rows(&sweep, 0), ways[_i].next);
@@ -110,7 +110,7 @@ END_TEST
 START_TEST(a_small_chunk_after_a_failure_stays_positive)
 {
     start(0, 0);
-    sweep.rows = 1;
+    sweep.pace.rows = 1;
     for (int i = 0; i < 5; i++)
         adjust(1000);
     ck_assert_int_ge(pace_rows(&sweep, 0), 1);
@@ -121,11 +121,11 @@ END_TEST
 START_TEST(candidates_are_taken_one_by_one_while_one_is_looked_for)
 {
     start(250, 0);
-    sweep.singly = 2;
+    sweep.pace.singly = 2;
     ck_assert_int_eq(pace_rows(&sweep, 0), 1);
     ck_assert_int_eq(pace_rows(&sweep, 1), 1);
     ck_assert_int_eq(pace_rows(&sweep, 2), 250);
-    sweep.singly = 0;
+    sweep.pace.singly = 0;
     ck_assert_int_eq(pace_rows(&sweep, 0), 250);
 }
 END_TEST
@@ -134,9 +134,9 @@ START_TEST(the_last_chunk_takes_what_max_rows_leaves)
 {
     start(100, 250);
     ck_assert_int_eq(pace_rows(&sweep, 0), 100);
-    sweep.taken = 200;
+    sweep.pace.taken = 200;
     ck_assert_int_eq(pace_rows(&sweep, 0), 50);
-    sweep.taken = 250;
+    sweep.pace.taken = 250;
     ck_assert_int_eq(pace_rows(&sweep, 0), 0);
     start(0, 7);
     ck_assert_int_eq(pace_rows(&sweep, 0), 7);
