@@ -34,9 +34,9 @@ char *file_rules_write(const void *ctx, const struct policy_file_rules *rules);
 /* The opposite. False when the text is damaged. */
 bool file_rules_read(const void *ctx, const char *text, struct policy_file_rules *rules);
 
-/* Protects what other rules protect, too. */
-void file_rules_add(const void *ctx, struct policy_file_rules *rules,
-                    const struct policy_file_rules *more);
+/* Keeps what other rules keep, too. Retentions are left to the caller. */
+void file_rules_tighten(const void *ctx, struct policy_file_rules *rules,
+                        const struct policy_file_rules *more);
 
 /* The version of the state schema that this program needs. */
 enum { STATE_VERSION = 2 };
@@ -207,9 +207,13 @@ void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct
 bool queue_drain(struct effects *effects, struct report *report, const char *policy,
                  const struct queue_bounds *stated, struct error *err);
 
-/* The same for the working directories that are queued, below the roots of this host. What is in
- * use or protected stays; a name that could lead out of its root is refused and reported. */
+/* The same for the working directories that are queued. present: the policies as this host has them
+ * now, with their retention settled. Only what is queued below the root that its own policy among
+ * these names is removed, by whichever is stricter of the rules in the queue and of the policy's;
+ * the rest stays queued. What is in use or protected stays; a name that could lead out of its root
+ * is refused and reported. */
 bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
+                             const struct policy *const *present, size_t present_count,
                              struct error *err);
 
 /* The statement by which a run writes down which rows it spares, and a sentence of what it is for;

@@ -64,38 +64,15 @@ static bool read_budget(struct run *run, struct error *err)
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
-/* For how long files in working directories stay: as they say, or as long as the rows; in a form
- * that can be understood without a database. */
-static bool settle_retention(const struct run *run, struct error *err)
-{
-    struct setting *retain = &run->policy->files.retain;
-    struct error why = ERROR_INIT;
-    struct timespec now;
-    struct timespec then;
-    int64_t ms;
-    if (!retain->value)
-        *retain = run->policy->retain;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (strcmp(retain->value, POLICY_RETAIN_NONE) == 0 ||
-        interval_before(retain, "retain", now, &then, &why))
-        return true;
-    error_clear(&why);
-    if (!plan_interval_ms(run->db, retain, "retain", &ms, err))
-        return false;
-    retain->value = mem_printf(run->policy, "%lld milliseconds", (long long)ms);
-    return true;
-}
-
 /* A root of working directories that will be refused is reported before a row goes. One that is not
  * there is none of this host's business, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
 {
     const struct plan *plan = run->plan;
-    const struct setting *given = &run->policy->directory_root;
-    const struct setting root = given->value ? *given : policy_temp_dir();
+    const struct setting root = policy_working_root(run->policy);
     const char *roots[] = {plan->directory_root};
     struct files_options options = {.root = plan->directory_root};
-    if (plan->directory && !settle_retention(run, err))
+    if (plan->directory && !command_settle_retention(run->policy, run->db, err))
         return false;
     file_rules_apply(run->report, &run->policy->files, &options);
     if (plan->directory)

@@ -3,6 +3,7 @@
 #define PGSWEEP_EFFECTS_INTERNAL_H
 
 #include "pgsweep/effects.h"
+#include "pgsweep/files.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/store.h"
 
@@ -39,6 +40,7 @@ struct effects {
     struct db *db;
     bool dry_run;
     const struct queue_bounds *stated; /* for queue_drain; NULL: nothing beside what is noted */
+    struct places *places;             /* for queue_drain_directories */
     struct db_statement commit_waits;  /* see run_make_durable */
     struct db_statement touch;
     struct db_statement letter_waits; /* see letter_note */
@@ -175,6 +177,45 @@ char *queue_shown(const void *ctx, const char *value);
 /* Takes these entries off the queue. */
 bool queue_remove(struct effects *effects, const void *ctx, const char *const *ids, size_t count,
                   struct error *err);
+
+/* The root and rules of queued directories of a policy, looked at once. */
+struct place {
+    const char *policy;
+    const char *root;
+    const char *rules; /* as the queue has them; "": none */
+    struct files_options how;
+    bool missing;          /* not on this host: its directories wait for the host that has them */
+    const char *elsewhere; /* why it is no root of its policy on this host; NULL: it is one */
+    const char *unusable;  /* why the rules cannot be followed; NULL: they can */
+    const char *error; /* why what a killed run left in its trash is still there; NULL: it is not */
+};
+
+struct places {
+    void *ctx;
+    struct report *report;
+    const struct policy *const *present; /* the policies as this host has them now */
+    size_t present_count;
+    struct place *all;
+    size_t count;
+    int told;
+};
+
+/* The place of an entry of the queue, valid until the next call. When it is met first, it is
+ * compared with the root of its policy, and what a killed run left in its trash is finished. */
+const struct place *places_find(struct places *places, const char *policy, const char *root,
+                                const char *rules);
+
+/* The trash was kept from one directory to the next: what did not go from it is tried once more. */
+void places_finish(struct places *places);
+
+/* Of all that went wrong in a directory, what came first. */
+struct first_error {
+    const void *ctx;
+    const char *text;
+};
+
+/* files_options.on_event, with a struct first_error. */
+void places_note_error(void *first, const struct files_event *event);
 
 /* Calls drain, if entries of the kind are due and no other session is at it; then counts the ones
  * left. */

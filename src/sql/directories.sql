@@ -2,7 +2,7 @@
 
 --- due
 -- The next directories that are due. $1: policy or NULL, $2: the last id seen, $3: how many.
-SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, '')
+SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, ''), q.policy
   FROM pgsweep.object_queue AS q
  WHERE q.kind OPERATOR(pg_catalog.=) 'directory'
    AND q.state OPERATOR(pg_catalog.=) 'queued'

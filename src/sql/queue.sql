@@ -159,11 +159,11 @@ SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error, q.source,
  LIMIT $5::pg_catalog.int8
 
 --- queue_policies
--- The policies that have objects in the queue. $1: policy or NULL.
+-- The policies that have objects or directories in the queue. $1: policy or NULL.
 SELECT DISTINCT q.policy
   FROM pgsweep.object_queue AS q
- WHERE q.kind OPERATOR(pg_catalog.=) 'object'
-   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
+ WHERE $1::pg_catalog.text IS NULL
+    OR q.policy OPERATOR(pg_catalog.=) $1
 
 --- elsewhere
 -- Objects that are due and belong to another store or bucket than the configured ones, or to one that nobody knows.

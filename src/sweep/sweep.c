@@ -114,7 +114,8 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     bool ok =
         sweep_settle(sweep, err) &&
         (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
-        (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
+        (!sweep->plan->directory ||
+         queue_drain_directories(sweep->effects, report, policy, &report->policy, 1, err));
     /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
      * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
