@@ -158,32 +158,18 @@ static void note_prepared(struct db *db, const struct db_statement *statement)
     db->prepared[i] = statement;
 }
 
-static bool prepare(struct db *db, const struct db_statement *statement, struct error *err)
-{
-    if (is_prepared(db, statement))
-        return true;
-    PGresult *result =
-        db_only(db, PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL));
-    if (!take_result(db, NULL, result, NULL, err))
-        return false;
-    note_prepared(db, statement);
-    return true;
-}
-
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err)
 {
-    if (db->pooled) {
+    if (db->pooled || !is_prepared(db, statement)) {
         struct db_step step = {.statement = statement, .nparams = nparams, .params = params};
-        bool ok = db_pooled_batch(db, ctx, &step, 1, NULL, err);
+        bool ok = db_batch(db, ctx, &step, 1, NULL, err);
         if (ok && rows)
             *rows = step.rows;
         else
             talloc_free(step.rows);
         return ok;
     }
-    if (!prepare(db, statement, err))
-        return false;
     db_echo(db, statement->sql, nparams, params);
     PGresult *result =
         db_only(db, PQsendQueryPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0));
@@ -281,17 +267,14 @@ static bool read_sync(struct db *db, bool *failed_before, struct error *err)
     }
 }
 
-/* Prepares what is not prepared yet, so once on each connection. When that fails no step is sent,
- * and the error is that of every step. */
-static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps, int count,
-                          int *first_failed, struct error *err)
+/* Reads what became of the preparations, up to their synchronisation point. When one failed the
+ * steps that need it fail as well, with the transaction that they are in. */
+static bool read_prepares(struct db *db, const void *ctx, const struct db_step *steps, int count,
+                          const bool *prepares, int *first_failed, struct error **why,
+                          struct error *err)
 {
-    bool *prepares = mem_array(NULL, bool, count);
-    bool failed = !send_prepares(db, steps, count, prepares);
-    bool any = false;
     struct db_step answer = {.statement = NULL};
-    if (failed)
-        db->broken = true; /* what has been sent is not known */
+    bool failed = false, any = false;
     for (int i = 0; i < count && !db_is_lost(db); i++) {
         bool had_failed = failed;
         if (!prepares[i])
@@ -305,13 +288,10 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
         if (failed && !had_failed)
             *first_failed = i;
     }
-    db->round_trips += any;
     if (any && !db_is_lost(db))
         read_sync(db, &failed, err);
-    for (int i = 0; i < count && failed; i++)
-        steps[i].error = answer.error;
-    talloc_free(prepares);
-    return !failed && !db_is_lost(db);
+    *why = answer.error;
+    return !failed;
 }
 
 bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
@@ -320,34 +300,46 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
     return (db->pooled ? db_pooled_batch : db_send_batch)(db, ctx, steps, count, failed, err);
 }
 
+/* Sends the steps and, before them, the preparation of what is not prepared yet. */
+static bool send_batch(struct db *db, const struct db_step *steps, int count, bool *prepares)
+{
+    bool sent = PQenterPipelineMode(db->conn) &&
+                (db->pooled || send_prepares(db, steps, count, prepares)) &&
+                send_steps(db, steps, count);
+    db->round_trips++;
+    return sent;
+}
+
 bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
                    struct error *err)
 {
     bool failed_before = false;
     int first_failed = count;
+    struct error *why = NULL; /* a statement could not be prepared */
+    bool *prepares = mem_array(NULL, bool, (size_t)count + 1);
     for (int i = 0; i < count; i++) {
         steps[i].rows = NULL;
         steps[i].tag = "";
         steps[i].error = NULL;
     }
-    bool ready = PQenterPipelineMode(db->conn);
-    db->broken = db->broken || !ready;
-    ready = ready && (db->pooled || prepare_steps(db, ctx, steps, count, &first_failed, err));
-    failed_before = !ready && !db_is_lost(db);
-    if (ready && !send_steps(db, steps, count)) {
+    if (!send_batch(db, steps, count, prepares)) {
         db->broken = true; /* what has been sent of the batch is not known */
         db_result_error(db, NULL, err);
         failed_before = true;
+    } else {
+        failed_before = !read_prepares(db, ctx, steps, count, prepares, &first_failed, &why, err);
     }
-    db->round_trips++;
-    for (int i = 0; ready && i < count && !db_is_lost(db); i++) {
+    for (int i = 0; i < count && !db_is_lost(db); i++) {
         bool had_failed = failed_before;
         read_step(db, ctx, &steps[i], &failed_before, err);
+        if (why && !steps[i].rows)
+            steps[i].error = why;
         if (steps[i].sync || i == count - 1)
             read_sync(db, &failed_before, err);
         if (failed_before && !had_failed)
             first_failed = i;
     }
+    talloc_free(prepares);
     if (db_is_lost(db) && !failed_before) {
         if (!err->message)
             db_result_error(db, NULL, err);

@@ -47,10 +47,10 @@ char *plan_check_sql(const void *ctx, const struct plan *plan)
     const char *own =
         single ? SINGLE : mem_printf(ctx, "ARRAY(" UNNESTED " LIMIT %zu)", own_tables(plan));
     /* The name of a policy has nothing in it that would have to be quoted (policy_name_valid). */
-    return template_fill(
-        ctx, FILE_NAME, "check",
-        TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, tables, own)},
-                       {"not", plan->obeys_letters ? "" : "NOT "}, {"policy", plan->policy->name}));
+    return template_fill(ctx, FILE_NAME, "check",
+                         TEMPLATE_SLOTS({"fingerprint", fingerprint_sql(ctx, tables, own)},
+                                        {"not", plan->obeys_letters ? "" : "NOT "},
+                                        {"policy", plan->policy->name}));
 }
 
 char *plan_check_why(const void *ctx)
