@@ -144,9 +144,10 @@ size_t db_liveness_defaults(const char *dbname, const char **keys, const char **
 bool db_is_choosy(const char *dbname);
 
 /* The same for the server's end of a session that is ours, so that the lock of a dead client does
- * not keep the next run out. False: the connection is lost. */
+ * not keep the next run out: statements, owned by ctx. A server whose system cannot do one of them
+ * answers with an error and goes without. */
 enum { DB_LIVENESS_STATEMENTS = 2 };
-bool db_set_liveness(struct db *db, struct error *err);
+void db_liveness_questions(const void *ctx, struct db_question *questions);
 
 /* Runs a function beside the main thread, to which all signals go. */
 bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);

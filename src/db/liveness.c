@@ -79,18 +79,10 @@ bool db_is_choosy(const char *dbname)
     return choosy;
 }
 
-bool db_set_liveness(struct db *db, struct error *err)
+void db_liveness_questions(const void *ctx, struct db_question *questions)
 {
     static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
-    struct db_question questions[DB_LIVENESS_STATEMENTS];
-    void *scratch = talloc_new(db);
     for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
         questions[i] =
-            (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
-    /* A server whose system cannot do one of them goes without. */
-    bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
-    if (ok)
-        error_clear(err);
-    talloc_free(scratch);
-    return ok;
+            (struct db_question){.sql = template_fill(ctx, "sql/session.sql", names[i], NULL)};
 }
