@@ -17,11 +17,13 @@ declare -A may=(
     [store]='base'
     [files]='base'
     [report]='base db policy plan files'
-    [effects]='base db policy plan report store files'
-    [sweep]='base db policy plan effects report'
+    [gate]='base db'
+    [state]='base db policy plan report gate'
+    [effects]='base db policy plan report store files gate state'
+    [sweep]='base db policy plan report gate state effects'
     [cli]='base'
-    [command]='base db policy plan store files report effects sweep cli'
-    [main]='base db policy plan store files report effects sweep cli command'
+    [command]='base db policy plan store files report gate state effects sweep cli'
+    [main]='base db policy plan store files report gate state effects sweep cli command'
 )
 # Headers of the base room; any other header NAME.h or NAME_part.h belongs to the room NAME.
 base_headers=' buffer clock embedded error exit_codes instant mem output stop template text trust '
@@ -118,7 +120,7 @@ check_growth() {
 
 # No name in generated SQL is looked up through the search path.
 check_qualified() {
-    local rooms=(plan effects sweep db command policy)
+    local rooms=(plan gate state effects sweep db command policy)
     find "${rooms[@]/#/src/}" src/sql -name "*.c" -print0 -o -name "*.sql" -print0 | sort -z | xargs -0 python3 tools/qualified.py || true
 }
 

@@ -3,7 +3,11 @@
 #include <stdio.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/effects_directories.h"
+#include "pgsweep/effects_objects.h"
+#include "pgsweep/gate.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_queue.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 #include "pgsweep/report_json.h"
@@ -76,7 +80,7 @@ static void print_drains(const struct report *report, bool json)
 
 /* What the policies of the queue state now, as this host has them. */
 struct present {
-    struct queue_bounds bounds; /* of keys of objects */
+    struct object_bounds bounds; /* of keys of objects */
     const struct policy **policies;
     size_t count;
 };
@@ -88,8 +92,7 @@ static bool read_policies(void *ctx, struct db *db, const struct cli_options *op
                           const char *name, struct present *present, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name,
-                  &rows, err))
+    if (!queue_policies(db, ctx, name, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct policy *policy;
@@ -100,7 +103,7 @@ static bool read_policies(void *ctx, struct db *db, const struct cli_options *op
             continue;
         if (policy_working_root(policy).value && !command_settle_retention(policy, db, err))
             return false;
-        queue_bounds_add(ctx, &present->bounds, policy);
+        bounds_add_policy(ctx, &present->bounds, policy);
         size_t k = mem_grow(ctx, &present->policies, &present->count);
         present->policies[k] = policy;
     }
@@ -112,11 +115,11 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 {
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
-    struct effects *effects = effects_open(ctx, db, false);
+    struct state *state = state_open(ctx, gate_open(ctx, db, false));
     struct present present = {0};
-    if (!queue_check_settings(err) || !read_policies(ctx, db, options, name, &present, err) ||
-        !queue_drain(effects, report, name, &present.bounds, err) ||
-        !queue_drain_directories(effects, report, name, present.policies, present.count, err))
+    if (!objects_check_settings(err) || !read_policies(ctx, db, options, name, &present, err) ||
+        !objects_drain(state, report, name, &present.bounds, err) ||
+        !directories_drain(state, report, name, present.policies, present.count, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);

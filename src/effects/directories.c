@@ -32,7 +32,7 @@ struct entries {
 };
 
 struct removal {
-    struct effects *effects;
+    struct state *state;
     struct report *report;
     const char *policy;
     const char *after; /* ids up to here were dealt with: a batch is never looked at twice */
@@ -68,10 +68,8 @@ static struct entries entries_new(const struct removal *r)
 
 static bool fetch(struct removal *r, struct error *err)
 {
-    const char *params[] = {r->policy, r->after, mem_printf(r->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(r->effects->db, r->ctx, template_fill(r->ctx, DIRECTORIES, "due", NULL), 3,
-                  params, &rows, err))
+    if (!queue_due_directories(r->state, r->ctx, r->policy, r->after, BATCH, &rows, err))
         return false;
     r->count = (size_t)db_rows_count(rows);
     r->done_count = 0;
@@ -81,11 +79,11 @@ static bool fetch(struct removal *r, struct error *err)
     r->refused = entries_new(r);
     r->entries = mem_array(r->ctx, struct entry, r->count + 1);
     for (size_t i = 0; i < r->count; i++)
-        r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0),
-                                       .name = db_rows_get(rows, (int)i, 1),
-                                       .root = db_rows_get(rows, (int)i, 2),
-                                       .rules = db_rows_get(rows, (int)i, 3),
-                                       .policy = db_rows_get(rows, (int)i, 4)};
+        r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_ID),
+                                       .name = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_NAME),
+                                       .root = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_ROOT),
+                                       .rules = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_RULES),
+                                       .policy = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_POLICY)};
     return true;
 }
 
@@ -127,17 +125,17 @@ static bool mark_in_use(struct removal *r, struct error *err)
     for (size_t i = 0; i < r->count; i++)
         names[i] = r->entries[i].name;
     const char *params[] = {db_array(r->ctx, names, r->count)};
-    if (!sources_read(r->effects->db, r->ctx, "directory", &sources, &source_count, err))
+    if (!sources_read(state_db(r->state), r->ctx, "directory", &sources, &source_count, err))
         return false;
     for (size_t s = 0; s < source_count; s++) {
         if (sources[s].state != SOURCE_THERE)
             return error_set(err, SWEEP_SOME_FAILED, "%s",
-                             source_trouble(r->ctx, r->effects->db, &sources[s]));
+                             source_trouble(r->ctx, state_db(r->state), &sources[s]));
         const char *table = sources[s].table;
         const char *column = sources[s].column;
         const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);
         struct db_rows *rows;
-        if (!db_query(r->effects->db, r->ctx, sql, 1, params, &rows, err))
+        if (!db_query(state_db(r->state), r->ctx, sql, 1, params, &rows, err))
             return error_prefix(err, "looking whether %s.%s still names a directory", table,
                                 column);
         size_t count = (size_t)db_rows_count(rows);
@@ -283,7 +281,7 @@ static bool note_entries(struct removal *r, const struct entries *list, int64_t 
 {
     int64_t dead = 0;
     if (list->count > 0 &&
-        !queue_note_failed(r->effects, r->ctx, list->ids, list->reasons, list->count, &dead, err))
+        !queue_note_failed(r->state, r->ctx, list->ids, list->reasons, list->count, &dead, err))
         return false;
     r->report->directories.dead += dead;
     *waiting += (int64_t)list->count - dead;
@@ -294,56 +292,51 @@ static bool note_entries(struct removal *r, const struct entries *list, int64_t 
 static bool settle(struct removal *r, struct error *err)
 {
     struct report_directories *sums = &r->report->directories;
-    return queue_remove(r->effects, r->ctx, r->done, r->done_count, err) &&
-           queue_note_held(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count,
+    return queue_remove(r->state, r->ctx, r->done, r->done_count, err) &&
+           queue_note_held(r->state, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count,
                            "foreign", err) &&
            note_entries(r, &r->failed, &sums->failed, err) &&
            note_entries(r, &r->busy, &sums->busy, err);
 }
 
-static bool drain(struct effects *effects, struct report *report, const char *policy,
-                  struct error *err)
+static bool drain(void *arg, struct error *err)
 {
-    struct removal r = {.effects = effects,
-                        .report = report,
-                        .policy = policy,
-                        .after = "0",
-                        .places = effects->places};
+    struct removal *r = arg;
+    struct report *report = r->report;
     bool more = true;
     bool ok = true;
-    r.outer = talloc_new(report);
+    r->outer = talloc_new(report);
     report->directories.elsewhere =
         0; /* says what the queue holds: the last drain has the number */
     while (ok && more && !stop_requested()) {
-        r.ctx = talloc_new(report);
-        ok = fetch(&r, err);
-        more = ok && r.count == BATCH;
-        if (r.count > 0)
-            r.after = mem_strdup(r.outer, r.entries[r.count - 1].id);
-        ok = ok && (r.count == 0 || mark_in_use(&r, err));
-        for (size_t i = 0; ok && i < r.count && !stop_requested(); i++)
-            settle_one(&r, &r.entries[i]);
-        ok = ok && settle(&r, err);
-        talloc_free(r.ctx);
+        r->ctx = talloc_new(report);
+        ok = fetch(r, err);
+        more = ok && r->count == BATCH;
+        if (r->count > 0)
+            r->after = mem_strdup(r->outer, r->entries[r->count - 1].id);
+        ok = ok && (r->count == 0 || mark_in_use(r, err));
+        for (size_t i = 0; ok && i < r->count && !stop_requested(); i++)
+            settle_one(r, &r->entries[i]);
+        ok = ok && settle(r, err);
+        talloc_free(r->ctx);
     }
-    places_finish(r.places);
-    talloc_free(r.outer);
+    places_finish(r->places);
+    talloc_free(r->outer);
     return ok;
 }
 
-bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
-                             const struct policy *const *present, size_t present_count,
-                             struct error *err)
+bool directories_drain(struct state *state, struct report *report, const char *policy,
+                       const struct policy *const *present, size_t present_count, struct error *err)
 {
     struct places places = {.ctx = talloc_new(report),
                             .report = report,
                             .present = present,
                             .present_count = present_count};
-    effects->places = &places;
-    bool ok = effects_allowed(effects, err) &&
-              queue_drain_alone(effects, report, "directory", policy, drain,
+    struct removal r = {
+        .state = state, .report = report, .policy = policy, .after = "0", .places = &places};
+    bool ok = gate_check(state_gate(state), err) &&
+              queue_drain_alone(state, report, "directory", policy, drain, &r,
                                 &report->directories.waiting, err);
-    effects->places = NULL;
     talloc_free(places.ctx);
     return ok;
 }
