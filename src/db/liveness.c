@@ -2,12 +2,10 @@
  * set stays as it is: in the connection string, a service file or the environment; at the server
  * for the role, the database or in its configuration. */
 #define _GNU_SOURCE
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/template.h"
 
 /* A peer that says nothing for a minute, although it is asked, is gone. */
 static const struct {
@@ -77,12 +75,4 @@ bool db_is_choosy(const char *dbname)
     PQconninfoFree(given);
     PQconninfoFree(around);
     return choosy;
-}
-
-void db_liveness_questions(const void *ctx, struct db_question *questions)
-{
-    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
-    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
-        questions[i] =
-            (struct db_question){.sql = template_fill(ctx, "sql/session.sql", names[i], NULL)};
 }

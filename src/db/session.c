@@ -1,7 +1,6 @@
 /* What a session looks like before the first statement of a run: everything that could change the
  * meaning of a statement is set here, whatever the role, the database or the server have. The
  * settings are in src/sql/session.sql. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -29,30 +28,6 @@ static bool run_statement(struct db *db, const char *name, const char *param, st
     bool ok = db_query(db, db, sql, param ? 1 : 0, param ? &param : NULL, NULL, err);
     talloc_free(sql);
     return ok;
-}
-
-static const char *plan_cache_mode(const struct db *db)
-{
-    return db->custom_plans ? "force_custom_plan" : "auto";
-}
-
-int db_setting_params(const struct db *db, const void *ctx, const char **params)
-{
-    const struct db_limits *limits = &db->options.limits;
-    int n = 0;
-    params[n++] = db->search_path;
-    params[n++] = db->options.application_name;
-    params[n++] = mem_printf(ctx, "%lld", (long long)limits->lock_timeout_ms);
-    params[n++] = mem_printf(ctx, "%lld", (long long)limits->statement_timeout_ms);
-    params[n++] = mem_printf(ctx, "%lld", (long long)limits->idle_in_transaction_ms);
-    params[n++] = db->async ? "off" : db->synchronous_commit;
-    params[n++] = plan_cache_mode(db);
-    if (!db->pooled)
-        return n;
-    params[n++] = db->role;
-    for (size_t i = 0; i < DB_LOCALE_SETTINGS; i++)
-        params[n++] = db->locale[i];
-    return n;
 }
 
 /* Statements before the settings, for a role whose own timeout is too short for the rest; and
@@ -104,18 +79,6 @@ static bool read_session_defaults(struct db *db, struct error *err)
     return ok;
 }
 
-bool db_refuse_replica(const struct db *db, struct error *err)
-{
-    error_set(err, SWEEP_REFUSED,
-              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act "
-              "and no "
-              "trigger would fire",
-              db_user(db), db->where);
-    return error_hint(
-        err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
-             "session_replication_role; PGOPTIONS), or run as a role that may change it.");
-}
-
 /* Under session_replication_role = replica no foreign key acts and no trigger fires: what a
  * deletion leaves behind would be orphans, and no error would say so. "local" is left alone: all of
  * them fire there as usual. */
@@ -130,6 +93,17 @@ static bool ensure_triggers_act(struct db *db, const struct db_rows *role, struc
     return db_refuse_replica(db, err);
 }
 
+/* With these the server notices in time that a client is gone, so that the lock of a dead one does
+ * not keep the next run out. A server whose system cannot do one of them answers with an error and
+ * goes without. */
+enum { DB_LIVENESS_STATEMENTS = 2 };
+static void liveness_questions(const void *ctx, struct db_question *questions)
+{
+    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
+    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
+        questions[i] = (struct db_question){.sql = template_fill(ctx, SESSION, names[i], NULL)};
+}
+
 /* Pins the settings, has the server notice a dead client, and looks whether triggers act. */
 static bool apply_settings(struct db *db, struct error *err)
 {
@@ -137,7 +111,7 @@ static bool apply_settings(struct db *db, struct error *err)
     void *scratch = talloc_new(db);
     const char *params[DB_SETTING_PARAMS];
     struct db_question questions[QUESTIONS];
-    db_liveness_questions(scratch, questions + LIVENESS);
+    liveness_questions(scratch, questions + LIVENESS);
     questions[SETTINGS] = (struct db_question){
         .sql = template_fill(scratch, SESSION, "set_up",
                              TEMPLATE_SLOTS({"transaction", "false"}, {"shared", NULL})),
@@ -210,7 +184,7 @@ bool db_set_async(struct db *db, bool async, struct error *err)
 bool db_set_custom_plans(struct db *db, bool custom, struct error *err)
 {
     db->custom_plans = custom;
-    return change(db, "set_plan_cache_mode", plan_cache_mode(db), err);
+    return change(db, "set_plan_cache_mode", db_plan_cache_mode(db), err);
 }
 
 bool db_forget_statements(struct db *db, struct error *err)
