@@ -91,12 +91,7 @@ static PGconn *open_connection(const struct db *db, const PGconn *beside, bool f
 PGconn *db_open_beside(const struct db *db)
 {
     struct db_refusal why;
-    PGconn *conn = open_connection(db, db->conn, false, &why);
-    if (conn && PQstatus(conn) != CONNECTION_OK) {
-        PQfinish(conn);
-        conn = NULL;
-    }
-    return conn;
+    return open_connection(db, db->conn, false, &why);
 }
 
 /* A password with "@" or "/" that is not percent-encoded breaks a URI in the wrong places, and

@@ -31,7 +31,10 @@ struct db {
     /* For statements that give way (watch.c). */
     PGconn *watcher; /* the second connection; NULL: there is none */
     bool gives_way, watching;
-    bool unwatched; /* there is no second connection to be had */
+    bool looks;             /* the server has begun to look */
+    int64_t watch_since_ms; /* when it was asked to */
+    bool unwatched;         /* there is no second connection to be had */
+    char *unwatched_why;    /* NULL: each long statement was watched */
     bool gave_way;  /* the last statement was cancelled for that */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
