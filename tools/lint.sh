@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the compiler does not check: which room may include which, sizes of files and functions,
-# names in SQL without a schema, clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
+# names in SQL without a schema, circles of files, clang-tidy, cppcheck, shellcheck, and that no file names a package registry.
 #   tools/lint.sh [--quick]      --quick: without clang-tidy and cppcheck
 # Installs what is missing. Says nothing but the findings and a last line; exits with 1 on findings.
 set -euo pipefail
@@ -17,11 +17,13 @@ declare -A may=(
     [store]='base'
     [files]='base'
     [report]='base db policy plan files'
-    [effects]='base db policy plan report store files'
-    [sweep]='base db policy plan effects report'
+    [gate]='base db'
+    [state]='base db policy plan report gate'
+    [effects]='base db policy plan report store files gate state'
+    [sweep]='base db policy plan report gate state effects'
     [cli]='base'
-    [command]='base db policy plan store files report effects sweep cli'
-    [main]='base db policy plan store files report effects sweep cli command'
+    [command]='base db policy plan store files report gate state effects sweep cli'
+    [main]='base db policy plan store files report gate state effects sweep cli command'
 )
 # Headers of the base room; any other header NAME.h or NAME_part.h belongs to the room NAME.
 base_headers=' buffer clock embedded error exit_codes instant mem output stop template text trust '
@@ -118,8 +120,13 @@ check_growth() {
 
 # No name in generated SQL is looked up through the search path.
 check_qualified() {
-    local rooms=(plan effects sweep db command policy)
+    local rooms=(plan gate state effects sweep db command policy)
     find "${rooms[@]/#/src/}" src/sql -name "*.c" -print0 -o -name "*.sql" -print0 | sort -z | xargs -0 python3 tools/qualified.py || true
+}
+
+# Files of a room that use each other in a circle can only be read together.
+check_circles() {
+    python3 tools/circles.py || true
 }
 
 # A promise that no test keeps is a wish.
@@ -182,6 +189,7 @@ check_format | report
 check_words | report
 check_growth | report
 check_qualified | report
+check_circles | report
 check_promises | report
 check_shell | report
 if [[ ${1-} != --quick ]]; then

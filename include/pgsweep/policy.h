@@ -238,6 +238,10 @@ struct policy {
 /* The directory that POLICY_TEMP_VARIABLE or the default names, with its origin. */
 struct setting policy_temp_dir(void);
 
+/* Where the working directories of the policy's rows are on this host, with its origin; the value
+ * is NULL for a policy that has none. Borrowed. */
+struct setting policy_working_root(const struct policy *policy);
+
 /* The number in "12.5%" (0 to 100), which field_check has accepted. */
 double policy_share(const struct setting *share);
 

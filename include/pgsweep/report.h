@@ -54,12 +54,13 @@ struct report_directories {
     int64_t kept;            /* something in them is protected or too young, and stays */
     int64_t files_protected; /* that many, in these */
     int64_t files_young;
-    int64_t in_use;  /* a row that stays has the same directory */
-    int64_t refused; /* not a name that may be acted on */
-    int64_t busy;    /* something in them is in use; will be tried again */
-    int64_t failed;  /* will be tried again */
-    int64_t dead;    /* tried often enough: a dead letter now */
-    int64_t waiting; /* in the queue when the run ended */
+    int64_t in_use;    /* a row that stays has the same directory */
+    int64_t refused;   /* not a name that may be acted on */
+    int64_t elsewhere; /* below a root that is not the policy's own on this host */
+    int64_t busy;      /* something in them is in use; will be tried again */
+    int64_t failed;    /* will be tried again */
+    int64_t dead;      /* tried often enough: a dead letter now */
+    int64_t waiting;   /* in the queue when the run ended */
     int64_t bytes_freed;
 };
 

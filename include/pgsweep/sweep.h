@@ -1,6 +1,6 @@
 /*
  * The sweep: carries a plan out, chunk by chunk. It decides how far to go and what to do when
- * something fails; what is changed passes through effects, what happened goes into the report. */
+ * something fails; what is changed passes through state, what happened goes into the report. */
 #ifndef PGSWEEP_SWEEP_H
 #define PGSWEEP_SWEEP_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "pgsweep/db.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/state.h"
 #include "pgsweep/error.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
@@ -66,7 +66,7 @@ bool sweep_check_throttle(struct db *db, const struct plan *plan, struct report 
 /* Sweeps until nothing eligible is left, a limit is reached, a signal asks to stop, or an error
  * ends it. The lock must be held and the run's record begun. Fills the report; false, with err set,
  * when the run could not go on (what was committed before that stays and is in the report). */
-bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
+bool sweep_run(struct db *db, struct state *state, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err);
 

@@ -1,4 +1,6 @@
 /* Loading a policy and connecting, as the command line says. */
+#include <string.h>
+
 #include "internal.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
@@ -9,12 +11,14 @@ static bool unknown_policy(const void *ctx, const struct cli_options *options, s
     size_t count;
     if (!policy_names(ctx, options->policy_dir, &names, &count, err))
         return false;
-    const char **all = mem_array(ctx, const char *, count + 8);
-    size_t n = 0;
+    size_t n = 0, commands = 0;
+    while (cli_command_name(commands))
+        commands++;
+    const char **all = mem_array(ctx, const char *, count + commands);
     for (size_t i = 0; i < count; i++)
         all[n++] = names[i];
-    for (size_t i = 0; cli_command_names[i]; i++)
-        all[n++] = cli_command_names[i];
+    for (size_t i = 0; i < commands; i++)
+        all[n++] = cli_command_name(i);
     const char *nearest = text_nearest(options->policy, all, n);
     error_set(err, SWEEP_USAGE, "there is no policy or command \"%s\"", options->policy);
     if (nearest)
@@ -89,6 +93,26 @@ bool command_connect(const void *ctx, const struct cli_options *options,
                              .echo = options->echo,
                              .limits = limits ? *limits : (struct db_limits){0}};
     return db_connect(ctx, &how, db, err);
+}
+
+bool command_settle_retention(struct policy *policy, struct db *db, struct error *err)
+{
+    struct setting *retain = &policy->files.retain;
+    struct error why = ERROR_INIT;
+    struct timespec now;
+    struct timespec then;
+    int64_t ms;
+    if (!retain->value)
+        *retain = policy->retain;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (strcmp(retain->value, POLICY_RETAIN_NONE) == 0 ||
+        interval_before(retain, "retain", now, &then, &why))
+        return true;
+    error_clear(&why);
+    if (!plan_interval_ms(db, retain, "retain", &ms, err))
+        return false;
+    retain->value = mem_printf(policy, "%lld milliseconds", (long long)ms);
+    return true;
 }
 
 bool command_check_row_options(const struct cli_options *options, const struct policy *policy,

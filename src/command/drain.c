@@ -3,7 +3,11 @@
 #include <stdio.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/effects_directories.h"
+#include "pgsweep/effects_objects.h"
+#include "pgsweep/gate.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_queue.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/report.h"
 #include "pgsweep/report_json.h"
@@ -51,6 +55,7 @@ static void print_drains(const struct report *report, bool json)
                                         {"kept", "kept", d->kept},
                                         {"in_use", "still named by a row", d->in_use},
                                         {"refused", "refused", d->refused},
+                                        {"elsewhere", "below another root", d->elsewhere},
                                         {"busy", "in use", d->busy},
                                         {"failed", "failed", d->failed},
                                         {"dead", "given up", d->dead},
@@ -73,23 +78,34 @@ static void print_drains(const struct report *report, bool json)
              "it now.");
 }
 
-/* What the policies of the queued objects state now: a prefix counts from when it is stated, not
- * from the next run. A policy that is not found states nothing; what its latest run noted counts
- * all the same. */
-static bool read_bounds(void *ctx, struct db *db, const struct cli_options *options,
-                        const char *name, struct queue_bounds *bounds, struct error *err)
+/* What the policies of the queue state now, as this host has them. */
+struct present {
+    struct object_bounds bounds; /* of keys of objects */
+    const struct policy **policies;
+    size_t count;
+};
+
+/* A prefix or a root counts from when it is stated, not from the next run. A policy that is not
+ * found states nothing: what its latest run noted about objects counts all the same, and its
+ * directories stay. */
+static bool read_policies(void *ctx, struct db *db, const struct cli_options *options,
+                          const char *name, struct present *present, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(db, ctx, template_fill(ctx, "sql/queue.sql", "queue_policies", NULL), 1, &name,
-                  &rows, err))
+    if (!queue_policies(db, ctx, name, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         struct policy *policy;
-        if (!policy_load(ctx, db_rows_get(rows, i, 0), options->policy_dir, &policy, err))
-            return error_prefix(err, "what policy %s states about keys of objects",
-                                db_rows_get(rows, i, 0));
-        if (policy && policy->kind == KIND_ROWS)
-            queue_bounds_add(ctx, bounds, policy);
+        const char *asked = db_rows_get(rows, i, 0);
+        if (!policy_load(ctx, asked, options->policy_dir, &policy, err))
+            return error_prefix(err, "what policy %s states about objects and directories", asked);
+        if (!policy || policy->kind != KIND_ROWS)
+            continue;
+        if (policy_working_root(policy).value && !command_settle_retention(policy, db, err))
+            return false;
+        bounds_add_policy(ctx, &present->bounds, policy);
+        size_t k = mem_grow(ctx, &present->policies, &present->count);
+        present->policies[k] = policy;
     }
     return true;
 }
@@ -99,11 +115,11 @@ bool command_drain(void *ctx, struct db *db, const struct cli_options *options, 
 {
     struct policy nobody = {.name = name ? name : "objects"};
     struct report *report = report_new(ctx, &nobody, false);
-    struct effects *effects = effects_open(ctx, db, false);
-    struct queue_bounds bounds = {0};
-    if (!queue_check_settings(err) || !read_bounds(ctx, db, options, name, &bounds, err) ||
-        !queue_drain(effects, report, name, &bounds, err) ||
-        !queue_drain_directories(effects, report, name, err))
+    struct state *state = state_open(ctx, gate_open(ctx, db, false));
+    struct present present = {0};
+    if (!objects_check_settings(err) || !read_policies(ctx, db, options, name, &present, err) ||
+        !objects_drain(state, report, name, &present.bounds, err) ||
+        !directories_drain(state, report, name, present.policies, present.count, err))
         return false;
     if (options->json || !options->quiet)
         print_drains(report, options->json);

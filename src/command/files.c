@@ -7,12 +7,13 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/effects_file_rules.h"
 #include "pgsweep/files.h"
 #include "pgsweep/instant.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
+#include "pgsweep/state_runs.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 

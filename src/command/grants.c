@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/state.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/text.h"

@@ -37,6 +37,10 @@ bool command_note_stopped(const struct cli_options *options, struct report *repo
 void command_record_refusal(const struct cli_options *options, const struct policy *policy,
                             const struct report *report, struct db *db, const struct error *err);
 
+/* For how long files in working directories stay: as the policy says of them, or as long as its
+ * rows; in a form that can be understood without a database. */
+bool command_settle_retention(struct policy *policy, struct db *db, struct error *err);
+
 /* Refuses options that do not go with a policy for rows, or not with each other (SWEEP_USAGE). */
 bool command_check_row_options(const struct cli_options *options, const struct policy *policy,
                                struct error *err);

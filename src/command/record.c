@@ -1,16 +1,19 @@
 /* The end of a live run: its dead letters, and its record. */
 #include "pgsweep/clock.h"
+#include "pgsweep/state_dead_letters.h"
+#include "pgsweep/state_runs.h"
+#include "pgsweep/state_spared.h"
 #include "pgsweep/stop.h"
 #include "run.h"
 
 /* Dead letters after the run, and what their number means. */
-static bool settle_letters(struct run *run, struct effects *effects, struct error *err)
+static bool settle_letters(struct run *run, struct state *state, struct error *err)
 {
     struct report *report = run->report;
     if (report->letter_depth >= 0)
         return true;
-    if (!letter_close_settled(effects, run->plan, err) ||
-        (run->plan->spared_run && !spared_forget(effects, run->plan, err)) ||
+    if (!letter_close_settled(state, run->plan, err) ||
+        (run->plan->spared_run && !spared_forget(state, run->plan, err)) ||
         !letter_depth(run->db, run->policy->name, &report->letter_depth, err))
         return false;
     report_check_alerts(report);
@@ -20,7 +23,7 @@ static bool settle_letters(struct run *run, struct effects *effects, struct erro
 
 /* The run is over all the same, so that its record says so: the tables that the policy's dead
  * letters are about may have changed, or be gone. */
-static void finish_unsettled(struct run *run, struct effects *effects, struct error *why)
+static void finish_unsettled(struct run *run, struct state *state, struct error *why)
 {
     struct error ignored = ERROR_INIT;
     db_rollback(run->db);
@@ -29,23 +32,23 @@ static void finish_unsettled(struct run *run, struct effects *effects, struct er
         run->report->error.code = SWEEP_SOME_FAILED;
         report_close(run->report);
     }
-    if (!run_finish(effects, run->report, &ignored))
+    if (!run_finish(state, run->report, &ignored))
         error_clear(&ignored);
 }
 
-bool command_record_end(struct run *run, struct effects *effects, struct error *err)
+bool command_record_end(struct run *run, struct state *state, struct error *err)
 {
     struct again again = {.retry_for_ms = run->budget.retry_for_ms};
     for (int attempt = 1;; attempt++) {
         bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
-        bool settled = reachable && settle_letters(run, effects, err);
-        if (settled && run_finish(effects, run->report, err))
+        bool settled = reachable && settle_letters(run, state, err);
+        if (settled && run_finish(state, run->report, err))
             return true;
         bool transient = db_failure_class(run->db, err) == DB_FAILURE_TRANSIENT;
         if (transient ? attempt > run->budget.retries || stop_requested()
                       : !command_again(&again, run->db, true, err)) {
             if (reachable && !settled && !db_is_lost(run->db))
-                finish_unsettled(run, effects, err);
+                finish_unsettled(run, state, err);
             break;
         }
         error_clear(err);

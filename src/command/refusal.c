@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
+#include "pgsweep/gate.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_lock.h"
+#include "pgsweep/state_runs.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 
@@ -57,13 +60,13 @@ void command_record_refusal(const struct cli_options *options, const struct poli
         /* Not into a schema that somebody else may have made, which may be the very reason of the
          * refusal. */
         if (to && trust_check_state(to, &ignored))
-            run_record_refused(to, &(struct run_refusal){.run_id = id,
-                                                         .name = options->policy,
-                                                         .policy = policy,
-                                                         .cutoff = report && report->plan
-                                                                       ? report->plan->cutoff
-                                                                       : NULL,
-                                                         .why = err});
+            run_record_refused(state_open(ctx, gate_open(ctx, to, false)),
+                               &(struct run_refusal){
+                                   .run_id = id,
+                                   .name = options->policy,
+                                   .policy = policy,
+                                   .cutoff = report && report->plan ? report->plan->cutoff : NULL,
+                                   .why = err});
         error_clear(&ignored);
     }
     talloc_free(ctx);

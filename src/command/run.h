@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/state.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
 #include "pgsweep/sweep.h"
@@ -29,6 +29,6 @@ struct run {
 /* Settles the dead letters and writes the end of the run into its record, with a new connection
  * where the old one is lost, for as long as the run's retry_for. The record is finished even where
  * the letters cannot be settled. False, with err set: not all of it could be done. */
-bool command_record_end(struct run *run, struct effects *effects, struct error *err);
+bool command_record_end(struct run *run, struct state *state, struct error *err);
 
 #endif

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/effects.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
+#include "pgsweep/state_spared.h"
 #include "pgsweep/sweep.h"
 #include "pgsweep/text.h"
 

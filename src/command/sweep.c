@@ -6,11 +6,19 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/effects_file_rules.h"
+#include "pgsweep/effects_objects.h"
 #include "pgsweep/files.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_dead_letters.h"
+#include "pgsweep/state_lock.h"
+#include "pgsweep/state_runs.h"
+#include "pgsweep/state_space.h"
+#include "pgsweep/state_spared.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/sweep.h"
 #include "pgsweep/template.h"
@@ -64,38 +72,15 @@ static bool read_budget(struct run *run, struct error *err)
             plan_interval_ms(run->db, &policy->pause, "pause", &budget->pause_ms, err));
 }
 
-/* For how long files in working directories stay: as they say, or as long as the rows; in a form
- * that can be understood without a database. */
-static bool settle_retention(const struct run *run, struct error *err)
-{
-    struct setting *retain = &run->policy->files.retain;
-    struct error why = ERROR_INIT;
-    struct timespec now;
-    struct timespec then;
-    int64_t ms;
-    if (!retain->value)
-        *retain = run->policy->retain;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (strcmp(retain->value, POLICY_RETAIN_NONE) == 0 ||
-        interval_before(retain, "retain", now, &then, &why))
-        return true;
-    error_clear(&why);
-    if (!plan_interval_ms(run->db, retain, "retain", &ms, err))
-        return false;
-    retain->value = mem_printf(run->policy, "%lld milliseconds", (long long)ms);
-    return true;
-}
-
 /* A root of working directories that will be refused is reported before a row goes. One that is not
  * there is none of this host's business, unless somebody named it. */
 static bool check_directories(const struct run *run, struct error *err)
 {
     const struct plan *plan = run->plan;
-    const struct setting *given = &run->policy->directory_root;
-    const struct setting root = given->value ? *given : policy_temp_dir();
+    const struct setting root = policy_working_root(run->policy);
     const char *roots[] = {plan->directory_root};
     struct files_options options = {.root = plan->directory_root};
-    if (plan->directory && !settle_retention(run, err))
+    if (plan->directory && !command_settle_retention(run->policy, run->db, err))
         return false;
     file_rules_apply(run->report, &run->policy->files, &options);
     if (plan->directory)
@@ -284,30 +269,30 @@ static bool count_in_time(struct run *run, struct error *err)
 }
 
 /* The live part under the policy's lock: record, sweep, record. */
-static bool sweep_locked(struct run *run, struct effects *effects, struct error *err)
+static bool sweep_locked(struct run *run, struct state *state, struct error *err)
 {
     struct report *report = run->report;
     struct progress progress;
-    if (!run_note_unfinished(effects, report, err) || !spared_forget(effects, run->plan, err) ||
-        !letter_close_settled(effects, run->plan, err) || !count_in_time(run, err))
+    if (!run_note_unfinished(state, report, err) || !spared_forget(state, run->plan, err) ||
+        !letter_close_settled(state, run->plan, err) || !count_in_time(run, err))
         return false;
     if (report->signal)
         return true;
     run->recording = true;
-    if (!run_begin(effects, report, err) || !queue_note_sources(effects, report, err))
+    if (!run_begin(state, report, err) || !objects_note_sources(state, report, err))
         return false;
     progress_start(&progress, run->options->quiet);
     run->begun = true;
-    bool ok = sweep_run(run->db, effects, run->plan, &run->budget, &progress, report, err);
+    bool ok = sweep_run(run->db, state, run->plan, &run->budget, &progress, report, err);
     if (!ok) /* the record has it too; the original error is the one to report */
         error_copy(&report->error, err);
     struct error ignored = ERROR_INIT;
     if (ok)
-        space_look(effects, report);
+        space_look(state, report);
     report_close(report);
     /* A database that was lost for good is not waited for a second time. */
     bool worth_it = ok || !db_is_lost(run->db);
-    if (worth_it && !command_record_end(run, effects, &ignored) && ok) {
+    if (worth_it && !command_record_end(run, state, &ignored) && ok) {
         error_move(err, &ignored);
         ok = false;
     }
@@ -316,25 +301,25 @@ static bool sweep_locked(struct run *run, struct effects *effects, struct error 
 }
 
 /* The session that was lost may still be there, and hold it. */
-static bool take_lock(struct run *run, struct effects *effects, struct error *err)
+static bool take_lock(struct run *run, struct state *state, struct error *err)
 {
     enum { WAIT_MS = 30000 };
-    return run->last_id ? run_lock_again(effects, run->policy->name, run->last_id, WAIT_MS, err)
-                        : run_lock(effects, run->policy->name, err);
+    return run->last_id ? run_lock_again(state, run->policy->name, run->last_id, WAIT_MS, err)
+                        : run_lock(state, run->policy->name, err);
 }
 
 static bool sweep(struct run *run, struct error *err)
 {
-    struct effects *effects = effects_open(run->report, run->db, false);
+    struct state *state = state_open(run->report, gate_open(run->report, run->db, false));
     if (run->report->not_begun) {
         report_close(run->report);
         return true;
     }
-    if ((run->plan->has_objects && !queue_check_settings(err)) || !state_check(run->db, err) ||
-        !take_lock(run, effects, err))
+    if ((run->plan->has_objects && !objects_check_settings(err)) || !state_check(run->db, err) ||
+        !take_lock(run, state, err))
         return false;
-    bool ok = sweep_locked(run, effects, err);
-    run_unlock(effects, run->policy->name);
+    bool ok = sweep_locked(run, state, err);
+    run_unlock(state, run->policy->name);
     return ok;
 }
 

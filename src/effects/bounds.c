@@ -1,30 +1,10 @@
 /* What keys of objects must begin with: stated by the policy, written down with the columns and
  * with each entry of the queue. A key is deleted only where all of them allow it. */
-#include <jansson.h>
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/text.h"
-
-/* No key is below this: it has a segment "..". */
-static const char NO_KEY[] = "../";
-
-const char **bounds_parse(const void *ctx, const char *json, size_t *count)
-{
-    json_t *list = json ? json_loads(json, 0, NULL) : NULL;
-    const char **prefixes = mem_array(ctx, const char *, json_array_size(list) + 1);
-    *count = 0;
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_is_string(json_array_get(list, i)))
-            prefixes[(*count)++] = mem_strdup(ctx, json_string_value(json_array_get(list, i)));
-    /* Somebody wrote an array without a text: that allows nothing, where NULL would allow
-     * everything. */
-    if (json && *count == 0)
-        prefixes[(*count)++] = NO_KEY;
-    json_decref(list);
-    return prefixes;
-}
 
 /* A name as it stands where the queue says which column a value is from: without quotes. */
 static char *unquoted(const void *ctx, const char *name)
@@ -38,17 +18,17 @@ static char *unquoted(const void *ctx, const char *name)
     return text;
 }
 
-void bounds_add(const void *ctx, struct queue_bounds *bounds, const char *policy,
+void bounds_add(const void *ctx, struct object_bounds *bounds, const char *policy,
                 const char *column, const char **prefixes, size_t count)
 {
     size_t i = mem_grow(ctx, &bounds->all, &bounds->count);
-    bounds->all[i] = (struct queue_bound){.policy = mem_strdup(ctx, policy),
-                                          .column = unquoted(ctx, column),
-                                          .prefixes = prefixes,
-                                          .prefix_count = count};
+    bounds->all[i] = (struct object_bound){.policy = mem_strdup(ctx, policy),
+                                           .column = unquoted(ctx, column),
+                                           .prefixes = prefixes,
+                                           .prefix_count = count};
 }
 
-static void add_objects(const void *ctx, struct queue_bounds *bounds, const struct policy *policy,
+static void add_objects(const void *ctx, struct object_bounds *bounds, const struct policy *policy,
                         const char *table, const struct policy_object *objects, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -63,7 +43,7 @@ static void add_objects(const void *ctx, struct queue_bounds *bounds, const stru
     }
 }
 
-void queue_bounds_add(const void *ctx, struct queue_bounds *bounds, const struct policy *policy)
+void bounds_add_policy(const void *ctx, struct object_bounds *bounds, const struct policy *policy)
 {
     add_objects(ctx, bounds, policy, policy->table.value, policy->objects, policy->object_count);
     for (size_t i = 0; i < policy->dependent_count; i++)
@@ -97,7 +77,7 @@ static char *add_shown(char *list, const char *const *prefixes, size_t count)
 
 /* NULL: the bounds allow the key. Else the prefixes that it would have to begin with. Where the
  * column is none that is known of the policy, those of all its columns count. */
-static char *find_breach(const void *ctx, const struct queue_bounds *bounds,
+static char *find_breach(const void *ctx, const struct object_bounds *bounds,
                          const struct queue_item *item)
 {
     bool known = false, allowed = true;
@@ -106,7 +86,7 @@ static char *find_breach(const void *ctx, const struct queue_bounds *bounds,
         known = known || (strcmp(bounds->all[i].policy, item->policy) == 0 &&
                           is_from(item->source, bounds->all[i].column));
     for (size_t i = 0, n = 0; i < bounds->count; i++) {
-        const struct queue_bound *b = &bounds->all[i];
+        const struct object_bound *b = &bounds->all[i];
         if (strcmp(b->policy, item->policy) != 0 || (known && !is_from(item->source, b->column)))
             continue;
         bool below = b->prefix_count == 0 ||
@@ -118,7 +98,7 @@ static char *find_breach(const void *ctx, const struct queue_bounds *bounds,
 }
 
 char *bounds_breach(const void *ctx, const struct queue_item *item,
-                    const struct queue_bounds *recorded, const struct queue_bounds *stated)
+                    const struct object_bounds *recorded, const struct object_bounds *stated)
 {
     char *shown = NULL;
     if (item->where.kind != STORE_OBJECT)

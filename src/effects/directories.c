@@ -1,11 +1,8 @@
 /* Draining queued working directories: after the commit that deleted their rows, between
  * transactions. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "pgsweep/files.h"
@@ -19,21 +16,12 @@ static const char DIRECTORIES[] = "sql/directories.sql";
 
 enum { BATCH = 1000, TOLD = 5 };
 
-/* A root of queued directories, looked at once, and the rules by which it was. */
-struct place {
-    const char *root;
-    const char *rules; /* as the queue has them; "": none */
-    struct files_options how;
-    bool missing;         /* not on this host: its directories wait for the host that has them */
-    const char *unusable; /* why the rules cannot be followed; NULL: they can */
-    const char *error; /* why what a killed run left in its trash is still there; NULL: it is not */
-};
-
 struct entry {
     const char *id;
     const char *name;
     const char *root;
     const char *rules; /* "": none */
+    const char *policy;
     bool in_use;
 };
 
@@ -44,13 +32,12 @@ struct entries {
 };
 
 struct removal {
-    struct effects *effects;
+    struct state *state;
     struct report *report;
     const char *policy;
     const char *after; /* ids up to here were dealt with: a batch is never looked at twice */
     void *outer;
-    struct place *places; /* of outer */
-    size_t place_count;
+    struct places *places;
     void *ctx; /* of the batch in hand */
     struct entry *entries;
     size_t count;
@@ -62,7 +49,16 @@ struct removal {
 };
 
 /* What became of a directory. */
-enum fate { GONE, KEPT, NAMED /* by a row that stays */, STAYS_QUEUED, BUSY, FAILED, REFUSED };
+enum fate {
+    GONE,
+    KEPT,
+    NAMED /* by a row that stays */,
+    STAYS_QUEUED,
+    ELSEWHERE,
+    BUSY,
+    FAILED,
+    REFUSED
+};
 
 static struct entries entries_new(const struct removal *r)
 {
@@ -72,10 +68,8 @@ static struct entries entries_new(const struct removal *r)
 
 static bool fetch(struct removal *r, struct error *err)
 {
-    const char *params[] = {r->policy, r->after, mem_printf(r->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(r->effects->db, r->ctx, template_fill(r->ctx, DIRECTORIES, "due", NULL), 3,
-                  params, &rows, err))
+    if (!queue_due_directories(r->state, r->ctx, r->policy, r->after, BATCH, &rows, err))
         return false;
     r->count = (size_t)db_rows_count(rows);
     r->done_count = 0;
@@ -85,10 +79,11 @@ static bool fetch(struct removal *r, struct error *err)
     r->refused = entries_new(r);
     r->entries = mem_array(r->ctx, struct entry, r->count + 1);
     for (size_t i = 0; i < r->count; i++)
-        r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, 0),
-                                       .name = db_rows_get(rows, (int)i, 1),
-                                       .root = db_rows_get(rows, (int)i, 2),
-                                       .rules = db_rows_get(rows, (int)i, 3)};
+        r->entries[i] = (struct entry){.id = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_ID),
+                                       .name = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_NAME),
+                                       .root = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_ROOT),
+                                       .rules = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_RULES),
+                                       .policy = db_rows_get(rows, (int)i, QUEUE_DIRECTORY_POLICY)};
     return true;
 }
 
@@ -130,17 +125,17 @@ static bool mark_in_use(struct removal *r, struct error *err)
     for (size_t i = 0; i < r->count; i++)
         names[i] = r->entries[i].name;
     const char *params[] = {db_array(r->ctx, names, r->count)};
-    if (!sources_read(r->effects->db, r->ctx, "directory", &sources, &source_count, err))
+    if (!sources_read(state_db(r->state), r->ctx, "directory", &sources, &source_count, err))
         return false;
     for (size_t s = 0; s < source_count; s++) {
         if (sources[s].state != SOURCE_THERE)
             return error_set(err, SWEEP_SOME_FAILED, "%s",
-                             source_trouble(r->ctx, r->effects->db, &sources[s]));
+                             source_trouble(r->ctx, state_db(r->state), &sources[s]));
         const char *table = sources[s].table;
         const char *column = sources[s].column;
         const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);
         struct db_rows *rows;
-        if (!db_query(r->effects->db, r->ctx, sql, 1, params, &rows, err))
+        if (!db_query(state_db(r->state), r->ctx, sql, 1, params, &rows, err))
             return error_prefix(err, "looking whether %s.%s still names a directory", table,
                                 column);
         size_t count = (size_t)db_rows_count(rows);
@@ -153,80 +148,6 @@ static bool mark_in_use(struct removal *r, struct error *err)
                 r->entries[k].in_use = true;
     }
     return true;
-}
-
-/* Of all that went wrong in a directory, what came first. */
-struct first_error {
-    const void *ctx;
-    const char *text;
-};
-
-static void note_error(void *arg, const struct files_event *event)
-{
-    struct first_error *first = arg;
-    if (event->kind == FILES_EVENT_ERROR && !first->text)
-        first->text = mem_printf(first->ctx, "cannot %s %s: %s", event->action, event->path,
-                                 strerror(event->error));
-}
-
-/* The rules that the entry was queued with; what the policy protects by now is protected too. */
-static bool read_rules(struct removal *r, struct place *place, struct error *err)
-{
-    const struct policy_file_rules *now = &r->report->policy->files;
-    struct policy_file_rules rules = *now;
-    struct timespec clock;
-    if (*place->rules && !file_rules_read(r->outer, place->rules, &rules))
-        return error_set(err, SWEEP_SOME_FAILED, "its rules in the queue are damaged: \"%s\"",
-                         text_escape(r->outer, place->rules, strlen(place->rules)));
-    if (*place->rules)
-        file_rules_add(r->outer, &rules, now);
-    place->how =
-        (struct files_options){.root = place->root, .on_event = note_error, .errors_only = true};
-    file_rules_apply(r->outer, &rules, &place->how);
-    clock_gettime(CLOCK_REALTIME, &clock);
-    place->how.young_stay =
-        rules.retain.value && strcmp(rules.retain.value, POLICY_RETAIN_NONE) != 0;
-    return !place->how.young_stay ||
-           interval_before(&rules.retain, "retain", clock, &place->how.cutoff, err);
-}
-
-/* The root and rules of an entry; when they are met first, what a killed run left in the trash is
- * finished. */
-static const struct place *find_place(struct removal *r, const struct entry *entry)
-{
-    struct first_error first = {.ctx = r->outer};
-    struct files_report report = {0};
-    struct error why = ERROR_INIT;
-    for (size_t i = 0; i < r->place_count; i++)
-        if (strcmp(r->places[i].root, entry->root) == 0 &&
-            strcmp(r->places[i].rules, entry->rules) == 0)
-            return &r->places[i];
-    size_t i = mem_grow(r->outer, &r->places, &r->place_count);
-    struct place *place = &r->places[i];
-    *place = (struct place){.root = mem_strdup(r->outer, entry->root),
-                            .rules = mem_strdup(r->outer, entry->rules)};
-    if (!read_rules(r, place, &why)) {
-        place->unusable = mem_strdup(r->outer, why.message);
-        error_clear(&why);
-        return place;
-    }
-    place->how.shared = files_shared_new(r->outer);
-    struct files_options options = place->how;
-    options.on_event_arg = &first;
-    place->missing = access(place->root, F_OK) != 0 && errno == ENOENT;
-    if (place->missing)
-        report_remark(r->report,
-                      "%s does not exist on this host: its working directories stay queued",
-                      text_escape(r->outer, place->root, strlen(place->root)));
-    else if (!files_check_root(&options, NULL, &why))
-        place->unusable = mem_strdup(r->outer, why.message);
-    else if (!files_finish_trash(&options, &report, &why))
-        place->error = mem_strdup(r->outer, why.message);
-    else
-        place->error = first.text;
-    r->report->directories.bytes_freed += report.bytes_freed;
-    error_clear(&why);
-    return place;
 }
 
 static void add_entry(struct entries *list, const struct entry *entry, const char *reason)
@@ -269,7 +190,7 @@ static bool is_busy(const struct files_report *report)
 static enum fate remove_directory(struct removal *r, const struct place *place,
                                   const struct entry *entry, const char **reason)
 {
-    struct first_error first = {.ctx = r->ctx};
+    struct first_error first = {.ctx = r->ctx, .text = NULL};
     struct report_directories *sums = &r->report->directories;
     struct files_options options = place->how;
     struct files_report report = {0};
@@ -279,6 +200,7 @@ static enum fate remove_directory(struct removal *r, const struct place *place,
         *reason = place->unusable;
         return FAILED;
     }
+    options.on_event = places_note_error;
     options.on_event_arg = &first;
     bool looked = files_remove_tree(&options, entry->name, &outcome, reason, &report, &why);
     sums->bytes_freed += report.bytes_freed;
@@ -319,13 +241,17 @@ static enum fate remove_directory(struct removal *r, const struct place *place,
 static void settle_one(struct removal *r, const struct entry *entry)
 {
     struct report_directories *sums = &r->report->directories;
-    const struct place *place = find_place(r, entry);
+    const struct place *place = places_find(r->places, entry->policy, entry->root, entry->rules);
     const char *reason = NULL;
-    enum fate fate = place->missing  ? STAYS_QUEUED
-                     : entry->in_use ? NAMED
-                                     : remove_directory(r, place, entry, &reason);
+    enum fate fate = place->missing     ? STAYS_QUEUED
+                     : place->elsewhere ? ELSEWHERE
+                     : entry->in_use    ? NAMED
+                                        : remove_directory(r, place, entry, &reason);
     switch (fate) {
     case STAYS_QUEUED:
+        return;
+    case ELSEWHERE:
+        sums->elsewhere++;
         return;
     case REFUSED:
         refuse(r, entry, reason);
@@ -355,7 +281,7 @@ static bool note_entries(struct removal *r, const struct entries *list, int64_t 
 {
     int64_t dead = 0;
     if (list->count > 0 &&
-        !queue_note_failed(r->effects, r->ctx, list->ids, list->reasons, list->count, &dead, err))
+        !queue_note_failed(r->state, r->ctx, list->ids, list->reasons, list->count, &dead, err))
         return false;
     r->report->directories.dead += dead;
     *waiting += (int64_t)list->count - dead;
@@ -366,56 +292,51 @@ static bool note_entries(struct removal *r, const struct entries *list, int64_t 
 static bool settle(struct removal *r, struct error *err)
 {
     struct report_directories *sums = &r->report->directories;
-    return queue_remove(r->effects, r->ctx, r->done, r->done_count, err) &&
-           queue_note_held(r->effects, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count,
+    return queue_remove(r->state, r->ctx, r->done, r->done_count, err) &&
+           queue_note_held(r->state, r->ctx, r->refused.ids, r->refused.reasons, r->refused.count,
                            "foreign", err) &&
            note_entries(r, &r->failed, &sums->failed, err) &&
            note_entries(r, &r->busy, &sums->busy, err);
 }
 
-/* The trash was kept from one directory to the next. What did not go from it is tried once more. */
-static void finish_places(struct removal *r)
+static bool drain(void *arg, struct error *err)
 {
-    for (size_t i = 0; i < r->place_count; i++) {
-        struct files_options options = r->places[i].how;
-        struct files_report report = {0};
-        struct error why = ERROR_INIT;
-        options.on_event = NULL;
-        if (!r->places[i].missing && !r->places[i].unusable &&
-            !files_finish_trash(&options, &report, &why))
-            error_clear(&why); /* reported when the first directory met it */
-        r->report->directories.bytes_freed += report.bytes_freed;
-    }
-}
-
-static bool drain(struct effects *effects, struct report *report, const char *policy,
-                  struct error *err)
-{
-    struct removal r = {.effects = effects, .report = report, .policy = policy, .after = "0"};
+    struct removal *r = arg;
+    struct report *report = r->report;
     bool more = true;
     bool ok = true;
-    r.outer = talloc_new(report);
+    r->outer = talloc_new(report);
+    report->directories.elsewhere =
+        0; /* says what the queue holds: the last drain has the number */
     while (ok && more && !stop_requested()) {
-        r.ctx = talloc_new(report);
-        ok = fetch(&r, err);
-        more = ok && r.count == BATCH;
-        if (r.count > 0)
-            r.after = mem_strdup(r.outer, r.entries[r.count - 1].id);
-        ok = ok && (r.count == 0 || mark_in_use(&r, err));
-        for (size_t i = 0; ok && i < r.count && !stop_requested(); i++)
-            settle_one(&r, &r.entries[i]);
-        ok = ok && settle(&r, err);
-        talloc_free(r.ctx);
+        r->ctx = talloc_new(report);
+        ok = fetch(r, err);
+        more = ok && r->count == BATCH;
+        if (r->count > 0)
+            r->after = mem_strdup(r->outer, r->entries[r->count - 1].id);
+        ok = ok && (r->count == 0 || mark_in_use(r, err));
+        for (size_t i = 0; ok && i < r->count && !stop_requested(); i++)
+            settle_one(r, &r->entries[i]);
+        ok = ok && settle(r, err);
+        talloc_free(r->ctx);
     }
-    finish_places(&r);
-    talloc_free(r.outer);
+    places_finish(r->places);
+    talloc_free(r->outer);
     return ok;
 }
 
-bool queue_drain_directories(struct effects *effects, struct report *report, const char *policy,
-                             struct error *err)
+bool directories_drain(struct state *state, struct report *report, const char *policy,
+                       const struct policy *const *present, size_t present_count, struct error *err)
 {
-    return effects_allowed(effects, err) &&
-           queue_drain_alone(effects, report, "directory", policy, drain,
-                             &report->directories.waiting, err);
+    struct places places = {.ctx = talloc_new(report),
+                            .report = report,
+                            .present = present,
+                            .present_count = present_count};
+    struct removal r = {
+        .state = state, .report = report, .policy = policy, .after = "0", .places = &places};
+    bool ok = gate_check(state_gate(state), err) &&
+              queue_drain_alone(state, report, "directory", policy, drain, &r,
+                                &report->directories.waiting, err);
+    talloc_free(places.ctx);
+    return ok;
 }

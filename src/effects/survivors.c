@@ -198,7 +198,7 @@ static void judge_value(const struct look *look, const struct source *source, co
     struct store_location at =
         store_resolve_in(scratch, look->config, bound ? source->bucket : first, value);
     char *why = mem_printf(scratch, "a row of %s may name it: \"%s\"", source->table,
-                           queue_shown(scratch, value));
+                           object_shown(scratch, value));
     if (at.kind == STORE_OBJECT && !at.relative)
         judge(look, at.bucket, at.key, VERDICT_IN_USE, NULL);
     else if (at.kind == STORE_OBJECT && !bound)
@@ -282,22 +282,22 @@ static bool look_everywhere(struct look *look, struct error *err)
     return true;
 }
 
-bool survivors_snapshot(struct effects *effects, const void *ctx, const char **snapshot,
+bool survivors_snapshot(struct state *state, const void *ctx, const char **snapshot,
                         struct error *err)
 {
     struct db_rows *rows;
-    if (!db_query(effects->db, ctx, template_fill(ctx, SURVIVORS, "snapshot", NULL), 0, NULL, &rows,
-                  err))
+    if (!db_query(state_db(state), ctx, template_fill(ctx, SURVIVORS, "snapshot", NULL), 0, NULL,
+                  &rows, err))
         return false;
     *snapshot = db_rows_get(rows, 0, 0);
     return true;
 }
 
-bool survivors_mark(struct effects *effects, const void *ctx, const struct store_config *config,
+bool survivors_mark(struct state *state, const void *ctx, const struct store_config *config,
                     struct queue_item **items, size_t count, const char *since, struct error *err)
 {
     struct look look = {
-        .ctx = talloc_new(ctx), .db = effects->db, .config = config, .since = since};
+        .ctx = talloc_new(ctx), .db = state_db(state), .config = config, .since = since};
     prepare(&look, items, count);
     bool ok = look.count == 0 || look_everywhere(&look, err);
     talloc_steal(ctx, look.items); /* has the reasons */

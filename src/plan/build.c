@@ -67,7 +67,7 @@ static bool build_directory(struct plan *plan, struct error *err)
 {
     const struct policy *policy = plan->policy;
     const struct setting *column = &policy->directory;
-    struct setting root = policy->directory_root.value ? policy->directory_root : policy_temp_dir();
+    const struct setting root = policy_working_root(policy);
     if (!column->value)
         return true;
     plan->directory = catalog_column(&plan->nodes[0]->table, column->value);

@@ -123,6 +123,13 @@ struct setting policy_temp_dir(void)
     return (struct setting){POLICY_TEMP_DIR, "the default"};
 }
 
+struct setting policy_working_root(const struct policy *policy)
+{
+    if (policy->kind != KIND_ROWS || !policy->directory.value)
+        return (struct setting){NULL, NULL};
+    return policy->directory_root.value ? policy->directory_root : policy_temp_dir();
+}
+
 const char *const policy_override_keys[] = {
     "retain", "chunk", "max_rows", "max_runtime", "max_failed", "pause", "count_timeout", "age_by",
     "in_use", "protect", "protect_dirs", "protect_case", "system_root", "special", "owner",

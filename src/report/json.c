@@ -220,14 +220,14 @@ static json_t *metrics(const struct report *report)
 
 static json_t *directories(const struct report_directories *from)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "queued",
                      (json_int_t)from->queued, "removed", (json_int_t)from->removed, "kept",
                      (json_int_t)from->kept, "files_protected", (json_int_t)from->files_protected,
                      "files_young", (json_int_t)from->files_young, "in_use",
-                     (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "busy",
-                     (json_int_t)from->busy, "failed", (json_int_t)from->failed, "dead",
-                     (json_int_t)from->dead, "waiting", (json_int_t)from->waiting, "bytes_freed",
-                     (json_int_t)from->bytes_freed);
+                     (json_int_t)from->in_use, "refused", (json_int_t)from->refused, "elsewhere",
+                     (json_int_t)from->elsewhere, "busy", (json_int_t)from->busy, "failed",
+                     (json_int_t)from->failed, "dead", (json_int_t)from->dead, "waiting",
+                     (json_int_t)from->waiting, "bytes_freed", (json_int_t)from->bytes_freed);
 }
 
 /* How much is free, for each root that exists. */

@@ -197,7 +197,7 @@ void report_check_alerts(struct report *report)
 int64_t report_directories_failed(const struct report *report)
 {
     const struct report_directories *d = &report->directories;
-    return d->failed + d->dead + d->refused;
+    return d->failed + d->dead + d->refused + d->elsewhere;
 }
 
 int64_t report_objects_failed(const struct report *report)

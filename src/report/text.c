@@ -363,12 +363,13 @@ static void print_directories(const struct report *report, void *scratch, FILE *
                  {"kept for files that are protected or too young", d->kept},
                  {"still named by a row", d->in_use},
                  {"refused (pgsweep objects list)", d->refused},
+                 {"below another root than the policy's", d->elsewhere},
                  {"in use, to be tried again", d->busy},
                  {"failed, to be tried again", d->failed},
                  {"given up (dead letters)", d->dead},
                  {"waiting in the queue", d->waiting}};
-    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->busy + d->failed + d->dead +
-            d->waiting ==
+    if (d->queued + d->removed + d->kept + d->in_use + d->refused + d->elsewhere + d->busy +
+            d->failed + d->dead + d->waiting ==
         0)
         return;
     fprintf(out, "  working directories: %s queued", text_count(scratch, d->queued));

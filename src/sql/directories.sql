@@ -1,16 +1,4 @@
--- Working directories: which of the queued ones are due, and which a row that stays still names.
-
---- due
--- The next directories that are due. $1: policy or NULL, $2: the last id seen, $3: how many.
-SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, '')
-  FROM pgsweep.object_queue AS q
- WHERE q.kind OPERATOR(pg_catalog.=) 'directory'
-   AND q.state OPERATOR(pg_catalog.=) 'queued'
-   AND q.next_attempt OPERATOR(pg_catalog.<=) pg_catalog.now()
-   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
-   AND q.id OPERATOR(pg_catalog.>) $2::pg_catalog.int8
- ORDER BY q.id
- LIMIT $3::pg_catalog.int8
+-- Working directories: which of the queued ones a row that stays still names.
 
 --- still_named
 -- Those of the names that a column has, as text. $1: the names, as an array.

@@ -1,4 +1,4 @@
--- Locks that one run holds at a time, on any host: those of policies, and of the queues. See src/effects/lease.c.
+-- Locks that one run holds at a time, on any host: those of policies, and of the queues. See src/state/lease.c.
 
 --- holder
 -- Finds the session that holds the lock, as far as the role may see it, with the record of its run where there is one.

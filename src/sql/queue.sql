@@ -140,7 +140,7 @@ UPDATE pgsweep.object_sources
    AND policy OPERATOR(pg_catalog.=) $1
    AND endpoint IS NULL
 
---- due
+--- due_objects
 -- The next objects that are due and belong to this store: the bucket of a value that names none must be configured. What is
 -- of no configured bucket is looked at again, for the configuration may have changed.
 -- $1: policy or NULL, $2: endpoint, $3: an array of buckets, $4: the last id seen, $5: how many.
@@ -158,12 +158,24 @@ SELECT q.id, q.value, q.policy, q.bucket, q.state, q.last_error, q.source,
  ORDER BY q.id
  LIMIT $5::pg_catalog.int8
 
+--- due_directories
+-- The next directories that are due. $1: policy or NULL, $2: the last id seen, $3: how many.
+SELECT q.id, q.value, coalesce(q.root, ''), coalesce(q.rules, ''), q.policy
+  FROM pgsweep.object_queue AS q
+ WHERE q.kind OPERATOR(pg_catalog.=) 'directory'
+   AND q.state OPERATOR(pg_catalog.=) 'queued'
+   AND q.next_attempt OPERATOR(pg_catalog.<=) pg_catalog.now()
+   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
+   AND q.id OPERATOR(pg_catalog.>) $2::pg_catalog.int8
+ ORDER BY q.id
+ LIMIT $3::pg_catalog.int8
+
 --- queue_policies
--- The policies that have objects in the queue. $1: policy or NULL.
+-- The policies that have objects or directories in the queue. $1: policy or NULL.
 SELECT DISTINCT q.policy
   FROM pgsweep.object_queue AS q
- WHERE q.kind OPERATOR(pg_catalog.=) 'object'
-   AND ($1::pg_catalog.text IS NULL OR q.policy OPERATOR(pg_catalog.=) $1)
+ WHERE $1::pg_catalog.text IS NULL
+    OR q.policy OPERATOR(pg_catalog.=) $1
 
 --- elsewhere
 -- Objects that are due and belong to another store or bucket than the configured ones, or to one that nobody knows.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 
 /* The chunk's transaction, in the order of its steps. */
@@ -30,7 +31,7 @@ static bool lock_candidates(struct locked *l)
         .statement = &sweep->statements.lock[cursor_bound(&sweep->position.cursor, sweep->plan)],
         .nparams = n,
         .params = params};
-    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, lock + 1, &failed, &l->chunk->error)) {
+    if (!gate_batch(sweep->gate, l->chunk->ctx, steps, lock + 1, &failed, &l->chunk->error)) {
         work_note_table(sweep, failed, &l->chunk->error, l->chunk);
         return false;
     }
@@ -90,7 +91,7 @@ static bool step_over_locked(struct locked *l)
     struct db_step step = {.statement = &sweep->statements.find_locked,
                            .nparams = (int)sweep->plan->key_count,
                            .params = l->keys};
-    if (!effects_batch(sweep->effects, chunk->ctx, &step, 1, NULL, &chunk->error))
+    if (!gate_batch(sweep->gate, chunk->ctx, &step, 1, NULL, &chunk->error))
         return false;
     chunk->looked_ahead = true;
     locked_take(sweep, chunk, step.rows);
@@ -121,7 +122,7 @@ static bool take_below(struct locked *l)
         struct db_step step = {.statement = &sweep->statements.lock_below,
                                .nparams = (int)sweep->plan->key_count,
                                .params = l->keys};
-        if (!effects_batch(sweep->effects, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))
+        if (!gate_batch(sweep->gate, l->chunk->ctx, &step, 1, NULL, &l->chunk->error))
             return false;
         before = l->rows;
         take_keys(l, step.rows);
@@ -171,7 +172,7 @@ static bool verify(struct locked *l)
     params[0] = sweep->plan->cutoff_value;
     memcpy(params + 1, l->keys, (size_t)keys * sizeof *params);
     steps[n++] = (struct db_step){.statement = &s->verify, .nparams = keys + 1, .params = params};
-    if (!effects_batch(sweep->effects, l->chunk->ctx, steps, n, NULL, &l->chunk->error))
+    if (!gate_batch(sweep->gate, l->chunk->ctx, steps, n, NULL, &l->chunk->error))
         return false;
     int64_t before = l->rows;
     take_keys(l, steps[n - 1].rows);
@@ -193,8 +194,8 @@ static bool work_near(struct locked *l, struct db_step *steps, int *count)
     struct sweep *sweep = l->sweep;
     struct chunk *chunk = l->chunk;
     int failed = 0;
-    if (!effects_batch(sweep->effects, chunk->ctx, steps, (int)sweep->work.counted, &failed,
-                       &chunk->error)) {
+    if (!gate_batch(sweep->gate, chunk->ctx, steps, (int)sweep->work.counted, &failed,
+                    &chunk->error)) {
         explain(l, work_step_at(sweep, failed));
         return false;
     }
@@ -223,7 +224,7 @@ static bool work_and_commit(struct locked *l)
     if (sweep->pace.near && !work_near(l, steps, &n))
         return false;
     chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, &failed, &chunk->error);
+    bool ok = gate_batch(sweep->gate, chunk->ctx, steps, n, &failed, &chunk->error);
     if (ok && db_committed(&steps[n - 1])) {
         if (!sweep->pace.near)
             work_count(sweep, steps, chunk, chunk->added);
@@ -288,7 +289,7 @@ enum chunk_outcome control_chunk(struct sweep *sweep, struct chunk *chunk)
     l.keys = mem_array(chunk->ctx, const char *, keys);
     for (size_t k = 0; k < keys; k++)
         l.keys[k] = db_array(chunk->ctx, NULL, 0);
-    bool ok = effects_batch(sweep->effects, chunk->ctx, begin, count, &failed, &chunk->error);
+    bool ok = gate_batch(sweep->gate, chunk->ctx, begin, count, &failed, &chunk->error);
     if (!ok)
         work_note_table(sweep, failed, &chunk->error, chunk);
     ok = ok && work_and_commit(&l);

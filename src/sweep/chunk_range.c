@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_runs.h"
 
 /* A range between two ages may hold some rows more than were asked for; not more than this. */
 static int64_t row_limit(const struct sweep *sweep, const struct chunk *chunk)
@@ -153,7 +155,7 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
 {
     int failed = 0;
     chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, count, &failed, &chunk->error);
+    bool ok = gate_batch(sweep->gate, chunk->ctx, steps, count, &failed, &chunk->error);
     if (!has_committed(steps, commit)) {
         chunk->commit_sent = db_is_lost(sweep->db);
         if (ok) {
@@ -194,7 +196,7 @@ static bool send_in_two(struct sweep *sweep, struct chunk *chunk)
     struct db_step begin[3] = {{.statement = &db_begin},
                                {.statement = sweep->statements.limit_waits},
                                range_step(sweep, chunk, false)};
-    if (!effects_batch(sweep->effects, chunk->ctx, begin, 3, NULL, &chunk->error))
+    if (!gate_batch(sweep->gate, chunk->ctx, begin, 3, NULL, &chunk->error))
         return false;
     int64_t rows = db_rows_affected(begin[2].rows);
     if (rows > row_limit(sweep, chunk)) {

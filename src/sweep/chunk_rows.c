@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
@@ -173,7 +174,7 @@ static bool send_rows(struct sweep *sweep, struct chunk *chunk, struct row *rows
         n += rows[i].count;
     }
     chunk->commit_sent = true;
-    bool ok = effects_batch(sweep->effects, chunk->ctx, steps, n, NULL, &chunk->error);
+    bool ok = gate_batch(sweep->gate, chunk->ctx, steps, n, NULL, &chunk->error);
     if (db_is_lost(sweep->db)) {
         /* What was answered before is known, and goes into the log; the run's record tells of the
          * rest. */
@@ -211,7 +212,7 @@ static bool step_over_locked(struct sweep *sweep, struct chunk *chunk)
                                                         (const char *const *const *)chunk->keys,
                                                         chunk->key_count)};
     steps[find + 1] = (struct db_step){.statement = &db_commit};
-    if (!effects_batch(sweep->effects, chunk->ctx, steps, find + 2, &failed, &chunk->error)) {
+    if (!gate_batch(sweep->gate, chunk->ctx, steps, find + 2, &failed, &chunk->error)) {
         work_note_table(sweep, failed, &chunk->error, chunk);
         return false;
     }

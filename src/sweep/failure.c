@@ -4,7 +4,10 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_dead_letters.h"
+#include "pgsweep/state_lock.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
 
@@ -13,7 +16,7 @@ enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
 void sweep_back_off(struct sweep *sweep, int attempt)
 {
     sweep->report->retries++;
-    effects_wait(sweep->effects, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+    state_wait(sweep->state, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
 }
 
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
@@ -120,7 +123,7 @@ struct letter {
 static bool write_letter(struct sweep *sweep, void *arg, struct error *err)
 {
     struct letter *letter = arg;
-    return letter_note(sweep->effects, sweep->report, letter->failure->key, letter->failure->why,
+    return letter_note(sweep->state, sweep->report, letter->failure->key, letter->failure->why,
                        &letter->attempts, &letter->parked, err);
 }
 
@@ -243,7 +246,7 @@ static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
     struct error err = ERROR_INIT;
     struct db_step check = work_check_step(sweep, chunk->ctx);
     db_rollback(sweep->db);
-    bool changed = !effects_batch(sweep->effects, chunk->ctx, &check, 1, NULL, &err) &&
+    bool changed = !gate_batch(sweep->gate, chunk->ctx, &check, 1, NULL, &err) &&
                    strcmp(err.sqlstate, WORK_UNEXPECTED) == 0;
     error_clear(&err);
     return changed;

@@ -6,6 +6,8 @@
 #include "internal.h"
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_lock.h"
+#include "pgsweep/state_runs.h"
 #include "pgsweep/stop.h"
 
 enum { LOCK_WAIT_MS = 30000 };
@@ -50,7 +52,7 @@ static bool find_out(struct sweep *sweep, struct chunk *chunk, struct error *err
     struct report *report = sweep->report;
     int64_t chunks = 0;
     int64_t *deleted = mem_array(chunk->ctx, int64_t, sweep->plan->node_count);
-    if (!run_read_back(sweep->effects, report, &chunks, deleted, err))
+    if (!run_read_back(sweep->state, report, &chunks, deleted, err))
         return false;
     if (chunks == report->chunks)
         return true;
@@ -98,7 +100,7 @@ static bool resume(struct sweep *sweep, struct chunk *chunk, struct error *err)
 {
     struct report *report = sweep->report;
     if (!db_reconnect(sweep->db, err) || !check_primary(sweep->db, err) ||
-        !run_lock_again(sweep->effects, report->policy->name, report->run_id, LOCK_WAIT_MS, err))
+        !run_lock_again(sweep->state, report->policy->name, report->run_id, LOCK_WAIT_MS, err))
         return false;
     sweep->position.high.known = false;
     return find_out(sweep, chunk, err);

@@ -4,9 +4,10 @@
 #define PGSWEEP_SWEEP_PARTS_H
 
 #include "pgsweep/db.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/gate.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/report.h"
+#include "pgsweep/state.h"
 #include "pgsweep/sweep.h"
 #include "statements.h"
 
@@ -135,7 +136,8 @@ struct throttle;
 struct sweep {
     /* What it works with. */
     struct db *db;
-    struct effects *effects;
+    struct gate *gate;
+    struct state *state;
     const struct plan *plan;
     const struct sweep_budget *budget;
     struct progress *progress;

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/effects_objects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_spared.h"
 #include "pgsweep/stop.h"
 
 /* So often in a row, with no row deleted in between, the schema may change: each new plan begins at
@@ -60,7 +62,7 @@ static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err
     /* More conditions may be freeable now; what was written down before stays spared in any case.
      */
     if ((*plan)->spared_run)
-        return spared_record(sweep->effects, *plan, err);
+        return spared_record(sweep->state, *plan, err);
     (*plan)->spared_run = sweep->plan->spared_run ? request.run_id : NULL;
     return true;
 }
@@ -118,5 +120,5 @@ bool sweep_recompile(struct sweep *sweep, struct error *err)
         sweep->set_aside.count = 0;
     sweep_walk_anew(sweep);
     sweep->position.high.known = false;
-    return queue_note_sources(sweep->effects, report, err) && sweep_take_plan(sweep, plan, err);
+    return objects_note_sources(sweep->state, report, err) && sweep_take_plan(sweep, plan, err);
 }

@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan_locked.h"
+#include "pgsweep/state_runs.h"
 
 /* Numbers of parameters, and what they are in words. */
 struct numbering {

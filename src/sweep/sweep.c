@@ -4,7 +4,14 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/effects_directories.h"
+#include "pgsweep/effects_objects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state.h"
+#include "pgsweep/state_dead_letters.h"
+#include "pgsweep/state_lock.h"
+#include "pgsweep/state_runs.h"
+#include "pgsweep/state_spared.h"
 #include "pgsweep/stop.h"
 
 /* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long
@@ -69,7 +76,7 @@ void chunk_committed(struct sweep *sweep, struct chunk *chunk)
 
 bool sweep_settle(struct sweep *sweep, struct error *err)
 {
-    if (sweep->durability.pending > 0 && !run_make_durable(sweep->effects, sweep->report, err))
+    if (sweep->durability.pending > 0 && !run_make_durable(sweep->state, sweep->report, err))
         return false;
     note_durable(sweep);
     return true;
@@ -113,8 +120,9 @@ static bool drain_queue(struct sweep *sweep, void *arg, struct error *err)
     (void)arg;
     bool ok =
         sweep_settle(sweep, err) &&
-        (!sweep->plan->has_objects || queue_drain(sweep->effects, report, policy, NULL, err)) &&
-        (!sweep->plan->directory || queue_drain_directories(sweep->effects, report, policy, err));
+        (!sweep->plan->has_objects || objects_drain(sweep->state, report, policy, NULL, err)) &&
+        (!sweep->plan->directory ||
+         directories_drain(sweep->state, report, policy, &report->policy, 1, err));
     /* Told even if a second try with a new plan succeeds: what the first one has touched is not due
      * in the second. */
     if (!ok && db_failure_class(sweep->db, err) == DB_FAILURE_FATAL)
@@ -273,7 +281,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
         drain(sweep, false);
         settle_in_time(sweep);
         if (!end)
-            effects_wait(sweep->effects, sweep->budget->pause_ms);
+            state_wait(sweep->state, sweep->budget->pause_ms);
     }
     /* Nothing goes behind the last suspects: that the control went through has to do. */
     return stop_requested() || sweep->suspects.control_due || sweep_confirm(sweep, err);
@@ -329,7 +337,7 @@ static bool sweep_passes(struct sweep *sweep, struct error *err)
         ok = count_left(sweep, &left, err);
         if (!ok || left == 0 || idle >= IDLE_PASSES - 1 || sweep->position.pass >= PASSES_MAX)
             break;
-        effects_wait(sweep->effects, PASS_PAUSE_MS * (int64_t)idle);
+        state_wait(sweep->state, PASS_PAUSE_MS * (int64_t)idle);
         ok = sweep_pass(sweep, err);
         idle = report->deleted[0] + report->failed == before ? idle + 1 : 0;
     }
@@ -341,7 +349,7 @@ static bool record_spared(struct sweep *sweep, void *arg, struct error *err)
 {
     (void)arg;
     stop_cancel_early(true);
-    bool ok = !stop_requested() && spared_record(sweep->effects, sweep->plan, err);
+    bool ok = !stop_requested() && spared_record(sweep->state, sweep->plan, err);
     stop_cancel_early(false);
     if (!ok && stop_requested())
         error_clear(err); /* no chunk is going to begin */
@@ -367,13 +375,14 @@ bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
     return budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
 }
 
-bool sweep_run(struct db *db, struct effects *effects, const struct plan *plan,
+bool sweep_run(struct db *db, struct state *state, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err)
 {
     struct sweep *sweep = mem_new(report, struct sweep);
     *sweep = (struct sweep){.db = db,
-                            .effects = effects,
+                            .gate = state_gate(state),
+                            .state = state,
                             .plan = plan,
                             .budget = budget,
                             .progress = progress,

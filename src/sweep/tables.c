@@ -2,6 +2,7 @@
  * transaction, so that nothing waits for it meanwhile, and no candidate is blamed. */
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/state_lock.h"
 
 /* How long a table may be locked without a break before the run ends; and the pauses between two
  * tries: a run is to go on soon after the other session is done. */
@@ -34,8 +35,8 @@ bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error
     }
     sweep->report->retries++;
     const int64_t before = clock_now_ms();
-    effects_wait(sweep->effects,
-                 clock_backoff_ms(sweep->recovery.table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
+    state_wait(sweep->state,
+               clock_backoff_ms(sweep->recovery.table_tries, PAUSE_BASE_MS, PAUSE_CAP_MS));
     throttle_note(sweep, WAIT_LOCK_WAITERS, clock_now_ms() - before, chunk->error.message);
     throttle_look_now(sweep);
     return true;

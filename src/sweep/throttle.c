@@ -4,6 +4,7 @@
 
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_lock.h"
 #include "pgsweep/stop.h"
 #include "throttle.h"
 
@@ -135,7 +136,7 @@ static bool wait_step(struct sweep *sweep, const struct throttle_found *found, c
     if (max_runtime_ms > 0 && now - sweep->pace.started_ms >= max_runtime_ms)
         return false;
     progress_wait(sweep->progress, sweep->report, why);
-    effects_wait(sweep->effects, WAIT_STEP_MS);
+    state_wait(sweep->state, WAIT_STEP_MS);
     count_wait(sweep, found);
     return !stop_requested();
 }

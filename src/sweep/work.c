@@ -3,7 +3,11 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/effects_file_rules.h"
+#include "pgsweep/effects_objects.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_queue.h"
+#include "pgsweep/state_runs.h"
 
 static const char *const record_words[] = {"run id", "tables", "their numbers in the plan"};
 static const char *const counters_words[] = {"tables", "their numbers in the plan"};
@@ -131,7 +135,7 @@ static void add_queue(struct sweep *sweep, const struct plan_node *node, PQExpBu
     if (root)
         step->extra[5] = file_rules_write(sweep->report, &sweep->report->policy->files);
     else
-        queue_binding(sweep->report, &step->extra[6], &step->extra[7]);
+        objects_binding(sweep->report, &step->extra[6], &step->extra[7]);
     if (object && object->prefix_count > 0)
         step->extra[8] = db_array(sweep->report, object->prefixes, object->prefix_count);
     step->extra_count = QUEUE_PARAMS;

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
+#include "pgsweep/state_runs.h"
 
 int work_locked_number(const struct sweep *sweep, const struct plan_node *node)
 {

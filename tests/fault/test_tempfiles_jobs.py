@@ -218,8 +218,8 @@ def test_J6_directories_of_another_host_wait_for_it(jobs, pgsweep, box):
     assert found["remarks"] == [f"{elsewhere} does not exist on this host: its working directories stay queued"]
     elsewhere.mkdir()
     box.file("1/a", base=elsewhere)
-    assert sweep(pgsweep, box)["directories"]["waiting"] == 0
-    assert os.listdir(elsewhere) == []
+    found = sweep(pgsweep, box, env={"TEMP_DIR": elsewhere})
+    assert found["directories"]["waiting"] == 0 and os.listdir(elsewhere) == []
 
 
 def test_J6_objects_list_and_drain_know_directories(jobs, pgsweep, box):
@@ -230,12 +230,12 @@ def test_J6_objects_list_and_drain_know_directories(jobs, pgsweep, box):
     immutable(box, "2/a")
     listed = pgsweep("objects", "list").out
     assert "directory" in listed and f"{box.root}/1" in listed
-    result = pgsweep("objects", "drain")
+    result = pgsweep("objects", "drain", env={"TEMP_DIR": box.root})
     assert result.code == 1 and "some working directories could not be removed" in result.err, result
-    assert "directories: 1 removed, 0 kept, 0 still named by a row, 1 refused, 0 in use, 1 failed, 0 given up, 1 waiting" in result.out
+    assert "directories: 1 removed, 0 kept, 0 still named by a row, 1 refused, 0 below another root, 0 in use, 1 failed, 0 given up, 1 waiting" in result.out
     immutable(box, "2/a", on=False)
     due(jobs)
-    found = pgsweep("objects", "drain", "--format=json").json()
+    found = pgsweep("objects", "drain", "--format=json", env={"TEMP_DIR": box.root}).json()
     assert found["directories"]["removed"] == 1 and found["deleted"] == 0
     assert box.names() == [] and [row[1] for row in queue(jobs)] == ["foreign"]
 
@@ -256,15 +256,15 @@ def test_J6_stopped_by_a_signal_the_rest_stays_queued(jobs, pgsweep, box, start_
     assert box.names() == []
 
 
-def test_J3_T3_directories_go_while_another_sweep_is_at_work(jobs, pgsweep, box):
+def test_J3_T3_directories_go_while_another_sweep_is_at_work(jobs, pgsweep, box, policy_file):
     """pgsweep tempfiles takes what it finds in the trash along, and the trash itself: nothing is lost, nothing fails."""
     for name in range(1, 601):
         box.file(f"{name}/a")
         box.file(f"{name}/deep/b", age=0)
     box.file("young", age=0)
     enqueue(jobs, box, *range(1, 601))
-    jobs.sql("""UPDATE pgsweep.object_queue SET rules = '{"retain": "none", "age_by": 0, "in_use": 0, "protect": [],
-                "protect_dirs": [], "protect_case": 0, "system_root": 0}'""")
+    policies = policy_file('{"table": "jobs", "age": "created_at", "retain": "7 days", "unlisted": "cascade", '
+                           '"files": {"directory": "id", "retain": "none"}}', "jobs")
     stop = threading.Event()
     codes = []
 
@@ -275,14 +275,14 @@ def test_J3_T3_directories_go_while_another_sweep_is_at_work(jobs, pgsweep, box)
     others = [threading.Thread(target=sweep_again_and_again) for _ in range(2)]
     for other in others:
         other.start()
-    found = sweep(pgsweep, box)
+    found = sweep(pgsweep, box, "--policy-dir", policies)
     stop.set()
     for other in others:
         other.join()
     assert set(codes) <= {0, 75} and found["directories"]["failed"] == 0
     assert found["directories"]["removed"] + found["directories"]["busy"] == 600
     due(jobs)
-    assert sweep(pgsweep, box)["directories"]["waiting"] == 0
+    assert sweep(pgsweep, box, "--policy-dir", policies)["directories"]["waiting"] == 0
     assert box.names() == ["young"]
 
 

@@ -262,7 +262,7 @@ def test_D8_what_is_no_refused_run_is_not_recorded(jobs, pgsweep, sweeper):
 
 
 def lock_key(name):
-    """src/effects/lock.c: "pgsw" and FNV-1a."""
+    """src/state/lock.c: "pgsw" and FNV-1a."""
     value = 2166136261
     for byte in name.encode():
         value = ((value ^ byte) * 16777619) & 0xFFFFFFFF

@@ -124,7 +124,7 @@ def test_J3_what_a_killed_run_queued_keeps_the_rules_of_that_run(jobs, pgsweep, 
     assert len(left(box)) == 3 and len(queue(jobs)) == 1
     jobs.sql("DROP TRIGGER later ON pgsweep.object_queue")
     assert pgsweep("objects", "retry", "jobs").code == 0
-    assert pgsweep("objects", "drain", "jobs").code == 0
+    drain(pgsweep, box, "jobs")
     assert left(box) == ["1/final.mov"] and queue(jobs) == []
 
 
@@ -136,12 +136,15 @@ def test_J3_a_dead_letter_that_is_retried_keeps_the_rules(jobs, pgsweep, box):
              "VALUES ('directory', 'jobs', 'r', 's', '1', '/nowhere/at/all/..', "
              "'{\"age_by\":0,\"in_use\":0,\"protect\":[\"*.mov\"],\"protect_dirs\":[],"
              "\"protect_case\":0,\"system_root\":0}', 9, now())")
-    jobs.sql("UPDATE pgsweep.object_queue SET root = %s", f"{box.root}/../root")
-    assert pgsweep("objects", "drain").code == 1  # refused for its "..": the tenth attempt
+    jobs.sql("UPDATE pgsweep.object_queue SET root = %s", str(box.root))
+    box.root.rename(box.path / "away")
+    box.root.symlink_to("away")
+    drain(pgsweep, box, code=1)  # refused as a link: the tenth attempt
     (letter,) = jobs.column("SELECT id FROM pgsweep.dead_letters WHERE kind = 'directory'")
-    jobs.sql("UPDATE pgsweep.dead_letters SET root = %s", str(box.root))
+    box.root.unlink()
+    (box.path / "away").rename(box.root)
     assert pgsweep("dlq", "retry", letter).code == 0
-    assert pgsweep("objects", "drain").code == 0
+    drain(pgsweep, box)
     assert left(box) == ["1/final.mov"]
 
 
@@ -152,6 +155,76 @@ def test_J3_what_the_policy_protects_by_now_is_protected_too(jobs, pgsweep, box)
              "VALUES ('directory', 'jobs', 'r', 's', '1', %s)", str(box.root))
     sweep(pgsweep, box, "--protect", "*.mov")
     assert left(box) == ["1/final.mov"]
+
+
+ENQUEUE = ("INSERT INTO pgsweep.object_queue (kind, policy, run_id, source, value, root, rules) "
+           "VALUES ('directory', %s, 'r', 's', %s, %s, %s)")
+
+
+def drain(pgsweep, box, *args, code=0, root=None):
+    result = pgsweep("objects", "drain", *args, "--format", "json", env={"TEMP_DIR": root or box.root})
+    assert result.code == code, result
+    return result, result.json()["directories"]
+
+
+@pytest.mark.parametrize("how", ["run", "drain"])
+def test_T2_D8_a_queued_directory_elsewhere_stays(jobs, pgsweep, box, how):
+    """Somebody wrote rows of the queue; or the policy has other directories by now."""
+    box.file("1/x")
+    box.file("f/x", base=box.path / "elsewhere")
+    box.file("f/x", base=box.path / "root2")
+    box.file("sub/f/x")
+    for root in (box.path / "elsewhere", box.path / "root2", box.root / "sub", box.path, f"{box.root}/../elsewhere"):
+        jobs.sql(ENQUEUE, "jobs", "f", str(root), None)
+    jobs.sql(ENQUEUE, "jobs", "1", f"{box.root}//", None)  # the same root, spelled otherwise
+    if how == "run":
+        found = run(pgsweep, "jobs", env={"TEMP_DIR": box.root}, code=1)
+        counts, told = found["directories"], found["remarks"]
+    else:
+        result, counts = drain(pgsweep, box, code=1)
+        told = result.err.splitlines()
+    assert (counts["removed"], counts["elsewhere"], counts["waiting"]) == (1, 5, 5)
+    told = [line for line in told if "elsewhere" in line]
+    assert len(told) == 2 and all(f"policy jobs has its working directories below {box.root} (environment variable TEMP_DIR)" in line
+                                  for line in told), told
+    assert sorted(p.name for p in box.path.rglob("f")) == ["f", "f", "f"] and not (box.root / "1").exists()
+    # Nothing is lost: they wait, however often that is looked at, for a policy that has this root.
+    for _ in range(11):
+        drain(pgsweep, box, code=1)
+    assert drain(pgsweep, box, code=1, root=box.path / "root2")[1]["removed"] == 1
+    assert not (box.path / "root2/f").exists() and (box.path / "elsewhere/f/x").exists()
+
+
+@pytest.mark.parametrize("name", ["nobody", "anonymous"])
+def test_T2_D8_without_a_policy_that_has_directories_they_stay(jobs, pgsweep, box, name):
+    box.file("1/x")
+    jobs.sql(ENQUEUE, name, "1", str(box.root), None)
+    result, counts = drain(pgsweep, box, code=1)
+    assert counts["elsewhere"] == 1 and left(box) == ["1/x"]
+    assert ("there is no policy nobody" if name == "nobody" else "policy anonymous has no working directories") in result.err, result
+
+
+def test_T2_D8_a_queued_directory_gets_no_less_protection_than_the_policy_states(jobs, pgsweep, box, policy_file):
+    """Whoever can write to the queue can write rules, too: the stricter of both counts."""
+    need_root()
+    box.file("1/a.mov")
+    box.file("1/B.KEEP")
+    box.file("1/young", age=1)
+    box.file("1/old")
+    held = open(box.file("1/open"), "rb")
+    policies = rules(policy_file, box, retain="7 days", protect=["*.mov", "*.keep"], protect_case="ignore")
+    jobs.sql(ENQUEUE, "mine", "1", str(box.root), '{"retain":"none","age_by":0,"in_use":1,"protect":[],"protect_dirs":[],'
+             '"protect_case":2,"system_root":1}')
+    drain(pgsweep, box, "--policy-dir", policies)
+    held.close()
+    assert left(box) == ["1/B.KEEP", "1/a.mov", "1/open", "1/young"]
+
+
+def test_T2_D8_a_row_of_the_queue_allows_no_directory_of_the_system(jobs, pgsweep):
+    jobs.sql(ENQUEUE, "jobs", "pgsweep-none", "/etc", '{"age_by":0,"in_use":0,"protect":[],"protect_dirs":[],'
+             '"protect_case":0,"system_root":1}')
+    result = pgsweep("objects", "drain", env={"TEMP_DIR": "/etc"})
+    assert result.code == 1 and "directory of the system" in result.err, result
 
 
 def test_J3_T2_a_system_directory_holds_no_working_directories(jobs, pgsweep):

@@ -1,11 +1,11 @@
-/* The db and effects rooms, as far as no server is needed: arrays, failure classes, lock keys. */
+/* The db and state rooms, as far as no server is needed: arrays, failure classes, lock keys. */
 #define _GNU_SOURCE
 #include "unit.h"
 
 #include <signal.h>
 
 #include "../../src/db/internal.h"
-#include "pgsweep/effects.h"
+#include "pgsweep/state_lock.h"
 #include "pgsweep/stop.h"
 
 static const struct {

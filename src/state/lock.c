@@ -49,7 +49,7 @@ static bool refuse(struct db *db, const char *policy, const struct lease_facts *
 }
 
 /* A run that was killed cannot give its lease back. One that is alive renews it. */
-static bool outlive(struct effects *effects, const char *policy, const struct lease_facts *first,
+static bool outlive(struct state *state, const char *policy, const struct lease_facts *first,
                     struct error *err)
 {
     enum { LOOK_EVERY_MS = 200, LONGEST_MS = 70 * 1000 };
@@ -61,37 +61,37 @@ static bool outlive(struct effects *effects, const char *policy, const struct le
               policy, first->application, first->host,
               (long long)(first->ends_in_ms > 0 ? first->ends_in_ms / 1000 + 1 : 60));
     for (;;) {
-        void *scratch = talloc_new(effects);
+        void *scratch = talloc_new(state);
         struct lease_facts facts;
         clock_sleep_ms(LOOK_EVERY_MS);
-        bool ok = lease_try(effects, scratch, policy, &facts, &got, err);
+        bool ok = lease_try(state, scratch, policy, &facts, &got, err);
         bool alive =
             !got && (facts.session || !facts.expires || strcmp(facts.expires, first->expires) != 0);
         if (ok && !got && (alive || stop_requested() || clock_now_ms() >= end))
-            ok = refuse(effects->db, policy, &facts, err);
+            ok = refuse(state->db, policy, &facts, err);
         talloc_free(scratch);
         if (!ok || got)
             return ok;
     }
 }
 
-bool run_lock(struct effects *effects, const char *policy, struct error *err)
+bool run_lock(struct state *state, const char *policy, struct error *err)
 {
-    void *scratch = talloc_new(effects);
+    void *scratch = talloc_new(state);
     struct lease_facts facts;
     bool got = false;
-    bool ok = lease_try(effects, scratch, policy, &facts, &got, err);
+    bool ok = lease_try(state, scratch, policy, &facts, &got, err);
     if (ok && !got)
         ok = facts.session || !facts.expires || !facts.leased
-                 ? refuse(effects->db, policy, &facts, err)
-                 : outlive(effects, policy, &facts, err);
+                 ? refuse(state->db, policy, &facts, err)
+                 : outlive(state, policy, &facts, err);
     talloc_free(scratch);
     return ok;
 }
 
-void run_unlock(struct effects *effects, const char *policy)
+void run_unlock(struct state *state, const char *policy)
 {
-    lease_end(effects, policy);
+    lease_end(state, policy);
 }
 
 /* Ends the session that this run lost, if the server still has it. */
@@ -107,21 +107,21 @@ static bool end_lost_session(struct db *db, const char *policy, const char *run_
     return ok;
 }
 
-bool run_lock_again(struct effects *effects, const char *policy, const char *run_id,
-                    int64_t wait_ms, struct error *err)
+bool run_lock_again(struct state *state, const char *policy, const char *run_id, int64_t wait_ms,
+                    struct error *err)
 {
     int64_t end = clock_now_ms() + wait_ms;
     for (;;) {
-        void *scratch = talloc_new(effects);
+        void *scratch = talloc_new(state);
         char *before = run_application_name(scratch, policy, run_id);
         struct lease_facts facts;
         bool got = false;
-        bool ok = lease_try_again(effects, scratch, policy, before, &facts, &got, err);
+        bool ok = lease_try_again(state, scratch, policy, before, &facts, &got, err);
         bool others = facts.application && !facts.session && !facts.locked;
         if (ok && !got)
-            ok = end_lost_session(effects->db, policy, run_id, err);
+            ok = end_lost_session(state->db, policy, run_id, err);
         if (ok && !got && (others || clock_now_ms() >= end || stop_forced()))
-            ok = refuse(effects->db, policy, &facts, err);
+            ok = refuse(state->db, policy, &facts, err);
         talloc_free(scratch);
         if (!ok || got)
             return ok;

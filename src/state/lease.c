@@ -46,30 +46,30 @@ static char *new_token(const void *ctx)
 }
 
 /* From now on every transaction that may write begins with the look at the names that are held. */
-static void watch(struct effects *effects)
+static void watch(struct state *state)
 {
-    struct lease *lease = &effects->lease;
+    struct lease *lease = &state->lease;
     struct db_step step = {.statement = &lease->keep, .nparams = 3, .params = lease->params};
     talloc_free(lease->names_text);
-    lease->names_text = db_array(effects, lease->names, lease->count);
+    lease->names_text = db_array(state, lease->names, lease->count);
     lease->params[0] = lease->token;
     lease->params[1] = lease->names_text;
     lease->params[2] = LEASE;
-    db_set_opening(effects->db, lease->count > 0 && db_is_pooled(effects->db) ? &step : NULL);
+    db_set_opening(state->db, lease->count > 0 && db_is_pooled(state->db) ? &step : NULL);
 }
 
-void lease_begin(struct effects *effects)
+void lease_begin(struct state *state)
 {
-    struct lease *lease = &effects->lease;
-    lease->token = new_token(effects);
-    lease->enter = lock_statement(effects, "enter");
-    lease->row = lock_statement(effects, "row");
-    lease->look = lock_statement(effects, "look");
-    lease->occupy = lock_statement(effects, "occupy");
-    lease->occupy_own = lock_statement(effects, "occupy_own");
-    lease->keep = lock_statement(effects, "keep");
-    lease->release = lock_statement(effects, "release");
-    lease->release_one = lock_statement(effects, "release_one");
+    struct lease *lease = &state->lease;
+    lease->token = new_token(state);
+    lease->enter = lock_statement(state, "enter");
+    lease->row = lock_statement(state, "row");
+    lease->look = lock_statement(state, "look");
+    lease->occupy = lock_statement(state, "occupy");
+    lease->occupy_own = lock_statement(state, "occupy_own");
+    lease->keep = lock_statement(state, "keep");
+    lease->release = lock_statement(state, "release");
+    lease->release_one = lock_statement(state, "release_one");
 }
 
 static void forget_name(struct lease *lease, const char *name)
@@ -114,26 +114,26 @@ enum lease_verdict lease_decide(const struct lease_facts *facts, const char *tok
 }
 
 /* Looks without locking anything. */
-static bool look(struct effects *effects, const void *ctx, const char *const *params,
+static bool look(struct state *state, const void *ctx, const char *const *params,
                  struct lease_facts *facts, struct error *err)
 {
     struct db_rows *rows;
-    if (!db_execute(effects->db, ctx, &effects->lease.look, 2, params, &rows, err))
+    if (!db_execute(state->db, ctx, &state->lease.look, 2, params, &rows, err))
         return false;
     read_facts(ctx, rows, facts);
     return true;
 }
 
 /* The row is locked by another session: of the holder, or of another run that looks at it. */
-static bool look_only(struct effects *effects, const void *ctx, const char *const *params,
+static bool look_only(struct state *state, const void *ctx, const char *const *params,
                       struct lease_facts *facts, struct error *err)
 {
-    db_rollback(effects->db);
+    db_rollback(state->db);
     if (strcmp(err->sqlstate, ROW_IS_LOCKED) != 0)
         return false;
     error_clear(err);
     facts->locked = true;
-    bool ok = look(effects, ctx, params, facts, err);
+    bool ok = look(state, ctx, params, facts, err);
     facts->locked = true;
     return ok;
 }
@@ -148,10 +148,10 @@ struct claim {
 
 /* Through a pooler. With the row locked it is looked at what it says, and whether a session has the
  * advisory lock; a run that is to have that one looks at the row afterwards. */
-static bool occupy(struct effects *effects, const void *ctx, const struct claim *claim,
+static bool occupy(struct state *state, const void *ctx, const struct claim *claim,
                    struct lease_facts *facts, bool *got, struct error *err)
 {
-    const struct lease *lease = &effects->lease;
+    const struct lease *lease = &state->lease;
     struct db_step looks[] = {
         {.statement = &db_begin},
         {.statement = &lease->enter, .nparams = 1, .params = claim->params},
@@ -163,44 +163,44 @@ static bool occupy(struct effects *effects, const void *ctx, const struct claim 
         {.statement = &lease->occupy, .nparams = 4, .params = params, .sync = true},
         {.statement = &db_commit},
     };
-    if (!effects_batch(effects, ctx, looks, 4, NULL, err))
-        return look_only(effects, ctx, claim->params, facts, err);
+    if (!gate_batch(state->gate, ctx, looks, 4, NULL, err))
+        return look_only(state, ctx, claim->params, facts, err);
     read_facts(ctx, looks[3].rows, facts);
     bool ok = true;
     if (lease_decide(facts, lease->token, claim->before) == LEASE_FREE)
-        ok = *got = effects_batch(effects, ctx, steps, 2, NULL, err) && db_committed(&steps[1]);
-    db_rollback(effects->db);
+        ok = *got = gate_batch(state->gate, ctx, steps, 2, NULL, err) && db_committed(&steps[1]);
+    db_rollback(state->db);
     return ok;
 }
 
 /* With an advisory lock of the session, which is given back where the row says no. */
-static bool occupy_own(struct effects *effects, const void *ctx, const struct claim *claim,
+static bool occupy_own(struct state *state, const void *ctx, const struct claim *claim,
                        struct lease_facts *facts, bool *got, struct error *err)
 {
-    const char *params[] = {claim->params[0], claim->token, claim->host, effects->lease.token,
+    const char *params[] = {claim->params[0], claim->token, claim->host, state->lease.token,
                             claim->before};
-    struct db_step step = {.statement = &effects->lease.occupy_own, .nparams = 5, .params = params};
+    struct db_step step = {.statement = &state->lease.occupy_own, .nparams = 5, .params = params};
     int64_t key = run_lock_key(claim->params[0]);
     bool advisory = false;
-    if (!db_try_lock(effects->db, key, &advisory, err))
+    if (!db_try_lock(state->db, key, &advisory, err))
         return false;
     facts->session = !advisory;
     if (!advisory)
         return true;
-    bool ok = effects_batch(effects, ctx, &step, 1, NULL, err);
+    bool ok = gate_batch(state->gate, ctx, &step, 1, NULL, err);
     *got = ok && db_rows_count(step.rows) > 0;
     if (!*got)
-        ok = ok ? look(effects, ctx, claim->params, facts, err)
-                : look_only(effects, ctx, claim->params, facts, err);
-    if (!*got && !db_is_lost(effects->db)) {
+        ok = ok ? look(state, ctx, claim->params, facts, err)
+                : look_only(state, ctx, claim->params, facts, err);
+    if (!*got && !db_is_lost(state->db)) {
         struct error ignored = ERROR_INIT;
-        (void)db_unlock(effects->db, key, &ignored);
+        (void)db_unlock(state->db, key, &ignored);
         error_clear(&ignored);
     }
     return ok;
 }
 
-static bool attempt(struct effects *effects, const void *ctx, const char *name, const char *token,
+static bool attempt(struct state *state, const void *ctx, const char *name, const char *token,
                     const char *before, struct lease_facts *facts, bool *got, struct error *err)
 {
     struct claim claim = {
@@ -212,72 +212,72 @@ static bool attempt(struct effects *effects, const void *ctx, const char *name, 
     gethostname(claim.host, sizeof claim.host - 1);
     *facts = (struct lease_facts){.holder = ""};
     *got = false;
-    return (db_is_pooled(effects->db) ? occupy : occupy_own)(effects, ctx, &claim, facts, got, err);
+    return (db_is_pooled(state->db) ? occupy : occupy_own)(state, ctx, &claim, facts, got, err);
 }
 
-bool lease_try(struct effects *effects, const void *ctx, const char *name,
-               struct lease_facts *facts, bool *got, struct error *err)
+bool lease_try(struct state *state, const void *ctx, const char *name, struct lease_facts *facts,
+               bool *got, struct error *err)
 {
-    struct lease *lease = &effects->lease;
-    if (!attempt(effects, ctx, name, lease->token, NULL, facts, got, err))
+    struct lease *lease = &state->lease;
+    if (!attempt(state, ctx, name, lease->token, NULL, facts, got, err))
         return false;
     if (!*got)
         return true;
     forget_name(lease, name);
     lease->names[lease->count++] = name;
-    watch(effects);
+    watch(state);
     return true;
 }
 
-bool lease_try_again(struct effects *effects, const void *ctx, const char *name, const char *before,
+bool lease_try_again(struct state *state, const void *ctx, const char *name, const char *before,
                      struct lease_facts *facts, bool *got, struct error *err)
 {
-    struct lease *lease = &effects->lease;
-    char *token = new_token(effects);
+    struct lease *lease = &state->lease;
+    char *token = new_token(state);
     /* What the lost session has not done yet must not be done behind our back: it knows the old
      * token only. */
-    db_set_opening(effects->db, NULL);
-    bool ok = attempt(effects, ctx, name, token, before, facts, got, err);
+    db_set_opening(state->db, NULL);
+    bool ok = attempt(state, ctx, name, token, before, facts, got, err);
     if (!*got) {
         talloc_free(token);
         return ok;
     }
     const char *old[] = {lease->token};
     struct db_step release = {.statement = &lease->release, .nparams = 1, .params = old};
-    ok = effects_batch(effects, ctx, &release, 1, NULL, err);
+    ok = gate_batch(state->gate, ctx, &release, 1, NULL, err);
     lease->token = token;
     lease->count = 0;
     lease->names[lease->count++] = name;
-    watch(effects);
+    watch(state);
     return ok;
 }
 
-void lease_end(struct effects *effects, const char *name)
+void lease_end(struct state *state, const char *name)
 {
-    struct lease *lease = &effects->lease;
+    struct lease *lease = &state->lease;
     struct error ignored = ERROR_INIT;
     const char *params[] = {lease->token, name};
-    void *scratch = talloc_new(effects);
+    void *scratch = talloc_new(state);
     forget_name(lease, name);
-    watch(effects);
-    if (!db_is_lost(effects->db)) {
+    watch(state);
+    if (!db_is_lost(state->db)) {
         struct db_step release = {.statement = &lease->release_one, .nparams = 2, .params = params};
-        (void)effects_batch(effects, scratch, &release, 1, NULL, &ignored);
-        if (!db_is_pooled(effects->db) && !db_is_lost(effects->db))
-            (void)db_unlock(effects->db, run_lock_key(name), &ignored);
+        (void)gate_batch(state->gate, scratch, &release, 1, NULL, &ignored);
+        if (!db_is_pooled(state->db) && !db_is_lost(state->db))
+            (void)db_unlock(state->db, run_lock_key(name), &ignored);
     }
     error_clear(&ignored);
     talloc_free(scratch);
 }
 
-void effects_wait(struct effects *effects, int64_t ms)
+void state_wait(struct state *state, int64_t ms)
 {
     enum { SLICE_MS = 1000 };
     struct error ignored = ERROR_INIT;
     int64_t end = clock_now_ms() + ms;
     for (int64_t left = ms; left > 0 && !stop_requested(); left = end - clock_now_ms()) {
         clock_sleep_ms(left < SLICE_MS ? left : SLICE_MS);
-        if (!db_keep_open(effects->db, &ignored))
+        if (!db_keep_open(state->db, &ignored))
             error_clear(&ignored); /* the next transaction meets the same trouble */
     }
 }

@@ -94,15 +94,15 @@ static bool deleted_something(const struct report *report)
     return false;
 }
 
-void space_look(struct effects *effects, struct report *report)
+void space_look(struct state *state, struct report *report)
 {
     enum { FLUSH, WAL, TABLES, HOLDER, COUNT };
     struct report_space *space = &report->space;
-    if (!space->wal_position || db_is_lost(effects->db) || !deleted_something(report))
+    if (!space->wal_position || db_is_lost(state->db) || !deleted_something(report))
         return;
     void *scratch = talloc_new(report);
     struct error ignored = ERROR_INIT;
-    bool flushes = db_server_version(effects->db) >= WITH_FLUSH;
+    bool flushes = db_server_version(state->db) >= WITH_FLUSH;
     const char *wal[] = {space->wal_position, space->backend, space->session_wal};
     const char *tables[] = {NULL, NULL, NULL, space->tables_then, report->started};
     const char *holder[] = {space->began};
@@ -110,13 +110,13 @@ void space_look(struct effects *effects, struct report *report)
     struct db_question questions[COUNT] = {
         {.sql = template_fill(scratch, SPACE, flushes ? "flush" : "nothing", NULL)},
         {.sql = template_fill(scratch, SPACE, "wal",
-                              TEMPLATE_SLOTS({"session_wal", session_wal(scratch, effects->db)})),
+                              TEMPLATE_SLOTS({"session_wal", session_wal(scratch, state->db)})),
          .nparams = 3,
          .params = wal},
         {.sql = template_fill(scratch, SPACE, "tables", NULL), .nparams = 5, .params = tables},
         {.sql = template_fill(scratch, SPACE, "holder", NULL), .nparams = 1, .params = holder}};
     /* The run is over and has done its work: what is not known is left out. */
-    if (!db_ask(effects->db, scratch, questions, COUNT, &ignored))
+    if (!db_ask(state->db, scratch, questions, COUNT, &ignored))
         error_clear(&ignored);
     if (questions[WAL].rows)
         note_wal(space, questions[WAL].rows);

@@ -15,14 +15,14 @@
 enum { BATCH = 50000, WAVE = 4000, TOLD = 5 };
 
 struct drain {
-    struct effects *effects;
+    struct state *state;
     struct report *report;
     const struct store_config *config;
     struct store *store;
-    const char *policy;                /* NULL: of all policies */
-    const char *buckets;               /* an array */
-    const struct queue_bounds *stated; /* NULL: nothing beside what is noted */
-    struct queue_bounds recorded;
+    const char *policy; /* NULL: of all policies */
+    struct queue_store here;
+    const struct object_bounds *stated; /* NULL: nothing beside what is noted */
+    struct object_bounds recorded;
     const char *after; /* the last id of the batches before: none is looked at twice */
     void *ctx;         /* of the batch in hand */
     struct queue_item *items;
@@ -52,28 +52,25 @@ static void entries_add(struct entries *entries, const struct queue_item *item, 
     entries->places[entries->count++] = place;
 }
 
-/* The values in the order of the columns of the template "due". */
 static bool fetch(struct drain *d, struct error *err)
 {
-    const char *params[] = {d->policy, store_config_place(d->config), d->buckets, d->after,
-                            mem_printf(d->ctx, "%d", BATCH)};
     struct db_rows *rows;
-    if (!db_query(d->effects->db, d->ctx, template_fill(d->ctx, QUEUE, "due", NULL), 5, params,
-                  &rows, err))
+    if (!queue_due_objects(d->state, d->ctx, d->policy, &d->here, d->after, BATCH, &rows, err))
         return false;
     d->count = (size_t)db_rows_count(rows);
     d->items = mem_array(d->ctx, struct queue_item, d->count + 1);
     for (size_t i = 0; i < d->count; i++) {
         struct queue_item *item = &d->items[i];
-        *item = (struct queue_item){.id = db_rows_get(rows, (int)i, 0),
-                                    .value = db_rows_get(rows, (int)i, 1),
-                                    .policy = db_rows_get(rows, (int)i, 2),
-                                    .state = db_rows_get(rows, (int)i, 4),
-                                    .last_error = db_rows_get(rows, (int)i, 5)};
-        item->where =
-            store_resolve_in(d->ctx, d->config, db_rows_get(rows, (int)i, 3), item->value);
-        item->source = db_rows_get(rows, (int)i, 6);
-        item->prefixes = bounds_parse(d->ctx, db_rows_get(rows, (int)i, 7), &item->prefix_count);
+        *item = (struct queue_item){.id = db_rows_get(rows, (int)i, QUEUE_OBJECT_ID),
+                                    .value = db_rows_get(rows, (int)i, QUEUE_OBJECT_VALUE),
+                                    .policy = db_rows_get(rows, (int)i, QUEUE_OBJECT_POLICY),
+                                    .state = db_rows_get(rows, (int)i, QUEUE_OBJECT_STATE),
+                                    .last_error = db_rows_get(rows, (int)i, QUEUE_OBJECT_ERROR)};
+        item->where = store_resolve_in(d->ctx, d->config,
+                                       db_rows_get(rows, (int)i, QUEUE_OBJECT_BUCKET), item->value);
+        item->source = db_rows_get(rows, (int)i, QUEUE_OBJECT_SOURCE);
+        item->prefixes = queue_prefixes(d->ctx, db_rows_get(rows, (int)i, QUEUE_OBJECT_PREFIXES),
+                                        &item->prefix_count);
         char *breach = bounds_breach(d->ctx, item, &d->recorded, d->stated);
         if (breach) {
             item->outside = true;
@@ -88,7 +85,7 @@ static void tell_stays(struct drain *d, int64_t *counter, const struct queue_ite
 {
     if (++*counter <= TOLD)
         report_remark(d->report, "object \"%s\" is not deleted: %s",
-                      queue_shown(d->ctx, item->value), why);
+                      object_shown(d->ctx, item->value), why);
 }
 
 /* Notes the failures; those that were tried often enough become dead letters. */
@@ -97,8 +94,7 @@ static bool note_failed(struct drain *d, const struct entries *failed, struct er
     int64_t gone = 0;
     if (failed->count == 0)
         return true;
-    if (!queue_note_failed(d->effects, d->ctx, failed->ids, failed->texts, failed->count, &gone,
-                           err))
+    if (!queue_note_failed(d->state, d->ctx, failed->ids, failed->texts, failed->count, &gone, err))
         return false;
     d->report->objects.dead += gone;
     d->report->objects.failed += (int64_t)failed->count - gone;
@@ -174,7 +170,7 @@ static void settle_kept(struct drain *d, struct queue_item *item, struct settled
                                : &sums->foreign,
                item, why);
     if (item->outside && !known && d->report->log)
-        report_log(d->report, "kept object %s: %s", queue_shown(d->ctx, item->value), why);
+        report_log(d->report, "kept object %s: %s", object_shown(d->ctx, item->value), why);
     if (!known || strcmp(item->state, object ? "queued" : "foreign") != 0)
         entries_add(object ? &settled->held : &settled->foreign, item, why, NULL);
 }
@@ -199,11 +195,10 @@ static bool settle_others(struct drain *d, struct queue_item **items, size_t cou
         }
     }
     const struct entries *foreign = &settled.foreign, *held = &settled.held, *done = &settled.done;
-    return queue_note_held(d->effects, d->ctx, foreign->ids, foreign->texts, foreign->count,
+    return queue_note_held(d->state, d->ctx, foreign->ids, foreign->texts, foreign->count,
                            "foreign", err) &&
-           queue_note_held(d->effects, d->ctx, held->ids, held->texts, held->count, "queued",
-                           err) &&
-           queue_remove(d->effects, d->ctx, done->ids, done->count, err);
+           queue_note_held(d->state, d->ctx, held->ids, held->texts, held->count, "queued", err) &&
+           queue_remove(d->state, d->ctx, done->ids, done->count, err);
 }
 
 /* One wave through the store, right after the look. *go_on: the store is not in trouble. */
@@ -214,12 +209,12 @@ static bool settle_wave(struct drain *d, struct queue_item **wave, size_t count,
     struct queue_item **free = mem_array(d->ctx, struct queue_item *, count + 1);
     const struct report_objects before = d->report->objects;
     size_t n;
-    bool ok = (!since || survivors_mark(d->effects, d->ctx, d->config, wave, count, since, err)) &&
+    bool ok = (!since || survivors_mark(d->state, d->ctx, d->config, wave, count, since, err)) &&
               settle_others(d, wave, count, free, &n, err);
     if (ok)
         ask_store(d, free, n, &done, &failed);
     *go_on = done.count > 0 || failed.count == 0;
-    ok = ok && queue_remove(d->effects, d->ctx, done.ids, done.count, err) &&
+    ok = ok && queue_remove(d->state, d->ctx, done.ids, done.count, err) &&
          note_failed(d, &failed, err);
     if (!ok)
         d->report->objects = before; /* it is still queued, and counts when it leaves the queue */
@@ -235,8 +230,8 @@ static bool drain_batch(struct drain *d, bool *go_on, struct error *err)
     size_t n = 0;
     for (size_t i = 0; i < d->count; i++)
         items[i] = &d->items[i];
-    bool ok = survivors_snapshot(d->effects, d->ctx, &since, err) &&
-              survivors_mark(d->effects, d->ctx, d->config, items, d->count, NULL, err) &&
+    bool ok = survivors_snapshot(d->state, d->ctx, &since, err) &&
+              survivors_mark(d->state, d->ctx, d->config, items, d->count, NULL, err) &&
               settle_others(d, items, d->count, free, &n, err);
     if (!ok)
         d->report->objects = before;
@@ -251,7 +246,7 @@ static bool read_bounds(struct drain *d, const void *ctx, struct error *err)
 {
     struct source *sources;
     size_t count;
-    if (!sources_read(d->effects->db, ctx, "object", &sources, &count, err))
+    if (!sources_read(state_db(d->state), ctx, "object", &sources, &count, err))
         return false;
     for (size_t i = 0; i < count; i++)
         bounds_add(ctx, &d->recorded, sources[i].policy, sources[i].noted, sources[i].prefixes,
@@ -285,31 +280,26 @@ static bool bind_policy(struct drain *d, struct error *err)
 {
     size_t count;
     const char *bucket = store_config_buckets(d->config, &count)[0];
-    const char *params[] = {d->policy, store_config_place(d->config), bucket};
-    struct db_rows *rows;
+    const char *endpoint = store_config_place(d->config);
+    int64_t bound = 0;
     if (!d->policy)
         return true;
-    if (!effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_queue", NULL),
-                       3, params, &rows, err) ||
-        !effects_query(d->effects, d->report, template_fill(d->report, QUEUE, "bind_sources", NULL),
-                       3, params, NULL, err))
+    if (!queue_bind(d->state, d->report, d->policy, endpoint, bucket, &bound, err))
         return false;
-    if (db_rows_affected(rows) > 0)
+    if (bound > 0)
         report_remark(
             d->report,
             "%lld objects were queued while no store was configured; from now on they belong to "
             "bucket %s at %s",
-            (long long)db_rows_affected(rows), bucket, params[1]);
+            (long long)bound, bucket, endpoint);
     return true;
 }
 
 /* Counts and reports what belongs to another store or bucket, and stays as it is. */
 static bool tell_elsewhere(struct drain *d, struct error *err)
 {
-    const char *params[] = {d->policy, store_config_place(d->config), d->buckets};
     struct db_rows *rows;
-    if (!db_query(d->effects->db, d->report, template_fill(d->report, QUEUE, "elsewhere", NULL), 3,
-                  params, &rows, err))
+    if (!queue_elsewhere(d->state, d->report, d->policy, &d->here, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++) {
         const char *endpoint = db_rows_get(rows, i, 0);
@@ -344,40 +334,65 @@ static void tell_unusable(struct report *report, const struct error *why)
                           why->hint ? " " : "", why->hint ? why->hint : "");
 }
 
-static bool drain_locked(struct effects *effects, struct report *report, const char *policy,
-                         struct error *err)
+static bool drain(void *arg, struct error *err)
 {
-    struct drain d = {
-        .effects = effects, .report = report, .policy = policy, .stated = effects->stated};
+    struct drain *d = arg;
+    struct report *report = d->report;
     struct store_config *config = NULL;
     struct error why = ERROR_INIT;
     bool ok = true;
     enum store_setup setup = store_config_load(report, NULL, &config, &why);
-    d.config = config;
+    d->config = config;
     /* These say what the queue holds, so the last drain of a run has the numbers. */
     report->objects.foreign = report->objects.outside = report->objects.elsewhere =
         report->objects.held = 0;
     if (setup == STORE_NOT_CONFIGURED) {
         report_note_undrained(
             report, "no object store is configured (PGSWEEP_S3_BUCKET): the keys stay queued");
-    } else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d.store, &why)) {
+    } else if (setup == STORE_MISCONFIGURED || !store_new(report, config, &d->store, &why)) {
         tell_unusable(report, &why);
     } else {
         size_t count;
         char *const *buckets = store_config_buckets(config, &count);
-        d.buckets = db_array(report, (const char *const *)buckets, count);
-        ok = bind_policy(&d, err) && tell_elsewhere(&d, err) && drain_all(&d, err);
+        d->here = (struct queue_store){store_config_place(config),
+                                       db_array(report, (const char *const *)buckets, count)};
+        ok = bind_policy(d, err) && tell_elsewhere(d, err) && drain_all(d, err);
     }
     error_clear(&why);
-    talloc_free(d.store);
+    talloc_free(d->store);
     talloc_free(config);
     return ok;
 }
 
-bool queue_drain(struct effects *effects, struct report *report, const char *policy,
-                 const struct queue_bounds *stated, struct error *err)
+bool objects_drain(struct state *state, struct report *report, const char *policy,
+                   const struct object_bounds *stated, struct error *err)
 {
-    effects->stated = stated;
-    return queue_drain_alone(effects, report, "object", policy, drain_locked,
-                             &report->objects.waiting, err);
+    struct drain d = {.state = state, .report = report, .policy = policy, .stated = stated};
+    return queue_drain_alone(state, report, "object", policy, drain, &d, &report->objects.waiting,
+                             err);
+}
+
+void objects_binding(const void *ctx, const char **endpoint, const char **bucket)
+{
+    struct store_config *config = NULL;
+    struct error why = ERROR_INIT;
+    *endpoint = *bucket = NULL;
+    if (store_config_load_place(ctx, NULL, &config, &why) == STORE_READY) {
+        size_t count;
+        *endpoint = store_config_place(config);
+        *bucket = store_config_buckets(config, &count)[0];
+    }
+    error_clear(&why);
+}
+
+bool objects_note_sources(struct state *state, const struct report *report, struct error *err)
+{
+    const char *endpoint, *bucket;
+    objects_binding(report, &endpoint, &bucket);
+    return sources_note(state, report, endpoint, bucket, err);
+}
+
+bool objects_check_settings(struct error *err)
+{
+    return store_check_aliases(err);
 }

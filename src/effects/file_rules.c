@@ -110,10 +110,28 @@ static void join(const void *ctx, struct setting **list, size_t *count, const st
     *count += more_count;
 }
 
-void file_rules_add(const void *ctx, struct policy_file_rules *rules,
-                    const struct policy_file_rules *now)
+/* How much is protected: with case ignored most, with case matched least. */
+static int strictness(int protect_case)
 {
-    join(ctx, &rules->protect, &rules->protect_count, now->protect, now->protect_count);
-    join(ctx, &rules->protect_dirs, &rules->protect_dir_count, now->protect_dirs,
-         now->protect_dir_count);
+    return protect_case == FILES_CASE_IGNORE ? 2 : protect_case == FILES_CASE_DEFAULT ? 1 : 0;
+}
+
+static unsigned times_of(const struct policy_file_rules *rules)
+{
+    return rules->age_by ? rules->age_by : FILES_AGE_BIT(FILES_AGE_MTIME);
+}
+
+void file_rules_tighten(const void *ctx, struct policy_file_rules *rules,
+                        const struct policy_file_rules *more)
+{
+    join(ctx, &rules->protect, &rules->protect_count, more->protect, more->protect_count);
+    join(ctx, &rules->protect_dirs, &rules->protect_dir_count, more->protect_dirs,
+         more->protect_dir_count);
+    rules->age_by = times_of(rules) | times_of(more);
+    if (more->in_use == IN_USE_KEEP)
+        rules->in_use = IN_USE_KEEP;
+    if (more->system_root == SYSTEM_ROOT_REFUSE)
+        rules->system_root = SYSTEM_ROOT_REFUSE;
+    if (strictness(more->protect_case) > strictness(rules->protect_case))
+        rules->protect_case = more->protect_case;
 }

@@ -17,19 +17,19 @@ static struct db_statement statement(const void *ctx, const char *name, const ch
                                  .parameters = parameters};
 }
 
-void letter_statements(struct effects *effects)
+void letter_statements(struct state *state)
 {
-    effects->letter_waits = statement(effects, "letter_waits", "$1 value of synchronous_commit");
-    effects->letter_note = statement(effects, "letter_note",
-                                     "$1 policy, $2 key, $3 error, $4 SQLSTATE, $5 run id, "
-                                     "$6 how many attempts are enough, $7 detail, $8 hint");
+    state->letter_waits = statement(state, "letter_waits", "$1 value of synchronous_commit");
+    state->letter_note = statement(state, "letter_note",
+                                   "$1 policy, $2 key, $3 error, $4 SQLSTATE, $5 run id, "
+                                   "$6 how many attempts are enough, $7 detail, $8 hint");
 }
 
-bool letter_note(struct effects *effects, const struct report *report, const char *const *key,
+bool letter_note(struct state *state, const struct report *report, const char *const *key,
                  const struct error *why, int64_t *attempts, bool *parked, struct error *err)
 {
     void *scratch = talloc_new(report);
-    const char *on[] = {db_synchronous_commit(effects->db)};
+    const char *on[] = {db_synchronous_commit(state->db)};
     const char *params[] = {report->policy->name,
                             db_array(scratch, key, report->plan->key_count),
                             why->message ? why->message : "unknown error",
@@ -40,9 +40,9 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
                             why->hint};
     /* The two are one transaction, up to the synchronisation point. */
     struct db_step steps[] = {
-        {.statement = &effects->letter_waits, .nparams = 1, .params = on},
-        {.statement = &effects->letter_note, .nparams = 8, .params = params, .sync = true}};
-    bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
+        {.statement = &state->letter_waits, .nparams = 1, .params = on},
+        {.statement = &state->letter_note, .nparams = 8, .params = params, .sync = true}};
+    bool ok = gate_batch(state->gate, scratch, steps, 2, NULL, err);
     if (ok) {
         *attempts = db_rows_int(steps[1].rows, 0, 0);
         *parked = db_rows_bool(steps[1].rows, 0, 1);
@@ -52,7 +52,7 @@ bool letter_note(struct effects *effects, const struct report *report, const cha
 }
 
 /* as_text: compares keys as text, which reads the whole table, but cannot fail. */
-static bool close_settled(struct effects *effects, const struct plan *plan, bool as_text,
+static bool close_settled(struct state *state, const struct plan *plan, bool as_text,
                           struct error *err)
 {
     void *scratch = talloc_new(plan);
@@ -75,20 +75,20 @@ static bool close_settled(struct effects *effects, const struct plan *plan, bool
                                              {"key", buffer_take(scratch, key)},
                                              {"candidate", buffer_take(scratch, candidate)}));
     const char *params[] = {plan->cutoff_value, plan->policy->name};
-    bool ok = effects_query(effects, scratch, sql, 2, params, NULL, err);
+    bool ok = gate_query(state->gate, scratch, sql, 2, params, NULL, err);
     talloc_free(scratch);
     return ok;
 }
 
-bool letter_close_settled(struct effects *effects, const struct plan *plan, struct error *err)
+bool letter_close_settled(struct state *state, const struct plan *plan, struct error *err)
 {
-    if (close_settled(effects, plan, false, err))
+    if (close_settled(state, plan, false, err))
         return true;
     if (strncmp(err->sqlstate, "22", 2) != 0)
         return false;
     /* Class 22, data exception: a letter is older than the type that its key has now. */
     error_clear(err);
-    return close_settled(effects, plan, true, err);
+    return close_settled(state, plan, true, err);
 }
 
 bool letter_depth(struct db *db, const char *policy, int64_t *depth, struct error *err)

@@ -6,19 +6,19 @@
 static const char SPARED[] = "sql/spared.sql";
 
 /* One statement with one parameter, in a transaction of its own that waits for the disk. */
-static bool patiently(struct effects *effects, void *scratch, const char *sql, const char *param,
+static bool patiently(struct state *state, void *scratch, const char *sql, const char *param,
                       struct error *err)
 {
-    const char *on[] = {db_synchronous_commit(effects->db)};
+    const char *on[] = {db_synchronous_commit(state->db)};
     const char *params[] = {param};
-    bool ok = effects_allowed(effects, err) &&
-              db_execute(effects->db, scratch, &db_begin, 0, NULL, NULL, err) &&
-              effects_query(effects, scratch, template_fill(scratch, SPARED, "patient", NULL), 1,
-                            on, NULL, err) &&
-              effects_query(effects, scratch, sql, 1, params, NULL, err) &&
-              db_execute(effects->db, scratch, &db_commit, 0, NULL, NULL, err);
+    bool ok = gate_check(state->gate, err) &&
+              db_execute(state->db, scratch, &db_begin, 0, NULL, NULL, err) &&
+              gate_query(state->gate, scratch, template_fill(scratch, SPARED, "patient", NULL), 1,
+                         on, NULL, err) &&
+              gate_query(state->gate, scratch, sql, 1, params, NULL, err) &&
+              db_execute(state->db, scratch, &db_commit, 0, NULL, NULL, err);
     if (!ok)
-        db_rollback(effects->db);
+        db_rollback(state->db);
     return ok;
 }
 
@@ -39,29 +39,29 @@ char *spared_record_sql(const void *ctx, struct db *db, const struct plan *plan,
                                         {"held", buffer_take(ctx, held)}));
 }
 
-bool spared_record(struct effects *effects, const struct plan *plan, struct error *err)
+bool spared_record(struct state *state, const struct plan *plan, struct error *err)
 {
     if (!plan->spared_run)
         return true;
     void *scratch = talloc_new(plan);
-    char *sql = spared_record_sql(scratch, effects->db, plan, NULL);
-    db_give_way(effects->db, true);
-    bool ok = patiently(effects, scratch, sql, plan->cutoff_value, err);
-    db_give_way(effects->db, false);
+    char *sql = spared_record_sql(scratch, state->db, plan, NULL);
+    db_give_way(state->db, true);
+    bool ok = patiently(state, scratch, sql, plan->cutoff_value, err);
+    db_give_way(state->db, false);
     talloc_free(scratch);
     return ok || error_prefix(err, "the rows that this run spares could not be written down");
 }
 
-bool spared_forget(struct effects *effects, const struct plan *plan, struct error *err)
+bool spared_forget(struct state *state, const struct plan *plan, struct error *err)
 {
     void *scratch = talloc_new(plan);
     const char *params[] = {plan->policy->name};
     struct db_rows *rows;
-    bool ok = db_query(effects->db, scratch, template_fill(scratch, SPARED, "anything", NULL), 1,
-                       params, &rows, err) &&
-              (!db_rows_bool(rows, 0, 0) ||
-               patiently(effects, scratch, template_fill(scratch, SPARED, "forget", NULL),
-                         params[0], err));
+    bool ok =
+        db_query(state->db, scratch, template_fill(scratch, SPARED, "anything", NULL), 1, params,
+                 &rows, err) &&
+        (!db_rows_bool(rows, 0, 0) ||
+         patiently(state, scratch, template_fill(scratch, SPARED, "forget", NULL), params[0], err));
     talloc_free(scratch);
     return ok;
 }

@@ -28,7 +28,8 @@ static const char *prefixes_of_column(const void *ctx, const struct plan *plan, 
     return db_array(ctx, all, n);
 }
 
-bool queue_note_sources(struct effects *effects, const struct report *report, struct error *err)
+bool sources_note(struct state *state, const struct report *report, const char *endpoint,
+                  const char *bucket, struct error *err)
 {
     const struct plan *plan = report->plan;
     size_t most = 1, n = 0;
@@ -55,13 +56,12 @@ bool queue_note_sources(struct effects *effects, const struct report *report, st
         lists[COLUMN][n] = plan->directory->ident;
         lists[PATH][n++] = "";
     }
-    const char *params[3 + ARRAYS] = {report->policy->name};
-    queue_binding(report, &params[1], &params[2]);
+    const char *params[3 + ARRAYS] = {report->policy->name, endpoint, bucket};
     for (int a = 0; a < ARRAYS; a++)
         params[3 + a] = db_array(report, lists[a], n);
     return n == 0 ||
-           effects_query(effects, report, template_fill(report, QUEUE, "note_sources", NULL),
-                         3 + ARRAYS, params, NULL, err);
+           gate_query(state->gate, report, template_fill(report, QUEUE, "note_sources", NULL),
+                      3 + ARRAYS, params, NULL, err);
 }
 
 enum column {
@@ -100,7 +100,7 @@ static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool
                                        : strcmp(state, "denied") == 0 ? SOURCE_DENIED
                                                                       : SOURCE_LOST};
     source->prefixes =
-        bounds_parse(ctx, db_rows_get(rows, i, PREFIXES_NOTED), &source->prefix_count);
+        queue_prefixes(ctx, db_rows_get(rows, i, PREFIXES_NOTED), &source->prefix_count);
     source->object = (struct plan_object){
         .ident = source->column, .name = source->column, .path = db_rows_get(rows, i, PATH_NOTED)};
     if (objects && source->state == SOURCE_THERE &&

@@ -66,12 +66,12 @@ static char *number(const void *ctx, int64_t n)
     return mem_printf(ctx, "%lld", (long long)n);
 }
 
-bool run_note_unfinished(struct effects *effects, struct report *report, struct error *err)
+bool run_note_unfinished(struct state *state, struct report *report, struct error *err)
 {
     const char *params[] = {report->policy->name};
     struct db_rows *rows;
-    if (!effects_query(effects, report, template_fill(report, RUNS, "note_unfinished", NULL), 1,
-                       params, &rows, err))
+    if (!gate_query(state->gate, report, template_fill(report, RUNS, "note_unfinished", NULL), 1,
+                    params, &rows, err))
         return false;
     for (int i = 0; i < db_rows_count(rows); i++)
         report_remark(report,
@@ -124,27 +124,27 @@ static char *ascii_only(const void *ctx, const char *text)
 }
 
 /* Inserts a record; the parameters from first_text on are texts that are only kept. */
-static bool insert_record(struct effects *effects, const void *ctx, const char *sql,
+static bool insert_record(struct state *state, const void *ctx, const char *sql,
                           const char **params, int count, int first_text, struct db_rows **rows,
                           struct error *err)
 {
     static const char UNTRANSLATABLE[] = "22P05";
-    if (effects_query(effects, ctx, sql, count, params, rows, err))
+    if (gate_query(state->gate, ctx, sql, count, params, rows, err))
         return true;
     if (strcmp(err->sqlstate, UNTRANSLATABLE) != 0)
         return false;
     error_clear(err);
     for (int i = first_text; i < count; i++)
         params[i] = ascii_only(ctx, params[i]);
-    return effects_query(effects, ctx, sql, count, params, rows, err);
+    return gate_query(state->gate, ctx, sql, count, params, rows, err);
 }
 
-void run_record_refused(struct db *db, const struct run_refusal *refusal)
+void run_record_refused(struct state *state, const struct run_refusal *refusal)
 {
     struct error ignored = ERROR_INIT;
     const struct error *why = refusal->why;
+    struct db *db = state->db;
     void *scratch = talloc_new(db);
-    struct effects *effects = effects_open(scratch, db, false);
     struct whereabouts here = find_whereabouts();
     const struct policy *policy = refusal->policy;
     const char *params[] = {refusal->run_id,
@@ -160,14 +160,14 @@ void run_record_refused(struct db *db, const struct run_refusal *refusal)
     if (!db_is_lost(db)) {
         db_rollback(db);
         if (state_check(db, &ignored))
-            (void)insert_record(effects, scratch, template_fill(scratch, RUNS, "refuse_run", NULL),
+            (void)insert_record(state, scratch, template_fill(scratch, RUNS, "refuse_run", NULL),
                                 params, 10, 8, NULL, &ignored);
     }
     error_clear(&ignored);
     talloc_free(scratch);
 }
 
-bool run_begin(struct effects *effects, struct report *report, struct error *err)
+bool run_begin(struct state *state, struct report *report, struct error *err)
 {
     void *scratch = talloc_new(report);
     struct whereabouts here = find_whereabouts();
@@ -188,8 +188,8 @@ bool run_begin(struct effects *effects, struct report *report, struct error *err
                             report->plan->relations};
     struct db_rows *rows;
     char *sql = template_fill(scratch, RUNS, "begin_run",
-                              TEMPLATE_SLOTS({"marks", space_marks_sql(scratch, effects->db)}));
-    bool ok = insert_record(effects, scratch, sql, params, 14, 12, &rows, err);
+                              TEMPLATE_SLOTS({"marks", space_marks_sql(scratch, state->db)}));
+    bool ok = insert_record(state, scratch, sql, params, 14, 12, &rows, err);
     if (ok) {
         report->started = mem_strdup(report, db_rows_get(rows, 0, 0));
         space_note_marks(report, rows, 1);
@@ -311,26 +311,26 @@ int run_counted_params(const void *ctx, const struct report *report, const int64
     return record_params(ctx, report, rows, params);
 }
 
-void run_statements(struct effects *effects)
+void run_statements(struct state *state)
 {
-    effects->commit_waits = statement(effects, "commit_waits", "$1 value of synchronous_commit");
-    effects->touch = statement(effects, "touch", "$1 run id");
+    state->commit_waits = statement(state, "commit_waits", "$1 value of synchronous_commit");
+    state->touch = statement(state, "touch", "$1 run id");
 }
 
-bool run_make_durable(struct effects *effects, const struct report *report, struct error *err)
+bool run_make_durable(struct state *state, const struct report *report, struct error *err)
 {
     void *scratch = talloc_new(report);
-    const char *wait[] = {db_synchronous_commit(effects->db)};
+    const char *wait[] = {db_synchronous_commit(state->db)};
     const char *which[] = {report->run_id};
     /* One transaction, up to the synchronisation point. */
-    struct db_step steps[] = {{.statement = &effects->commit_waits, .nparams = 1, .params = wait},
-                              {.statement = &effects->touch, .nparams = 1, .params = which}};
-    bool ok = effects_batch(effects, scratch, steps, 2, NULL, err);
+    struct db_step steps[] = {{.statement = &state->commit_waits, .nparams = 1, .params = wait},
+                              {.statement = &state->touch, .nparams = 1, .params = which}};
+    bool ok = gate_batch(state->gate, scratch, steps, 2, NULL, err);
     talloc_free(scratch);
     return ok;
 }
 
-bool run_read_back(struct effects *effects, const struct report *report, int64_t *chunks,
+bool run_read_back(struct state *state, const struct report *report, int64_t *chunks,
                    int64_t *deleted, struct error *err)
 {
     const struct plan *plan = report->plan;
@@ -340,8 +340,8 @@ bool run_read_back(struct effects *effects, const struct report *report, int64_t
         labels[i] = plan->nodes[i]->label;
     const char *params[] = {report->run_id, db_array(scratch, labels, plan->node_count)};
     struct db_rows *rows;
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "read_back", NULL), 2,
-                            params, &rows, err);
+    bool ok = gate_query(state->gate, scratch, template_fill(scratch, RUNS, "read_back", NULL), 2,
+                         params, &rows, err);
     if (ok && db_rows_count(rows) != (int)plan->node_count)
         ok = error_set(err, SWEEP_UNREACHABLE, "the record of run %s is gone", report->run_id);
     for (size_t i = 0; ok && i < plan->node_count; i++) {
@@ -374,7 +374,7 @@ static char *waited_json(const void *ctx, const struct report *report)
     return dump(ctx, json);
 }
 
-bool run_finish(struct effects *effects, const struct report *report, struct error *err)
+bool run_finish(struct state *state, const struct report *report, struct error *err)
 {
     int64_t changed = 0;
     bool known = report_changed(report, &changed);
@@ -396,8 +396,8 @@ bool run_finish(struct effects *effects, const struct report *report, struct err
                             report->looked_up ? number(scratch, report->left) : NULL,
                             known ? number(scratch, changed > 0 ? changed : 0) : NULL,
                             known ? number(scratch, changed < 0 ? -changed : 0) : NULL};
-    bool ok = effects_query(effects, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 14,
-                            params, NULL, err);
+    bool ok = gate_query(state->gate, scratch, template_fill(scratch, RUNS, "finish_run", NULL), 14,
+                         params, NULL, err);
     talloc_free(scratch);
     return ok;
 }
