@@ -35,7 +35,7 @@ struct db {
     int64_t watch_since_ms; /* when it was asked to */
     bool unwatched;         /* there is no second connection to be had */
     char *unwatched_why;    /* NULL: each long statement was watched */
-    bool gave_way;  /* the last statement was cancelled for that */
+    bool gave_way;          /* the last statement was cancelled for that */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
     char *role;                       /* what SET ROLE would say by default */

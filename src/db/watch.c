@@ -88,7 +88,8 @@ static bool has_watcher(struct db *db)
         PQsetNoticeReceiver(db->watcher, note, db);
         return true;
     }
-    note_unwatched(db, db->watcher ? PQerrorMessage(db->watcher) : "it could not be opened in time");
+    note_unwatched(db,
+                   db->watcher ? PQerrorMessage(db->watcher) : "it could not be opened in time");
     PQfinish(db->watcher);
     db->watcher = NULL;
     return false;
@@ -104,9 +105,9 @@ void db_watch_begin(struct db *db)
     const char *who = which_process(db, scratch);
     db->looks = false;
     db->watch_since_ms = clock_now_ms();
-    db->watching = who && PQsendQuery(db->watcher,
-                                      template_fill(scratch, SESSION, "watch",
-                                                    TEMPLATE_SLOTS({"who", who}))) == 1;
+    db->watching =
+        who && PQsendQuery(db->watcher, template_fill(scratch, SESSION, "watch",
+                                                      TEMPLATE_SLOTS({"who", who}))) == 1;
     if (!db->watching)
         note_unwatched(db, who ? PQerrorMessage(db->watcher)
                                : "behind a pooler the name of the session has to be its own");
