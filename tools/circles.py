@@ -16,9 +16,16 @@ SRC = pathlib.Path(__file__).resolve().parent.parent / "src"
 
 # Room: sets of files that may use each other in a circle.
 ALLOWED = {
+    "plan": [
+        # A row is reached along references or because it is an orphan, and a row is an orphan if what refers to it is
+        # reached. What they share is in src/plan/internal.h, "reach".
+        {"levels.c", "orphans.c", "reach.c"},
+        # The set of rows of a table is made of the sets of the tables that it refers to; for shared rows as well.
+        {"rowset.c", "rowset_shared.c"},
+    ],
 }
 # Rooms whose circles are still to be opened: without arguments they are not looked at for more than that.
-TO_OPEN = set("base db files plan policy report store sweep".split())
+TO_OPEN = set("files sweep".split())
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'', re.S)
 # The format of the code (make format) puts a definition's first line and its brace into the first column.
