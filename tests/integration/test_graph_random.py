@@ -241,7 +241,10 @@ def within_reach(every, row):
                 users = [(other, x) for x in other.rows if other.refers(x, ref) == one]
                 if other.action_of(ref) in ("delete", SHARED):
                     goes += users
-                reached |= {(other.name, x) for _, x in users if other.action_of(ref) not in ("delete", SHARED)}
+                else:
+                    # A row that is changed twice in one transaction has all its references checked again.
+                    reached |= {(other.name, x) for _, x in users}
+                    reached |= {(r.parent.name, other.refers(x, r)) for _, x in users for r in other.refs}
                 if users and other.action_of(ref) == "reassign":
                     reached.add((ROOT, 1))
     return reached
@@ -349,7 +352,7 @@ def test_D2_O2_random_graph_ends_as_the_model_says(db, pgsweep, policy_file, see
         assert told(live) == counts, about
 
 
-@pytest.mark.parametrize("seed", SEEDS[:20])
+@pytest.mark.parametrize("seed", SEEDS[::5])
 def test_G1_J7_random_graph_beside_locked_rows(db, pgsweep, policy_file, seed):
     """What goes, goes whole; what stays is a candidate that may need a locked row. It goes once nothing is locked."""
     rng = random.Random(1000 + seed)
