@@ -2,6 +2,7 @@
  * the server is no work: what a chunk's round trips cost is taken off, or a distant server would
  * get the smallest chunks, which cost the most round trips. */
 #include "internal.h"
+#include "pgsweep/state_lock.h"
 #include "pgsweep/clock.h"
 
 /* Between two ages: rows of the last age come on top of what was asked for, and stay below MAX_ROWS
@@ -72,4 +73,17 @@ void pace_adjust(struct sweep *sweep, struct pace_spent spent)
             rows = MIN_ROWS;
     }
     sweep->pace.rows = rows > sweep->pace.rows_max ? sweep->pace.rows_max : rows < 1 ? 1 : rows;
+}
+
+enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
+
+void sweep_back_off(struct sweep *sweep, int attempt)
+{
+    sweep->report->retries++;
+    state_wait(sweep->state, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+}
+
+bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
+{
+    return budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
 }
