@@ -16,6 +16,10 @@ bindir  ?= $(prefix)/bin
 mandir  ?= $(prefix)/share/man
 docdir  ?= $(prefix)/share/doc/pgsweep
 unitdir ?= $(prefix)/lib/systemd/system
+# Where each shell looks for completion scripts.
+bashdir ?= $(prefix)/share/bash-completion/completions
+zshdir  ?= $(prefix)/share/zsh/site-functions
+fishdir ?= $(prefix)/share/fish/vendor_completions.d
 CFLAGS  ?= -O2 -g
 PKGS    := libpq talloc yaml-0.1 jansson libcurl expat libcrypto
 
@@ -36,7 +40,7 @@ ALL_CFLAGS += -Werror
 endif
 
 SOURCES  := $(filter-out src/main.c,$(wildcard src/*/*.c))
-EMBEDDED := $(sort $(wildcard src/policies/*.yaml) $(wildcard src/sql/*.sql))
+EMBEDDED := $(sort $(wildcard src/policies/*.yaml) $(wildcard src/sql/*.sql) $(wildcard src/cli/completion.*sh))
 OBJECTS  := $(SOURCES:src/%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
 BIN      := $(BUILD)/pgsweep
 
@@ -61,7 +65,7 @@ help:
 $(BIN): $(BUILD)/main.o $(OBJECTS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# The policies and the SQL are files of their own, and part of the binary.
+# The policies, the SQL and the scripts of shell completion are files of their own, and part of the binary.
 $(BUILD)/embedded.c: tools/embed.awk $(EMBEDDED)
 	@mkdir -p $(@D)
 	$(call say,GEN,$@)awk -f tools/embed.awk $(EMBEDDED) </dev/null > $@.new && mv $@.new $@
@@ -113,17 +117,23 @@ format:
 clean:
 	rm -rf '$(BUILD)'
 
+$(BUILD)/completion/%: $(BIN)
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)$(BIN) completion $* > $@.new && mv $@.new $@
+
 # What is installed, as pairs SOURCE:TARGET; uninstall removes the same. The unit files and the crontab
 # name the binary by its path.
 PROGRAMS  := $(BIN):$(bindir)/pgsweep
-FILES     := man/pgsweep.1:$(mandir)/man1/pgsweep.1 \
+COMPLETION := $(BUILD)/completion/bash:$(bashdir)/pgsweep $(BUILD)/completion/zsh:$(zshdir)/_pgsweep \
+        $(BUILD)/completion/fish:$(fishdir)/pgsweep.fish
+FILES     := $(foreach n,1 5,$(foreach f,$(wildcard man/*.$n),$(f):$(mandir)/man$n/$(notdir $(f)))) $(COMPLETION) \
         $(foreach f,README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE,$(f):$(docdir)/$(f)) \
         $(foreach f,$(wildcard docs/*.md),$(f):$(docdir)/$(f)) \
         $(foreach f,$(wildcard src/policies/*.yaml),$(f):$(docdir)/policies/$(notdir $(f)))
 WITH_PATH := packaging/crontab:$(docdir)/crontab \
         $(foreach f,$(wildcard systemd/*),$(f):$(unitdir)/$(notdir $(f)))
 
-install: $(BIN)
+install: $(BIN) $(foreach pair,$(COMPLETION),$(firstword $(subst :, ,$(pair))))
 	@set -e; put() { echo "install '$$3'"; mkdir -p "$${3%/*}"; install -m "$$1" "$$2" "$$3"; }; \
 	for pair in $(PROGRAMS); do put 755 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"; done; \
 	for pair in $(FILES); do put 644 "$${pair%%:*}" "$(DESTDIR)$${pair#*:}"; done; \

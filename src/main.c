@@ -24,6 +24,8 @@ static int run(const struct cli_options *options, struct error *err)
         return command_objects(options, err);
     case COMMAND_GRANTS:
         return command_grants(options, err);
+    case COMMAND_COMPLETION:
+        return cli_print_completion(options->verb, stdout, err) ? SWEEP_OK : (int)err->code;
     case COMMAND_HELP:
         return command_help(options, err);
     case COMMAND_VERSION:

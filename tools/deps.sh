@@ -27,6 +27,8 @@ python3-pytest: has_module pytest
 python3-pytest-xdist: has_module xdist
 python3-psycopg2: has_module psycopg2
 mandoc: command -v mandoc
+zsh: command -v zsh
+fish: command -v fish
 pgbouncer: test -x /usr/sbin/pgbouncer
 systemd: command -v systemd-analyze
 nodejs: command -v node

@@ -18,8 +18,25 @@ enum cli_command {
     COMMAND_DLQ = 16,
     COMMAND_OBJECTS = 32,
     COMMAND_GRANTS = 64,
-    COMMAND_HELP = 128,
-    COMMAND_VERSION = 256,
+    COMMAND_COMPLETION = 128,
+    COMMAND_HELP = 256,
+    COMMAND_VERSION = 512,
+};
+
+/* What a subcommand takes. */
+enum cli_operands {
+    OPERANDS_POLICY_OR_NONE,
+    OPERANDS_IDS,
+    OPERANDS_IDS_OR_POLICY,
+    OPERANDS_IDS_OR_POLICY_OR_NONE,
+};
+
+/* A subcommand of dlq or objects. */
+struct cli_verb {
+    enum cli_command command;
+    const char *name;
+    enum cli_operands operands;
+    const char *summary;
 };
 
 /* How often an option that may be given several times may be given. */
@@ -29,7 +46,7 @@ enum { CLI_LIST_MAX = 32 };
 struct cli_options {
     enum cli_command command;
     const char *policy;    /* for sweep, show and grants: the policy's name */
-    const char *verb;      /* for dlq and objects: what to do */
+    const char *verb;      /* for dlq and objects: the subcommand; for completion: the shell */
     char *const *operands; /* for dlq and objects: the words behind the verb */
     int operand_count;
     const char *topic; /* for help: a command's name, or NULL */
@@ -63,7 +80,13 @@ void cli_hide_password(const void *ctx, struct cli_options *options);
  * NULL. */
 void cli_print_help(const char *topic, const char *const *policies, FILE *out);
 
-/* The names of the commands; ends with NULL. */
-extern const char *const cli_command_names[];
+/* Prints the completion script for a shell: bash, zsh or fish. SWEEP_USAGE for any other. */
+bool cli_print_completion(const char *shell, FILE *out, struct error *err);
+
+/* The name of the nth command, from 0; NULL behind the last one. */
+const char *cli_command_name(size_t n);
+
+/* The subcommand of that name; NULL if the command has none of that name. */
+const struct cli_verb *cli_verb_find(enum cli_command command, const char *name);
 
 #endif

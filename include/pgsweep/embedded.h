@@ -1,4 +1,5 @@
-/* The files of src/policies and src/sql, made part of the binary by tools/embed.awk. */
+/* The files of src/policies and src/sql and the scripts of src/cli, made part of the binary by
+ * tools/embed.awk. */
 #ifndef PGSWEEP_EMBEDDED_H
 #define PGSWEEP_EMBEDDED_H
 

@@ -9,7 +9,7 @@
 
 #define UNIT_OPTIONS "PGSWEEP_OPTIONS"
 
-enum { OPTIONS_MAX = 96, FIRST_LONG = 256, HELP = 1000, VERSION = 1001 };
+enum { OPTIONS_MAX = 96, VERBS_MAX = 16, FIRST_LONG = 256, HELP = 1000, VERSION = 1001 };
 
 struct parser {
     struct option longs[OPTIONS_MAX];
@@ -141,15 +141,64 @@ static bool needless_value(int code, struct error *err)
     return error_hint(err, "Leave out \"=\" and what follows it.");
 }
 
-static bool take_operands(int argc, char **argv, struct cli_options *options, struct error *err)
+static bool check_operands(int argc, char **argv, struct error *err)
 {
-    const char *first = optind < argc ? argv[optind] : NULL;
     for (int i = optind; i < argc; i++)
         if (cli_holds_password(argv[i])) {
             error_set(err, SWEEP_USAGE,
                       "a connection string stands where a policy or a command is expected");
             return error_hint(err, "Give it with -d; better, keep the password in ~/.pgpass.");
         }
+    return true;
+}
+
+static bool unknown_verb(const struct cli_command_entry *entry, const char *word, struct error *err)
+{
+    const char *names[VERBS_MAX];
+    char list[256] = "";
+    size_t count = 0;
+    for (const struct cli_verb *v = cli_verbs_table; v->name; v++)
+        if (v->command == entry->command) {
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count ? ", " : "",
+                     v->name);
+            names[count++] = v->name;
+        }
+    const char *nearest = text_nearest(word, names, count);
+    error_set(err, SWEEP_USAGE, "unknown %s subcommand \"%s\"", entry->name, word);
+    if (nearest)
+        return error_hint(err, "Did you mean \"%s\"? The subcommands are: %s.", nearest, list);
+    return error_hint(err, "The subcommands are: %s.", list);
+}
+
+/* "list" of "pgsweep dlq list", and what follows it. */
+static bool take_verb(const struct cli_command_entry *entry, int argc, char **argv,
+                      struct cli_options *options, struct error *err)
+{
+    if (optind + 1 >= argc) {
+        error_set(err, SWEEP_USAGE, "pgsweep %s needs a subcommand", entry->name);
+        return error_hint(err, "\"pgsweep %s --help\" lists the subcommands.", entry->name);
+    }
+    options->verb = argv[optind + 1];
+    options->operands = argv + optind + 2;
+    options->operand_count = argc - optind - 2;
+    return cli_verb_find(entry->command, options->verb) || unknown_verb(entry, options->verb, err);
+}
+
+static bool missing_operand(const struct cli_command_entry *entry, struct error *err)
+{
+    if (entry->command == COMMAND_COMPLETION) {
+        error_set(err, SWEEP_USAGE, "pgsweep %s needs the name of a shell", entry->name);
+        return error_hint(err, "The shells are bash, zsh and fish.");
+    }
+    error_set(err, SWEEP_USAGE, "pgsweep %s needs the name of a policy", entry->name);
+    return error_hint(err, "\"pgsweep list\" lists them.");
+}
+
+static bool take_operands(int argc, char **argv, struct cli_options *options, struct error *err)
+{
+    const char *first = optind < argc ? argv[optind] : NULL;
+    if (!check_operands(argc, argv, err))
+        return false;
     if (options->command == COMMAND_HELP || options->command == COMMAND_VERSION) {
         options->topic = first;
         return true;
@@ -163,25 +212,16 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
     while (entry->name && strcmp(entry->name, first) != 0)
         entry++;
     options->command = entry->name ? entry->command : COMMAND_SWEEP;
+    if (options->command == COMMAND_DLQ || options->command == COMMAND_OBJECTS)
+        return take_verb(entry, argc, argv, options, err);
     int expected = 1;
-    if (options->command == COMMAND_DLQ || options->command == COMMAND_OBJECTS) {
-        if (optind + 1 >= argc) {
-            error_set(err, SWEEP_USAGE, "pgsweep %s needs a subcommand", first);
-            return error_hint(err, "\"pgsweep %s --help\" lists what it can.", first);
-        }
-        options->verb = argv[optind + 1];
-        options->operands = argv + optind + 2;
-        options->operand_count = argc - optind - 2;
-        return true;
-    }
     if (options->command == COMMAND_SWEEP) {
         options->policy = first;
     } else if (entry->operand) {
-        if (optind + 1 >= argc) {
-            error_set(err, SWEEP_USAGE, "pgsweep %s needs the name of a policy", first);
-            return error_hint(err, "\"pgsweep list\" lists them.");
-        }
-        options->policy = argv[optind + 1];
+        if (optind + 1 >= argc)
+            return missing_operand(entry, err);
+        *(options->command == COMMAND_COMPLETION ? &options->verb : &options->policy) =
+            argv[optind + 1];
         expected = 2;
     }
     if (optind + expected < argc) {

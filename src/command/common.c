@@ -11,12 +11,14 @@ static bool unknown_policy(const void *ctx, const struct cli_options *options, s
     size_t count;
     if (!policy_names(ctx, options->policy_dir, &names, &count, err))
         return false;
-    const char **all = mem_array(ctx, const char *, count + 8);
-    size_t n = 0;
+    size_t n = 0, commands = 0;
+    while (cli_command_name(commands))
+        commands++;
+    const char **all = mem_array(ctx, const char *, count + commands);
     for (size_t i = 0; i < count; i++)
         all[n++] = names[i];
-    for (size_t i = 0; cli_command_names[i]; i++)
-        all[n++] = cli_command_names[i];
+    for (size_t i = 0; i < commands; i++)
+        all[n++] = cli_command_name(i);
     const char *nearest = text_nearest(options->policy, all, n);
     error_set(err, SWEEP_USAGE, "there is no policy or command \"%s\"", options->policy);
     if (nearest)

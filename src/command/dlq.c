@@ -15,13 +15,9 @@
 /* Where the statements of the verbs are. */
 static const char DLQ[] = "sql/dlq.sql";
 
-/* What a verb takes. */
-enum operands { POLICY_OR_NONE, IDS, IDS_OR_POLICY, IDS_OR_POLICY_OR_NONE };
-
-/* A verb and its statements: names of templates. */
+/* A subcommand and its statements: names of templates. What it takes: cli_verb_find(). */
 struct verb {
     const char *name;
-    enum operands operands;
     const char
         *sql; /* $1: with POLICY_OR_NONE its name, else an array of ids; NULL when not given */
     const char *done;  /* what was done, for verbs that change something; NULL: prints rows */
@@ -45,12 +41,12 @@ struct subject {
 
 static const struct verb dlq_verbs[] = {
     {.name = "list", .sql = "letters_list", .all = "letters_list_all"},
-    {.name = "show", .operands = IDS, .upright = true, .sql = "letters_show"},
+    {.name = "show", .upright = true, .sql = "letters_show"},
     {.name = "retry",
-     .operands = IDS_OR_POLICY,
+
      .done = "will be tried again",
      .sql = "letters_retry"},
-    {.name = "discard", .operands = IDS, .done = "discarded", .sql = "letters_discard"},
+    {.name = "discard", .done = "discarded", .sql = "letters_discard"},
     {.name = NULL},
 };
 
@@ -59,22 +55,22 @@ static const struct verb object_verbs[] = {
     {.name = "drain"},
     {.name = "sources", .sql = "objects_sources"},
     {.name = "forget",
-     .operands = IDS,
+
      .done = "forgotten",
      .sql = "objects_forget",
      .thing = "a column (\"pgsweep objects sources\")",
      .wrong = "objects_forget_wrong"},
     {.name = "rebind",
-     .operands = IDS_OR_POLICY,
+
      .binds = true,
      .sql = "objects_rebind",
      .done = "belong to the bucket and store that are configured now, and are due"},
     {.name = "retry",
-     .operands = IDS_OR_POLICY_OR_NONE,
+
      .sql = "objects_retry",
      .done = "due now; the next run or \"pgsweep objects drain\" tries again"},
     {.name = "discard",
-     .operands = IDS,
+
      .done = "discarded",
      .sql = "objects_discard",
      .buries = true},
@@ -93,30 +89,25 @@ static const struct subject objects = {.command = "objects",
                                        .of_policy = "objects_of_policy",
                                        .wrong = "objects_wrong"};
 
-static const struct verb *find_verb(const struct subject *subject,
-                                    const struct cli_options *options, struct error *err)
+/* Its statements; the command line has made sure that there is such a subcommand. */
+static const struct verb *find_verb(const struct subject *subject, const char *name)
 {
-    const char *names[8];
-    size_t count = 0;
-    char list[128] = "";
-    for (const struct verb *verb = subject->verbs; verb->name; verb++) {
-        if (strcmp(verb->name, options->verb) == 0)
-            return verb;
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count ? ", " : "",
-                 verb->name);
-        names[count++] = verb->name;
-    }
-    const char *nearest = text_nearest(options->verb, names, count);
-    error_set(err, SWEEP_USAGE, "pgsweep %s cannot \"%s\"", subject->command, options->verb);
-    error_hint(err, "%s%s%sIt can: %s.", nearest ? "Did you mean \"" : "", nearest ? nearest : "",
-               nearest ? "\"? " : "", list);
-    return NULL;
+    const struct verb *verb = subject->verbs;
+    while (strcmp(verb->name, name) != 0)
+        verb++;
+    return verb;
+}
+
+static enum cli_operands operands_of(const struct cli_options *options)
+{
+    return cli_verb_find(options->command, options->verb)->operands;
 }
 
 /* "dlq retry mocs": all that the policy has. */
-static bool names_policy(const struct verb *verb, const struct cli_options *options)
+static bool names_policy(const struct cli_options *options)
 {
-    return (verb->operands == IDS_OR_POLICY || verb->operands == IDS_OR_POLICY_OR_NONE) &&
+    enum cli_operands operands = operands_of(options);
+    return (operands == OPERANDS_IDS_OR_POLICY || operands == OPERANDS_IDS_OR_POLICY_OR_NONE) &&
            options->operand_count == 1 && policy_name_valid(options->operands[0]);
 }
 
@@ -125,12 +116,14 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
                           const struct cli_options *options, const char **param, struct error *err)
 {
     int n = options->operand_count;
+    enum cli_operands operands = operands_of(options);
     *param = NULL;
-    if (n == 0 && (verb->operands == POLICY_OR_NONE || verb->operands == IDS_OR_POLICY_OR_NONE))
+    if (n == 0 &&
+        (operands == OPERANDS_POLICY_OR_NONE || operands == OPERANDS_IDS_OR_POLICY_OR_NONE))
         return true;
-    if (n > 1 && verb->operands == POLICY_OR_NONE)
+    if (n > 1 && operands == OPERANDS_POLICY_OR_NONE)
         return error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", options->operands[1]);
-    if (verb->operands == POLICY_OR_NONE || names_policy(verb, options)) {
+    if (operands == OPERANDS_POLICY_OR_NONE || names_policy(options)) {
         *param = options->operands[0];
         return true;
     }
@@ -214,9 +207,10 @@ static bool run_verb(void *ctx, struct db *db, const struct subject *subject,
                      struct error *err)
 {
     struct db_rows *rows;
-    if (names_policy(verb, options) && !find_ids(ctx, db, subject, param, &param, err))
+    if (names_policy(options) && !find_ids(ctx, db, subject, param, &param, err))
         return false;
-    if (verb->operands != POLICY_OR_NONE && param && !check_ids(ctx, db, subject, verb, param, err))
+    if (operands_of(options) != OPERANDS_POLICY_OR_NONE && param &&
+        !check_ids(ctx, db, subject, verb, param, err))
         return false;
     const char *params[3] = {param};
     if (verb->binds && !read_binding(ctx, &params[1], &params[2], err))
@@ -249,9 +243,9 @@ static int run(const struct subject *subject, const struct cli_options *options,
     struct db *db = NULL;
     const char *param;
     char *application = mem_printf(ctx, "pgsweep/%s", subject->command);
-    const struct verb *verb = find_verb(subject, options, err);
+    const struct verb *verb = find_verb(subject, options->verb);
     stop_install();
-    bool ok = verb && check_options(verb, options, err) &&
+    bool ok = check_options(verb, options, err) &&
               (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
               read_operands(ctx, subject, verb, options, &param, err) &&
               command_connect(ctx, options, application, NULL, &db, err) &&

@@ -43,6 +43,8 @@ struct position {
 };
 
 /* How much does the next chunk take? (pace.c) */
+enum { PACE_SIZES = 20 };
+
 struct pace {
     int64_t rows;     /* size of the next chunk */
     int64_t rows_max; /* the size that rows may grow to */
@@ -50,8 +52,13 @@ struct pace {
                          connection */
     int64_t taken;    /* candidates dealt with, for max_rows */
     int64_t started_ms;
-    bool exact; /* range: chunks must be cut between two rows */
-    bool near;  /* a round trip costs next to nothing */
+    int64_t fixed_us; /* what a chunk costs whatever its size, as far as that is known */
+    int64_t chunks;   /* that were measured */
+    struct pace_sample {
+        int64_t rows, us, chunk;
+    } samples[PACE_SIZES]; /* the last chunk of 1, 2 to 3, 4 to 7... rows */
+    bool exact;            /* range: chunks must be cut between two rows */
+    bool near;             /* a round trip costs next to nothing */
 };
 
 /* A candidate that was passed over because another session has locked it or what hangs on it. */

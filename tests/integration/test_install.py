@@ -21,13 +21,16 @@ def test_install_and_uninstall(tmp_path):
     (other / "file").write_text("kept")
     make(f"DESTDIR={place}", "prefix=/opt/x", "install")
     names = {str(p.relative_to(place / "opt/x")) for p in place.rglob("*") if p.is_file()}
-    assert {"bin/pgsweep", "share/man/man1/pgsweep.1", "lib/systemd/system/pgsweep@.service",
+    assert {"bin/pgsweep", "share/man/man1/pgsweep.1", "share/bash-completion/completions/pgsweep",
+            "share/zsh/site-functions/_pgsweep", "share/fish/vendor_completions.d/pgsweep.fish", "lib/systemd/system/pgsweep@.service",
             "lib/systemd/system/pgsweep-jobs.timer", "lib/systemd/system/pgsweep-anonymous.timer",
             "share/doc/pgsweep/crontab", "share/doc/pgsweep/README.md", "share/doc/pgsweep/docs/policies.md",
             "share/doc/pgsweep/policies/jobs.yaml"} <= names
     out = subprocess.run([str(place / "opt/x/bin/pgsweep"), "--version"], check=True,
                          stdout=subprocess.PIPE, text=True).stdout
     assert out.startswith("pgsweep ")
+    for script in ("bash-completion/completions/pgsweep", "zsh/site-functions/_pgsweep", "fish/vendor_completions.d/pgsweep.fish"):
+        assert "--dry-run" in (place / "opt/x/share" / script).read_text(encoding="utf-8")
     unit = (place / "opt/x/lib/systemd/system/pgsweep@.service").read_text(encoding="utf-8")
     assert "\nExecStart=/opt/x/bin/pgsweep %i $PGSWEEP_OPTIONS\n" in unit
     crontab = (place / "opt/x/share/doc/pgsweep/crontab").read_text(encoding="utf-8")

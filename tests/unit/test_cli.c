@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "../../src/cli/tables.h"
+#include "../../src/policy/fields.h"
 
 static struct cli_options options;
 
@@ -255,6 +256,29 @@ START_TEST(help_tells_everything)
 }
 END_TEST
 
+/* The words that an option shows are those that its key of a policy takes. */
+START_TEST(words_of_an_option_are_those_of_its_key)
+{
+    int compared = 0;
+    for (const struct cli_option *o = cli_options_table; o->name; o++) {
+        char *key = mem_strdup(ctx, o->name), *all = mem_strdup(ctx, "");
+        for (char *c = key; *c; c++)
+            if (*c == '-')
+                *c = '_';
+        const struct field *field = field_find(KIND_ROWS, key);
+        if (!field)
+            field = field_find(KIND_FILES, key);
+        if (!o->argument || !field || !field->words)
+            continue;
+        for (size_t i = 0; field->words[i]; i++)
+            all = mem_printf(ctx, "%s%s%s", all, i ? "|" : "", field->words[i]);
+        ck_assert_str_eq(o->argument, all);
+        compared++;
+    }
+    ck_assert_int_eq(compared, 6);
+}
+END_TEST
+
 START_TEST(help_of_a_command_tells_its_options_only)
 {
     static const char *const topics[] = {"init", "list", "show", "jobs"};
@@ -325,6 +349,7 @@ int main(void)
     tcase_add_test(tests, a_flag_repeated_often_hides_nothing);
     tcase_add_loop_test(tests, passwords_are_recognised_and_leave_argv, 0, COUNT(passwords));
     tcase_add_test(tests, help_tells_everything);
+    tcase_add_test(tests, words_of_an_option_are_those_of_its_key);
     tcase_add_loop_test(tests, help_of_a_command_tells_its_options_only, 0, 4);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

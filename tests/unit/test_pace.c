@@ -75,8 +75,43 @@ START_TEST(slow_chunks_shrink_by_half_at_most_and_not_below_a_hundred)
     adjust(INT64_C(100) * 3600 * 1000);
     ck_assert_int_eq(pace_rows(&sweep, 0), 3200);
     for (int i = 0; i < 50; i++)
-        adjust(INT64_C(1) << 40);
+        adjust(1000 * sweep.pace.rows); /* a second for each row */
     ck_assert_int_eq(pace_rows(&sweep, 0), 100);
+}
+END_TEST
+
+/* Chunks that cost so much each, and so much for each row; returns the size that they come to. */
+static int64_t settle(int64_t fixed_us, int64_t row_ns, int chunks)
+{
+    for (int i = 0; i < chunks; i++)
+        pace_adjust(&sweep, (struct pace_spent){.work_us = fixed_us +
+                                                           pace_rows(&sweep, 0) * row_ns / 1000});
+    return pace_rows(&sweep, 0);
+}
+
+/* What a chunk costs, and the time for rows that many chunks come to on the average. */
+static const struct {
+    int64_t fixed_us, row_ns, least_us, most_us;
+} costs[] = {
+    {0, 20000, 10000, 20000}, /* nothing but rows: the chunk time */
+    {2000, 20000, 10000, 20000},
+    {40000, 20000, 15000, 60000}, /* rows take about as long as the rest */
+    {300000, 200000, 100000, 450000},
+};
+
+START_TEST(a_chunk_is_not_made_smaller_for_what_it_costs_whatever_its_size)
+{
+    start(0, 0);
+    sweep.pace.exact = true;
+    settle(0, costs[_i].row_ns, 40); /* at first without it */
+    int64_t sum = settle(costs[_i].fixed_us, costs[_i].row_ns, 60);
+    for (int i = 1; i < 100; i++)
+        sum += settle(costs[_i].fixed_us, costs[_i].row_ns, 1);
+    ck_assert_int_ge(sum / 100 * costs[_i].row_ns / 1000, costs[_i].least_us);
+    ck_assert_int_le(sum / 100 * costs[_i].row_ns / 1000, costs[_i].most_us);
+    int64_t again = settle(0, costs[_i].row_ns, 60); /* and behind it, as before */
+    ck_assert_int_le(again * costs[_i].row_ns / 1000, 20000);
+    ck_assert_int_ge(again * costs[_i].row_ns / 1000, 10000);
 }
 END_TEST
 
@@ -152,6 +187,8 @@ int main(void)
     tcase_add_test(tests, fast_chunks_grow_to_a_limit);
     tcase_add_test(tests, a_chunk_that_fits_keeps_its_size);
     tcase_add_test(tests, slow_chunks_shrink_by_half_at_most_and_not_below_a_hundred);
+    tcase_add_loop_test(tests, a_chunk_is_not_made_smaller_for_what_it_costs_whatever_its_size, 0,
+                        COUNT(costs));
     tcase_add_loop_test(tests, the_way_is_no_work, 0, COUNT(ways));
     tcase_add_test(tests, a_small_chunk_after_a_failure_stays_positive);
     tcase_add_test(tests, candidates_are_taken_one_by_one_while_one_is_looked_for);
