@@ -7,6 +7,9 @@
 /* In ASCII: JSON has escapes of its own for what must not reach a terminal. */
 #define REPORT_JSON_FLAGS (JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII)
 
+/* Text for people (NULL: null); what is not UTF-8 in it is escaped. */
+json_t *report_json_text(const char *value);
+
 /* Sets object[key] to a name (NULL: null). A name that is not UTF-8 cannot be a JSON string: it is
  * set as text_escape shows it, and object[key_base64] to its bytes. Where there is no key_base64,
  * object[key] is the name itself. */

@@ -4,9 +4,6 @@
 
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
-
-#include "pgsweep/stop.h"
 
 int64_t clock_now_ms(void)
 {
@@ -27,17 +24,6 @@ int64_t clock_now_us(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-void clock_sleep_ms(int64_t ms)
-{
-    int64_t end = clock_now_ms() + ms;
-    /* Short naps close the gap between looking at the flag and falling asleep. */
-    for (int64_t left = ms; left > 0 && !stop_requested(); left = end - clock_now_ms()) {
-        int64_t nap = left < 100 ? left : 100;
-        struct timespec ts = {.tv_sec = 0, .tv_nsec = (long)nap * 1000000};
-        nanosleep(&ts, NULL);
-    }
 }
 
 int64_t clock_backoff_ms(int attempt, int64_t base_ms, int64_t cap_ms)

@@ -1,11 +1,9 @@
-/* Opening, re-opening and describing a connection. What a session looks like is in session.c. */
+/* Making a connection, making it again, and describing it. What a session looks like is in
+ * session.c. */
 #define _GNU_SOURCE
-#include <stdio.h>
 #include <netdb.h>
-#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
@@ -59,44 +57,6 @@ static char *ask_password(struct db *db)
     char *password = mem_strdup(db, line);
     explicit_bzero(line, sizeof line);
     return password;
-}
-
-static PGconn *open_connection(const struct db *db, const PGconn *beside, bool first,
-                               struct db_refusal *why)
-{
-    /* What stands before dbname gives way to what a conninfo string in dbname says; what stands
-     * after it wins (libpq, PQconnectdbParams with expand_dbname). */
-    const char *keys[16];
-    const char *values[16];
-    size_t n = db_liveness_defaults(db->options.dbname, keys, values);
-#define PARAMETER(key, value) (keys[n] = (key), values[n] = (value), n++)
-    PARAMETER("fallback_application_name", "pgsweep");
-    PARAMETER("dbname", db->options.dbname);
-    /* Of several servers the one that the other connection has found. */
-    const char *address = beside ? PQhostaddr(beside) : NULL;
-    PARAMETER("host", beside ? PQhost(beside) : db->options.host);
-    PARAMETER("hostaddr", address && *address ? address : NULL);
-    PARAMETER("port", beside ? PQport(beside) : db->options.port);
-    PARAMETER("user", db->options.user);
-    PARAMETER("password", db->password);
-    PARAMETER("client_encoding", "UTF8");
-    PARAMETER(NULL, NULL);
-#undef PARAMETER
-    PGconn *conn = db_dial(keys, values, first, why);
-    if (conn && PQstatus(conn) == CONNECTION_OK)
-        PQsetnonblocking(conn, 1);
-    return conn;
-}
-
-PGconn *db_open_beside(const struct db *db)
-{
-    struct db_refusal why;
-    PGconn *conn = open_connection(db, db->conn, false, &why);
-    if (conn && PQstatus(conn) != CONNECTION_OK) {
-        PQfinish(conn);
-        conn = NULL;
-    }
-    return conn;
 }
 
 /* A password with "@" or "/" that is not percent-encoded breaks a URI in the wrong places, and
@@ -167,13 +127,13 @@ static bool establish(struct db *db, bool first, struct error *err)
     struct db_refusal why;
     if (db->options.always_prompt && !db->password)
         db->password = ask_password(db);
-    db->conn = open_connection(db, NULL, first, &why);
+    db->conn = db_open(db, NULL, first, &why);
     if (PQstatus(db->conn) != CONNECTION_OK && PQconnectionNeedsPassword(db->conn) &&
         !db->password && !db->options.never_prompt) {
         db->password = ask_password(db);
         if (db->password) {
             PQfinish(db->conn);
-            db->conn = open_connection(db, NULL, first, &why);
+            db->conn = db_open(db, NULL, first, &why);
         }
     }
     if (!db->conn && stop_requested()) {
@@ -230,50 +190,4 @@ bool db_reconnect(struct db *db, struct error *err)
     db->fastest_us = 0;
     db->broken = false;
     return establish(db, false, err);
-}
-
-bool db_is_lost(const struct db *db)
-{
-    return db->broken || PQstatus(db->conn) != CONNECTION_OK;
-}
-
-bool db_in_transaction(const struct db *db)
-{
-    PGTransactionStatusType status = PQtransactionStatus(db->conn);
-    return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
-}
-
-int64_t db_round_trip_us(const struct db *db)
-{
-    return db->fastest_us;
-}
-
-int64_t db_round_trips(const struct db *db)
-{
-    return db->round_trips;
-}
-
-int db_server_version(const struct db *db)
-{
-    return PQserverVersion(db->conn);
-}
-
-int db_backend_pid(const struct db *db)
-{
-    return PQbackendPID(db->conn);
-}
-
-const char *db_database(const struct db *db)
-{
-    return PQdb(db->conn);
-}
-
-const char *db_user(const struct db *db)
-{
-    return PQuser(db->conn);
-}
-
-const char *db_where(const struct db *db)
-{
-    return db->where;
 }

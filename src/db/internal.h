@@ -77,6 +77,9 @@ bool db_pooled_setup(struct db *db, struct error *err);
 bool db_pooled_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
                      struct error *err);
 
+/* Without a transaction that may write, the opening is sent as often as this. */
+enum { DB_OPENING_DUE_MS = 2 * 1000 };
+
 /* db_query, outside of a transaction: in one of its own. */
 bool db_pooled_query(struct db *db, const void *ctx, const char *sql, int nparams,
                      const char *const *params, struct db_rows **rows, struct error *err);
@@ -93,11 +96,30 @@ bool db_needs_settings(const struct db *db);
 bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
                    struct error *err);
 
+/* The rows of a result, which is taken over; or fills err. */
+bool db_take_result(struct db *db, const void *ctx, PGresult *result, struct db_rows **rows,
+                    struct error *err);
+
+/* In pipeline mode: the result of a step (failed_before: of an earlier one up to the
+ * synchronisation point), and what the synchronisation point says. */
+void db_read_step(struct db *db, const void *ctx, struct db_step *step, bool *failed_before,
+                  struct error *err);
+bool db_read_sync(struct db *db, bool *failed_before, struct error *err);
+
+/* False: the connection is not in order any more. */
+bool db_leave_pipeline(struct db *db, struct error *err);
+
+/* Prepares a statement with a name, once on each connection. */
+bool db_prepare(struct db *db, const struct db_statement *statement, struct error *err);
+
 extern const struct db_statement db_end; /* ROLLBACK, for batches */
 
 /* The parameters of "set_up", in the order of their numbers; owned by ctx. Returns how many. */
 int db_setting_params(const struct db *db, const void *ctx, const char **params);
 enum { DB_SETTING_PARAMS = 8 + DB_LOCALE_SETTINGS };
+
+/* The value of plan_cache_mode. */
+const char *db_plan_cache_mode(const struct db *db);
 
 /* db_failure_class for a connection that is not lost. */
 enum db_failure db_failure_of_sqlstate(const char *sqlstate);
@@ -110,6 +132,17 @@ struct db_cancel {
 };
 void db_begin_cancel(PGconn *conn, struct db_cancel *cancel);
 void db_end_cancel(const struct db_cancel *cancel);
+
+/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD where
+ * a server is there and trying again is no use (TLS, no password); "08001" where none answers. */
+#define DB_REFUSED_FOR_GOOD "08004"
+struct db_refusal {
+    char sqlstate[6];
+};
+
+/* A connection as the options say, or to the server and with the parameters of another one. first:
+ * see db_dial, as for what it returns. */
+PGconn *db_open(const struct db *db, const PGconn *beside, bool first, struct db_refusal *why);
 
 /* Another connection to the same server, with the same parameters; NULL: there is none to be had.
  */
@@ -153,13 +186,6 @@ bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* Waits for its end. False: it goes on. */
 bool db_join_thread(pthread_t thread, int64_t timeout_ms);
-
-/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD where
- * a server is there and trying again is no use (TLS, no password); "08001" where none answers. */
-#define DB_REFUSED_FOR_GOOD "08004"
-struct db_refusal {
-    char sqlstate[6];
-};
 
 /* Finds an SQLSTATE in a message of libpq with PQERRORS_VERBOSE: "FATAL:  53300: sorry". Of several
  * servers: one that may come back counts. False: there is none. */

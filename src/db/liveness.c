@@ -2,12 +2,10 @@
  * set stays as it is: in the connection string, a service file or the environment; at the server
  * for the role, the database or in its configuration. */
 #define _GNU_SOURCE
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/template.h"
 
 /* A peer that says nothing for a minute, although it is asked, is gone. */
 static const struct {
@@ -77,20 +75,4 @@ bool db_is_choosy(const char *dbname)
     PQconninfoFree(given);
     PQconninfoFree(around);
     return choosy;
-}
-
-bool db_set_liveness(struct db *db, struct error *err)
-{
-    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
-    struct db_question questions[DB_LIVENESS_STATEMENTS];
-    void *scratch = talloc_new(db);
-    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
-        questions[i] =
-            (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
-    /* A server whose system cannot do one of them goes without. */
-    bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
-    if (ok)
-        error_clear(err);
-    talloc_free(scratch);
-    return ok;
 }

@@ -1,13 +1,9 @@
-/* Statements and their results: one at a time, or a batch in one round trip. */
+/* How statements are sent and results read: one at a time, or a batch in one round trip. */
 #define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
-#include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/template.h"
 #include "pgsweep/text.h"
 
 const struct db_statement db_begin = {
@@ -58,8 +54,8 @@ static bool result_ok(const PGresult *result)
     return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
-static bool take_result(struct db *db, const void *ctx, PGresult *result, struct db_rows **rows,
-                        struct error *err)
+bool db_take_result(struct db *db, const void *ctx, PGresult *result, struct db_rows **rows,
+                    struct error *err)
 {
     if (!result || !result_ok(result)) {
         db_result_error(db, result, err);
@@ -71,77 +67,6 @@ static bool take_result(struct db *db, const void *ctx, PGresult *result, struct
     else
         PQclear(result);
     return true;
-}
-
-bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
-              const char *const *params, struct db_rows **rows, struct error *err)
-{
-    if (db_needs_settings(db))
-        return db_pooled_query(db, ctx, sql, nparams, params, rows, err);
-    db_echo(db, sql, nparams, params);
-    int64_t before = clock_now_us();
-    PGresult *result =
-        db_only(db, PQsendQueryParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0));
-    int64_t took = clock_now_us() - before;
-    if (db->fastest_us == 0 || took < db->fastest_us)
-        db->fastest_us = took > 0 ? took : 1;
-    return take_result(db, ctx, result, rows, err);
-}
-
-static bool check(struct db *db, const char *sql, struct error *err)
-{
-    PGresult *result = db_only(db, PQsendPrepare(db->conn, "", sql, 0, NULL));
-    return take_result(db, NULL, result, NULL, err);
-}
-
-static bool infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
-{
-    struct db_rows *described;
-    if (!check(db, sql, err))
-        return false;
-    PGresult *result = db_only(db, PQsendDescribePrepared(db->conn, ""));
-    if (!take_result(db, NULL, result, &described, err))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        types[i] = PQparamtype(described->result, (int)i);
-    talloc_free(described);
-    return true;
-}
-
-/* Begins a transaction for the questions about a text where the session is not ours. *begun: it has
- * to be ended. */
-static bool enter(struct db *db, bool *begun, struct error *err)
-{
-    *begun = db_needs_settings(db);
-    return !*begun || db_execute(db, NULL, &db_begin_read_only, 0, NULL, NULL, err);
-}
-
-static void leave(struct db *db, bool begun)
-{
-    if (begun)
-        db_rollback(db);
-}
-
-bool db_infer(struct db *db, const char *sql, unsigned *types, size_t count, struct error *err)
-{
-    bool begun;
-    bool ok = enter(db, &begun, err) && infer(db, sql, types, count, err);
-    leave(db, begun);
-    return ok;
-}
-
-bool db_check(struct db *db, const char *sql, struct error *err)
-{
-    bool begun;
-    bool ok = enter(db, &begun, err) && check(db, sql, err);
-    leave(db, begun);
-    return ok;
-}
-
-bool db_script(struct db *db, const char *sql, struct error *err)
-{
-    db_echo(db, sql, 0, NULL);
-    return take_result(db, NULL, db_only(db, PQsendQuery(db->conn, sql)), NULL, err);
 }
 
 static bool is_prepared(const struct db *db, const struct db_statement *statement)
@@ -158,36 +83,16 @@ static void note_prepared(struct db *db, const struct db_statement *statement)
     db->prepared[i] = statement;
 }
 
-static bool prepare(struct db *db, const struct db_statement *statement, struct error *err)
+bool db_prepare(struct db *db, const struct db_statement *statement, struct error *err)
 {
     if (is_prepared(db, statement))
         return true;
     PGresult *result =
         db_only(db, PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL));
-    if (!take_result(db, NULL, result, NULL, err))
+    if (!db_take_result(db, NULL, result, NULL, err))
         return false;
     note_prepared(db, statement);
     return true;
-}
-
-bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
-                const char *const *params, struct db_rows **rows, struct error *err)
-{
-    if (db->pooled) {
-        struct db_step step = {.statement = statement, .nparams = nparams, .params = params};
-        bool ok = db_pooled_batch(db, ctx, &step, 1, NULL, err);
-        if (ok && rows)
-            *rows = step.rows;
-        else
-            talloc_free(step.rows);
-        return ok;
-    }
-    if (!prepare(db, statement, err))
-        return false;
-    db_echo(db, statement->sql, nparams, params);
-    PGresult *result =
-        db_only(db, PQsendQueryPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0));
-    return take_result(db, ctx, result, rows, err);
 }
 
 /* Sends the preparation of every statement that the steps need and that is not prepared yet, behind
@@ -242,8 +147,8 @@ static struct error *step_error(const struct db *db, const void *ctx, const PGre
 }
 
 /* Reads one step's result; err is set at the first failure of the batch only. */
-static void read_step(struct db *db, const void *ctx, struct db_step *step, bool *failed_before,
-                      struct error *err)
+void db_read_step(struct db *db, const void *ctx, struct db_step *step, bool *failed_before,
+                  struct error *err)
 {
     PGresult *result = next_result(db);
     if (result && result_ok(result)) {
@@ -262,7 +167,7 @@ static void read_step(struct db *db, const void *ctx, struct db_step *step, bool
 
 /* Reads up to the synchronisation point. An error that the commit itself raised (a deferred
  * constraint, with an implicit transaction) comes before it. */
-static bool read_sync(struct db *db, bool *failed_before, struct error *err)
+bool db_read_sync(struct db *db, bool *failed_before, struct error *err)
 {
     for (int nothing = 0;;) {
         PGresult *result = db_next(db);
@@ -298,7 +203,7 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
             continue;
         any = true;
         answer = (struct db_step){.error = answer.error};
-        read_step(db, ctx, &answer, &failed, err);
+        db_read_step(db, ctx, &answer, &failed, err);
         if (answer.rows)
             note_prepared(db, steps[i].statement);
         talloc_free(answer.rows);
@@ -307,17 +212,11 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
     }
     db->round_trips += any;
     if (any && !db_is_lost(db))
-        read_sync(db, &failed, err);
+        db_read_sync(db, &failed, err);
     for (int i = 0; i < count && failed; i++)
         steps[i].error = answer.error;
     talloc_free(prepares);
     return !failed && !db_is_lost(db);
-}
-
-bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
-              struct error *err)
-{
-    return (db->pooled ? db_pooled_batch : db_send_batch)(db, ctx, steps, count, failed, err);
 }
 
 bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
@@ -342,9 +241,9 @@ bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int co
     db->round_trips++;
     for (int i = 0; ready && i < count && !db_is_lost(db); i++) {
         bool had_failed = failed_before;
-        read_step(db, ctx, &steps[i], &failed_before, err);
+        db_read_step(db, ctx, &steps[i], &failed_before, err);
         if (steps[i].sync || i == count - 1)
-            read_sync(db, &failed_before, err);
+            db_read_sync(db, &failed_before, err);
         if (failed_before && !had_failed)
             first_failed = i;
     }
@@ -360,7 +259,7 @@ bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int co
     return !failed_before;
 }
 
-static bool leave_pipeline(struct db *db, struct error *err)
+bool db_leave_pipeline(struct db *db, struct error *err)
 {
     if (db_is_lost(db)) {
         if (!err->message)
@@ -370,107 +269,6 @@ static bool leave_pipeline(struct db *db, struct error *err)
         return false;
     }
     return PQexitPipelineMode(db->conn) || db_result_error(db, NULL, err);
-}
-
-static bool check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
-                       struct error *err)
-{
-    bool failed_before = false;
-    void *scratch = talloc_new(NULL);
-    bool sent = PQenterPipelineMode(db->conn);
-    for (size_t i = 0; sent && i < count; i++)
-        sent = PQsendPrepare(db->conn, "", sql[i], 0, NULL);
-    sent = sent && PQpipelineSync(db->conn);
-    db->broken = db->broken || !sent;
-    *failed = count;
-    for (size_t i = 0; i < count && !db_is_lost(db); i++) {
-        struct db_step step = {.rows = NULL};
-        bool before = failed_before;
-        read_step(db, scratch, &step, &failed_before, err);
-        if (failed_before && !before)
-            *failed = i;
-    }
-    if (!db_is_lost(db))
-        read_sync(db, &failed_before, err);
-    talloc_free(scratch);
-    return leave_pipeline(db, err) && !failed_before;
-}
-
-bool db_check_each(struct db *db, const char *const *sql, size_t count, size_t *failed,
-                   struct error *err)
-{
-    bool begun;
-    *failed = count;
-    bool ok = enter(db, &begun, err) && check_each(db, sql, count, failed, err);
-    leave(db, begun);
-    return ok;
-}
-
-/* Reads the answers of questions up to the next synchronisation point. */
-static void read_answers(struct db *db, const void *ctx, struct db_question *questions,
-                         size_t count, bool *failed, struct error *err)
-{
-    for (size_t i = 0; i < count && !db_is_lost(db); i++) {
-        struct db_step step = {.rows = NULL};
-        read_step(db, ctx, &step, failed, err);
-        questions[i].rows = step.rows;
-        questions[i].error = step.error;
-    }
-    if (!db_is_lost(db))
-        read_sync(db, failed, err);
-}
-
-/* In groups of so many questions, each up to a synchronisation point; the last one may be smaller.
- */
-static bool ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
-                size_t group, struct error *err)
-{
-    bool failed = false;
-    if (db_needs_settings(db))
-        return db_pooled_ask(db, ctx, questions, count, group, err);
-    bool sent = PQenterPipelineMode(db->conn);
-    for (size_t i = 0; i < count; i++) {
-        const struct db_question *q = &questions[i];
-        db_echo(db, q->sql, q->nparams, q->params);
-        sent = sent &&
-               PQsendQueryParams(db->conn, q->sql, q->nparams, NULL, q->params, NULL, NULL, 0) &&
-               ((i + 1) % group != 0 || PQpipelineSync(db->conn));
-        questions[i].rows = NULL;
-        questions[i].error = NULL;
-    }
-    sent = sent && (count % group == 0 || PQpipelineSync(db->conn));
-    db->broken = db->broken || !sent; /* what has been sent is not known */
-    db->round_trips++;
-    for (size_t i = 0; i < count && !db_is_lost(db); i += group)
-        read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
-    return leave_pipeline(db, err) && !failed;
-}
-
-bool db_ask(struct db *db, const void *ctx, struct db_question *questions, size_t count,
-            struct error *err)
-{
-    return ask(db, ctx, questions, count, 1, err);
-}
-
-bool db_ask_one_state(struct db *db, const void *ctx, struct db_question *questions, size_t count,
-                      int64_t timeout_ms, struct error *err)
-{
-    void *scratch = talloc_new(ctx);
-    struct db_question *all = mem_array(scratch, struct db_question, count + 3);
-    char *limit = mem_printf(scratch, "%lld", (long long)timeout_ms);
-    size_t before = 0;
-    all[before++].sql = db_begin_read_only.sql;
-    if (timeout_ms > 0)
-        all[before++] = (struct db_question){
-            .sql = template_fill(scratch, "sql/session.sql", "limit_transaction",
-                                 TEMPLATE_SLOTS({"milliseconds", limit}))};
-    memcpy(all + before, questions, count * sizeof *all);
-    all[before + count].sql = db_end.sql;
-    /* The transaction ends whatever became of the questions. */
-    bool ok = ask(db, ctx, all, before + count + 1, before + count, err);
-    memcpy(questions, all + before, count * sizeof *all);
-    talloc_free(scratch);
-    return ok;
 }
 
 bool db_committed(const struct db_step *step)

@@ -1,7 +1,6 @@
 /* What a session looks like before the first statement of a run: everything that could change the
  * meaning of a statement is set here, whatever the role, the database or the server have. The
  * settings are in src/sql/session.sql. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -47,30 +46,6 @@ static bool read_session_defaults(struct db *db, struct error *err)
     return true;
 }
 
-static const char *plan_cache_mode(const struct db *db)
-{
-    return db->custom_plans ? "force_custom_plan" : "auto";
-}
-
-int db_setting_params(const struct db *db, const void *ctx, const char **params)
-{
-    const struct db_limits *limits = &db->options.limits;
-    int n = 0;
-    params[n++] = db->search_path;
-    params[n++] = db->options.application_name;
-    params[n++] = mem_printf(ctx, "%lld", (long long)limits->lock_timeout_ms);
-    params[n++] = mem_printf(ctx, "%lld", (long long)limits->statement_timeout_ms);
-    params[n++] = mem_printf(ctx, "%lld", (long long)limits->idle_in_transaction_ms);
-    params[n++] = db->async ? "off" : db->synchronous_commit;
-    params[n++] = plan_cache_mode(db);
-    if (!db->pooled)
-        return n;
-    params[n++] = db->role;
-    for (size_t i = 0; i < DB_LOCALE_SETTINGS; i++)
-        params[n++] = db->locale[i];
-    return n;
-}
-
 static bool apply_settings(struct db *db, struct error *err)
 {
     void *scratch = talloc_new(db);
@@ -112,18 +87,6 @@ static bool find_owner(struct db *db, struct error *err)
     db->pooled = !db_session_is_own(db, rows) || (pretend && strcmp(pretend, "pooled") == 0);
     talloc_free(rows);
     return true;
-}
-
-bool db_refuse_replica(const struct db *db, struct error *err)
-{
-    error_set(err, SWEEP_REFUSED,
-              "session_replication_role is \"replica\" for role %s in %s: no foreign key would act "
-              "and no "
-              "trigger would fire",
-              db_user(db), db->where);
-    return error_hint(
-        err, "Nothing was touched. Remove the setting (ALTER ROLE or ALTER DATABASE ... RESET "
-             "session_replication_role; PGOPTIONS), or run as a role that may change it.");
 }
 
 /* Under session_replication_role = replica no foreign key acts and no trigger fires: what a
@@ -197,7 +160,7 @@ bool db_set_async(struct db *db, bool async, struct error *err)
 bool db_set_custom_plans(struct db *db, bool custom, struct error *err)
 {
     db->custom_plans = custom;
-    return change(db, "set_plan_cache_mode", plan_cache_mode(db), err);
+    return change(db, "set_plan_cache_mode", db_plan_cache_mode(db), err);
 }
 
 bool db_forget_statements(struct db *db, struct error *err)
@@ -214,4 +177,20 @@ bool db_is_async(const struct db *db)
 const char *db_synchronous_commit(const struct db *db)
 {
     return db->synchronous_commit;
+}
+
+bool db_set_liveness(struct db *db, struct error *err)
+{
+    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
+    struct db_question questions[DB_LIVENESS_STATEMENTS];
+    void *scratch = talloc_new(db);
+    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
+        questions[i] =
+            (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
+    /* A server whose system cannot do one of them goes without. */
+    bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
+    if (ok)
+        error_clear(err);
+    talloc_free(scratch);
+    return ok;
 }

@@ -1,5 +1,4 @@
 /* The report for machines: one JSON document. */
-#include <jansson.h>
 #include <string.h>
 
 #include "pgsweep/files.h"
@@ -7,31 +6,6 @@
 #include "pgsweep/report.h"
 #include "pgsweep/report_json.h"
 #include "pgsweep/text.h"
-
-/* Text for people; what is not UTF-8 in it is escaped. */
-static json_t *text(const char *value)
-{
-    if (!value)
-        return json_null();
-    json_t *json = json_string(value);
-    if (json)
-        return json;
-    char *escaped = text_escape(NULL, value, strlen(value));
-    json = json_string(escaped);
-    talloc_free(escaped);
-    return json;
-}
-
-void report_json_name(json_t *object, const char *key, const char *value)
-{
-    json_object_set_new(object, key, text(value));
-    if (!value || text_is_utf8(value))
-        return;
-    char *encoded = text_base64(NULL, value, strlen(value));
-    char *other = mem_printf(encoded, "%s_base64", key);
-    json_object_set_new(object, other, json_string(encoded));
-    talloc_free(encoded);
-}
 
 /* A list of names, and beside it, where one of them is not UTF-8, one of their bytes (null for the
  * others). */
@@ -44,8 +18,8 @@ static void set_roots(json_t *object, const struct setting *names, size_t count)
         const char *name = names[i].value;
         bool plain = text_is_utf8(name);
         char *base64 = plain ? NULL : text_base64(NULL, name, strlen(name));
-        json_array_append_new(list, text(name));
-        json_array_append_new(encoded, text(base64));
+        json_array_append_new(list, report_json_text(name));
+        json_array_append_new(encoded, report_json_text(base64));
         talloc_free(base64);
         any = any || !plain;
     }
@@ -85,7 +59,7 @@ static json_t *tables(const struct report *report)
         const struct plan_node *node = report->plan->nodes[i];
         json_t *entry = json_object();
         report_json_name(entry, "table", node->label);
-        json_object_set_new(entry, "action", text(policy_action_names[node->action]));
+        json_object_set_new(entry, "action", report_json_text(policy_action_names[node->action]));
         json_object_set_new(entry, "rows", counted(!plan_acts(node) ? 0 : counts[i]));
         if (report->dry_run && node->action == ACTION_DELETE_ORPHANS &&
             report->counts.kept_by_node) {
@@ -103,7 +77,7 @@ static json_t *spared(const struct report *report)
     for (size_t i = 0; i < report->counts.spared_count; i++) {
         const struct plan_spared *from = &report->counts.spared[i];
         json_t *entry = json_object();
-        json_object_set_new(entry, "guard", text(from->guard));
+        json_object_set_new(entry, "guard", report_json_text(from->guard));
         report_json_name(entry, "label", from->label);
         json_object_set_new(entry, "rows", json_integer(from->rows));
         json_array_append_new(list, entry);
@@ -118,10 +92,10 @@ static json_t *failures(const struct report *report)
         json_t *entry = json_object();
         report_json_name(entry, "key", report->failures[i].key);
         const struct error *why = report->failures[i].why;
-        json_object_set_new(entry, "sqlstate", text(why->sqlstate));
-        json_object_set_new(entry, "error", text(why->message));
-        json_object_set_new(entry, "detail", text(why->detail));
-        json_object_set_new(entry, "hint", text(why->hint));
+        json_object_set_new(entry, "sqlstate", report_json_text(why->sqlstate));
+        json_object_set_new(entry, "error", report_json_text(why->message));
+        json_object_set_new(entry, "detail", report_json_text(why->detail));
+        json_object_set_new(entry, "hint", report_json_text(why->hint));
         json_array_append_new(list, entry);
     }
     return list;
@@ -143,7 +117,7 @@ static json_t *lines(const char *const *from, size_t count)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, text(from[i]));
+        json_array_append_new(list, report_json_text(from[i]));
     return list;
 }
 
@@ -154,13 +128,13 @@ static json_t *code(const struct plan *plan)
     for (size_t i = 0; i < plan->code_count; i++) {
         const struct plan_code *from = &plan->code[i];
         json_t *entry = json_object();
-        json_object_set_new(entry, "table", text(from->table));
-        json_object_set_new(entry, "kind", text(from->kind));
-        json_object_set_new(entry, "name", text(from->name));
-        json_object_set_new(entry, "when", text(from->when));
-        json_object_set_new(entry, "function", text(from->function));
-        json_object_set_new(entry, "owner", text(from->owner));
-        json_object_set_new(entry, "table_owner", text(from->table_owner));
+        json_object_set_new(entry, "table", report_json_text(from->table));
+        json_object_set_new(entry, "kind", report_json_text(from->kind));
+        json_object_set_new(entry, "name", report_json_text(from->name));
+        json_object_set_new(entry, "when", report_json_text(from->when));
+        json_object_set_new(entry, "function", report_json_text(from->function));
+        json_object_set_new(entry, "owner", report_json_text(from->owner));
+        json_object_set_new(entry, "table_owner", report_json_text(from->table_owner));
         json_object_set_new(entry, "trusted", json_boolean(from->trusted));
         json_array_append_new(list, entry);
     }
@@ -172,12 +146,12 @@ static void add_plan(json_t *doc, const struct report *report)
     const struct plan *plan = report->plan;
     report_json_name(doc, "table", plan->nodes[0]->table.label);
     report_json_name(doc, "age", plan->age->name);
-    json_object_set_new(doc, "cutoff", text(plan->cutoff));
+    json_object_set_new(doc, "cutoff", report_json_text(plan->cutoff));
     json_object_set_new(doc, "strategy",
-                        text(plan->strategy == STRATEGY_RANGE ? "range" : "locked"));
-    json_object_set_new(doc, "walk", text(plan->walk == WALK_AGE ? "age" : "key"));
-    json_object_set_new(doc, "count", text(report_count_kind_names[report->counted]));
-    json_object_set_new(doc, "count_limit", text(report->count_limit));
+                        report_json_text(plan->strategy == STRATEGY_RANGE ? "range" : "locked"));
+    json_object_set_new(doc, "walk", report_json_text(plan->walk == WALK_AGE ? "age" : "key"));
+    json_object_set_new(doc, "count", report_json_text(report_count_kind_names[report->counted]));
+    json_object_set_new(doc, "count_limit", report_json_text(report->count_limit));
     json_object_set_new(doc, "total", counted(report->counts.total));
     json_object_set_new(doc, "eligible", counted(report->counts.eligible));
     if (report->counted == COUNTED_ROUGHLY)
@@ -263,9 +237,9 @@ static void add_files(json_t *doc, const struct report *report)
                               files->errors[i].code ? strerror(files->errors[i].code) : "others",
                               "count", (json_int_t)files->errors[i].count));
     set_roots(doc, report->policy->roots, report->policy->root_count);
-    json_object_set_new(doc, "cutoff", text(report->file_cutoff));
+    json_object_set_new(doc, "cutoff", report_json_text(report->file_cutoff));
     char *age_by = policy_age_by_text(NULL, report->policy->files.age_by);
-    json_object_set_new(doc, "age_by", text(age_by));
+    json_object_set_new(doc, "age_by", report_json_text(age_by));
     talloc_free(age_by);
     json_object_set_new(doc, "min_free", rooms(report));
     json_object_set_new(doc, "scanned", json_integer(files->scanned));
@@ -295,24 +269,25 @@ static json_t *waited(const struct report *report)
 static json_t *error(const struct error *err)
 {
     json_t *entry = json_object();
-    json_object_set_new(entry, "message", text(err->message));
-    json_object_set_new(entry, "detail", text(err->detail));
-    json_object_set_new(entry, "hint", text(err->hint));
-    json_object_set_new(entry, "sqlstate", *err->sqlstate ? text(err->sqlstate) : json_null());
+    json_object_set_new(entry, "message", report_json_text(err->message));
+    json_object_set_new(entry, "detail", report_json_text(err->detail));
+    json_object_set_new(entry, "hint", report_json_text(err->hint));
+    json_object_set_new(entry, "sqlstate",
+                        *err->sqlstate ? report_json_text(err->sqlstate) : json_null());
     return entry;
 }
 
 void report_print_json(const struct report *report, FILE *out)
 {
     json_t *doc = json_object();
-    json_object_set_new(doc, "policy", text(report->policy->name));
-    json_object_set_new(doc, "run_id", text(report->run_id));
-    json_object_set_new(doc, "mode", text(report->dry_run ? "dry run" : "live"));
-    json_object_set_new(doc, "outcome", text(report_outcome_names[report->outcome]));
+    json_object_set_new(doc, "policy", report_json_text(report->policy->name));
+    json_object_set_new(doc, "run_id", report_json_text(report->run_id));
+    json_object_set_new(doc, "mode", report_json_text(report->dry_run ? "dry run" : "live"));
+    json_object_set_new(doc, "outcome", report_json_text(report_outcome_names[report->outcome]));
     json_object_set_new(doc, "exit_code", json_integer(report->exit_code));
-    json_object_set_new(doc, "started", text(report->started));
+    json_object_set_new(doc, "started", report_json_text(report->started));
     json_object_set_new(doc, "duration_ms", json_integer(report->duration_ms));
-    json_object_set_new(doc, "retain", text(report->policy->retain.value));
+    json_object_set_new(doc, "retain", report_json_text(report->policy->retain.value));
     if (report->plan)
         add_plan(doc, report);
     if (report->files)
@@ -343,8 +318,8 @@ void report_print_json(const struct report *report, FILE *out)
                                                  : json_integer(report->letter_depth));
     json_object_set_new(doc, "metrics", metrics(report));
     json_object_set_new(doc, "alerts", lines(report->alerts, report->alert_count));
-    json_object_set_new(doc, "limit", text(report->limit));
-    json_object_set_new(doc, "limit_detail", text(report->limit_detail));
+    json_object_set_new(doc, "limit", report_json_text(report->limit));
+    json_object_set_new(doc, "limit_detail", report_json_text(report->limit_detail));
     json_object_set_new(doc, "left",
                         report->limit && !report->not_begun && !report->files
                             ? json_integer(report->left)

@@ -1,7 +1,4 @@
-/* Filling and closing a report. How it is printed is in the other files of this room. */
-#define _GNU_SOURCE
-#include <stdarg.h>
-#include <stdlib.h>
+/* Filling and closing a report. Printing it is in print.c. */
 #include <string.h>
 
 #include "pgsweep/clock.h"
@@ -284,32 +281,4 @@ void report_log(const struct report *report, const char *format, ...)
     va_end(args);
     fprintf(out, "%s\n", text_line(text, text));
     talloc_free(text);
-}
-
-static void print_text(const struct report *report, FILE *out)
-{
-    if (report->files)
-        report_print_files(report, out);
-    else if (report->dry_run && report->plan)
-        report_print_tree(report, out);
-    else if (report->plan)
-        report_print_summary(report, out);
-}
-
-void report_print(const struct report *report, enum report_format format, FILE *out)
-{
-    char *text = NULL;
-    size_t size = 0;
-    if (format == REPORT_JSON) {
-        report_print_json(report, out);
-        return;
-    }
-    FILE *memory = mem_check(open_memstream(&text, &size));
-    print_text(report, memory);
-    if (fclose(memory) == 0) {
-        char *shown = text_lines(NULL, text);
-        fputs(shown, out);
-        talloc_free(shown);
-    }
-    free(text);
 }
