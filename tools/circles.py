@@ -16,13 +16,22 @@ SRC = pathlib.Path(__file__).resolve().parent.parent / "src"
 
 # Room: sets of files that may use each other in a circle.
 ALLOWED = {
+    "plan": [
+        # A row is reached along references or because it is an orphan, and a row is an orphan if what refers to it is
+        # reached. What they share is in src/plan/internal.h, "reach".
+        {"levels.c", "orphans.c", "reach.c"},
+        # The set of rows of a table is made of the sets of the tables that it refers to; for shared rows as well.
+        {"rowset.c", "rowset_shared.c"},
+    ],
 }
 # Rooms whose circles are still to be opened: without arguments they are not looked at for more than that.
-TO_OPEN = set("files plan policy store".split())
+TO_OPEN = set("files sweep".split())
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'', re.S)
 # The format of the code (make format) puts a definition's first line and its brace into the first column.
 DEFINITION = re.compile(r"^(?!static\b|typedef\b|#)[A-Za-z_][^;{}()=]*?\b(\w+)\((?:[^;{}]*)\)\n\{", re.M)
+
+TO_OPEN.discard("sweep")
 
 
 def read(room):
@@ -35,7 +44,7 @@ def uses_of(files):
     home = {name: file for file, text in files.items() for name in DEFINITION.findall(text)}
     uses = {file: {} for file in files}
     for file, text in files.items():
-        for word in set(re.findall(r"(?<!struct )(?<!enum )\b[A-Za-z_]\w*\b", text)):
+        for word in set(re.findall(r"\b[A-Za-z_]\w*\b", text)):
             if home.get(word, file) != file:
                 uses[file].setdefault(home[word], set()).add(word)
     return uses

@@ -310,6 +310,9 @@ bool policy_override_list(struct policy *policy, const char *key, const char *co
 /* The keys that policy_override takes, each of which has an environment variable. */
 extern const char *const policy_override_keys[]; /* ends with NULL */
 
+/* What the variables of pgsweep begin with. */
+#define POLICY_VARIABLE_PREFIX "PGSWEEP_"
+
 /* PGSWEEP_NAME_KEY, with NAME and KEY in capitals and "-" as "_". Owned by ctx. */
 char *policy_variable(const void *ctx, const char *policy, const char *key);
 

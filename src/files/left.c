@@ -4,27 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "pgsweep/mem.h"
 #include "walk.h"
-
-static int free_shared(struct files_shared *shared)
-{
-    trash_close(&shared->trash);
-    return 0;
-}
-
-struct files_shared *files_shared_new(const void *ctx)
-{
-    struct files_shared *shared = mem_new(ctx, struct files_shared);
-    trash_start(&shared->trash);
-    talloc_set_destructor(shared, free_shared);
-    return shared;
-}
 
 static bool is_wanted(int dirfd, const char *name, bool (*wanted)(const char *name))
 {

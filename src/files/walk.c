@@ -3,11 +3,9 @@
 #include "walk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
@@ -98,18 +96,6 @@ struct walk *walk_new(const void *ctx, const struct files_options *options,
         report->directories++;
     }
     return w;
-}
-
-void walk_lock_links(struct walk *w)
-{
-    if (w->links_lock)
-        pthread_mutex_lock(w->links_lock);
-}
-
-void walk_unlock_links(struct walk *w)
-{
-    if (w->links_lock)
-        pthread_mutex_unlock(w->links_lock);
 }
 
 void walk_free_names(struct walk *w)

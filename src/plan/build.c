@@ -1,6 +1,5 @@
 /* Puts a plan together: root, key, age, cutoff, graph, conditions, strategy. */
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,15 +8,6 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
-
-void plan_note(struct plan *plan, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    size_t i = mem_grow(plan, &plan->notes, &plan->note_count);
-    plan->notes[i] = mem_check(talloc_vasprintf(plan, format, args));
-    va_end(args);
-}
 
 static bool build_root(struct plan *plan, struct db *db, struct error *err)
 {

@@ -3,7 +3,6 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/template.h"
 
 static const char CONDITIONS[] = "sql/conditions.sql";
 
@@ -30,12 +29,6 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
                    "--policy-dir DIR. pgsweep does not guess.",
                    name, name);
     return false;
-}
-
-char *condition_probe(const struct plan *plan, const char *sql, bool boolean)
-{
-    return template_fill(plan, CONDITIONS, boolean ? "probe" : "probe_text",
-                         TEMPLATE_SLOTS({"root", plan->nodes[0]->table.ident}, {"condition", sql}));
 }
 
 /* Sets *sql (owned by the plan) and says what its tokens tell about the condition. */

@@ -4,26 +4,9 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/template.h"
 
 /* Columns of the template "inheritance". */
 enum { CHILD, PARENT, IS_PARTITION, CHILD_KIND, CHILD_LABEL, PARENT_LABEL };
-
-void name_set_add(const void *ctx, struct name_set *names, const char *name)
-{
-    if (name_set_has(names, name))
-        return;
-    size_t i = mem_grow(ctx, &names->list, &names->count);
-    names->list[i] = name;
-}
-
-bool name_set_has(const struct name_set *names, const char *name)
-{
-    for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->list[i], name) == 0)
-            return true;
-    return false;
-}
 
 /* Partitions and children, at any depth. */
 static void add_below(struct plan *plan, const char *oid, struct name_set *family)

@@ -18,31 +18,6 @@ void reach_append_list(PQExpBuffer out, const char *alias, const char *const *co
         appendPQExpBufferChar(out, ')');
 }
 
-void reach_append_columns(PQExpBuffer out, const char *alias, const struct plan_column *const *key,
-                          size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        appendPQExpBuffer(out, "%s%s.%s", i ? ", " : "", alias, key[i]->ident);
-}
-
-void reach_append_key(PQExpBuffer out, const char *alias, const struct plan_column *const *key,
-                      size_t n)
-{
-    if (n > 1)
-        appendPQExpBufferChar(out, '(');
-    reach_append_columns(out, alias, key, n);
-    if (n > 1)
-        appendPQExpBufferChar(out, ')');
-}
-
-void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const char *alias)
-{
-    for (size_t i = 0; i < edge->width; i++)
-        if (edge->text[i])
-            appendPQExpBuffer(out, "\nAND %s.%s::pg_catalog.text OPERATOR(pg_catalog.<>) ''", alias,
-                              edge->columns[i]);
-}
-
 void plan_append_digest(PQExpBuffer out, const struct plan *plan)
 {
     appendPQExpBufferStr(out, "pg_catalog.sha256(pg_catalog.convert_to(ARRAY[");
@@ -167,48 +142,6 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
         order[i] = k;
     }
     return true;
-}
-
-/* Rows of some partitions only. A set of rows carries where they are in a column of its own. */
-static void append_scope(PQExpBuffer out, const char *scope, const char *alias, const char *set)
-{
-    if (scope)
-        appendPQExpBuffer(out, "\nAND %s.%s OPERATOR(pg_catalog.=) ANY (%s)", alias,
-                          set && strcmp(set, alias) == 0 ? "pgsweep_table" : "tableoid", scope);
-}
-
-void reach_append_match_set(PQExpBuffer out, const struct plan_edge *edge, const char *alias,
-                            const char *other, const char *set)
-{
-    for (size_t i = 0; i < edge->width; i++)
-        appendPQExpBuffer(out, "%s%s.%s%s %s %s.%s%s%s%s", i ? "\nAND " : "", other,
-                          edge->referred[i], edge->referred_casts[i], edge->operators[i], alias,
-                          edge->columns[i], edge->column_casts[i], *edge->collations[i] ? " " : "",
-                          edge->collations[i]);
-    append_scope(out, edge->scope, alias, set);
-    append_scope(out, edge->referred_scope, other, set);
-    reach_append_not_empty(out, edge, alias);
-}
-
-void reach_append_match(PQExpBuffer out, const struct plan_edge *edge, const char *alias,
-                        const char *other)
-{
-    reach_append_match_set(out, edge, alias, other, NULL);
-}
-
-bool leaf_is_in_hand(enum leaf leaf)
-{
-    return leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE;
-}
-
-bool leaf_is_mid(enum leaf leaf)
-{
-    return leaf == LEAF_GOING || leaf == LEAF_LATER;
-}
-
-bool leaf_is_predicted(enum leaf leaf)
-{
-    return leaf == LEAF_ELIGIBLE || leaf_is_mid(leaf);
 }
 
 /* $1, or $2 where the cutoff is $1. */

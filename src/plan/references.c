@@ -3,7 +3,6 @@
 
 #include "internal.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/template.h"
 
 static struct reference *add_reference(struct plan *plan, struct reference **list, size_t *count,
                                        size_t width)
@@ -291,4 +290,20 @@ bool references_read_indexes(struct plan *plan, struct db *db, struct error *err
         edge->pages = db_rows_int(rows, row, 2);
     }
     return true;
+}
+
+const char *plan_on_delete_name(char on_delete)
+{
+    switch (on_delete) {
+    case 'c':
+        return "CASCADE";
+    case 'n':
+        return "SET NULL";
+    case 'd':
+        return "SET DEFAULT";
+    case 'r':
+        return "RESTRICT";
+    default:
+        return "NO ACTION";
+    }
 }

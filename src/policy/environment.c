@@ -1,30 +1,17 @@
 /* Which variables of the environment are settings of pgsweep, and what is to be done about one that
  * is none. A setting that is not understood stops the program: taken for nothing, a misspelt
  * retention would delete what it was to keep. */
-#define _GNU_SOURCE
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "pgsweep/mem.h"
 #include "pgsweep/policy.h"
 #include "pgsweep/text.h"
 
-#define OURS "PGSWEEP_"
-
 /* A name that is so near to one of ours, and does not begin as ours do, is a slip too
  * ("PGSWEP_JOBS_RETAIN"). */
 enum { SLIP = 2 };
-
-char *policy_variable(const void *ctx, const char *policy, const char *key)
-{
-    char *variable = mem_printf(ctx, OURS "%s_%s", policy, key);
-    for (char *p = variable; *p; p++)
-        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
-    return variable;
-}
 
 /* The variables that mean something. Those that this run reads come first. */
 struct candidates {
@@ -71,7 +58,7 @@ static bool is_about(const char *variable, const char *policy)
 static bool is_about_fixed(const char *variable, const char *const *fixed)
 {
     for (size_t k = 0; fixed && fixed[k]; k++) {
-        const char *end = strchr(fixed[k] + strlen(OURS), '_');
+        const char *end = strchr(fixed[k] + strlen(POLICY_VARIABLE_PREFIX), '_');
         if (end && strncasecmp(variable, fixed[k], (size_t)(end - fixed[k]) + 1) == 0)
             return true;
     }
@@ -84,8 +71,9 @@ static bool fits_some_policy(const char *variable)
     size_t length = strlen(variable);
     for (size_t k = 0; policy_override_keys[k]; k++) {
         void *scratch = talloc_new(NULL);
-        char *end = policy_variable(scratch, "", policy_override_keys[k]) + strlen(OURS);
-        size_t tail = strlen(end), head = strlen(OURS);
+        char *end =
+            policy_variable(scratch, "", policy_override_keys[k]) + strlen(POLICY_VARIABLE_PREFIX);
+        size_t tail = strlen(end), head = strlen(POLICY_VARIABLE_PREFIX);
         bool fits = length > head + tail && strcmp(variable + length - tail, end) == 0;
         char *name =
             mem_check(talloc_strndup(scratch, variable + head, fits ? length - head - tail : 0));
@@ -112,12 +100,13 @@ static enum policy_variable_fate judge(const struct candidates *c,
     *nearest = text_nearest(variable, c->names, c->count);
     for (size_t i = 0; i < c->own && *nearest; i++)
         near_own = near_own || c->names[i] == *nearest;
-    if (strncasecmp(variable, OURS, strlen(OURS)) != 0) {
+    if (strncasecmp(variable, POLICY_VARIABLE_PREFIX, strlen(POLICY_VARIABLE_PREFIX)) != 0) {
         if (!*nearest || text_distance(variable, *nearest) > SLIP)
             return VARIABLE_NOT_OURS;
         return near_own || !known->policy ? VARIABLE_UNKNOWN : VARIABLE_OF_ANOTHER;
     }
-    if (known->others_possible && strncmp(variable, OURS, strlen(OURS)) == 0 &&
+    if (known->others_possible &&
+        strncmp(variable, POLICY_VARIABLE_PREFIX, strlen(POLICY_VARIABLE_PREFIX)) == 0 &&
         fits_some_policy(variable))
         return VARIABLE_KNOWN;
     for (size_t p = 0; p < known->policy_count; p++)

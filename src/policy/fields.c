@@ -1,7 +1,6 @@
 /* The table of keys. A new key of the policy language is a new row here. */
 #include "fields.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "pgsweep/mem.h"
@@ -279,39 +278,6 @@ static bool is_share(const char *text)
 double policy_share(const struct setting *share)
 {
     return strtod(share->value, NULL);
-}
-
-/* A number and what it counts: "%", or bytes with a unit, by powers of 1024 (KiB) or of 1000 (kB).
- */
-bool field_read_room(const char *text, double *share, int64_t *bytes)
-{
-    static const struct {
-        const char *unit;
-        double factor;
-    } units[] = {
-        {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
-        {"kB", 1e3},     {"MB", 1e6},        {"GB", 1e9},           {"TB", 1e12}};
-    size_t digits = strspn(text, "0123456789");
-    size_t length = digits;
-    if (text[length] == '.')
-        length += 1 + strspn(text + length + 1, "0123456789");
-    if (digits == 0 || text[length - 1] == '.' || length > 18)
-        return false;
-    double number = strtod(text, NULL);
-    const char *unit = text + length + strspn(text + length, " ");
-    *share = -1;
-    *bytes = 0;
-    if (strcmp(unit, "%") == 0) {
-        *share = number / 100;
-        return number > 0 && number <= 100;
-    }
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (text_same_word(unit, units[i].unit)) {
-            double product = number * units[i].factor;
-            *bytes = product < 9e18 ? (int64_t)product : 0;
-            return *bytes > 0;
-        }
-    return false;
 }
 
 void policy_min_free(const struct setting *min_free, double *share, int64_t *bytes)

@@ -1,12 +1,8 @@
 /* Where policies come from and what overrides them: built in, directories, environment, options. */
 #define _GNU_SOURCE
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "fields.h"
@@ -14,14 +10,7 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/trust.h"
 
-enum { NAME_MAX_LENGTH = 31, FILE_MAX_BYTES = 1 << 20 };
-
-bool policy_name_valid(const char *name)
-{
-    if (!islower((unsigned char)name[0]) || strlen(name) > NAME_MAX_LENGTH)
-        return false;
-    return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")] == '\0';
-}
+enum { FILE_MAX_BYTES = 1 << 20 };
 
 /* Reads a whole file; *text is NULL, with true returned, when there is none. */
 static bool read_file(const void *ctx, const char *path, char **text, size_t *length,

@@ -1,53 +1,9 @@
 /* What the settings of "throttle" mean, as far as no database is needed. */
-#define _GNU_SOURCE
 #include <ctype.h>
 #include <string.h>
 
 #include "fields.h"
 #include "pgsweep/mem.h"
-#include "pgsweep/text.h"
-
-/* Milliseconds; negative: no interval that is understood. */
-static int64_t read_time(const char *text)
-{
-    const struct setting setting = {text, ""};
-    const struct timespec now = {.tv_sec = 2000000000};
-    struct timespec then;
-    struct error ignored = ERROR_INIT;
-    bool ok = interval_before(&setting, "", now, &then, &ignored);
-    error_clear(&ignored);
-    if (!ok)
-        return -1;
-    int64_t ms = ((int64_t)now.tv_sec - then.tv_sec) * 1000 - then.tv_nsec / 1000000;
-    return ms > 0 ? ms : 1;
-}
-
-bool policy_limit_read(const char *text, unsigned takes, struct policy_limit *limit)
-{
-    double share;
-    *limit = (struct policy_limit){LIMIT_NONE, 0};
-    if (strcmp(text, POLICY_LIMIT_NONE) == 0)
-        return true;
-    if ((takes & LIMIT_NUMBER) && text_to_count(text, POLICY_ROWS_MAX, &limit->value)) {
-        limit->unit = LIMIT_NUMBER;
-        return true;
-    }
-    if ((takes & LIMIT_BYTES) && field_read_room(text, &share, &limit->value) && share < 0) {
-        limit->unit = LIMIT_BYTES;
-        return true;
-    }
-    limit->unit = LIMIT_TIME;
-    limit->value = takes & LIMIT_TIME ? read_time(text) : -1;
-    return limit->value > 0;
-}
-
-struct policy_limit policy_limit(const struct setting *setting, unsigned takes,
-                                 const char *otherwise)
-{
-    struct policy_limit limit;
-    (void)policy_limit_read(setting->value ? setting->value : otherwise, takes, &limit);
-    return limit;
-}
 
 static bool check_limit(const struct field *field, const struct setting *value, struct error *err)
 {

@@ -5,9 +5,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <curl/curl.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -118,16 +116,6 @@ static bool load_region(struct store_config *config, struct setting setting, str
             return bad_setting(err, setting, "not a region name such as eu-west-1");
     config->region = mem_strdup(config, region);
     return true;
-}
-
-char *config_url_part(const void *ctx, CURLU *url, CURLUPart part, unsigned flags)
-{
-    char *text = NULL;
-    if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
-        return NULL;
-    char *copy = mem_strdup(ctx, text);
-    curl_free(text);
-    return copy;
 }
 
 /* Why the parsed endpoint cannot be used, or NULL. */
@@ -349,14 +337,6 @@ char *const *store_config_buckets(const struct store_config *config, size_t *cou
 {
     *count = config->bucket_count;
     return config->buckets;
-}
-
-int config_bucket(const struct store_config *config, const char *name, size_t length)
-{
-    for (size_t i = 0; i < config->bucket_count; i++)
-        if (strlen(config->buckets[i]) == length && memcmp(config->buckets[i], name, length) == 0)
-            return (int)i;
-    return -1;
 }
 
 char *config_delete_url(const void *ctx, const struct store_config *config, const char *bucket)
