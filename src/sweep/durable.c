@@ -7,7 +7,7 @@
 #include "pgsweep/clock.h"
 
 /* So often at least, so that a crash of the server costs little. */
-enum { SETTLE_EVERY_MS = 250 };
+enum { SETTLE_EVERY_MS = 1000 };
 
 void durable_note(struct sweep *sweep)
 {
