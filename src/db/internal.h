@@ -29,8 +29,11 @@ struct db {
     /* For statements that give way (watch.c). */
     PGconn *watcher; /* the second connection; NULL: there is none */
     bool gives_way, watching;
-    bool unwatched; /* a second connection could not be opened */
-    bool gave_way;  /* the last statement was cancelled because it gave way */
+    bool looks;             /* the server has begun to look */
+    int64_t watch_since_ms; /* when it was asked to */
+    bool unwatched;         /* a second connection could not be opened */
+    char *unwatched_why;    /* NULL: each long statement was watched */
+    bool gave_way;          /* the last statement was cancelled because it gave way */
     /* For a connection whose server session is or may be shared with other clients (pooled.c). */
     bool pooled;
     char *role;                       /* the role to which SET ROLE is reset */
@@ -142,7 +145,8 @@ struct db_refusal {
  * see db_dial, as for what it returns. */
 PGconn *db_open(const struct db *db, const PGconn *beside, bool first, struct db_refusal *why);
 
-/* Opens another connection to the same server with the same parameters; NULL: that failed. */
+/* Another connection to the same server, with the same parameters; it may have failed. NULL: the
+ * wait for it was given up. The caller closes it. */
 PGconn *db_open_beside(const struct db *db);
 
 /* To be called when the current statement takes long: if it is one that gives way, it is watched

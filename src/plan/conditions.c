@@ -12,7 +12,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
 {
     const char *name = plan->policy->name;
     bool misfit = strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0;
-    error_prefix(err, "%s: %s does not fit the schema", condition->origin, what);
+    error_prefix(err, "%s: %s %s", condition->origin, what,
+                 db_failed_for_lock(err) ? "could not be checked" : "does not fit the schema");
     if (strcmp(err->sqlstate, "42501") == 0) {
         error_hint(err, "Grant SELECT on that table to role %s.", db_user(db));
         return false;
