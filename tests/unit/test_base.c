@@ -529,7 +529,7 @@ START_TEST(templates_fill_their_slots)
                      "WITH gone AS (\n    SELECT $1, 'it''s'\n    FROM x\n)\nSELECT "
                      "pg_catalog.count(*),\n" LAST_OF_COUNTED "  FROM gone");
     ck_assert_str_eq(template_why(ctx, "sql/runs.sql", "counted"),
-                     "Counts the rows of one step, and adds them to the number of its table in "
+                     "Counts the rows of one step, and adds them to the count of its table in "
                      "this transaction.");
 }
 END_TEST
