@@ -22,8 +22,9 @@ int work_begin(const struct sweep *sweep, struct db_step *steps)
 void work_note_table(const struct sweep *sweep, int failed, const struct error *why,
                      struct chunk *chunk)
 {
-    if (failed >= 0 && failed < sweep->statements.begin_count &&
-        strcmp(why->sqlstate, "55P03") == 0)
+    bool locks_table = failed >= 0 && failed < sweep->statements.begin_count;
+    if ((locks_table && strcmp(why->sqlstate, "55P03") == 0) ||
+        strcmp(why->sqlstate, DB_GAVE_WAY) == 0)
         chunk->table_locked = true;
 }
 
