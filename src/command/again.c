@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
@@ -34,9 +35,8 @@ bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *e
  * promoted yet. */
 static bool may_pass(const struct again *again, const struct db *db, const struct error *why)
 {
-    static const char READ_ONLY[] = "25006";
     return db_may_come_back(db, why) || db_failed_for_lock(why) ||
-           (again->attempts > 0 && strcmp(why->sqlstate, READ_ONLY) == 0);
+           (again->attempts > 0 && sqlstate_is(why, SQLSTATE_READ_ONLY_TRANSACTION));
 }
 
 static void warn(const struct again *again, const struct error *why)

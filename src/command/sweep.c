@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/effects_file_rules.h"
 #include "pgsweep/effects_objects.h"
 #include "pgsweep/files.h"
@@ -30,9 +31,6 @@ enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEO
 /* How long a live run counts when the policy does not say. */
 static const char COUNT_TIMEOUT[] = "30 s";
 enum { COUNT_TIMEOUT_MS = 30 * 1000 };
-
-static const char QUERY_CANCELLED[] = "57014";       /* by a time limit, or on request */
-static const char SERIALIZATION_FAILURE[] = "40001"; /* on a standby: a conflict with recovery */
 
 /* 0 would mean "no limit", which nobody says with "0 s". */
 static bool read_runtime(struct run *run, struct error *err)
@@ -116,7 +114,8 @@ static bool prepare(struct run *run, struct error *err)
     if (!run->report->dry_run && standby) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there",
                   db_where(run->db));
-        error_sqlstate(err, "25006"); /* read_only_sql_transaction */
+        error_sqlstate(
+            err, sqlstate_code(SQLSTATE_READ_ONLY_TRANSACTION)); /* read_only_sql_transaction */
         return error_hint(err, "Run against the primary; a dry run works on a standby too.");
     }
     if (!compile(run, run->spared_run, &run->plan, err))
@@ -199,7 +198,7 @@ static bool may_count_again(const struct run *run, int attempt, const struct err
 {
     return attempt <= run->budget.retries && !stop_requested() &&
            db_failure_class(run->db, why) == DB_FAILURE_TRANSIENT &&
-           strcmp(why->sqlstate, QUERY_CANCELLED) != 0;
+           !sqlstate_is(why, SQLSTATE_QUERY_CANCELED);
 }
 
 /* The counts of a dry run. Each try begins anew, so that they are of one state of the database. */
@@ -230,10 +229,10 @@ static bool preview(struct run *run, struct error *err)
     }
     if (count_patiently(run, err))
         return report->signal || echo_statements(run, err);
-    if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
+    if (sqlstate_is(err, SQLSTATE_QUERY_CANCELED))
         error_hint(
             err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
-    else if (strcmp(err->sqlstate, SERIALIZATION_FAILURE) == 0)
+    else if (sqlstate_is(err, SQLSTATE_SERIALIZATION_FAILURE))
         error_hint(err, "Recovery cancelled the count again and again: see "
                         "max_standby_streaming_delay and hot_standby_feedback, or run against the "
                         "primary.");
@@ -255,7 +254,7 @@ static bool count_in_time(struct run *run, struct error *err)
     int64_t end_ms = clock_now_ms() + timeout_ms;
     for (int attempt = 1; !count_all(run, false, timeout_ms, err); attempt++) {
         bool in_the_way = db_failed_for_lock(err);
-        if ((!in_the_way && strcmp(err->sqlstate, QUERY_CANCELLED) != 0) || db_is_lost(run->db))
+        if ((!in_the_way && !sqlstate_is(err, SQLSTATE_QUERY_CANCELED)) || db_is_lost(run->db))
             return false;
         error_clear(err);
         timeout_ms = end_ms - clock_now_ms();

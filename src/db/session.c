@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -70,7 +71,7 @@ static bool ask_patiently(struct db *db, const char *name, struct db_rows **rows
         talloc_free(sql);
         if (ok)
             return true;
-        if (strcmp(err->sqlstate, "57014") != 0)
+        if (!sqlstate_is(err, SQLSTATE_QUERY_CANCELED))
             return false;
     }
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
@@ -101,7 +102,7 @@ static bool ensure_triggers_act(struct db *db, struct error *err)
     talloc_free(sql);
     if (!replica || run_statement(db, "set_replication_role", NULL, err))
         return ok;
-    if (strcmp(err->sqlstate, "42501") != 0)
+    if (!sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE))
         return false;
     error_clear(err);
     return db_refuse_replica(db, err);

@@ -8,6 +8,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -51,7 +52,7 @@ static void note(void *arg, const PGresult *result)
 {
     struct db *db = arg;
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (sqlstate && strcmp(sqlstate, DB_GAVE_WAY) == 0)
+    if (sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_GAVE_WAY)) == 0)
         db->gave_way = true;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 
 static const char CONDITIONS[] = "sql/conditions.sql";
@@ -11,9 +12,10 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
                     const struct setting *condition, struct error *err)
 {
     const char *name = plan->policy->name;
-    bool misfit = strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0;
+    bool misfit = sqlstate_is_of(err, SQLSTATE_CLASS_SYNTAX) &&
+                  !sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE);
     error_prefix(err, "%s: %s does not fit the schema", condition->origin, what);
-    if (strcmp(err->sqlstate, "42501") == 0) {
+    if (sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE)) {
         error_hint(err, "Grant SELECT on that table to role %s.", db_user(db));
         return false;
     }

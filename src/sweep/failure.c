@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/state_dead_letters.h"
@@ -23,7 +24,7 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
 {
     /* What ran into the statement's timeout took so long that it is not done over and over again.
      */
-    bool slow = strcmp(why->sqlstate, "57014") == 0;
+    bool slow = sqlstate_is(why, SQLSTATE_QUERY_CANCELED);
     return sweep->recovery.impatient || slow ? 1 : sweep->budget->retries;
 }
 
@@ -220,7 +221,8 @@ static bool bound_again(struct sweep *sweep)
 static bool may_be_cured(const struct sweep *sweep, const struct error *why)
 {
     return !sweep->replan.under_way && sweep->replan.times == 0 &&
-           (strncmp(why->sqlstate, "42", 2) == 0 || strcmp(why->sqlstate, "0A000") == 0);
+           (sqlstate_is_of(why, SQLSTATE_CLASS_SYNTAX) ||
+            sqlstate_is(why, SQLSTATE_FEATURE_NOT_SUPPORTED));
 }
 
 static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *err)
@@ -241,13 +243,13 @@ static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *er
  * is looked at at the end of a transaction, which this one did not reach. */
 static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
 {
-    if (!plan_has_cascades(sweep->plan) || strncmp(chunk->error.sqlstate, "23", 2) != 0)
+    if (!plan_has_cascades(sweep->plan) || !sqlstate_is_of(&chunk->error, SQLSTATE_CLASS_INTEGRITY))
         return false;
     struct error err = ERROR_INIT;
     struct db_step check = work_check_step(sweep, chunk->ctx);
     db_rollback(sweep->db);
     bool changed = !gate_batch(sweep->gate, chunk->ctx, &check, 1, NULL, &err) &&
-                   strcmp(err.sqlstate, WORK_UNEXPECTED) == 0;
+                   sqlstate_is(&err, SQLSTATE_INVALID_TEXT_REPRESENTATION);
     error_clear(&err);
     return changed;
 }
