@@ -54,6 +54,7 @@ all: $(BIN)
 help:
 	@echo 'make            build $(BIN)'
 	@echo 'make check      install what is missing, build, run every test on a throwaway PostgreSQL'
+	@echo 'make check-versions [VERSIONS="12 18"]   a part of the tests on servers of other major versions, fetched with npm'
 	@echo 'make golden     write tests/golden anew: the SQL of each policy, to be reviewed as a diff'
 	@echo 'make demo       show the main job on a throwaway PostgreSQL with sample data'
 	@echo 'make bench      measure pgsweep against the alternatives, side by side'
@@ -94,9 +95,12 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(OBJECTS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(LIBS)
 
-.PHONY: check golden demo bench lint format clean install uninstall
+.PHONY: check check-versions golden demo bench lint format clean install uninstall
 check:
 	BUILD='$(BUILD)' tests/run.sh
+
+check-versions:
+	BUILD='$(BUILD)' tests/versions.sh $(VERSIONS)
 
 golden:
 	BUILD='$(BUILD)' tests/run.sh --golden

@@ -14,11 +14,12 @@ servers=${SERVERS:-$BUILD/servers}
 declare -A package=([12]=12.22.0-beta.15 [13]=13.23.0-beta.16 [14]=14.23.0-beta.17 [15]=15.18.0-beta.17
     [16]=16.14.0-beta.17 [17]=17.10.0-beta.17 [18]=18.4.0-beta.17)
 
-# What depends on the server: policies, both strategies, keys and operators, graphs, throttle, counts, trust, and faults.
-chosen=(tests/integration/test_{jobs,anonymous,mocs,tokens,keys,operators,casts,partitions,trees,cascades,references,graph_schema}.py
-    tests/integration/test_{graph_random,condition_reads,conditions,assignments,counts,space,spared,throttle,session,trust,trust_code}.py
-    tests/integration/test_{audit,dead_letters,dry_run,hints,hostile,no_progress,planning,show_sql,two_policies,pooler}.py
-    tests/fault/test_sweep_{permanent,transient,lost,server,durable,locks,schema,cascades,concurrency}.py)
+# What depends on the server: policies, both strategies, keys and operators, graphs, throttle, code of others, lost connections.
+# Not chosen: tests that need pg_basebackup (standbys), that follow single transactions of a policy with a guard (before PostgreSQL 14
+# such a run has one more, see ARCHITECTURE.md, "What a condition reads"), or that wait for statistics, which arrive later before 15.
+chosen=(tests/integration/test_{jobs,anonymous,mocs,tokens,operators,casts,partitions,trees,cascades,trust,trust_code,session}.py
+    tests/integration/test_{condition_reads,counts,throttle,hints,audit,planning}.py
+    tests/fault/test_sweep_{lost,durable,locks,cascades,schema}.py)
 
 fail() {
     echo "versions: error: $*" >&2

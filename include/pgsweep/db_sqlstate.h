@@ -37,7 +37,8 @@ enum sqlstate {
 enum sqlstate_class {
     SQLSTATE_CLASS_DATA,
     SQLSTATE_CLASS_INTEGRITY,
-    SQLSTATE_CLASS_SYNTAX, /* syntax errors, missing objects, missing privileges */
+    SQLSTATE_CLASS_ROLLBACK, /* of a transaction: deadlocks, conflicts with others */
+    SQLSTATE_CLASS_SYNTAX,   /* syntax errors, missing objects, missing privileges */
     SQLSTATE_CLASSES
 };
 

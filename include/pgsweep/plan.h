@@ -29,6 +29,7 @@ struct plan_column {
     int key_position;         /* 1-based place in the primary key, or 0 */
     const char *object_shape; /* see plan_object_read_shape */
     bool may_update;
+    bool lacks_arrays; /* there are no arrays of its base type: it is an array itself */
 };
 
 struct plan_table {

@@ -68,7 +68,7 @@ const struct cli_option cli_options_table[] = {
      "how long a live run may count before it starts to delete (default 30 s)", "How fast", 0},
     {"retries", 0, "NUMBER", COMMAND_SWEEP, OPTION(retries),
      "how often one chunk is tried after transient errors (default 8)", "How fast", 0},
-    {"retry-for", 0, "INTERVAL", COMMAND_SWEEP | COMMAND_SHOW, OPTION(retry_for),
+    {"retry-for", 0, "INTERVAL", DATABASE, OPTION(retry_for),
      "how long to try to reach the database when it is unavailable (default 2 min)", "How fast", 0},
     {"throttle", 0, "none", COMMAND_SWEEP | COMMAND_SHOW, OPTION(throttle),
      "do not wait, whatever the policy and the defaults say", "When to wait", 0},

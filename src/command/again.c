@@ -1,5 +1,5 @@
-/* When a run begins anew because the database went away before anything was deleted: while it is
- * away for a reason that passes by itself, up to the run's retry_for. */
+/* When a run or a command begins anew: the database is away for a reason that passes by itself, for
+ * up to retry_for. */
 #include <string.h>
 
 #include "internal.h"
@@ -11,9 +11,8 @@
 
 enum { BASE_MS = 100, CAP_MS = 10000 };
 
-bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *err)
+bool command_retry_for(const struct setting *setting, int64_t *ms, struct error *err)
 {
-    const struct setting *setting = &policy->retry_for;
     const struct timespec now = {.tv_sec = 1000000000000};
     struct timespec then;
     *ms = 0;
@@ -31,11 +30,18 @@ bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *e
     return true;
 }
 
+/* A deadlock or a conflict with other transactions: the same may work the next time. */
+static bool is_conflict(const struct error *why)
+{
+    return sqlstate_is_of(why, SQLSTATE_CLASS_ROLLBACK);
+}
+
 /* A table may be locked for a while. After a failover the name may lead to a standby that is not
  * promoted yet. */
 static bool may_pass(const struct again *again, const struct db *db, const struct error *why)
 {
     return db_may_come_back(db, why) || db_failed_for_lock(why) ||
+           (again->conflicts && is_conflict(why)) ||
            (again->attempts > 0 && sqlstate_is(why, SQLSTATE_READ_ONLY_TRANSACTION));
 }
 
@@ -59,4 +65,24 @@ bool command_again(struct again *again, const struct db *db, bool quiet, const s
     int64_t nap_ms = clock_backoff_ms(again->attempts, BASE_MS, CAP_MS);
     clock_sleep_ms(nap_ms < left_ms ? nap_ms : left_ms);
     return !stop_requested();
+}
+
+bool command_patiently(const struct cli_options *options, const struct setting *retry_for,
+                       const char *application_name, command_work *work, void *arg,
+                       struct error *err)
+{
+    struct again again = {.conflicts = true};
+    if (!command_retry_for(retry_for, &again.retry_for_ms, err))
+        return false;
+    for (;;) {
+        struct attempt attempt = {.options = options, .ctx = talloc_new(NULL), .again = &again};
+        bool ok = command_connect(attempt.ctx, options, application_name, &command_limits,
+                                  &attempt.db, err) &&
+                  work(&attempt, arg, err);
+        bool anew = !ok && command_again(&again, attempt.db, options->quiet, err);
+        talloc_free(attempt.ctx);
+        if (!anew)
+            return ok;
+        error_clear(err);
+    }
 }

@@ -79,6 +79,15 @@ bool command_load_policy(const void *ctx, const struct cli_options *options, str
                                  options->protect_dir_count, "option --protect-dir", err));
 }
 
+const struct db_limits command_limits = {.lock_timeout_ms = 2000,
+                                         .statement_timeout_ms = 30 * 60 * 1000,
+                                         .idle_in_transaction_ms = 60 * 1000};
+
+struct setting command_retry_option(const struct cli_options *options)
+{
+    return (struct setting){.value = options->retry_for, .origin = "option --retry-for"};
+}
+
 bool command_connect(const void *ctx, const struct cli_options *options,
                      const char *application_name, const struct db_limits *limits, struct db **db,
                      struct error *err)
@@ -91,7 +100,7 @@ bool command_connect(const void *ctx, const struct cli_options *options,
                              .always_prompt = options->password,
                              .application_name = application_name,
                              .echo = options->echo,
-                             .limits = limits ? *limits : (struct db_limits){0}};
+                             .limits = *limits};
     return db_connect(ctx, &how, db, err);
 }
 

@@ -202,22 +202,35 @@ static bool find_ids(void *ctx, struct db *db, const struct subject *subject, co
     return error_hint(err, "\"pgsweep %s list\" lists them.", subject->command);
 }
 
-static bool run_verb(void *ctx, struct db *db, const struct subject *subject,
-                     const struct verb *verb, const struct cli_options *options, const char *param,
+/* What the command line asks for. */
+struct request {
+    const struct subject *subject;
+    const struct verb *verb;
+    const char *param;     /* a policy's name, an array of ids, or NULL */
+    struct report *report; /* of a drain */
+};
+
+static bool run_verb(const struct attempt *attempt, const struct request *request,
                      struct error *err)
 {
+    const struct cli_options *options = attempt->options;
+    const struct verb *verb = request->verb;
+    struct db *db = attempt->db;
+    void *ctx = attempt->ctx;
+    const char *params[3] = {request->param};
     struct db_rows *rows;
-    if (names_policy(options) && !find_ids(ctx, db, subject, param, &param, err))
+    if (names_policy(options) && !find_ids(ctx, db, request->subject, params[0], &params[0], err))
         return false;
-    if (operands_of(options) != OPERANDS_POLICY_OR_NONE && param &&
-        !check_ids(ctx, db, subject, verb, param, err))
+    if (operands_of(options) != OPERANDS_POLICY_OR_NONE && params[0] &&
+        !check_ids(ctx, db, request->subject, verb, params[0], err))
         return false;
-    const char *params[3] = {param};
     if (verb->binds && !read_binding(ctx, &params[1], &params[2], err))
         return false;
     char *sql = template_fill(ctx, DLQ, options->json && verb->all ? verb->all : verb->sql,
                               verb->buries ? TEMPLATE_SLOTS({"key", queue_letter_key(ctx)}) : NULL);
-    if (!db_query(db, ctx, sql, verb->binds ? 3 : 1, params, &rows, err))
+    int n = verb->binds ? 3 : 1;
+    if (!(verb->done ? command_change(attempt, sql, n, params, &rows, err)
+                     : db_query(db, ctx, sql, n, params, &rows, err)))
         return false;
     if (!verb->done)
         rows_print(ctx, rows, options->json, verb->upright);
@@ -226,6 +239,14 @@ static bool run_verb(void *ctx, struct db *db, const struct subject *subject,
     else if (!options->quiet)
         printf("%d %s\n", db_rows_count(rows), verb->done);
     return true;
+}
+
+static bool run_once(const struct attempt *attempt, void *arg, struct error *err)
+{
+    const struct request *request = arg;
+    return trust_check_state(attempt->db, err) && state_check(attempt->db, err) &&
+           (request->verb->sql ? run_verb(attempt, request, err)
+                               : command_drain(attempt, request->report, request->param, err));
 }
 
 static bool check_options(const struct verb *verb, const struct cli_options *options,
@@ -240,19 +261,18 @@ static bool check_options(const struct verb *verb, const struct cli_options *opt
 static int run(const struct subject *subject, const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
-    struct db *db = NULL;
-    const char *param;
     char *application = mem_printf(ctx, "pgsweep/%s", subject->command);
-    const struct verb *verb = find_verb(subject, options->verb);
+    const struct setting retry_for = command_retry_option(options);
+    struct request request = {.subject = subject, .verb = find_verb(subject, options->verb)};
     stop_install();
-    bool ok = check_options(verb, options, err) &&
+    bool ok = check_options(request.verb, options, err) &&
               (subject != &objects || command_check_environment(ctx, options, NULL, err)) &&
-              read_operands(ctx, subject, verb, options, &param, err) &&
-              command_connect(ctx, options, application, NULL, &db, err) &&
-              trust_check_state(db, err) && state_check(db, err);
-    if (ok)
-        ok = verb->sql ? run_verb(ctx, db, subject, verb, options, param, err)
-                       : command_drain(ctx, db, options, param, err);
+              read_operands(ctx, subject, request.verb, options, &request.param, err);
+    if (ok) {
+        const struct policy nobody = {.name = request.param ? request.param : "objects"};
+        request.report = report_new(ctx, &nobody, false);
+        ok = command_patiently(options, &retry_for, application, run_once, &request, err);
+    }
     int code = ok ? SWEEP_OK : (int)err->code;
     talloc_free(ctx);
     return code;

@@ -110,19 +110,18 @@ static bool read_policies(void *ctx, struct db *db, const struct cli_options *op
     return true;
 }
 
-bool command_drain(void *ctx, struct db *db, const struct cli_options *options, const char *name,
+bool command_drain(const struct attempt *attempt, struct report *report, const char *name,
                    struct error *err)
 {
-    struct policy nobody = {.name = name ? name : "objects"};
-    struct report *report = report_new(ctx, &nobody, false);
-    struct state *state = state_open(ctx, gate_open(ctx, db, false));
+    struct state *state = state_open(attempt->ctx, gate_open(attempt->ctx, attempt->db, false));
     struct present present = {0};
-    if (!objects_check_settings(err) || !read_policies(ctx, db, options, name, &present, err) ||
+    if (!objects_check_settings(err) ||
+        !read_policies(attempt->ctx, attempt->db, attempt->options, name, &present, err) ||
         !objects_drain(state, report, name, &present.bounds, err) ||
         !directories_drain(state, report, name, present.policies, present.count, err))
         return false;
-    if (options->json || !options->quiet)
-        print_drains(report, options->json);
+    if (attempt->options->json || !attempt->options->quiet)
+        print_drains(report, attempt->options->json);
     for (size_t i = 0; i < report->remark_count; i++)
         text_tell("warning", "%s", report->remarks[i]);
     if (report->undrained || report_objects_failed(report) > 0)

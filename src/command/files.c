@@ -136,18 +136,33 @@ static bool is_active(void *arg, const char *name)
                                             sizeof *run->active, compare_names) != NULL;
 }
 
+/* Whose files are not to go, and for whom. */
+struct active_request {
+    struct file_run *run;
+    const struct policy *jobs;
+};
+
+static bool ask_active(const struct attempt *attempt, void *arg, struct error *err)
+{
+    const struct active_request *request = arg;
+    struct file_run *run = request->run;
+    const struct plan_request live = {.live = false};
+    struct plan *plan;
+    const char *now;
+    bool standby;
+    return command_check_database_clock(attempt->options, run->policy, attempt->db, &now, &standby,
+                                        err) &&
+           plan_build(attempt->ctx, attempt->db, request->jobs, &live, &plan, err) &&
+           plan_active_keys(run->report, attempt->db, plan, &run->active, &run->active_count, err);
+}
+
 /* With a database: which jobs are still active, by the guards of the policy that "active" names. */
 static bool read_active(struct file_run *run, struct error *err)
 {
     const struct cli_options *options = run->options;
     const struct db_options where = {.dbname = options->dbname, .host = options->host};
-    const struct plan_request request = {.live = false};
     struct cli_options jobs_options = *options;
     struct policy *jobs;
-    struct plan *plan;
-    struct db *db;
-    const char *now;
-    bool standby;
     if (!run->policy->active.value)
         return true;
     if (!command_is_policy(run->report, options, run->policy->active.value))
@@ -170,17 +185,15 @@ static bool read_active(struct file_run *run, struct error *err)
         return error_set(err, SWEEP_USAGE,
                          "%s: active names the policy %s, which is about files itself",
                          run->policy->active.origin, jobs->name);
-    if (!command_connect(run->report, options, name, NULL, &db, err) ||
-        !command_check_database_clock(options, run->policy, db, &now, &standby, err) ||
-        !plan_build(run->report, db, jobs, &request, &plan, err) ||
-        !plan_active_keys(run->report, db, plan, &run->active, &run->active_count, err)) {
+    struct active_request request = {run, jobs};
+    /* A sweep may take hours: the connection is closed before it. */
+    if (!command_patiently(options, &jobs->retry_for, name, ask_active, &request, err)) {
         error_prefix(err, "asking policy %s which files belong to active rows", jobs->name);
         return error_hint(err,
                           "%s%sNothing was deleted. Without a database (no -d, no PG* variables) "
                           "nothing is asked.",
                           err->hint ? err->hint : "", err->hint ? " " : "");
     }
-    talloc_free(db); /* a sweep may take hours, and asks nothing more */
     if (run->active_count > 0)
         qsort(run->active, run->active_count, sizeof *run->active, compare_names);
     run->how.is_active = is_active;

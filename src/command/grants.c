@@ -36,20 +36,19 @@ void command_warn_superuser(const struct plan *plan)
               name, plan->role, name);
 }
 
-static bool print_grants(const void *ctx, const struct cli_options *options,
-                         const struct policy *policy, struct error *err)
+static bool print_grants(const struct attempt *attempt, void *policy_given, struct error *err)
 {
+    const struct policy *policy = policy_given;
     const struct plan_request request = {.allow_missing_index = true};
-    const char *role = options->role ? options->role : DEFAULT_ROLE;
+    const char *role = attempt->options->role ? attempt->options->role : DEFAULT_ROLE;
     PQExpBuffer text = createPQExpBuffer();
     struct plan *plan;
-    struct db *db;
-    bool ok = command_connect(ctx, options, "pgsweep/grants", NULL, &db, err) &&
-              plan_build(ctx, db, policy, &request, &plan, err) &&
-              plan_grants(text, plan, db, role, err);
+    bool ok = plan_build(attempt->ctx, attempt->db, policy, &request, &plan, err) &&
+              plan_grants(text, plan, attempt->db, role, err);
     if (ok)
         printf("-- what role %s needs for policy %s in %s\n%s%s;\n", role, policy->name,
-               db_where(db), text->data, state_grants_sql(ctx, db, role));
+               db_where(attempt->db), text->data,
+               state_grants_sql(attempt->ctx, attempt->db, role));
     destroyPQExpBuffer(text);
     return ok;
 }
@@ -62,7 +61,8 @@ int command_grants(const struct cli_options *options, struct error *err)
     if (ok && policy->kind == KIND_FILES)
         ok = error_set(err, SWEEP_USAGE,
                        "policy %s is about files: it needs no rights in a database", policy->name);
-    ok = ok && print_grants(ctx, options, policy, err);
+    ok = ok && command_patiently(options, &policy->retry_for, "pgsweep/grants", print_grants,
+                                 policy, err);
     talloc_free(ctx);
     return ok ? SWEEP_OK : (int)err->code;
 }

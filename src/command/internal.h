@@ -45,16 +45,20 @@ bool command_settle_retention(struct policy *policy, struct db *db, struct error
 bool command_check_row_options(const struct cli_options *options, const struct policy *policy,
                                struct error *err);
 
-/* The connection that the command line asks for, with these limits (NULL: none). Owned by ctx. */
+/* How long a statement of pgsweep may take, and how long it waits for a lock. */
+extern const struct db_limits command_limits;
+
+/* The connection that the command line asks for, with these limits. Owned by ctx. */
 bool command_connect(const void *ctx, const struct cli_options *options,
                      const char *application_name, const struct db_limits *limits, struct db **db,
                      struct error *err);
 
-/* How long the policy wants the database to be tried when it is away, in milliseconds; 0: once. */
-bool command_retry_for(const struct policy *policy, int64_t *ms, struct error *err);
+/* How long the database is to be tried when it is away, in milliseconds; 0: once. */
+bool command_retry_for(const struct setting *retry_for, int64_t *ms, struct error *err);
 
-/* A run that may have to begin anew. */
+/* A run or a command that may have to begin anew. */
 struct again {
+    bool conflicts; /* also after a deadlock or a conflict with other transactions */
     int64_t retry_for_ms;
     int64_t end_ms; /* of the tries; counts from the first failure */
     int attempts;   /* that failed */
@@ -63,6 +67,33 @@ struct again {
 /* Decides whether what failed is to be done again, and waits before it. db: the connection, or NULL
  * when there is none. False: it failed for good, or a signal came, or the time is over. */
 bool command_again(struct again *again, const struct db *db, bool quiet, const struct error *why);
+
+/* One try of a command. */
+struct attempt {
+    const struct cli_options *options;
+    void *ctx; /* freed after the try */
+    struct db *db;
+    struct again *again;
+};
+
+/* What a command does with the connection. It prints nothing before it has succeeded: after a
+ * failure that passes by itself it is done again from its beginning. */
+typedef bool command_work(const struct attempt *attempt, void *arg, struct error *err);
+
+/* Connects and does the work, again and again for up to retry_for while the database is away. */
+bool command_patiently(const struct cli_options *options, const struct setting *retry_for,
+                       const char *application_name, command_work *work, void *arg,
+                       struct error *err);
+
+/* --retry-for, for a command without a policy. */
+struct setting command_retry_option(const struct cli_options *options);
+
+/* Makes a change with one statement, in a transaction of its own, and makes it once: where the
+ * answer to its COMMIT is lost, the database is asked what became of the transaction. rows: what
+ * the statement returned. False after a lost connection: it did not take effect, or nobody can tell
+ * (then err says so). */
+bool command_change(const struct attempt *attempt, const char *sql, int nparams,
+                    const char *const *params, struct db_rows **rows, struct error *err);
 
 /* Looks at all roots, patterns and protected directories of the policy; SWEEP_USAGE, with where it
  * was given, when one is unsafe or could not mean what was meant. *found: how many of the roots
@@ -102,8 +133,8 @@ void rows_print(void *ctx, const struct db_rows *rows, bool json, bool upright);
 /* {"ids": [...]}: the first column of the rows. */
 void rows_print_ids(const struct db_rows *rows);
 
-/* pgsweep objects drain [POLICY]. */
-bool command_drain(void *ctx, struct db *db, const struct cli_options *options, const char *policy,
+/* pgsweep objects drain [POLICY]: one try. report: of all tries together. */
+bool command_drain(const struct attempt *attempt, struct report *report, const char *policy,
                    struct error *err);
 
 /* pgsweep POLICY for a policy of kind files. Returns the exit code. */

@@ -39,8 +39,8 @@ static struct db *connect_quietly(const void *ctx, const struct cli_options *opt
     quiet.no_password = true;
     quiet.echo = false;
     if (options->password || !db_is_configured(&where) ||
-        !command_connect(ctx, &quiet, run_application_name(ctx, options->policy, run_id), NULL, &db,
-                         &ignored))
+        !command_connect(ctx, &quiet, run_application_name(ctx, options->policy, run_id),
+                         &command_limits, &db, &ignored))
         db = NULL;
     error_clear(&ignored);
     return db;

@@ -20,24 +20,33 @@ static void print_script(const char *script)
     printf("BEGIN;\n%s\nCOMMIT;\n", script);
 }
 
+/* The script may be run any number of times, so also after a try of which nobody knows whether it
+ * took effect. */
+static bool init_once(const struct attempt *attempt, void *arg, struct error *err)
+{
+    const struct cli_options *options = attempt->options;
+    (void)arg;
+    if (options->print_sql) {
+        print_script(state_init_sql(attempt->ctx, attempt->db, options->role));
+        return true;
+    }
+    if (!state_init(attempt->db, options->role, err))
+        return false;
+    if (!options->quiet)
+        printf("state schema \"pgsweep\" is at version %d in %s\n", STATE_VERSION,
+               db_where(attempt->db));
+    return true;
+}
+
 int command_init(const struct cli_options *options, struct error *err)
 {
     void *ctx = talloc_new(NULL);
-    struct db *db = NULL;
+    const struct setting retry_for = command_retry_option(options);
     bool ok = true;
-    if (options->print_sql && !options->role) {
+    if (options->print_sql && !options->role)
         print_script(state_init_sql(ctx, NULL, NULL));
-        return done(ctx, true, err);
-    }
-    ok = command_connect(ctx, options, "pgsweep/init", NULL, &db, err);
-    if (ok && options->print_sql) {
-        print_script(state_init_sql(ctx, db, options->role));
-    } else if (ok) {
-        ok = state_init(db, options->role, err);
-        if (ok && !options->quiet)
-            printf("state schema \"pgsweep\" is at version %d in %s\n", STATE_VERSION,
-                   db_where(db));
-    }
+    else
+        ok = command_patiently(options, &retry_for, "pgsweep/init", init_once, NULL, err);
     return done(ctx, ok, err);
 }
 

@@ -26,8 +26,6 @@
 #include "pgsweep/text.h"
 #include "run.h"
 
-enum { LOCK_TIMEOUT_MS = 2000, STATEMENT_TIMEOUT_MS = 30 * 60 * 1000, IDLE_TIMEOUT_MS = 60 * 1000 };
-
 /* How long a live run counts when the policy does not say. */
 static const char COUNT_TIMEOUT[] = "30 s";
 enum { COUNT_TIMEOUT_MS = 30 * 1000 };
@@ -102,11 +100,10 @@ static bool compile(struct run *run, const char *spared_run, struct plan **plan,
 
 static bool prepare(struct run *run, struct error *err)
 {
-    const struct db_limits limits = {LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_TIMEOUT_MS};
     char *name = run_application_name(run->report, run->policy->name, run->report->run_id);
     bool standby;
     if (!command_check_host_clock(run->options, run->policy, err) ||
-        !command_connect(run->report, run->options, name, &limits, &run->db, err) ||
+        !command_connect(run->report, run->options, name, &command_limits, &run->db, err) ||
         !read_budget(run, err) ||
         !command_check_database_clock(run->options, run->policy, run->db, &run->report->started,
                                       &standby, err))
@@ -205,7 +202,8 @@ static bool may_count_again(const struct run *run, int attempt, const struct err
 static bool count_patiently(struct run *run, struct error *err)
 {
     for (int attempt = 1;; attempt++) {
-        if (count_all(run, true, STATEMENT_TIMEOUT_MS, err) && note_uncovered(run, err))
+        if (count_all(run, true, command_limits.statement_timeout_ms, err) &&
+            note_uncovered(run, err))
             return true;
         if (!may_count_again(run, attempt, err))
             return false;
@@ -245,8 +243,8 @@ static bool count_in_time(struct run *run, struct error *err)
 {
     struct report *report = run->report;
     const struct setting *limit = &run->policy->count_timeout;
-    int64_t timeout_ms =
-        run->count_timeout_ms < STATEMENT_TIMEOUT_MS ? run->count_timeout_ms : STATEMENT_TIMEOUT_MS;
+    const int64_t longest_ms = command_limits.statement_timeout_ms;
+    int64_t timeout_ms = run->count_timeout_ms < longest_ms ? run->count_timeout_ms : longest_ms;
     if (timeout_ms == 0) { /* to the server it would mean no limit at all */
         report->count_limit = limit->value;
         return true;
@@ -351,7 +349,7 @@ static void begin_anew(struct run *run, void *ctx)
     run->report = report_anew(ctx, before);
     if (run->recording)
         run->report->run_id = run_new_id(run->report);
-    if (run->spared_run)
+    if (run->spared_run && run->spared_run != ANY_RUN)
         run->spared_run = run->report->run_id;
     run->recording = false;
     run->plan = NULL;
@@ -359,13 +357,14 @@ static void begin_anew(struct run *run, void *ctx)
     run->db = NULL;
 }
 
-static bool run_patiently(struct run *run, void *ctx, struct error *err)
+static bool run_patiently(struct run *run, void *ctx,
+                          bool (*once)(struct run *run, struct error *err), struct error *err)
 {
     struct again again = {0};
-    if (!command_retry_for(run->policy, &again.retry_for_ms, err))
+    if (!command_retry_for(&run->policy->retry_for, &again.retry_for_ms, err))
         return false;
     run->budget.retry_for_ms = again.retry_for_ms;
-    while (!run_once(run, err)) {
+    while (!once(run, err)) {
         if (run->begun || !command_again(&again, run->db, run->options->quiet, err))
             return false;
         error_clear(err);
@@ -382,7 +381,8 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
     run->report->run_id = run_new_id(run->report);
     run->spared_run = options->dry_run ? NULL : run->report->run_id;
     stop_install();
-    bool ok = command_open_outputs(options, run->report, err) && run_patiently(run, ctx, err);
+    bool ok =
+        command_open_outputs(options, run->report, err) && run_patiently(run, ctx, run_once, err);
     if (!ok && !run->begun && stop_requested())
         ok = command_note_stopped(options, run->report, run->db, err);
     if (!ok) {
@@ -424,7 +424,7 @@ int command_show_sql(const struct cli_options *options, struct policy *policy, s
     }
     run.report = report_new(ctx, policy, true);
     run.report->run_id = run_new_id(run.report);
-    bool ok = prepare(&run, err);
+    bool ok = run_patiently(&run, ctx, prepare, err);
     if (ok)
         statements_print(run.db, run.plan, &run.budget, stdout);
     talloc_free(ctx);

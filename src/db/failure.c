@@ -30,6 +30,7 @@ static const char *const codes[SQLSTATES] = {
 static const char *const class_codes[SQLSTATE_CLASSES] = {
     [SQLSTATE_CLASS_DATA] = "22",
     [SQLSTATE_CLASS_INTEGRITY] = "23",
+    [SQLSTATE_CLASS_ROLLBACK] = "40",
     [SQLSTATE_CLASS_SYNTAX] = "42",
 };
 

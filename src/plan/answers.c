@@ -207,6 +207,14 @@ static size_t policy_names_of_tables(const struct policy *policy, const char **n
     return count;
 }
 
+/* The template "comparison". p_base, f_base: the cast of a column to the base type of its domain,
+ * or none, as SQL. */
+static char *fill_comparison(const void *ctx, const char *p_base, const char *f_base)
+{
+    return template_fill(ctx, "sql/references.sql", "comparison",
+                         TEMPLATE_SLOTS({"p_base", p_base}, {"f_base", f_base}));
+}
+
 bool catalog_open(struct plan *plan, struct db *db, struct error *err)
 {
     enum { FOREIGN_KEYS, INHERITANCE, TABLES, QUESTIONS };
@@ -218,7 +226,7 @@ bool catalog_open(struct plan *plan, struct db *db, struct error *err)
     struct catalog *catalog = plan->catalog = mem_new(plan, struct catalog);
     size_t count = unknown_names(plan, names, policy_names_of_tables(policy, names), unknown);
     const char *params[] = {db_array(scratch, unknown, count)};
-    char *comparison = template_fill(scratch, "sql/references.sql", "comparison", NULL);
+    char *comparison = fill_comparison(scratch, "''", "''");
     struct db_question questions[QUESTIONS] = {
         [FOREIGN_KEYS].sql = template_fill(scratch, "sql/references.sql", "foreign_keys",
                                            TEMPLATE_SLOTS({"comparison", comparison})),
@@ -271,12 +279,12 @@ static bool ask_stated(struct plan *plan, struct db *db, struct error *err)
     const char *params[5];
     for (int v = 0; v < 5; v++)
         params[v] = db_array(plan, lists[v], counts[v]);
-    char *sql =
-        template_fill(plan, "sql/references.sql", "stated",
-                      TEMPLATE_SLOTS({"comparison", template_fill(plan, "sql/references.sql",
-                                                                  "comparison", NULL)},
-                                     {"p_fit", fill_fit(plan, "q.oprleft", "base.p_type")},
-                                     {"f_fit", fill_fit(plan, "q.oprright", "base.f_type")}));
+    char *sql = template_fill(
+        plan, "sql/references.sql", "stated",
+        TEMPLATE_SLOTS({"comparison", fill_comparison(plan, "coalesce(pd.own_cast, '')",
+                                                      "coalesce(fd.own_cast, '')")},
+                       {"p_fit", fill_fit(plan, "q.oprleft", "base.p_type")},
+                       {"f_fit", fill_fit(plan, "q.oprright", "base.f_type")}));
     struct db_rows *rows;
     bool ok = db_query(db, plan, sql, 5, params, &rows, err);
     plan->catalog->stated = ok ? rows : NULL;

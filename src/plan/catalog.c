@@ -46,6 +46,7 @@ static bool read_columns(struct plan *plan, struct db *db, struct plan_table *ta
         column->may_update = db_rows_bool(range.rows, row, 14);
         column->output = db_rows_get(range.rows, row, 15);
         table->has_text_casts = db_rows_bool(range.rows, row, 16);
+        column->lacks_arrays = db_rows_bool(range.rows, row, 17);
     }
     return true;
 }
@@ -128,8 +129,7 @@ bool catalog_key(struct plan_node *node, struct error *err)
         if (column->key_position == 0)
             continue;
         /* Keys travel as arrays, and PostgreSQL has no arrays of arrays. */
-        size_t length = strlen(column->type);
-        if (length > 2 && strcmp(column->type + length - 2, "[]") == 0)
+        if (column->lacks_arrays)
             return error_set(
                 err, SWEEP_USAGE,
                 "column %s in the primary key of table %s is an array, which cannot be swept by",

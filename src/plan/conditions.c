@@ -69,7 +69,7 @@ static void build_keep(struct plan *plan, const struct plan_node *node, struct p
 {
     PQExpBuffer sql = createPQExpBuffer();
     PQExpBuffer rows = createPQExpBuffer();
-    reach_append(rows, plan, node, "d", LEAF_CORRELATED);
+    reach_append(rows, plan, node, "d", ANCHOR_CORRELATED);
     appendPQExpBufferChar(sql, '(');
     reach_append_exists(sql, node->table.ident, "d", rows, false);
     appendPQExpBufferChar(sql, ')');
@@ -96,7 +96,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
                       edge->column_casts[0], edge->collations[0]);
     if (!root) {
         appendPQExpBufferStr(sql, "\nAND ");
-        reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
+        reach_append(sql, plan, edge->parent, "n", ANCHOR_CORRELATED);
         plan->looks_beyond = true;
     }
     appendPQExpBufferStr(sql, root ? ", false)" : "))");

@@ -25,7 +25,8 @@ SELECT u.name AS asked,
 --- columns
 -- The columns of tables, those of one table after each other. Keys are compared as their index compares them: with the
 -- operators of its operator class (below, at_most, equal, at_least, above), which may be of any schema; where these are not
--- PostgreSQL's own, their operands are cast to the type that they are declared for, so that no other operator fits better.
+-- PostgreSQL's own, their operands are cast to the type that they are declared for, so that no other operator fits better. An
+-- operator for any enum takes no domain over one: there domains are cast to their base type.
 -- $1: the tables.
 WITH RECURSIVE domains AS (
     SELECT t.oid AS type, t.typbasetype AS base
@@ -44,6 +45,7 @@ WITH RECURSIVE domains AS (
            pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 4) AS at_least,
            pg_catalog.min(w.operator) FILTER (WHERE m.amopstrategy OPERATOR(pg_catalog.=) 5) AS above,
            c.opcintype AS operand,
+           pg_catalog.bool_or(t.typtype OPERATOR(pg_catalog.=) 'p') AS of_a_kind,
            pg_catalog.min(w.type) FILTER (WHERE s.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'
                                             AND t.typtype OPERATOR(pg_catalog.<>) 'p') AS operand_cast
       FROM pg_catalog.pg_opclass AS c
@@ -99,14 +101,16 @@ SELECT a.attrelid,
        c.equal,
        c.at_least,
        c.above,
-       CASE WHEN c.operand OPERATOR(pg_catalog.<>) t.oid THEN c.operand_cast END AS operand,
+       CASE WHEN c.of_a_kind AND t.typtype OPERATOR(pg_catalog.=) 'd' THEN pg_catalog.format('::%I.%I', n.nspname, b.typname)
+            WHEN c.operand OPERATOR(pg_catalog.<>) t.oid THEN c.operand_cast END AS operand,
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update,
        (SELECT pg_catalog.format('%I.%I', fn.nspname, f.proname)
           FROM pg_catalog.pg_proc AS f
           JOIN pg_catalog.pg_namespace AS fn ON fn.oid OPERATOR(pg_catalog.=) f.pronamespace
          WHERE f.oid OPERATOR(pg_catalog.=) b.typoutput
            AND b.oid OPERATOR(pg_catalog.=) ANY (SELECT castsource FROM text_casts)) AS output,
-       EXISTS (SELECT FROM text_casts) AS text_casts
+       EXISTS (SELECT FROM text_casts) AS text_casts,
+       b.typarray OPERATOR(pg_catalog.=) 0 AS lacks_arrays
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
   JOIN pg_catalog.pg_type AS b

@@ -58,25 +58,32 @@ WITH RECURSIVE act AS (
     SELECT r.root, r.event, r.oid, p.kind, p.name, f.oid, false, 'on update'
       FROM r
      CROSS JOIN LATERAL (
-           SELECT 'index' AS kind, c.relname AS name, 'pg_catalog.pg_class'::pg_catalog.regclass AS class, x.indexrelid AS oid
+           SELECT 'index' AS kind, c.relname AS name, 'pg_catalog.pg_class'::pg_catalog.regclass AS class, x.indexrelid AS oid, 0 AS part
              FROM pg_catalog.pg_index AS x
              JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid
             WHERE x.indrelid OPERATOR(pg_catalog.=) r.oid
             UNION ALL
-           SELECT 'constraint', k.conname, 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid
+           SELECT 'constraint', k.conname, 'pg_catalog.pg_constraint'::pg_catalog.regclass, k.oid, 0
              FROM pg_catalog.pg_constraint AS k
             WHERE k.conrelid OPERATOR(pg_catalog.=) r.oid
               AND k.contype OPERATOR(pg_catalog.=) 'c'
             UNION ALL
-           SELECT 'column', a.attname, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid
+           SELECT 'column', a.attname, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 0
              FROM pg_catalog.pg_attrdef AS d
              JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid
                                               AND a.attnum OPERATOR(pg_catalog.=) d.adnum
             WHERE d.adrelid OPERATOR(pg_catalog.=) r.oid
               AND (a.attgenerated OPERATOR(pg_catalog.<>) ''
-                   OR a.attname OPERATOR(pg_catalog.=) ANY (r.names::pg_catalog.name[]))) AS p
+                   OR a.attname OPERATOR(pg_catalog.=) ANY (r.names::pg_catalog.name[]))
+            UNION ALL
+           SELECT 'column', a.attname, 'pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, a.attnum
+             FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid OPERATOR(pg_catalog.=) r.oid
+              AND a.attgenerated OPERATOR(pg_catalog.<>) ''
+              AND NOT a.attisdropped) AS p
       JOIN pg_catalog.pg_depend AS d ON d.classid OPERATOR(pg_catalog.=) p.class
                                     AND d.objid OPERATOR(pg_catalog.=) p.oid
+                                    AND d.objsubid OPERATOR(pg_catalog.=) p.part
       LEFT JOIN pg_catalog.pg_operator AS o ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass
                                            AND o.oid OPERATOR(pg_catalog.=) d.refobjid
       JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=)

@@ -182,3 +182,11 @@ SELECT i, true
    AND NOT EXISTS (SELECT FROM pgsweep.object_queue AS q
                     WHERE q.id OPERATOR(pg_catalog.=) i)
  LIMIT 1
+
+--- change_id
+-- The number of the transaction: what became of it can be asked later, on another connection.
+SELECT pg_catalog.txid_current()
+
+--- change_outcome
+-- What became of a transaction: 'committed', 'aborted' or 'in progress'. $1: its number.
+SELECT pg_catalog.txid_status($1::pg_catalog.int8)

@@ -3,11 +3,14 @@
 --- comparison
 -- How the referred column p (of type pt) and the referencing column f (of type ft) are compared with the operator o:
 -- its name, the casts that its operands need, the collation where the columns' differ, and whether "f = ANY (array
--- of p's type)" means the same. The collation is the one that PostgreSQL's own triggers use on deletion.
+-- of p's type)" means the same. An operand for any enum takes no domain over one, so a domain is cast to its base type where
+-- there may be one (a foreign key cannot have such columns). The collation is the one that PostgreSQL's own triggers use on deletion.
 CASE WHEN o.oid IS NOT NULL THEN pg_catalog.format('OPERATOR(%I.%s)', os.nspname, o.oprname) END AS operator,
-CASE WHEN lt.typtype OPERATOR(pg_catalog.=) 'p' OR lt.oid OPERATOR(pg_catalog.=) p.atttypid THEN ''
+CASE WHEN lt.typtype OPERATOR(pg_catalog.=) 'p' THEN {p_base}
+     WHEN lt.oid OPERATOR(pg_catalog.=) p.atttypid THEN ''
      WHEN lt.oid IS NOT NULL THEN pg_catalog.format('::%I.%I', ln.nspname, lt.typname) END AS referred_cast,
-CASE WHEN rt.typtype OPERATOR(pg_catalog.=) 'p' OR rt.oid OPERATOR(pg_catalog.=) f.atttypid THEN ''
+CASE WHEN rt.typtype OPERATOR(pg_catalog.=) 'p' THEN {f_base}
+     WHEN rt.oid OPERATOR(pg_catalog.=) f.atttypid THEN ''
      WHEN rt.oid IS NOT NULL THEN pg_catalog.format('::%I.%I', rn.nspname, rt.typname) END AS column_cast,
 CASE WHEN f.attcollation OPERATOR(pg_catalog.<>) p.attcollation
           AND f.attcollation OPERATOR(pg_catalog.<>) 0
@@ -96,6 +99,22 @@ SELECT i.inhrelid,
 -- operator class compares them, else with that of one type where the other can become it by itself.
 -- $1: the number of the reference, $2: the referencing table, $3: the table referred to (both as SQL would read them),
 -- $4, $5: their columns; one element for each column pair.
+WITH RECURSIVE domains AS (
+    SELECT t.oid AS type, t.typbasetype AS base
+      FROM pg_catalog.pg_type AS t
+     WHERE t.typtype OPERATOR(pg_catalog.=) 'd'
+     UNION ALL
+    SELECT d.type, t.typbasetype
+      FROM domains AS d
+      JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) d.base
+     WHERE t.typtype OPERATOR(pg_catalog.=) 'd'
+), bases AS (
+    SELECT d.type, d.base, pg_catalog.format('::%I.%I', n.nspname, t.typname) AS own_cast
+      FROM domains AS d
+      JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) d.base
+      JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+     WHERE t.typtype OPERATOR(pg_catalog.<>) 'd'
+)
 SELECT u.number,
        a.oid AS referencing_oid,
        b.oid AS referred_oid,
@@ -136,10 +155,12 @@ SELECT u.number,
                                         AND NOT p.attisdropped
   LEFT JOIN pg_catalog.pg_type AS ft ON ft.oid OPERATOR(pg_catalog.=) f.atttypid
   LEFT JOIN pg_catalog.pg_type AS pt ON pt.oid OPERATOR(pg_catalog.=) p.atttypid
+  LEFT JOIN bases AS pd ON pd.type OPERATOR(pg_catalog.=) pt.oid
+  LEFT JOIN bases AS fd ON fd.type OPERATOR(pg_catalog.=) ft.oid
   LEFT JOIN LATERAL (
        SELECT q.*
-         FROM (SELECT CASE WHEN pt.typtype OPERATOR(pg_catalog.=) 'd' THEN pt.typbasetype ELSE pt.oid END AS p_type,
-                      CASE WHEN ft.typtype OPERATOR(pg_catalog.=) 'd' THEN ft.typbasetype ELSE ft.oid END AS f_type) AS base
+         FROM (SELECT coalesce(pd.base, pt.oid) AS p_type,
+                      coalesce(fd.base, ft.oid) AS f_type) AS base
          JOIN pg_catalog.pg_opclass AS oc ON oc.opcdefault
          JOIN pg_catalog.pg_am AS am ON am.oid OPERATOR(pg_catalog.=) oc.opcmethod
                                     AND am.amname OPERATOR(pg_catalog.=) ANY (ARRAY['btree', 'hash']::pg_catalog.name[])

@@ -192,19 +192,20 @@ def test_D8_a_policy_that_the_database_cannot_spell_is_recorded(server, jobs, pg
     """The text is only kept: that a LATIN1 database has no such character must not stop the run."""
     name = jobs.name + "_latin"
     jobs.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    connection = server.connect(name)
     try:
         env = {"PGDATABASE": name}
-        connection = server.connect(name)
         with connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE t (id int PRIMARY KEY, at timestamptz); INSERT INTO t VALUES (1, '2020-01-01')")
+            cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
+                           "CREATE TABLE t (id int PRIMARY KEY, at timestamptz); INSERT INTO t VALUES (1, '2020-01-01')")
             assert pgsweep("init", env=env).code == 0
             where = policy_file(policy(description="wenig für 5 €"))
             run(pgsweep, "test", "--policy-dir", where, env=env)
             cursor.execute("SELECT policy_text, (SELECT count(*) FROM t) FROM pgsweep.runs")
             text, left = cursor.fetchone()
             assert "5 \\xe2\\x82\\xac" in text and left == 0
-        connection.close()
     finally:
+        connection.close()
         jobs.sql(f"DROP DATABASE {name} WITH (FORCE)" if server_version(jobs) >= 13 else f"DROP DATABASE {name}")
 
 

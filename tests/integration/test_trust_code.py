@@ -95,6 +95,8 @@ def test_T2_what_fires_is_known(app, pgsweep, policy_file, made):
 
 
 def test_T2_a_trigger_on_a_partition_is_told_once_with_that_of_its_whole(db, pgsweep, policy_file):
+    if db.server.version < 13:
+        pytest.skip("before PostgreSQL 13 a partitioned table has no such triggers")
     init(pgsweep)
     app = db.role("app")
     db.sql("CREATE TABLE t (id int, at timestamptz, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
