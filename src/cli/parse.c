@@ -225,13 +225,14 @@ static bool take_operands(int argc, char **argv, struct cli_options *options, st
         expected = 2;
     }
     if (optind + expected < argc) {
-        error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", argv[optind + expected]);
+        error_set(err, SWEEP_USAGE, "too many command-line arguments (first is \"%s\")",
+                  argv[optind + expected]);
         return error_hint(err, "One run is one policy or one command.");
     }
     return true;
 }
 
-/* What goes with what. */
+/* Which options and values can be used together. */
 static bool check(const struct parser *parser, struct cli_options *options, struct error *err)
 {
     for (int i = 0; i < parser->given_count; i++) {
@@ -244,8 +245,8 @@ static bool check(const struct parser *parser, struct cli_options *options, stru
                 name = e->name;
                 break;
             }
-        error_set(err, SWEEP_USAGE, "option --%s does not go with this command", option->name);
-        return error_hint(err, "It goes with \"pgsweep %s\".", name);
+        error_set(err, SWEEP_USAGE, "option --%s cannot be used with this command", option->name);
+        return error_hint(err, "Use it with \"pgsweep %s\".", name);
     }
     if (options->format) {
         options->json = strcmp(options->format, "json") == 0;
@@ -255,9 +256,10 @@ static bool check(const struct parser *parser, struct cli_options *options, stru
                              options->format);
     }
     if (options->quiet && options->verbose)
-        return error_set(err, SWEEP_USAGE, "--quiet and --verbose exclude each other");
+        return error_set(err, SWEEP_USAGE, "options --quiet and --verbose cannot be used together");
     if (options->password && options->no_password)
-        return error_set(err, SWEEP_USAGE, "--password and --no-password exclude each other");
+        return error_set(err, SWEEP_USAGE,
+                         "options --password and --no-password cannot be used together");
     return true;
 }
 

@@ -135,6 +135,6 @@ bool command_check_row_options(const struct cli_options *options, const struct p
     }
     if (!options->estimate || options->dry_run)
         return true;
-    error_set(err, SWEEP_USAGE, "option --estimate goes with --dry-run");
+    error_set(err, SWEEP_USAGE, "option --estimate needs --dry-run");
     return error_hint(err, "A live run counts before it begins, for at most --count-timeout.");
 }

@@ -122,7 +122,8 @@ static bool read_operands(const void *ctx, const struct subject *subject, const 
         (operands == OPERANDS_POLICY_OR_NONE || operands == OPERANDS_IDS_OR_POLICY_OR_NONE))
         return true;
     if (n > 1 && operands == OPERANDS_POLICY_OR_NONE)
-        return error_set(err, SWEEP_USAGE, "one word too many: \"%s\"", options->operands[1]);
+        return error_set(err, SWEEP_USAGE, "too many command-line arguments (first is \"%s\")",
+                         options->operands[1]);
     if (operands == OPERANDS_POLICY_OR_NONE || names_policy(options)) {
         *param = options->operands[0];
         return true;
@@ -254,8 +255,8 @@ static bool check_options(const struct verb *verb, const struct cli_options *opt
 {
     if (!options->policy_dir || !verb->sql)
         return true;
-    error_set(err, SWEEP_USAGE, "option --policy-dir does not go with this command");
-    return error_hint(err, "It goes with \"pgsweep objects drain\".");
+    error_set(err, SWEEP_USAGE, "option --policy-dir cannot be used with this command");
+    return error_hint(err, "Use it with \"pgsweep objects drain\".");
 }
 
 static int run(const struct subject *subject, const struct cli_options *options, struct error *err)

@@ -94,8 +94,8 @@ int command_show(const struct cli_options *options, struct error *err)
     if (!options->sql && about_sql) {
         error_set(err, SWEEP_USAGE,
                   "pgsweep show takes options of a connection or of a run only with --sql");
-        return done(
-            ctx, error_hint(err, "It goes with \"pgsweep show %s --sql\".", options->policy), err);
+        return done(ctx, error_hint(err, "Use it with \"pgsweep show %s --sql\".", options->policy),
+                    err);
     }
     bool ok = command_load_policy(ctx, options, &policy, err) &&
               command_check_environment(ctx, options, policy->name, err);

@@ -109,8 +109,8 @@ bool db_read_sync(struct db *db, bool *failed_before, struct error *err);
 /* False: the connection is not in order any more. */
 bool db_leave_pipeline(struct db *db, struct error *err);
 
-/* Prepares a statement with a name, once on each connection. */
-bool db_prepare(struct db *db, const struct db_statement *statement, struct error *err);
+/* The statement has been prepared on this connection. */
+bool db_is_prepared(const struct db *db, const struct db_statement *statement);
 
 extern const struct db_statement db_end; /* ROLLBACK, for batches */
 
@@ -174,11 +174,6 @@ size_t db_liveness_defaults(const char *dbname, const char **keys, const char **
 
 /* target_session_attrs is set: only some servers will do, and which is which may change. */
 bool db_is_choosy(const char *dbname);
-
-/* The same for the server's end of a session that is ours, so that the lock of a dead client does
- * not keep the next run out. False: the connection is lost. */
-enum { DB_LIVENESS_STATEMENTS = 2 };
-bool db_set_liveness(struct db *db, struct error *err);
 
 /* Runs a function beside the main thread, to which all signals go. */
 bool db_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);

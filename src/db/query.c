@@ -69,7 +69,7 @@ bool db_take_result(struct db *db, const void *ctx, PGresult *result, struct db_
     return true;
 }
 
-static bool is_prepared(const struct db *db, const struct db_statement *statement)
+bool db_is_prepared(const struct db *db, const struct db_statement *statement)
 {
     for (size_t i = 0; i < db->prepared_count; i++)
         if (db->prepared[i] == statement)
@@ -83,18 +83,6 @@ static void note_prepared(struct db *db, const struct db_statement *statement)
     db->prepared[i] = statement;
 }
 
-bool db_prepare(struct db *db, const struct db_statement *statement, struct error *err)
-{
-    if (is_prepared(db, statement))
-        return true;
-    PGresult *result =
-        db_only(db, PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL));
-    if (!db_take_result(db, NULL, result, NULL, err))
-        return false;
-    note_prepared(db, statement);
-    return true;
-}
-
 /* Sends the preparation of every statement that the steps need and that is not prepared yet, behind
  * a synchronisation point of its own: a step that fails must not cost the statements of later
  * transactions their preparation. prepares[i]: step i is the first that needs it. */
@@ -103,7 +91,7 @@ static bool send_prepares(struct db *db, const struct db_step *steps, int count,
     bool any = false;
     for (int i = 0; i < count; i++) {
         const struct db_statement *statement = steps[i].statement;
-        prepares[i] = !is_prepared(db, statement);
+        prepares[i] = !db_is_prepared(db, statement);
         for (int j = 0; j < i && prepares[i]; j++)
             if (steps[j].statement == statement)
                 prepares[i] = false;
@@ -186,17 +174,14 @@ bool db_read_sync(struct db *db, bool *failed_before, struct error *err)
     }
 }
 
-/* Prepares what is not prepared yet, so once on each connection. When that fails no step is sent,
- * and the error is that of every step. */
-static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps, int count,
-                          int *first_failed, struct error *err)
+/* Reads what became of the preparations, up to their synchronisation point. When one failed the
+ * steps that need it fail as well, with the transaction that they are in. */
+static bool read_prepares(struct db *db, const void *ctx, const struct db_step *steps, int count,
+                          const bool *prepares, int *first_failed, struct error **why,
+                          struct error *err)
 {
-    bool *prepares = mem_array(NULL, bool, count);
-    bool failed = !send_prepares(db, steps, count, prepares);
-    bool any = false;
     struct db_step answer = {.statement = NULL};
-    if (failed)
-        db->broken = true; /* what has been sent is not known */
+    bool failed = false, any = false;
     for (int i = 0; i < count && !db_is_lost(db); i++) {
         bool had_failed = failed;
         if (!prepares[i])
@@ -210,13 +195,20 @@ static bool prepare_steps(struct db *db, const void *ctx, struct db_step *steps,
         if (failed && !had_failed)
             *first_failed = i;
     }
-    db->round_trips += any;
     if (any && !db_is_lost(db))
         db_read_sync(db, &failed, err);
-    for (int i = 0; i < count && failed; i++)
-        steps[i].error = answer.error;
-    talloc_free(prepares);
-    return !failed && !db_is_lost(db);
+    *why = answer.error;
+    return !failed;
+}
+
+/* Sends the steps and, before them, the preparation of what is not prepared yet. */
+static bool send_batch(struct db *db, const struct db_step *steps, int count, bool *prepares)
+{
+    bool sent = PQenterPipelineMode(db->conn) &&
+                (db->pooled || send_prepares(db, steps, count, prepares)) &&
+                send_steps(db, steps, count);
+    db->round_trips++;
+    return sent;
 }
 
 bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int count, int *failed,
@@ -224,22 +216,21 @@ bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int co
 {
     bool failed_before = false;
     int first_failed = count;
+    struct error *why = NULL; /* a statement could not be prepared */
+    bool *prepares = mem_array(NULL, bool, (size_t)count + 1);
     for (int i = 0; i < count; i++) {
         steps[i].rows = NULL;
         steps[i].tag = "";
         steps[i].error = NULL;
     }
-    bool ready = PQenterPipelineMode(db->conn);
-    db->broken = db->broken || !ready;
-    ready = ready && (db->pooled || prepare_steps(db, ctx, steps, count, &first_failed, err));
-    failed_before = !ready && !db_is_lost(db);
-    if (ready && !send_steps(db, steps, count)) {
+    if (!send_batch(db, steps, count, prepares)) {
         db->broken = true; /* what has been sent of the batch is not known */
         db_result_error(db, NULL, err);
         failed_before = true;
+    } else {
+        failed_before = !read_prepares(db, ctx, steps, count, prepares, &first_failed, &why, err);
     }
-    db->round_trips++;
-    for (int i = 0; ready && i < count && !db_is_lost(db); i++) {
+    for (int i = 0; i < count && !db_is_lost(db); i++) {
         bool had_failed = failed_before;
         db_read_step(db, ctx, &steps[i], &failed_before, err);
         if (steps[i].sync || i == count - 1)
@@ -247,6 +238,10 @@ bool db_send_batch(struct db *db, const void *ctx, struct db_step *steps, int co
         if (failed_before && !had_failed)
             first_failed = i;
     }
+    for (int i = 0; i < count && why; i++)
+        if (!steps[i].rows)
+            steps[i].error = why;
+    talloc_free(prepares);
     if (db_is_lost(db) && !failed_before) {
         if (!err->message)
             db_result_error(db, NULL, err);

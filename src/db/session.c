@@ -31,45 +31,15 @@ static bool run_statement(struct db *db, const char *name, const char *param, st
     return ok;
 }
 
-static bool read_session_defaults(struct db *db, struct error *err)
-{
-    struct db_rows *rows;
-    if (db->search_path)
-        return true;
-    char *sql = session_sql(db, "read_defaults");
-    bool ok = db_query(db, db, sql, 0, NULL, &rows, err);
-    talloc_free(sql);
-    if (!ok)
-        return false;
-    db->search_path = mem_strdup(db, db_rows_get(rows, 0, 0));
-    db->synchronous_commit = mem_strdup(db, db_rows_get(rows, 0, 1));
-    talloc_free(rows);
-    return true;
-}
-
-static bool apply_settings(struct db *db, struct error *err)
-{
-    void *scratch = talloc_new(db);
-    const char *params[DB_SETTING_PARAMS];
-    int n = db_setting_params(db, scratch, params);
-    char *sql = template_fill(scratch, SESSION, "set_up",
-                              TEMPLATE_SLOTS({"transaction", "false"}, {"shared", NULL}));
-    bool ok = db_query(db, scratch, sql, n, params, NULL, err);
-    talloc_free(scratch);
-    return ok;
-}
-
-/* A statement before the settings, for a role whose own timeout is too short for the rest; and
- * perhaps for this too. Its answer is owned by db. */
-static bool ask_patiently(struct db *db, const char *name, struct db_rows **rows, struct error *err)
+/* Statements before the settings, for a role whose own timeout is too short for the rest; and
+ * perhaps for these too. */
+static bool ask_patiently(struct db *db, const void *ctx, struct db_question *questions,
+                          size_t count, struct error *err)
 {
     enum { TRIES = 50 };
     for (int i = 0; i < TRIES; i++) {
         error_clear(err);
-        char *sql = session_sql(db, name);
-        bool ok = db_query(db, db, sql, 0, NULL, rows, err);
-        talloc_free(sql);
-        if (ok)
+        if (db_ask(db, ctx, questions, count, err))
             return true;
         if (!sqlstate_is(err, SQLSTATE_QUERY_CANCELED))
             return false;
@@ -80,32 +50,87 @@ static bool ask_patiently(struct db *db, const char *name, struct db_rows **rows
 /* Nothing may be set in a session before it is known to be ours alone. */
 static bool find_owner(struct db *db, struct error *err)
 {
-    struct db_rows *rows;
     const char *pretend = getenv("PGSWEEP_TEST_SESSION"); /* for the tests: "pooled" */
+    void *scratch = talloc_new(db);
+    struct db_question probe = {.sql = template_fill(scratch, SESSION, "probe", NULL)};
     db->pooled = false;
-    if (!ask_patiently(db, "probe", &rows, err))
-        return false;
-    db->pooled = !db_session_is_own(db, rows) || (pretend && strcmp(pretend, "pooled") == 0);
-    talloc_free(rows);
-    return true;
+    bool ok = ask_patiently(db, scratch, &probe, 1, err);
+    if (ok)
+        db->pooled =
+            !db_session_is_own(db, probe.rows) || (pretend && strcmp(pretend, "pooled") == 0);
+    talloc_free(scratch);
+    return ok;
+}
+
+/* Takes away the role's time limit and, on the first connection, reads what the session keeps of
+ * the role's own settings. */
+static bool read_session_defaults(struct db *db, struct error *err)
+{
+    void *scratch = talloc_new(db);
+    struct db_question questions[] = {
+        {.sql = template_fill(scratch, SESSION, "lift_timeout", NULL)},
+        {.sql = template_fill(scratch, SESSION, "read_defaults", NULL)}};
+    bool first = !db->search_path;
+    bool ok = ask_patiently(db, scratch, questions, first ? 2 : 1, err);
+    if (ok && first) {
+        db->search_path = mem_strdup(db, db_rows_get(questions[1].rows, 0, 0));
+        db->synchronous_commit = mem_strdup(db, db_rows_get(questions[1].rows, 0, 1));
+    }
+    talloc_free(scratch);
+    return ok;
 }
 
 /* Under session_replication_role = replica no foreign key acts and no trigger fires: what a
  * deletion leaves behind would be orphans, and no error would say so. "local" is left alone: all of
  * them fire there as usual. */
-static bool ensure_triggers_act(struct db *db, struct error *err)
+static bool ensure_triggers_act(struct db *db, const struct db_rows *role, struct error *err)
 {
-    struct db_rows *rows;
-    char *sql = session_sql(db, "replication_role");
-    bool ok = db_query(db, sql, sql, 0, NULL, &rows, err);
-    bool replica = ok && strcmp(db_rows_get(rows, 0, 0), "replica") == 0;
-    talloc_free(sql);
-    if (!replica || run_statement(db, "set_replication_role", NULL, err))
-        return ok;
+    if (strcmp(db_rows_get(role, 0, 0), "replica") != 0 ||
+        run_statement(db, "set_replication_role", NULL, err))
+        return true;
     if (!sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE))
         return false;
     error_clear(err);
     return db_refuse_replica(db, err);
+}
+
+/* With these the server notices in time that a client is gone, so that the lock of a dead one does
+ * not keep the next run out. A server whose system cannot do one of them answers with an error and
+ * goes without. */
+enum { DB_LIVENESS_STATEMENTS = 2 };
+static void liveness_questions(const void *ctx, struct db_question *questions)
+{
+    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
+    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
+        questions[i] = (struct db_question){.sql = template_fill(ctx, SESSION, names[i], NULL)};
+}
+
+/* Pins the settings, has the server notice a dead client, and looks whether triggers act. */
+static bool apply_settings(struct db *db, struct error *err)
+{
+    enum { SETTINGS, LIVENESS, ROLE = LIVENESS + DB_LIVENESS_STATEMENTS, QUESTIONS };
+    void *scratch = talloc_new(db);
+    const char *params[DB_SETTING_PARAMS];
+    struct db_question questions[QUESTIONS];
+    liveness_questions(scratch, questions + LIVENESS);
+    questions[SETTINGS] = (struct db_question){
+        .sql = template_fill(scratch, SESSION, "set_up",
+                             TEMPLATE_SLOTS({"transaction", "false"}, {"shared", NULL})),
+        .nparams = db_setting_params(db, scratch, params),
+        .params = params};
+    questions[ROLE] =
+        (struct db_question){.sql = template_fill(scratch, SESSION, "replication_role", NULL)};
+    (void)db_ask(db, scratch, questions, QUESTIONS, err);
+    bool ok = questions[SETTINGS].rows && questions[ROLE].rows && !db_is_lost(db);
+    if (ok) {
+        error_clear(err);
+        ok = ensure_triggers_act(db, questions[ROLE].rows, err);
+    } else if (!db_is_lost(db) && questions[SETTINGS].rows) {
+        error_clear(err);
+        error_copy(err, questions[ROLE].error);
+    }
+    talloc_free(scratch);
+    return ok;
 }
 
 bool db_session_setup(struct db *db, struct error *err)
@@ -127,8 +152,7 @@ bool db_session_setup(struct db *db, struct error *err)
         return false;
     if (db->pooled)
         return db_pooled_setup(db, err);
-    return ask_patiently(db, "lift_timeout", NULL, err) && read_session_defaults(db, err) &&
-           apply_settings(db, err) && db_set_liveness(db, err) && ensure_triggers_act(db, err);
+    return read_session_defaults(db, err) && apply_settings(db, err);
 }
 
 /* Changes one setting of the session; on one that is shared, the next transaction begins with it.
@@ -178,20 +202,4 @@ bool db_is_async(const struct db *db)
 const char *db_synchronous_commit(const struct db *db)
 {
     return db->synchronous_commit;
-}
-
-bool db_set_liveness(struct db *db, struct error *err)
-{
-    static const char *const names[DB_LIVENESS_STATEMENTS] = {"watch_network", "watch_client"};
-    struct db_question questions[DB_LIVENESS_STATEMENTS];
-    void *scratch = talloc_new(db);
-    for (size_t i = 0; i < DB_LIVENESS_STATEMENTS; i++)
-        questions[i] =
-            (struct db_question){.sql = template_fill(scratch, "sql/session.sql", names[i], NULL)};
-    /* A server whose system cannot do one of them goes without. */
-    bool ok = db_ask(db, scratch, questions, DB_LIVENESS_STATEMENTS, err) || !db_is_lost(db);
-    if (ok)
-        error_clear(err);
-    talloc_free(scratch);
-    return ok;
 }

@@ -7,6 +7,14 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
+/* The quickest answer so far is what the way takes. */
+static void note_answer(struct db *db, int64_t sent_us)
+{
+    int64_t took = clock_now_us() - sent_us;
+    if (db->fastest_us == 0 || took < db->fastest_us)
+        db->fastest_us = took > 0 ? took : 1;
+}
+
 bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
               const char *const *params, struct db_rows **rows, struct error *err)
 {
@@ -16,9 +24,7 @@ bool db_query(struct db *db, const void *ctx, const char *sql, int nparams,
     int64_t before = clock_now_us();
     PGresult *result =
         db_only(db, PQsendQueryParams(db->conn, sql, nparams, NULL, params, NULL, NULL, 0));
-    int64_t took = clock_now_us() - before;
-    if (db->fastest_us == 0 || took < db->fastest_us)
-        db->fastest_us = took > 0 ? took : 1;
+    note_answer(db, before);
     return db_take_result(db, ctx, result, rows, err);
 }
 
@@ -81,17 +87,15 @@ bool db_script(struct db *db, const char *sql, struct error *err)
 bool db_execute(struct db *db, const void *ctx, const struct db_statement *statement, int nparams,
                 const char *const *params, struct db_rows **rows, struct error *err)
 {
-    if (db->pooled) {
+    if (db->pooled || !db_is_prepared(db, statement)) {
         struct db_step step = {.statement = statement, .nparams = nparams, .params = params};
-        bool ok = db_pooled_batch(db, ctx, &step, 1, NULL, err);
+        bool ok = db_batch(db, ctx, &step, 1, NULL, err);
         if (ok && rows)
             *rows = step.rows;
         else
             talloc_free(step.rows);
         return ok;
     }
-    if (!db_prepare(db, statement, err))
-        return false;
     db_echo(db, statement->sql, nparams, params);
     PGresult *result =
         db_only(db, PQsendQueryPrepared(db->conn, statement->name, nparams, params, NULL, NULL, 0));
@@ -160,6 +164,7 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
     bool failed = false;
     if (db_needs_settings(db))
         return db_pooled_ask(db, ctx, questions, count, group, err);
+    int64_t before = clock_now_us();
     bool sent = PQenterPipelineMode(db->conn);
     for (size_t i = 0; i < count; i++) {
         const struct db_question *q = &questions[i];
@@ -175,6 +180,7 @@ static bool ask(struct db *db, const void *ctx, struct db_question *questions, s
     db->round_trips++;
     for (size_t i = 0; i < count && !db_is_lost(db); i += group)
         read_answers(db, ctx, questions + i, count - i < group ? count - i : group, &failed, err);
+    note_answer(db, before);
     return db_leave_pipeline(db, err) && !failed;
 }
 

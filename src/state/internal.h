@@ -18,7 +18,7 @@ struct lease {
     const char *names[2]; /* a policy and a queue; borrowed */
     size_t count;
     char *names_text;
-    struct db_statement enter, row, look, occupy, occupy_own, keep, release, release_one;
+    struct db_statement enter, row, look, occupy, occupy_own, keep, release, release_one, unlock;
     const char *params[3]; /* of keep */
 };
 

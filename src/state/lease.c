@@ -70,6 +70,8 @@ void lease_begin(struct state *state)
     lease->keep = lock_statement(state, "keep");
     lease->release = lock_statement(state, "release");
     lease->release_one = lock_statement(state, "release_one");
+    lease->unlock = (struct db_statement){
+        .name = "unlock", .sql = template_fill(state, "sql/session.sql", "unlock", NULL)};
 }
 
 static void forget_name(struct lease *lease, const char *name)
@@ -261,10 +263,14 @@ void lease_end(struct state *state, const char *name)
     forget_name(lease, name);
     watch(state);
     if (!db_is_lost(state->db)) {
-        struct db_step release = {.statement = &lease->release_one, .nparams = 2, .params = params};
-        (void)gate_batch(state->gate, scratch, &release, 1, NULL, &ignored);
-        if (!db_is_pooled(state->db) && !db_is_lost(state->db))
-            (void)db_unlock(state->db, run_lock_key(name), &ignored);
+        const char *key = mem_printf(scratch, "%lld", (long long)run_lock_key(name));
+        /* The session gives its lock back whatever becomes of the row. */
+        struct db_step steps[] = {
+            {.statement = &lease->release_one, .nparams = 2, .params = params, .sync = true},
+            {.statement = &lease->unlock, .nparams = 1, .params = &key},
+        };
+        (void)gate_batch(state->gate, scratch, steps, db_is_pooled(state->db) ? 1 : 2, NULL,
+                         &ignored);
     }
     error_clear(&ignored);
     talloc_free(scratch);

@@ -83,7 +83,7 @@ bool sweep_settle(struct sweep *sweep, struct error *err)
 }
 
 /* So often at least, so that a crash of the server costs little. */
-enum { SETTLE_EVERY_MS = 250 };
+enum { SETTLE_EVERY_MS = 1000 };
 
 static void settle_in_time(struct sweep *sweep)
 {

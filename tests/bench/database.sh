@@ -36,12 +36,14 @@ CREATE EXTENSION pg_prewarm;
 SQL
     sql -d base -c "VACUUM (FREEZE, ANALYZE)"
     "$PGSWEEP_BIN" init -q -d base
-    # The run's record, kept for each chunk: how fast it was, from the first to the last.
+    # The run's record, kept for each chunk: how fast it was, from the first to the last. Other changes of the
+    # record are no chunks: the last one comes after the look at what is left.
     sql -d base <<'SQL'
 CREATE TABLE curve (at timestamptz, rows bigint);
 CREATE FUNCTION note_chunk() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO curve SELECT clock_timestamp(), sum(value::bigint) FROM jsonb_each_text(new.deleted); RETURN NULL; END $$;
-CREATE TRIGGER note_chunk AFTER UPDATE ON pgsweep.runs FOR EACH ROW EXECUTE FUNCTION note_chunk();
+CREATE TRIGGER note_chunk AFTER UPDATE ON pgsweep.runs FOR EACH ROW
+    WHEN (old.deleted IS DISTINCT FROM new.deleted) EXECUTE FUNCTION note_chunk();
 SQL
     cutoff=$(sql -d base -c "SELECT now() - interval '30 days'")
     mkdir -p "$place/policies"

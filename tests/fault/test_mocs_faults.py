@@ -229,14 +229,14 @@ def test_M2_round_trips_of_the_start(mocs, proxy, pgsweep_env):
     """A plan of nine tables, and a run that finds nothing to do: hardly more than one for each thing it asks.
 
     The proxy counts a few more where it is slow: a pipeline that comes in two pieces counts twice. So the
-    limits are a little above the 18 and 44 that are needed.
+    limits are a little above the 17 and 36 that are needed.
     """
     mocs.add(1, deleted=None)
     run(mocs.pgsweep, "mocs", "--dry-run", env=pgsweep_env)
-    assert proxy.round_trips <= 21
+    assert proxy.round_trips <= 20
     proxy.clear()
     run(mocs.pgsweep, "mocs", env=pgsweep_env)
-    assert proxy.round_trips <= 48
+    assert proxy.round_trips <= 39
 
 
 CATALOG = {"tables": r"^SELECT u\.name AS asked", "columns": r"^WITH .*SELECT a\.attrelid, a\.attname",

@@ -38,13 +38,16 @@ def test_J6_O5_transient_fault_at_each_statement(make_world, proxy, strategy, pl
 
 
 @pytest.mark.parametrize("action, seen", [("drop_after", True), ("drop_mid", True),
-                                          ("drop_during", True), ("drop_before", False)])
+                                          ("drop_during", None), ("drop_before", False)])
 def test_O5_lost_commit_reply_is_not_counted_twice(world, proxy, action, seen):
     world.through(proxy)
     proxy.rule("^COMMIT", action, nth=2)
     report = world.check(world.run())
     assert report["chunks"] == 3
-    assert any("it had taken effect" in r for r in report["remarks"]) == seen
+    found = any("it had taken effect" in r for r in report["remarks"])
+    # A session that is still at work when the next one ends it may have come to its COMMIT or not.
+    assert seen is None or found == seen
+    seen = found
     # The chunk was done again only where its COMMIT had not been executed.
     assert len(proxy.executed("^COMMIT")) == (3 if seen else 4)
 

@@ -341,40 +341,40 @@ SELECT CASE WHEN pg_catalog.concat_ws('/',
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(c.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_class AS c
                        WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
-                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                         AND c.oid OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      ),
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.oid::pg_catalog.int8),
                                                        pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_trigger AS g
                        WHERE g.oid IS NOT NULL
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      ),
                      (SELECT pg_catalog.sum(f.xmin::pg_catalog.text::pg_catalog.int8)
                         FROM pg_catalog.pg_trigger AS g
                         JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) g.tgfoid
                        WHERE NOT g.tgisinternal
-                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                         AND g.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      ),
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(r.oid::pg_catalog.int8),
                                                        pg_catalog.sum(r.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_rewrite AS r
                        WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'
-                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                         AND r.ev_class OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      ),
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(i.inhrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_inherits AS i
                        WHERE i.inhseqno OPERATOR(pg_catalog.>) 0
-                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                         AND i.inhparent OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      ),
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.indexrelid::pg_catalog.int8))
                         FROM pg_catalog.pg_index AS x
                        WHERE x.indisvalid
-                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[])))
+                         AND x.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      ),
                      (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(a.xmin::pg_catalog.text::pg_catalog.int8))
                         FROM pg_catalog.pg_attribute AS a
                        WHERE a.attnum OPERATOR(pg_catalog.>) 0
-                         AND a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT * FROM pg_catalog.unnest($1::pg_catalog.oid[]) LIMIT 1))
+                         AND a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY[(SELECT ($1::pg_catalog.oid[])[1])])
                      )) OPERATOR(pg_catalog.=) $2::pg_catalog.text
              AND NOT EXISTS (
                  SELECT

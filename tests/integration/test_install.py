@@ -21,7 +21,7 @@ def test_install_and_uninstall(tmp_path):
     (other / "file").write_text("kept")
     make(f"DESTDIR={place}", "prefix=/opt/x", "install")
     names = {str(p.relative_to(place / "opt/x")) for p in place.rglob("*") if p.is_file()}
-    assert {"bin/pgsweep", "share/man/man1/pgsweep.1", "share/bash-completion/completions/pgsweep",
+    assert {"bin/pgsweep", "share/man/man1/pgsweep.1", "share/man/man1/pgsweep-dlq.1", "share/man/man5/pgsweep-policy.5", "share/bash-completion/completions/pgsweep",
             "share/zsh/site-functions/_pgsweep", "share/fish/vendor_completions.d/pgsweep.fish", "lib/systemd/system/pgsweep@.service",
             "lib/systemd/system/pgsweep-jobs.timer", "lib/systemd/system/pgsweep-anonymous.timer",
             "share/doc/pgsweep/crontab", "share/doc/pgsweep/README.md", "share/doc/pgsweep/docs/policies.md",
