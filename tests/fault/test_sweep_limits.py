@@ -39,6 +39,7 @@ def test_F4_what_a_limit_left_is_counted(make_world, db, pgsweep, proxy, strateg
     assert result.code == 0 and "stopped at max-rows; 110 eligible rows are left" in result.out, result
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("distance, limit", [("near", 10000), ("far", 40000)])
 def test_O1_transaction_is_small_whatever_the_statistics_say(db, pgsweep, policy_file, distance, limit):
     """They say that ages are unique; then 65,000 rows of one age come."""

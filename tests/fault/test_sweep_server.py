@@ -142,6 +142,7 @@ def test_J7_range_costs_one_round_trip_a_chunk_and_locked_at_most_four(world, pr
     assert extra <= (1.1 if world.strategy == "range" else 4.05), trips
 
 
+@pytest.mark.unsanitized
 def test_J7_a_distant_server_gets_no_smaller_chunks(make_world, proxy, strategy):
     """Of what the server takes to work, not of the way: it would be chunks of 100 rows."""
     world = make_world(strategy, old=0)
@@ -180,6 +181,7 @@ def peak_kib(pid):
         return 0
 
 
+@pytest.mark.unsanitized
 def test_F5_memory_does_not_grow_with_the_rows(make_world, strategy):
     linked = subprocess.run(["ldd", harness.binary()], stdout=subprocess.PIPE, text=True, check=True)
     if "asan" in linked.stdout:
