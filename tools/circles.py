@@ -31,6 +31,8 @@ COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\
 # The format of the code (make format) puts a definition's first line and its brace into the first column.
 DEFINITION = re.compile(r"^(?!static\b|typedef\b|#)[A-Za-z_][^;{}()=]*?\b(\w+)\((?:[^;{}]*)\)\n\{", re.M)
 
+TO_OPEN.discard("sweep")
+
 
 def read(room):
     """The text of each .c file of the room, without comments and strings."""

@@ -140,6 +140,13 @@ check_circles() {
     python3 tools/circles.py || true
 }
 
+# What decides does nothing: no database, no report, no clock, no signal.
+check_deciders() {
+    grep -nE -e '->(db|gate|state|report|progress|throttle)\b' -e '#include "pgsweep/' \
+        -e '\b(db|gate|state|run|report|clock|stop|progress|throttle)_[a-z_]+\(' src/sweep/failure.c src/sweep/lost.c |
+        grep -v 'db_failed_for_lock(' | sed -E 's/^([^:]+:[0-9]+):.*/\1: it decides only: let recover.c act/' || true
+}
+
 # A promise that no test keeps is a wish.
 check_promises() {
     local name
@@ -203,6 +210,7 @@ check_qualified | report
 check_sqlstates | report
 check_retired | report
 check_circles | report
+check_deciders | report
 check_promises | report
 check_shell | report
 if [[ ${1-} != --quick ]]; then

@@ -80,3 +80,19 @@ char *key_text(const void *ctx, const struct plan *plan, const char *const *valu
     }
     return mem_check(talloc_strdup_append(text, ")"));
 }
+
+const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key)
+{
+    const char **copy = mem_array(ctx, const char *, plan->key_count);
+    for (size_t k = 0; k < plan->key_count; k++)
+        copy[k] = mem_strdup(ctx, key[k]);
+    return copy;
+}
+
+bool key_is(const struct plan *plan, const char *const *a, const char *const *b)
+{
+    for (size_t k = 0; k < plan->key_count; k++)
+        if (strcmp(a[k], b[k]) != 0)
+            return false;
+    return true;
+}

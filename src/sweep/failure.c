@@ -1,23 +1,25 @@
-/* What follows from a failed chunk: again, smaller, set aside, or the end. A lost connection:
- * lost.c. */
+/* What follows from a failed chunk or act: again, smaller, set aside, or the end. Decides only
+ * (decide.h); recover.c acts. What follows once a lost connection is there again: lost.c. */
 #include <string.h>
 
-#include "internal.h"
-#include "pgsweep/clock.h"
-#include "pgsweep/db_sqlstate.h"
-#include "pgsweep/gate.h"
-#include "pgsweep/mem.h"
-#include "pgsweep/state_dead_letters.h"
-#include "pgsweep/state_lock.h"
-#include "pgsweep/stop.h"
-#include "pgsweep/text.h"
+#include "decide.h"
 
-enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
+/* How long a table may be locked without a break before the run ends. */
+enum { TABLE_PATIENCE_MS = 120 * 1000 };
 
-void sweep_back_off(struct sweep *sweep, int attempt)
+static struct decision then(enum next next)
 {
-    sweep->report->retries++;
-    state_wait(sweep->state, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+    return (struct decision){.next = next};
+}
+
+bool chunk_is_known(const struct chunk *chunk)
+{
+    return chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
+}
+
+bool chunk_has_key(const struct sweep *sweep, const struct chunk *chunk)
+{
+    return chunk->key_count == 1 || chunk->end.columns == sweep->plan->cursor_count;
 }
 
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
@@ -28,272 +30,112 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
     return sweep->recovery.impatient || slow ? 1 : sweep->budget->retries;
 }
 
-static bool give_up(struct chunk *chunk, struct error *err)
+/* Errors that come from a changed schema: a table, column, function or operator that is not there
+ * any more, or a result that has another type than before. A new plan says it better, if it does
+ * not cure it. */
+static bool new_plan_may_cure(const struct sweep *sweep, const struct error *why)
 {
-    error_move(err, &chunk->error);
-    if (err->code == SWEEP_USAGE)
-        err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
-    return false;
+    return sweep->replan.times == 0 && (sqlstate_is_of(why, SQLSTATE_CLASS_SYNTAX) ||
+                                        sqlstate_is(why, SQLSTATE_FEATURE_NOT_SUPPORTED));
 }
 
-const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk)
+/* What was left to a foreign key refuses the candidates. */
+static bool foreign_key_refuses(const struct sweep *sweep, const struct error *why)
 {
-    const struct plan *plan = sweep->plan;
-    if (chunk->key_count == 1)
-        return chunk->keys[0];
-    if (chunk->end.columns != plan->cursor_count)
-        return NULL;
-    /* In a range the cursor's last columns are the key; one of them may be the age itself. */
-    const char **values = mem_array(chunk->ctx, const char *, plan->key_count);
-    for (size_t k = 0; k < plan->key_count; k++)
-        for (size_t i = 0; i < plan->cursor_count; i++)
-            if (plan->cursor[i] == plan->key[k])
-                values[k] = chunk->end.values[i];
-    return values;
+    return sqlstate_is_of(why, SQLSTATE_CLASS_INTEGRITY) && plan_has_cascades(sweep->plan);
 }
 
-const char **key_copy(const void *ctx, const struct plan *plan, const char *const *key)
+/* The chunk waits for a table. One whose transactions took effect in part has just had it. */
+static struct decision table_next(const struct sweep *sweep, const struct failed *failed)
 {
-    const char **copy = mem_array(ctx, const char *, plan->key_count);
-    for (size_t k = 0; k < plan->key_count; k++)
-        copy[k] = mem_strdup(ctx, key[k]);
-    return copy;
+    const struct recovery *recovery = &sweep->recovery;
+    bool long_ago = recovery->table_tries > 0 && failed->chunk->transactions == 0 &&
+                    failed->now_ms - recovery->table_since_ms >= TABLE_PATIENCE_MS;
+    return long_ago ? (struct decision){NEXT_STOP, BECAUSE_TABLE_LOCKED, false}
+                    : then(NEXT_WAIT_FOR_TABLE);
 }
 
-struct failure failure_new(const void *ctx, const struct plan *plan, const char *const *key,
-                           struct error *why)
+/* Rows of the chunk are locked by another session: no fault of theirs. */
+static struct decision locked_next(const struct sweep *sweep, const struct chunk *chunk)
 {
-    struct failure failure = {key_copy(ctx, plan, key), error_new(ctx)};
-    error_move(failure.why, why);
-    return failure;
+    const struct locked_rows *locked = &sweep->locked;
+    if (sweep->plan->strategy == STRATEGY_RANGE && sweep->position.pass == 1 && !locked->row_by_row)
+        /* The rows around the locked ones now, and them later. */
+        return then(locked->step_over || sweep->budget->verbose ? NEXT_ROW_BY_ROW : NEXT_LEAVE_OUT);
+    if (sweep->statements.finds_locked && !chunk->looked_ahead)
+        return then(NEXT_LOOK_FIRST);
+    return then(chunk->asked <= locked_grain(sweep) && chunk->end.columns > 0 ? NEXT_STEP_OVER
+                                                                              : NEXT_SMALLER);
 }
 
-bool key_is(const struct plan *plan, const char *const *a, const char *const *b)
+/* A candidate of the chunk cannot go: it is looked for by halving. */
+static struct decision isolate_next(const struct sweep *sweep, const struct chunk *chunk)
 {
-    for (size_t k = 0; k < plan->key_count; k++)
-        if (strcmp(a[k], b[k]) != 0)
-            return false;
-    return true;
+    if (!chunk_is_known(chunk))
+        return then(NEXT_STOP); /* not even finding the candidates worked */
+    if (chunk->asked > 1 || (!sweep->pace.exact && chunk->key_count != 1))
+        return then(NEXT_SMALLER);
+    return then(chunk_has_key(sweep, chunk) ? NEXT_SET_ASIDE : NEXT_STOP);
 }
 
-bool sweep_failed_before(const struct sweep *sweep, const char *const *key)
+static struct decision transient_next(const struct sweep *sweep, const struct chunk *chunk)
 {
-    for (size_t i = 0; i < sweep->set_aside.count; i++)
-        if (key_is(sweep->plan, sweep->set_aside.keys[i], key))
-            return true;
-    return false;
+    if (chunk_is_known(chunk) && locked_is(&chunk->error))
+        return locked_next(sweep, chunk);
+    if (sweep->recovery.tries < sweep_tries_allowed(sweep, &chunk->error))
+        return then(NEXT_RETRY);
+    struct decision decision = isolate_next(sweep, chunk);
+    decision.impatient = true;
+    return decision;
 }
 
-static void remember_failed(struct sweep *sweep, const char *const *key)
+/* By what the server says, as its SQLSTATE's class has it. */
+static struct decision class_next(const struct sweep *sweep, const struct failed *failed)
 {
-    if (sweep->set_aside.count >= SWEEP_FAILED_KEYS_MAX)
-        return;
-    size_t i = mem_grow(sweep->report, &sweep->set_aside.keys, &sweep->set_aside.count);
-    sweep->set_aside.keys[i] = key_copy(sweep->report, sweep->plan, key);
-}
-
-bool sweep_all_fail(const struct sweep *sweep)
-{
-    return sweep->set_aside.in_a_row >= sweep->budget->max_failed;
-}
-
-bool sweep_insist(struct sweep *sweep, sweep_act *act, void *arg, struct error *err)
-{
-    bool done = false, ok = true;
-    sweep->recovery.tries = 0;
-    while (ok && !done) {
-        struct chunk *none = chunk_new(sweep);
-        done = act(sweep, arg, &none->error);
-        if (!done)
-            ok = sweep_failed(sweep, none, err);
-        chunk_free(none);
-        if (stop_requested())
-            break;
+    switch (failed->class) {
+    case DB_FAILURE_CONNECTION:
+        /* Without a COMMIT there is nothing to find out. */
+        return then(failed->stop_requested && !failed->chunk->commit_sent ? NEXT_END
+                                                                          : NEXT_RECONNECT);
+    case DB_FAILURE_CANCELLED:
+        return then(NEXT_END);
+    case DB_FAILURE_TRANSIENT:
+        return failed->stop_forced ? then(NEXT_END) : transient_next(sweep, failed->chunk);
+    case DB_FAILURE_ROW:
+        return failed->stop_forced ? then(NEXT_END) : isolate_next(sweep, failed->chunk);
+    default:
+        return then(failed->stop_forced ? NEXT_END : NEXT_STOP);
     }
-    sweep->recovery.tries = 0;
-    return ok;
 }
 
-/* A dead letter to write, and what became of it. */
-struct letter {
-    const struct failure *failure;
-    int64_t attempts;
-    bool parked;
-};
-
-static bool write_letter(struct sweep *sweep, void *arg, struct error *err)
+/* The plan could not be made again: a failure that passes by itself is waited for; any other says
+ * that the policy does not fit the tables any more. */
+static struct decision replan_next(const struct sweep *sweep, const struct failed *failed)
 {
-    struct letter *letter = arg;
-    return letter_note(sweep->state, sweep->report, letter->failure->key, letter->failure->why,
-                       &letter->attempts, &letter->parked, err);
+    if (!failed->lost && failed->class != DB_FAILURE_TRANSIENT)
+        return then(NEXT_STOP);
+    if (db_failed_for_lock(&failed->chunk->error))
+        return table_next(sweep, failed);
+    return class_next(sweep, failed);
 }
 
-bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct error *err)
+struct decision failure_next(const struct sweep *sweep, const struct failed *failed)
 {
-    struct report *report = sweep->report;
-    const char *table = sweep->plan->nodes[0]->table.label;
-    struct letter letter = {.failure = failure};
-    /* After a crash of the server the sweep may come by again. */
-    if (sweep_failed_before(sweep, failure->key))
-        return true;
-    char *text = key_text(report, sweep->plan, failure->key);
-    report_add_failure(report, text, failure->why);
-    remember_failed(sweep, failure->key);
-    sweep->pace.taken++;
-    if (!sweep_insist(sweep, write_letter, &letter, err))
-        return error_prefix(err, "the dead letter of %s %s could not be written", table, text);
-    /* One that failed in an earlier run too tells nothing about the others. */
-    sweep->set_aside.in_a_row += letter.attempts == 1;
-    sweep->set_aside.parked += letter.parked;
-    if (sweep->budget->verbose) {
-        progress_clear(sweep->progress);
-        report_log(report, "failed %s %s: %s", table, text, error_text(report, failure->why, "; "));
-    }
-    return true;
-}
-
-void sweep_skip(struct sweep *sweep, const struct chunk *chunk)
-{
-    cursor_reset(&sweep->position.cursor);
-    sweep->position.cursor = cursor_copy(sweep->report, &chunk->end);
-    sweep->position.high.known = false;
-    sweep->recovery.tries = 0;
-    sweep->recovery.losses = 0;
-    if (sweep->pace.singly > 0)
-        sweep->pace.singly--;
-}
-
-/* A single candidate cannot go: it is reported, and the sweep goes on behind it. */
-static bool set_aside(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    struct failure failure = {sweep_failing_key(sweep, chunk), &chunk->error};
-    if (!failure.key)
-        return give_up(chunk, err);
-    sweep_skip(sweep,
-               chunk); /* first: writing the letter may find that the sweep has to begin again */
-    return sweep_set_aside(sweep, &failure, err);
-}
-
-/* A candidate of this chunk cannot go: look for it by halving. */
-static bool isolate(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
-    if (!known)
-        return give_up(chunk, err); /* not even finding the candidates worked */
-    if (chunk->asked <= 1 && (sweep->pace.exact || chunk->key_count == 1))
-        return set_aside(sweep, chunk, err);
-    sweep->pace.exact = true;
-    sweep->pace.rows = chunk->asked > 1 ? chunk->asked / 2 : 1;
-    sweep->position.high.known = false;
-    sweep->recovery.tries = 0;
-    return true;
-}
-
-static bool again(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    bool known = chunk->end.columns > 0 || chunk->key_count > 0 || chunk->last;
-    if (known && locked_is(&chunk->error)) {
-        locked_failed(sweep, chunk);
-        return true;
-    }
-    if (++sweep->recovery.tries > sweep_tries_allowed(sweep, &chunk->error)) {
-        sweep->recovery.impatient = true;
-        return isolate(sweep, chunk, err);
-    }
-    sweep_back_off(sweep, sweep->recovery.tries);
-    return true;
-}
-
-/* More rows than a transaction may delete: the end of the range is looked up again, exactly; if
- * that was not enough, the chunk is locked row by row, up to its number. */
-static bool bound_again(struct sweep *sweep)
-{
-    db_rollback(sweep->db);
-    sweep->locked.row_by_row = sweep->pace.exact;
-    sweep->pace.exact = true;
-    sweep->position.high.known = false;
-    return true;
-}
-
-/* True for errors that come from a changed schema: a table, column, function or operator that is
- * not there any more, or a result that has another type than before. A new plan says it better, if
- * it does not cure it. */
-static bool may_be_cured(const struct sweep *sweep, const struct error *why)
-{
-    return !sweep->replan.under_way && sweep->replan.times == 0 &&
-           (sqlstate_is_of(why, SQLSTATE_CLASS_SYNTAX) ||
-            sqlstate_is(why, SQLSTATE_FEATURE_NOT_SUPPORTED));
-}
-
-static bool recompile(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
-    if (chunk->fatal) {
-        chunk->end = (struct cursor){NULL, 0}; /* some of its rows are left */
-        chunk->candidates = chunk->added[0];
-        chunk_committed(sweep, chunk);
-    }
-    db_rollback(sweep->db);
-    bool ok = sweep_recompile(sweep, err);
-    if (!ok && !*err->sqlstate && !chunk->plan_changed)
-        error_sqlstate(err, chunk->error.sqlstate);
-    return ok;
-}
-
-/* What was left to a foreign key refuses the candidates: is that key another one by now? The plan
- * is looked at at the end of a transaction, which this one did not reach. */
-static bool key_has_changed(struct sweep *sweep, const struct chunk *chunk)
-{
-    if (!plan_has_cascades(sweep->plan) || !sqlstate_is_of(&chunk->error, SQLSTATE_CLASS_INTEGRITY))
-        return false;
-    struct error err = ERROR_INIT;
-    struct db_step check = work_check_step(sweep, chunk->ctx);
-    db_rollback(sweep->db);
-    bool changed = !gate_batch(sweep->gate, chunk->ctx, &check, 1, NULL, &err) &&
-                   sqlstate_is(&err, SQLSTATE_INVALID_TEXT_REPRESENTATION);
-    error_clear(&err);
-    return changed;
-}
-
-/* The session does not count what it deletes (somebody has switched track_counts off): from here on
- * each dependent's rows are deleted by a statement, whose command tag tells their number. */
-static bool count_otherwise(struct sweep *sweep, struct error *err)
-{
-    db_rollback(sweep->db);
-    sweep->replan.by_statement = true;
-    return sweep_recompile(sweep, err);
-}
-
-bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err)
-{
+    const struct chunk *chunk = failed->chunk;
+    if (sweep->replan.due)
+        return replan_next(sweep, failed);
     if (chunk->uncounted)
-        return count_otherwise(sweep, err);
-    if (chunk->plan_changed || may_be_cured(sweep, &chunk->error) || key_has_changed(sweep, chunk))
-        return recompile(sweep, chunk, err);
+        return then(NEXT_COUNT_BY_STATEMENT);
+    if (chunk->plan_changed || failed->key_changed || new_plan_may_cure(sweep, &chunk->error))
+        return then(NEXT_REPLAN);
+    if (!failed->key_looked && foreign_key_refuses(sweep, &chunk->error))
+        return then(NEXT_LOOK_AT_KEY);
     if (chunk->too_many)
-        return bound_again(sweep);
+        return then(NEXT_BOUND_EXACTLY);
     /* What has no candidates in hand waits for tables only. */
     if (chunk->table_locked || (chunk->asked == 0 && db_failed_for_lock(&chunk->error)))
-        return sweep_wait_for_table(sweep, chunk, err);
-    if (chunk->fatal) {
-        chunk_committed(sweep, chunk);
-        return give_up(chunk, err);
-    }
-    enum db_failure class = db_failure_class(sweep->db, &chunk->error);
-    bool lost = class == DB_FAILURE_CONNECTION;
-    if (!lost)
-        db_rollback(sweep->db);
-    if (stop_forced() || class == DB_FAILURE_CANCELLED) {
-        if (!lost)
-            return true; /* the loop sees the signal and ends */
-    }
-    switch (class) {
-    case DB_FAILURE_TRANSIENT:
-        return again(sweep, chunk, err);
-    case DB_FAILURE_CONNECTION:
-        return sweep_reconnect(sweep, chunk, err);
-    case DB_FAILURE_ROW:
-        return isolate(sweep, chunk, err);
-    default:
-        return give_up(chunk, err);
-    }
+        return table_next(sweep, failed);
+    if (chunk->fatal)
+        return then(NEXT_STOP);
+    return class_next(sweep, failed);
 }

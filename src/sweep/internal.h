@@ -12,7 +12,7 @@
 enum chunk_outcome {
     CHUNK_DONE,  /* committed; the cursor has moved */
     CHUNK_END,   /* nothing (more) to do in this pass */
-    CHUNK_ERROR, /* nothing of it took effect, or the connection was lost: see sweep_failed */
+    CHUNK_ERROR, /* nothing of it took effect, or the connection was lost: see sweep_recover */
 };
 
 /* What a chunk did, or tried. Owned by its own context. */
@@ -70,10 +70,6 @@ void locked_note(struct sweep *sweep, const char *const *key, const char *table)
  * passed over. */
 void locked_take(struct sweep *sweep, struct chunk *chunk, const struct db_rows *rows);
 
-/* What follows when candidates of the chunk wait for a row that another session has locked: it is
- * looked for and stepped over. */
-void locked_failed(struct sweep *sweep, struct chunk *chunk);
-
 /* How many failed keys a later pass can leave alone. */
 enum { SWEEP_FAILED_KEYS_MAX = 1000 };
 
@@ -89,13 +85,30 @@ char *statements_keys_sql(const struct sweep *sweep, int first);
 /* Builds the work of one transaction. */
 void work_build(struct sweep *sweep);
 
-/* Makes the plan again, with the same cutoff, because the tables of the old one changed; the sweep
- * goes on from the beginning. False, with err set as a new run would set it, when the policy does
- * not fit them any more. */
+/* From now on a new plan is due: nothing else is done before it is made. cause: the SQLSTATE that
+ * it may cure; "": the plan is known not to hold. */
+void recompile_is_due(struct sweep *sweep, const char *cause);
+
+/* Tries to make the plan again, with the same cutoff, because the tables of the old one changed;
+ * the sweep goes on from the beginning. False, with err set as a new run would set it: it is still
+ * due, or the policy does not fit the tables any more. */
 bool sweep_recompile(struct sweep *sweep, struct error *err);
+
+/* Makes the plan that is due, if one is, as sweep_insist does. */
+bool sweep_insist_on_plan(struct sweep *sweep, struct error *err);
 
 /* Takes a plan in hand: its statements, its report. False: the connection failed. */
 bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error *err);
+
+/* All that the report has as gone is on the server's disk. */
+void durable_note(struct sweep *sweep);
+
+/* Makes what was committed durable if it is long since that was done; a failure is left to the next
+ * chunk. */
+void durable_settle_in_time(struct sweep *sweep);
+
+/* The database is gone for good: only what is known to be on its disk is reported as gone. */
+void durable_tell(struct sweep *sweep);
 
 /* Makes what was committed durable, so that something irreversible may follow. False: the
  * connection or the server failed, and nothing may follow now. */
@@ -185,8 +198,8 @@ bool sweep_set_aside(struct sweep *sweep, const struct failure *failure, struct 
 /* The key of the one candidate that the chunk consisted of; NULL when it is not known. */
 const char **sweep_failing_key(struct sweep *sweep, const struct chunk *chunk);
 
-/* Goes on behind the candidates of the chunk. */
-void sweep_skip(struct sweep *sweep, const struct chunk *chunk);
+/* A later pass leaves this candidate alone. */
+void sweep_remember_failed(struct sweep *sweep, const char *const *key);
 
 /* True when so many candidates failed in a row that the run has to end. */
 bool sweep_all_fail(const struct sweep *sweep);
@@ -222,6 +235,9 @@ char *key_text(const void *ctx, const struct plan *plan, const char *const *valu
 struct chunk *chunk_new(struct sweep *sweep);
 void chunk_free(struct chunk *chunk);
 
+/* Goes on behind the candidates of the chunk, which did not take effect. */
+void chunk_skip(struct sweep *sweep, const struct chunk *chunk);
+
 /* The walk begins at the first candidate, and what was seen before counts for no circle. */
 void sweep_walk_anew(struct sweep *sweep);
 
@@ -231,19 +247,20 @@ bool circle_check(struct sweep *sweep, struct error *err);
 /* Puts a committed chunk into the report and the log, and moves the cursor. */
 void chunk_committed(struct sweep *sweep, struct chunk *chunk);
 
-/* Decides what follows from a failed chunk: retry, smaller, set aside, reconnect, or give up
- * (false). */
-bool sweep_failed(struct sweep *sweep, struct chunk *chunk, struct error *err);
+/* Acts on what follows from a failure of the chunk, or of an act (a chunk without candidates): see
+ * decide.h. Then the chunk's failures are the candidates to set aside, and a new plan may be due.
+ * False, with err set: the run ends. */
+bool sweep_recover(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
-/* The same when the connection is lost (src/sweep/lost.c). */
+/* Makes the lost connection again, as long as the budget allows, and finds out what took effect of
+ * the chunk. False, with err set: it could not be made, or the run may not go on. */
 bool sweep_reconnect(struct sweep *sweep, struct chunk *chunk, struct error *err);
+
+/* Waits, outside any transaction, until another session may be done with a table of the chunk. */
+void table_wait(struct sweep *sweep, struct chunk *chunk);
 
 /* Sets aside the candidates that have been found to cost the connection. */
 bool sweep_confirm(struct sweep *sweep, struct error *err);
-
-/* Waits, outside any transaction, until another session may be done with a table of the chunk. It
- * is to be tried again then. False, with err set, when it has waited long enough. */
-bool sweep_wait_for_table(struct sweep *sweep, struct chunk *chunk, struct error *err);
 
 /* How often a transient error is worth another try now. */
 int sweep_tries_allowed(const struct sweep *sweep, const struct error *why);

@@ -4,6 +4,7 @@
  * costs whatever its size: where very many rows have one age, finding the next of them takes long,
  * and smaller chunks would only do it more often. */
 #include "internal.h"
+#include "pgsweep/state_lock.h"
 #include "pgsweep/clock.h"
 
 /* Between two ages: rows of the last age come on top of what was asked for, and stay below MAX_ROWS
@@ -125,4 +126,17 @@ void pace_adjust(struct sweep *sweep, struct pace_spent spent)
             rows = pace->rows == MIN_ROWS && !compared ? 2 * MIN_ROWS : MIN_ROWS;
     }
     pace->rows = rows > pace->rows_max ? pace->rows_max : rows < 1 ? 1 : rows;
+}
+
+enum { BACKOFF_BASE_MS = 100, BACKOFF_CAP_MS = 10000 };
+
+void sweep_back_off(struct sweep *sweep, int attempt)
+{
+    sweep->report->retries++;
+    state_wait(sweep->state, clock_backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+}
+
+bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
+{
+    return budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
 }

@@ -34,7 +34,7 @@ struct range_end {
     int64_t rows;         /* how many candidates it was looked up to take */
 };
 
-/* How far has the walk come? (sweep.c, circle.c, chunk_range.c) */
+/* How far has the walk come? (sweep.c, chunk.c, circle.c, chunk_range.c) */
 struct position {
     int pass;             /* which walk over the candidates; the first is 1 */
     struct cursor cursor; /* the last candidate that was dealt with */
@@ -78,8 +78,7 @@ struct locked_rows {
     size_t count;
 };
 
-/* How often has the work in hand failed, without a candidate to blame? (failure.c, lost.c,
- * tables.c) */
+/* How often has the work in hand failed, without a candidate to blame? (recover.c, tables.c) */
 struct recovery {
     int tries;              /* of the chunk in hand, after transient errors */
     bool impatient;         /* waiting did not help: until something goes, do not wait long again */
@@ -98,7 +97,7 @@ struct failure {
  * not theirs. */
 enum { SUSPECTS_MAX = 5 };
 
-/* Which candidates have cost the connection, and is it their fault? (lost.c) */
+/* Which candidates have cost the connection, and is it their fault? (recover.c, aside.c) */
 struct suspects {
     struct failure rows[SUSPECTS_MAX]; /* nothing has gone since */
     size_t count;
@@ -107,7 +106,7 @@ struct suspects {
     int set_aside;    /* candidates that are dead letters because they cost it */
 };
 
-/* Which candidates cannot go? (failure.c) */
+/* Which candidates cannot go? (aside.c, failed.c) */
 struct set_aside {
     const char ***keys; /* so that a later pass leaves them alone */
     size_t count;
@@ -118,12 +117,13 @@ struct set_aside {
 /* When was the plan made again? (recompile.c) */
 struct replan {
     int times;         /* since a row was deleted */
-    bool under_way;    /* it is being made now */
+    bool due;          /* it does not hold any more: nothing is done before there is a new one */
+    char cause[6];     /* the SQLSTATE that the new one may cure; "": none */
     bool by_statement; /* the session did not count what it deleted: no dependent is left to its
                           foreign key any more */
 };
 
-/* What would a crash of the server undo? (sweep.c, lost.c) */
+/* What would a crash of the server undo? (durable.c, reconnect.c) */
 struct durability {
     int64_t *rows;      /* by node index: known to be gone for good */
     int64_t settled_ms; /* when that was found out */

@@ -1,11 +1,11 @@
 /* The plan stays true while the run lasts: where the tables changed under it, it is made again. */
+#include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
 #include "pgsweep/effects_objects.h"
-#include "pgsweep/mem.h"
 #include "pgsweep/state_spared.h"
-#include "pgsweep/stop.h"
+#include "pgsweep/mem.h"
 
 /* So often in a row, with no row deleted in between, the schema may change: each new plan begins at
  * the first row again. */
@@ -29,8 +29,9 @@ bool sweep_take_plan(struct sweep *sweep, const struct plan *plan, struct error 
 }
 
 /* The counts of the report, by the labels of the tables. */
-static void carry_over(struct report *report, const struct plan *from, struct plan *to)
+static void carry_over(struct report *report, struct plan *to)
 {
+    const struct plan *from = report->plan;
     const int64_t *deleted = report->deleted;
     const struct plan_counts before = report->counts;
     const enum report_count_kind counted = report->counted;
@@ -67,58 +68,46 @@ static bool make_plan(struct sweep *sweep, struct plan **plan, struct error *err
     return true;
 }
 
-static bool is_temporary(const struct sweep *sweep, const struct error *why)
+void recompile_is_due(struct sweep *sweep, const char *cause)
 {
-    return db_is_lost(sweep->db) ||
-           (*why->sqlstate && db_failure_class(sweep->db, why) == DB_FAILURE_TRANSIENT);
+    sweep->replan.due = true;
+    sweep->replan.times++;
+    snprintf(sweep->replan.cause, sizeof sweep->replan.cause, "%s", cause);
 }
 
-static bool insist(struct sweep *sweep, struct plan **plan, struct error *err)
+/* Why the plan was made again, for the report. */
+static const char *reason(const struct sweep *sweep, const struct plan *old)
 {
-    bool done = false, ok = true;
-    sweep->replan.under_way = true;
-    while (ok && !done && !stop_requested()) {
-        struct chunk *none = chunk_new(sweep);
-        done = make_plan(sweep, plan, &none->error);
-        if (!done && is_temporary(sweep, &none->error)) {
-            ok = sweep_failed(sweep, none, err);
-        } else if (!done) {
-            error_move(err, &none->error);
-            ok = false;
-        }
-        chunk_free(none);
-    }
-    sweep->replan.under_way = false;
-    return ok;
+    return sweep->replan.by_statement && plan_has_cascades(old) &&
+                   strcmp(old->fingerprint, sweep->plan->fingerprint) == 0
+               ? "PostgreSQL does not count the rows that foreign keys delete (see "
+                 "track_counts): the run deletes "
+                 "dependents by statements of its own"
+               : "the tables of the policy changed during the run: the plan was made again";
 }
 
 bool sweep_recompile(struct sweep *sweep, struct error *err)
 {
-    struct report *report = sweep->report;
     const struct plan *old = sweep->plan;
-    struct plan *plan = NULL;
-    if (++sweep->replan.times > RECOMPILES_MAX)
+    struct plan *plan;
+    if (sweep->replan.times > RECOMPILES_MAX)
         return error_set(
             err, SWEEP_SOME_FAILED,
             "the tables of the policy changed %d times in a row, with no row deleted in between",
             RECOMPILES_MAX);
-    bool ok = insist(sweep, &plan, err);
-    if (!ok && err->code == SWEEP_USAGE)
-        err->code = SWEEP_SOME_FAILED; /* something may have been deleted before */
-    if (!ok || !plan)
-        return stop_requested() && !err->message;
-    carry_over(report, old, plan);
-    if (sweep->replan.by_statement && plan_has_cascades(old) &&
-        strcmp(old->fingerprint, plan->fingerprint) == 0)
-        report_remark(report, "PostgreSQL does not count the rows that foreign keys delete (see "
-                              "track_counts): the run deletes "
-                              "dependents by statements of its own");
-    else
-        report_remark(report,
-                      "the tables of the policy changed during the run: the plan was made again");
+    if (!make_plan(sweep, &plan, err))
+        return false;
+    carry_over(sweep->report, plan);
     if (plan->key_count != old->key_count)
         sweep->set_aside.count = 0;
     sweep_walk_anew(sweep);
     sweep->position.high.known = false;
-    return objects_note_sources(sweep->state, report, err) && sweep_take_plan(sweep, plan, err);
+    /* From here on the new plan is the one in hand, also where the next failure makes it due again.
+     */
+    if (!sweep_take_plan(sweep, plan, err) ||
+        !objects_note_sources(sweep->state, sweep->report, err))
+        return false;
+    report_remark(sweep->report, "%s", reason(sweep, old));
+    sweep->replan.due = false;
+    return true;
 }

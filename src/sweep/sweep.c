@@ -10,103 +10,12 @@
 #include "pgsweep/state.h"
 #include "pgsweep/state_dead_letters.h"
 #include "pgsweep/state_lock.h"
-#include "pgsweep/state_runs.h"
 #include "pgsweep/state_spared.h"
 #include "pgsweep/stop.h"
 
 /* After the first pass, rows that were locked or became eligible meanwhile are tried again: as long
  * as some go, and after this many passes in which none did, or so many in all, no more. */
 enum { IDLE_PASSES = 3, PASSES_MAX = 20, PASS_PAUSE_MS = 250 };
-
-static void log_chunk(struct sweep *sweep, const struct chunk *chunk)
-{
-    if (!sweep->budget->verbose || sweep->plan->by_row)
-        return;
-    const char *table = sweep->plan->nodes[0]->table.label;
-    progress_clear(sweep->progress);
-    for (size_t i = 0; i < chunk->key_count; i++)
-        report_log(sweep->report, "deleted %s %s", table,
-                   key_text(chunk->ctx, sweep->plan, chunk->keys[i]));
-}
-
-/* All that the report has as gone is on the server's disk. */
-static void note_durable(struct sweep *sweep)
-{
-    sweep->durability.pending = 0;
-    sweep->durability.settled_ms = clock_now_ms();
-    memcpy(sweep->durability.rows, sweep->report->deleted,
-           sweep->plan->node_count * sizeof *sweep->durability.rows);
-}
-
-void chunk_committed(struct sweep *sweep, struct chunk *chunk)
-{
-    struct report *report = sweep->report;
-    for (size_t i = 0; i < sweep->plan->node_count; i++)
-        report->deleted[i] += chunk->added[i];
-    chunk->committed = true;
-    if (chunk->added[0] > 0) {
-        sweep->set_aside.in_a_row = 0;
-        sweep->recovery.impatient = false;
-        sweep->locked.in_the_way = 0;
-        sweep->suspects.proven = sweep->suspects.count > 0;
-        sweep->replan.times = 0;
-    }
-    report->chunks += chunk->transactions; /* as its record in pgsweep.runs says too */
-    report->spared_late += chunk->spared;
-    report->objects.queued += chunk->queued;
-    report->directories.queued += chunk->directories;
-    sweep->queue.undrained += chunk->queued + chunk->directories;
-    sweep->pace.taken += chunk->candidates;
-    sweep->recovery.tries = 0;
-    sweep->recovery.table_tries = 0;
-    sweep->recovery.losses = 0;
-    sweep->locked.row_by_row = false;
-    sweep->locked.step_over = false;
-    sweep->locked.since++;
-    sweep->durability.pending += chunk->transactions;
-    if (chunk->transactions > 0 && !db_is_async(sweep->db))
-        note_durable(sweep); /* it has waited for the disk, and so have all before it */
-    if (chunk->end.columns > 0) {
-        cursor_reset(&sweep->position.cursor);
-        sweep->position.cursor = cursor_copy(report, &chunk->end);
-    }
-    log_chunk(sweep, chunk);
-    progress_show(sweep->progress, report);
-}
-
-bool sweep_settle(struct sweep *sweep, struct error *err)
-{
-    if (sweep->durability.pending > 0 && !run_make_durable(sweep->state, sweep->report, err))
-        return false;
-    note_durable(sweep);
-    return true;
-}
-
-/* So often at least, so that a crash of the server costs little. */
-enum { SETTLE_EVERY_MS = 1000 };
-
-static void settle_in_time(struct sweep *sweep)
-{
-    struct error ignored = ERROR_INIT;
-    if (clock_now_ms() - sweep->durability.settled_ms >= SETTLE_EVERY_MS &&
-        !sweep_settle(sweep, &ignored))
-        error_clear(&ignored); /* the next chunk meets the same trouble, and deals with it */
-}
-
-/* The database is gone for good: only what is known to be on its disk is reported as gone. */
-static void tell_durable(struct sweep *sweep)
-{
-    struct report *report = sweep->report;
-    if (sweep->durability.pending == 0)
-        return;
-    report_remark(
-        report,
-        "%lld rows more were deleted, but the server was lost before they were known to be on "
-        "its disk: they may have come back",
-        (long long)(report->deleted[0] - sweep->durability.rows[0]));
-    memcpy(report->deleted, sweep->durability.rows,
-           sweep->plan->node_count * sizeof *sweep->durability.rows);
-}
 
 /* Keys that wait in the queue when this many have come together; the rest goes at the end. */
 enum { DRAIN_EVERY = 50000 };
@@ -181,21 +90,6 @@ static bool may_go_on(struct sweep *sweep)
     return true;
 }
 
-struct chunk *chunk_new(struct sweep *sweep)
-{
-    void *ctx = talloc_new(sweep->report);
-    struct chunk *chunk = mem_new(ctx, struct chunk);
-    chunk->ctx = ctx;
-    chunk->added = mem_array(ctx, int64_t, sweep->plan->node_count);
-    return chunk;
-}
-
-void chunk_free(struct chunk *chunk)
-{
-    error_clear(&chunk->error);
-    talloc_free(chunk->ctx);
-}
-
 static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
 {
     if (sweep->suspects.control_due)
@@ -206,11 +100,9 @@ static enum chunk_outcome try_chunk(struct sweep *sweep, struct chunk *chunk)
     return sweep->plan->by_row ? rows_chunk(sweep, chunk) : locked_chunk(sweep, chunk);
 }
 
-/* A chunk has taken effect; its rows that could not go are set aside. */
-static bool chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spent spent,
-                       struct error *err)
+/* A chunk has taken effect. */
+static void chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spent spent)
 {
-    bool ok = true;
     chunk_committed(sweep, chunk);
     if (sweep->suspects.control_due)
         sweep->suspects.control_due = false;
@@ -218,6 +110,12 @@ static bool chunk_done(struct sweep *sweep, struct chunk *chunk, struct pace_spe
         sweep->pace.singly--;
     else
         pace_adjust(sweep, spent);
+}
+
+/* The rows of the chunk that cannot go; the sweep goes on behind them. */
+static bool set_aside_failures(struct sweep *sweep, const struct chunk *chunk, struct error *err)
+{
+    bool ok = true;
     for (size_t i = 0; ok && i < chunk->failure_count && !sweep_all_fail(sweep); i++)
         ok = sweep_set_aside(sweep, &chunk->failures[i], err);
     return ok;
@@ -231,10 +129,12 @@ static bool sweep_chunk(struct sweep *sweep, bool *end, struct error *err)
     enum chunk_outcome outcome = try_chunk(sweep, chunk);
     bool ok = true;
     if (outcome == CHUNK_ERROR) {
-        ok = sweep_failed(sweep, chunk, err);
+        ok = sweep_recover(sweep, chunk, err) && sweep_insist_on_plan(sweep, err) &&
+             set_aside_failures(sweep, chunk, err);
         *end = chunk->committed && chunk->last; /* it turned out to have taken effect */
     } else if (outcome == CHUNK_DONE) {
-        ok = chunk_done(sweep, chunk, pace_end(sweep, begun), err) &&
+        chunk_done(sweep, chunk, pace_end(sweep, begun));
+        ok = set_aside_failures(sweep, chunk, err) &&
              (chunk->last || chunk->end.columns == 0 || circle_check(sweep, err));
         *end = chunk->last;
     } else {
@@ -279,7 +179,7 @@ static bool sweep_pass(struct sweep *sweep, struct error *err)
             end = false;
         }
         drain(sweep, false);
-        settle_in_time(sweep);
+        durable_settle_in_time(sweep);
         if (!end)
             state_wait(sweep->state, sweep->budget->pause_ms);
     }
@@ -370,11 +270,6 @@ static bool is_near(const struct db *db)
     return pretend ? strcmp(pretend, "near") == 0 : db_round_trip_us(db) < NEAR_MICROSECONDS;
 }
 
-bool sweep_is_exact(const struct plan *plan, const struct sweep_budget *budget)
-{
-    return budget->chunk_rows > 0 || budget->max_rows > 0 || !plan->few_equal_ages;
-}
-
 bool sweep_run(struct db *db, struct state *state, const struct plan *plan,
                const struct sweep_budget *budget, struct progress *progress, struct report *report,
                struct error *err)
@@ -412,7 +307,7 @@ bool sweep_run(struct db *db, struct state *state, const struct plan *plan,
     if (ok)
         drain(sweep, true);
     else if (db_is_lost(db))
-        tell_durable(sweep);
+        durable_tell(sweep);
     /* A signal that came while it was drained has stopped something only if something is left. */
     if (ok && stop_requested() && report->objects.waiting + report->directories.waiting > 0)
         report->signal = stop_signal();

@@ -12,17 +12,6 @@
  * 20 ms, and a look 1 ms of the server. The second is for a run that waits. */
 enum { LOOK_EVERY_MS = 1000, WAIT_STEP_MS = 500 };
 
-struct throttle {
-    struct throttle_look *look;
-    const struct plan *plan;        /* whose tables are looked at */
-    int64_t next_ms;                /* when to look again */
-    int64_t max_wait_ms;            /* 0: no limit */
-    int64_t since_ms;               /* when the wait in hand began; 0: there is none */
-    int64_t counted_ms;             /* until when it is in the report */
-    struct checkpoints checkpoints; /* as of the last look */
-    bool checkpoint;                /* one that was asked for is under way */
-};
-
 /* Looks, and what it is owned by; act of sweep_insist. */
 struct attempt {
     void *ctx;
@@ -77,16 +66,6 @@ static char *reasons(const void *ctx, const struct throttle_found *found)
     return text;
 }
 
-static void add_wait(struct report *report, enum report_wait wait, int64_t ms, const char *what)
-{
-    struct report_waited *waited = &report->waited[wait];
-    waited->ms += ms;
-    if (waited->last && strcmp(waited->last, what) == 0)
-        return;
-    talloc_free((void *)waited->last);
-    waited->last = mem_strdup(report, what);
-}
-
 /* Adds the time until now to the reasons that held since the last look. */
 static void count_wait(struct sweep *sweep, const struct throttle_found *found)
 {
@@ -98,16 +77,7 @@ static void count_wait(struct sweep *sweep, const struct throttle_found *found)
     report->waited_ms += ms;
     for (int i = 0; i < REPORT_WAITS; i++)
         if (found->waits[i])
-            add_wait(report, (enum report_wait)i, ms, found->waits[i]);
-}
-
-void throttle_note(struct sweep *sweep, enum report_wait wait, int64_t ms, const char *what)
-{
-    char *why = mem_printf(NULL, "%s: %s", report_wait_names[wait], what);
-    progress_wait(sweep->progress, sweep->report, why);
-    talloc_free(why);
-    sweep->report->waited_ms += ms;
-    add_wait(sweep->report, wait, ms, what);
+            throttle_add_wait(report, (enum report_wait)i, ms, found->waits[i]);
 }
 
 static void end_at(struct sweep *sweep, const char *limit, const char *detail)
@@ -150,11 +120,6 @@ void throttle_start(struct sweep *sweep)
     throttle->max_wait_ms =
         policy_limit(&policy->throttle.max_wait, LIMIT_TIME, POLICY_MAX_WAIT).value;
     sweep->throttle = throttle;
-}
-
-void throttle_look_now(struct sweep *sweep)
-{
-    sweep->throttle->next_ms = 0;
 }
 
 bool throttle_hold(struct sweep *sweep, struct error *err)

@@ -28,6 +28,21 @@ struct throttle_look {
     const char *own;               /* the statement with the policy's own condition; or NULL */
 };
 
+/* Waiting between two chunks. */
+struct throttle {
+    struct throttle_look *look;
+    const struct plan *plan;        /* whose tables are looked at */
+    int64_t next_ms;                /* when to look again */
+    int64_t max_wait_ms;            /* 0: no limit */
+    int64_t since_ms;               /* when the wait in hand began; 0: there is none */
+    int64_t counted_ms;             /* until when it is in the report */
+    struct checkpoints checkpoints; /* as of the last look */
+    bool checkpoint;                /* one that was asked for is under way */
+};
+
+/* Adds the time of a wait to its reason in the report. */
+void throttle_add_wait(struct report *report, enum report_wait wait, int64_t ms, const char *what);
+
 /* Builds the look for a policy on the tables of the plan; plan NULL: only at what may end the run.
  * Owned by ctx, which must outlive the connection. */
 struct throttle_look *throttle_look_new(const void *ctx, const struct policy *policy,
