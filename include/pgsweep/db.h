@@ -189,6 +189,10 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
  * where none is to be had nobody looks. For statements that may be sent again later. */
 void db_give_way(struct db *db, bool give_way);
 
+/* Why a long statement that was to give way was not watched: the first reason since db_connect;
+ * NULL: all were. Owned by db. */
+const char *db_unwatched(const struct db *db);
+
 /* True where another session's lock on a table was in the way, or would have had to wait. */
 bool db_failed_for_lock(const struct error *err);
 

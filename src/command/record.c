@@ -23,7 +23,7 @@ static bool settle_letters(struct run *run, struct state *state, struct error *e
 
 /* The run is over all the same, so that its record says so: the tables that the policy's dead
  * letters are about may have changed, or be gone. */
-static void finish_unsettled(struct run *run, struct state *state, struct error *why)
+static bool finish_unsettled(struct run *run, struct state *state, struct error *why)
 {
     struct error ignored = ERROR_INIT;
     db_rollback(run->db);
@@ -32,13 +32,15 @@ static void finish_unsettled(struct run *run, struct state *state, struct error 
         run->report->error.code = SWEEP_SOME_FAILED;
         report_close(run->report);
     }
-    if (!run_finish(state, run->report, &ignored))
-        error_clear(&ignored);
+    bool finished = run_finish(state, run->report, &ignored);
+    error_clear(&ignored);
+    return finished;
 }
 
 bool command_record_end(struct run *run, struct state *state, struct error *err)
 {
     struct again again = {.retry_for_ms = run->budget.retry_for_ms};
+    bool recorded = false;
     for (int attempt = 1;; attempt++) {
         bool reachable = !db_is_lost(run->db) || db_reconnect(run->db, err);
         bool settled = reachable && settle_letters(run, state, err);
@@ -48,7 +50,7 @@ bool command_record_end(struct run *run, struct state *state, struct error *err)
         if (transient ? attempt > run->budget.retries || stop_requested()
                       : !command_again(&again, run->db, true, err)) {
             if (reachable && !settled && !db_is_lost(run->db))
-                finish_unsettled(run, state, err);
+                recorded = finish_unsettled(run, state, err);
             break;
         }
         error_clear(err);
@@ -57,6 +59,7 @@ bool command_record_end(struct run *run, struct state *state, struct error *err)
     }
     if (err->code == SWEEP_USAGE)
         err->code = SWEEP_SOME_FAILED;
-    return error_prefix(err,
-                        "what is reported is gone, but the end of the run could not be recorded");
+    return error_prefix(err, "what is reported is gone, but %s",
+                        recorded ? "the dead letters of the policy could not be looked at again"
+                                 : "the end of the run could not be recorded");
 }

@@ -373,6 +373,18 @@ static bool run_patiently(struct run *run, void *ctx,
     return true;
 }
 
+/* Long statements are to give way to other sessions; where nobody could look who waits, the report
+ * says so. */
+static void note_unwatched(const struct run *run)
+{
+    const char *why = run->db ? db_unwatched(run->db) : NULL;
+    if (why)
+        report_remark(run->report,
+                      "a long statement did not give way to sessions that wait for its tables, "
+                      "because that takes a second connection: %s",
+                      why);
+}
+
 static int sweep_rows(struct run *run, void *ctx, struct error *err)
 {
     const struct cli_options *options = run->options;
@@ -389,6 +401,7 @@ static int sweep_rows(struct run *run, void *ctx, struct error *err)
         command_explain_failure(run->report, err);
         command_record_refusal(options, run->policy, run->report, run->db, err);
     }
+    note_unwatched(run);
     run->report->duration_ms = clock_now_ms() - started_ms;
     return command_tell(options, run->report, ok, err);
 }

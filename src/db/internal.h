@@ -31,8 +31,11 @@ struct db {
     /* For statements that give way (watch.c). */
     PGconn *watcher; /* the second connection; NULL: there is none */
     bool gives_way, watching;
-    bool unwatched; /* there is no second connection to be had */
-    bool gave_way;  /* the last statement was cancelled for that */
+    bool looks;             /* the server has begun to look */
+    int64_t watch_since_ms; /* when it was asked to */
+    bool unwatched;         /* there is no second connection to be had */
+    char *unwatched_why;    /* NULL: each long statement was watched */
+    bool gave_way;          /* the last statement was cancelled for that */
     /* Of a connection whose server session is, or may be, shared with others (pooled.c). */
     bool pooled;
     char *role;                       /* what SET ROLE would say by default */
@@ -143,8 +146,8 @@ struct db_refusal {
  * see db_dial, as for what it returns. */
 PGconn *db_open(const struct db *db, const PGconn *beside, bool first, struct db_refusal *why);
 
-/* Another connection to the same server, with the same parameters; NULL: there is none to be had.
- */
+/* Another connection to the same server, with the same parameters; it may have failed. NULL: the
+ * wait for it was given up. The caller closes it. */
 PGconn *db_open_beside(const struct db *db);
 
 /* The statement under way takes long: if it is one that gives way, it is watched from now on until

@@ -31,10 +31,5 @@ PGconn *db_open(const struct db *db, const PGconn *beside, bool first, struct db
 PGconn *db_open_beside(const struct db *db)
 {
     struct db_refusal why;
-    PGconn *conn = db_open(db, db->conn, false, &why);
-    if (conn && PQstatus(conn) != CONNECTION_OK) {
-        PQfinish(conn);
-        conn = NULL;
-    }
-    return conn;
+    return db_open(db, db->conn, false, &why);
 }

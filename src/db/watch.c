@@ -12,11 +12,18 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
+/* SQLSTATE of the notice that the watch has begun. */
+static const char LOOKS[] = "PGS02";
+
 static const char SESSION[] = "sql/session.sql";
 
 /* Behind the cancellation of the watch comes its answer; if it does not, the connection is
  * closed. */
 enum { ANSWER_MS = 2000, TICK_MS = 20 };
+
+/* The server says that it looks as soon as it begins to. A pooler may keep the second connection
+ * waiting for a server session; after so long nobody has looked. */
+enum { BEGIN_MS = 1000 };
 
 void db_give_way(struct db *db, bool give_way)
 {
@@ -47,27 +54,64 @@ static const char *which_process(struct db *db, void *scratch)
                          TEMPLATE_SLOTS({"name", db_quote_literal(db, scratch, name)}));
 }
 
-/* The watch is about to cancel the statement. */
+/* The watch has begun, or is about to cancel the statement. */
 static void note(void *arg, const PGresult *result)
 {
     struct db *db = arg;
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_GAVE_WAY)) == 0)
         db->gave_way = true;
+    if (sqlstate && strcmp(sqlstate, LOOKS) == 0)
+        db->looks = true;
+}
+
+/* A long statement is not watched: the first reason is kept. */
+static void note_unwatched(struct db *db, const char *why)
+{
+    size_t line = strcspn(why, "\n");
+    db->unwatched = true;
+    if (!db->unwatched_why)
+        db->unwatched_why = mem_printf(db, "%.*s", (int)line, why);
+}
+
+const char *db_unwatched(const struct db *db)
+{
+    return db->unwatched_why;
+}
+
+/* Opens the second connection where there is none yet. */
+static bool has_watcher(struct db *db)
+{
+    if (db->watcher)
+        return true;
+    db->watcher = db_open_beside(db);
+    if (db->watcher && PQstatus(db->watcher) == CONNECTION_OK) {
+        PQsetNoticeReceiver(db->watcher, note, db);
+        return true;
+    }
+    note_unwatched(db,
+                   db->watcher ? PQerrorMessage(db->watcher) : "it could not be opened in time");
+    PQfinish(db->watcher);
+    db->watcher = NULL;
+    return false;
 }
 
 void db_watch_begin(struct db *db)
 {
     if (!db->gives_way || db->watching || db->unwatched)
         return;
-    if (!db->watcher && (db->watcher = db_open_beside(db)) != NULL)
-        PQsetNoticeReceiver(db->watcher, note, db);
+    if (!has_watcher(db))
+        return; /* the statement goes on without */
     void *scratch = talloc_new(db);
     const char *who = which_process(db, scratch);
-    db->watching = db->watcher && who &&
-                   PQsendQuery(db->watcher, template_fill(scratch, SESSION, "watch",
-                                                          TEMPLATE_SLOTS({"who", who}))) == 1;
-    db->unwatched = !db->watching; /* it goes on without */
+    db->looks = false;
+    db->watch_since_ms = clock_now_ms();
+    db->watching =
+        who && PQsendQuery(db->watcher, template_fill(scratch, SESSION, "watch",
+                                                      TEMPLATE_SLOTS({"who", who}))) == 1;
+    if (!db->watching)
+        note_unwatched(db, who ? PQerrorMessage(db->watcher)
+                               : "behind a pooler the name of the session has to be its own");
     talloc_free(scratch);
 }
 
@@ -100,6 +144,8 @@ void db_watch_end(struct db *db)
     PQclear(result);
     PGresult *more = over ? answer(db->watcher) : NULL;
     PQclear(more);
+    if (!db->looks && clock_now_ms() - db->watch_since_ms >= BEGIN_MS)
+        note_unwatched(db, "it was given no session of the server");
     if (!over || more || PQisBusy(db->watcher)) {
         PQfinish(db->watcher);
         db->watcher = NULL;

@@ -14,7 +14,8 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
     const char *name = plan->policy->name;
     bool misfit = sqlstate_is_of(err, SQLSTATE_CLASS_SYNTAX) &&
                   !sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE);
-    error_prefix(err, "%s: %s does not fit the schema", condition->origin, what);
+    error_prefix(err, "%s: %s %s", condition->origin, what,
+                 db_failed_for_lock(err) ? "could not be checked" : "does not fit the schema");
     if (sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE)) {
         error_hint(err, "Grant SELECT on that table to role %s.", db_user(db));
         return false;

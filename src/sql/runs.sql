@@ -79,7 +79,9 @@ SELECT CASE WHEN {number} OPERATOR(pg_catalog.<=) {locked} THEN 0
        END
 
 --- record
--- Adds the transaction and what each of its steps counted to the record of the run.
+-- Adds the transaction and what each of its steps counted to the record of the run. While another session has an old
+-- transaction open, VACUUM leaves all earlier versions of the record. So the index is read backwards, from the
+-- last one on (with "=" PostgreSQL would read it forwards, whatever the order).
 UPDATE pgsweep.runs AS r
    SET chunks = r.chunks OPERATOR(pg_catalog.+) 1,
        last_chunk = pg_catalog.clock_timestamp(),
@@ -92,7 +94,13 @@ UPDATE pgsweep.runs AS r
                                                                         true))::pg_catalog.int8)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
- WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+ WHERE r.ctid OPERATOR(pg_catalog.=) (SELECT n.ctid
+                                          FROM pgsweep.runs AS n
+                                         WHERE n.run_id OPERATOR(pg_catalog.>=) $1::pg_catalog.text
+                                           AND n.run_id OPERATOR(pg_catalog.<=) $1::pg_catalog.text
+                                         ORDER BY n.run_id DESC
+                                         LIMIT 1)
+   AND r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- record_counted
 -- Adds the transaction and the numbers that pgsweep took from the command tags to the record of the run.
@@ -106,7 +114,13 @@ UPDATE pgsweep.runs AS r
                       OPERATOR(pg_catalog.+) n.rows)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
- WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
+ WHERE r.ctid OPERATOR(pg_catalog.=) (SELECT n.ctid
+                                          FROM pgsweep.runs AS n
+                                         WHERE n.run_id OPERATOR(pg_catalog.>=) $1::pg_catalog.text
+                                           AND n.run_id OPERATOR(pg_catalog.<=) $1::pg_catalog.text
+                                         ORDER BY n.run_id DESC
+                                         LIMIT 1)
+   AND r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text
 
 --- record_gone
 -- Adds the transaction and the rows of the query "gone" to the record of the run. Fails if they are more than a
@@ -122,7 +136,13 @@ UPDATE pgsweep.runs AS r
            {label}::pg_catalog.text,
            coalesce((r.deleted OPERATOR(pg_catalog.->>) {label}::pg_catalog.text)::pg_catalog.int8, 0)
            OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM gone))
- WHERE r.run_id OPERATOR(pg_catalog.=) {run}::pg_catalog.text
+ WHERE r.ctid OPERATOR(pg_catalog.=) (SELECT n.ctid
+                                          FROM pgsweep.runs AS n
+                                         WHERE n.run_id OPERATOR(pg_catalog.>=) {run}::pg_catalog.text
+                                           AND n.run_id OPERATOR(pg_catalog.<=) {run}::pg_catalog.text
+                                         ORDER BY n.run_id DESC
+                                         LIMIT 1)
+   AND r.run_id OPERATOR(pg_catalog.=) {run}::pg_catalog.text
 
 --- commit_waits
 -- Says what the COMMIT of this transaction waits for. $1: a value of synchronous_commit.

@@ -179,8 +179,10 @@ SELECT pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)
 
 --- watch
 -- Cancels the statement of a server process as soon as somebody waits for it, and says so first. Ends when the statement ends.
+-- The notices tell the program that somebody looks, and that the statement is cancelled.
 DO $watch$
 BEGIN
+    RAISE INFO SQLSTATE 'PGS02';
     LOOP
         PERFORM pg_catalog.pg_stat_clear_snapshot();
         IF NOT EXISTS (SELECT

@@ -211,3 +211,13 @@ def test_D2_a_dry_run_neither_waits_for_locked_rows_nor_tells_of_them(make_world
     hold(world.db, "SELECT FROM items WHERE id = 10 FOR UPDATE")
     report = world.run("--dry-run").json()
     assert (report["exit_code"], report["left_locked"], report["locked"], report["eligible"]) == (0, 0, [], 20)
+
+
+def test_O5_the_record_of_a_transaction_costs_the_same_beside_an_old_one(make_world, db):
+    """An old transaction keeps all versions of the record; which one counts is found at once all the same."""
+    world = make_world("rows", old=300)
+    hold(db, "SELECT FROM items WHERE id = 1001 FOR UPDATE")
+    world.check(world.run(chunk=100))
+    db.wait_for_no_session()
+    read = db.value("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'runs_pkey'")
+    assert read <= 4 * 300, read

@@ -200,7 +200,13 @@ UPDATE pgsweep.runs AS r
                       OPERATOR(pg_catalog.+) n.rows)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int8[])) AS n(label, rows))
- WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+ WHERE r.ctid OPERATOR(pg_catalog.=) (SELECT n.ctid
+                                          FROM pgsweep.runs AS n
+                                         WHERE n.run_id OPERATOR(pg_catalog.>=) $1::pg_catalog.text
+                                           AND n.run_id OPERATOR(pg_catalog.<=) $1::pg_catalog.text
+                                         ORDER BY n.run_id DESC
+                                         LIMIT 1)
+   AND r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- check_plan (each chunk)
 -- Fails if a table of the plan has got a foreign key, trigger, rule, partition, index, column or owner since the plan

@@ -168,7 +168,13 @@ UPDATE pgsweep.runs AS r
                                                                         true))::pg_catalog.int8)
              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]),
                              pg_catalog.unnest($3::pg_catalog.int4[])) AS n(label, node))
- WHERE r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
+ WHERE r.ctid OPERATOR(pg_catalog.=) (SELECT n.ctid
+                                          FROM pgsweep.runs AS n
+                                         WHERE n.run_id OPERATOR(pg_catalog.>=) $1::pg_catalog.text
+                                           AND n.run_id OPERATOR(pg_catalog.<=) $1::pg_catalog.text
+                                         ORDER BY n.run_id DESC
+                                         LIMIT 1)
+   AND r.run_id OPERATOR(pg_catalog.=) $1::pg_catalog.text;
 
 -- work_4_check_plan (each candidate)
 -- Fails if the tables of the plan are not what they were when it was made.
