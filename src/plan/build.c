@@ -52,6 +52,17 @@ static bool build_age(struct plan *plan, struct error *err)
     return error_hint(err, "Name the timestamp column with the age of a row as \"age\".");
 }
 
+/* regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary,
+ * regcollation: their numbers in pg_type are fixed. */
+static bool has_a_name_by_path(const struct plan_column *column)
+{
+    static const unsigned types[] = {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4191};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (column->base_type == types[i])
+            return true;
+    return false;
+}
+
 /* The column that names working directories. Where this host has no such root there is nothing to
  * do. */
 static bool build_directory(struct plan *plan, struct error *err)
@@ -65,6 +76,12 @@ static bool build_directory(struct plan *plan, struct error *err)
     if (!plan->directory)
         return error_set(err, SWEEP_USAGE, "%s: table %s has no column \"%s\"", column->origin,
                          plan->nodes[0]->table.label, column->value);
+    if (has_a_name_by_path(plan->directory)) {
+        error_set(err, SWEEP_USAGE,
+                  "%s: column \"%s\" is of type %s, whose text depends on the search path",
+                  column->origin, column->value, plan->directory->type);
+        return error_hint(err, "Name working directories by a column of text, numbers or UUIDs.");
+    }
     if (root.value[0] != '/')
         return error_set(err, SWEEP_USAGE,
                          "%s: the root of working directories, \"%s\", is not an absolute path",

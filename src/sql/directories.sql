@@ -1,8 +1,9 @@
 -- Working directories: which of the queued ones a row that stays still names.
 
 --- still_named
--- Those of the names that a column has, as text. $1: the names, as an array.
-SELECT DISTINCT {column}::pg_catalog.text
+-- Those of the names that a column has, as text; two that only a collation takes for the same are two. $1: the names, as an
+-- array.
+SELECT DISTINCT {column}::pg_catalog.text COLLATE pg_catalog."C"
   FROM {table}
  WHERE {column}{cast} OPERATOR(pg_catalog.=) ANY ({names})
 

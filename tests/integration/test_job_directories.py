@@ -186,11 +186,39 @@ def test_J3_a_directory_that_a_surviving_row_names_too_stays(db, pgsweep, box, p
     assert found["directories"]["in_use"] == 1 and queue(db) == []
 
 
+def test_J3_T2_names_that_a_collation_takes_for_the_same_are_two_directories(db, pgsweep, box, policy_file):
+    """Rows that stay have "a", "A" and "á": whichever of them the database would show for all, none of these directories goes."""
+    db.sql("CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level1', deterministic = false);"
+           "CREATE TABLE renders (id int PRIMARY KEY, uid text COLLATE blind, at timestamptz)")
+    init(pgsweep)
+    for i, name in enumerate(("a", "A", "á", "b")):
+        db.sql(f"INSERT INTO renders VALUES (%s, %s, {OLD})", i, name)
+        directory(box, name)
+        if name != "b":
+            db.sql("INSERT INTO renders VALUES (%s, %s, now())", 10 + i, name)
+    policies = policy_file(policy("renders", files={"directory": "uid"}))
+    found = sweep(pgsweep, box, "--policy-dir", policies, name="test")
+    assert sorted(os.listdir(box.root)) == ["A", "a", "á"]
+    assert (found["directories"]["in_use"], found["directories"]["removed"]) == (3, 1)
+
+
+@pytest.mark.parametrize("kind", ["regclass", "name_of_table"])
+def test_J3_T2_names_that_depend_on_the_search_path_are_refused(db, pgsweep, box, policy_file, kind):
+    """A regclass has a schema in its text, or not, as the path of the session has it."""
+    db.sql("CREATE DOMAIN name_of_table AS regclass; CREATE SCHEMA app; CREATE TABLE app.one ();"
+           f"CREATE TABLE renders (id int PRIMARY KEY, uid {kind}, at timestamptz); INSERT INTO renders VALUES (1, 'app.one', {OLD})")
+    init(pgsweep)
+    directory(box, "app.one")
+    result = pgsweep("test", "--policy-dir", policy_file(policy("renders", files={"directory": "uid"})), env={"TEMP_DIR": box.root})
+    assert result.code == 2 and f"uid\" is of type {kind}, whose text depends on the search path" in result.err, result
+    assert db.count("renders") == 1 and os.listdir(box.root) == ["app.one"]
+
+
 def test_J7_the_look_for_survivors_uses_the_index(jobs, pgsweep, box, server_log):
     add(jobs, 1)
     directory(box, 1)
     sweep(pgsweep, box)
-    looks = server_log.matching(r'SELECT DISTINCT "id"::pg_catalog.text FROM "public"."jobs"')
+    looks = server_log.matching(r'SELECT DISTINCT "id"::pg_catalog.text COLLATE pg_catalog."C" FROM "public"."jobs"')
     assert len(looks) == 1 and 'WHERE "id" OPERATOR(pg_catalog.=) ANY' in looks[0]
 
 

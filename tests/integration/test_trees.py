@@ -11,7 +11,7 @@ RUNS = [("chunk", "near"), ("chunk", "far"), ("row", "far")]
 def trees(db, pgsweep):
     """Trees of 1 (with 2 to 6 below it, over three levels), 10 (with 11) and 20."""
     db.sql(f"CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES t ON DELETE CASCADE, at timestamptz DEFAULT {OLD},"
-           " s3_key text GENERATED ALWAYS AS ('key' || id) STORED); CREATE INDEX ON t (parent);"
+           " s3_key text GENERATED ALWAYS AS (pg_catalog.textcat('key', id::pg_catalog.text)) STORED); CREATE INDEX ON t (parent);"
            "INSERT INTO t (id, parent) VALUES (1, NULL), (2, 1), (3, 1), (4, 2), (5, 4), (6, 4), (10, NULL), (11, 10), (20, NULL);"
            "CREATE TABLE c (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE); CREATE INDEX ON c (t);"
            "INSERT INTO c SELECT id, id FROM t")
