@@ -30,6 +30,7 @@ enum sqlstate {
     SQLSTATE_TRANSACTION_ROLLBACK,
     SQLSTATE_UNDEFINED_COLUMN,
     SQLSTATE_UNTRANSLATABLE_CHARACTER,
+    SQLSTATE_WATCH_LOOKS, /* pgsweep's own: the notice that the watch has begun (src/db/watch.c) */
     SQLSTATES
 };
 

@@ -25,6 +25,7 @@ static const char *const codes[SQLSTATES] = {
     [SQLSTATE_TRANSACTION_ROLLBACK] = "40000",
     [SQLSTATE_UNDEFINED_COLUMN] = "42703",
     [SQLSTATE_UNTRANSLATABLE_CHARACTER] = "22P05",
+    [SQLSTATE_WATCH_LOOKS] = "PGS02",
 };
 
 static const char *const class_codes[SQLSTATE_CLASSES] = {

@@ -12,9 +12,6 @@
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
-/* SQLSTATE of the notice that the watch has begun. */
-static const char LOOKS[] = "PGS02";
-
 static const char SESSION[] = "sql/session.sql";
 
 /* Behind the cancellation of the watch comes its answer; if it does not, the connection is
@@ -61,7 +58,7 @@ static void note(void *arg, const PGresult *result)
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_GAVE_WAY)) == 0)
         db->gave_way = true;
-    if (sqlstate && strcmp(sqlstate, LOOKS) == 0)
+    if (sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_WATCH_LOOKS)) == 0)
         db->looks = true;
 }
 
