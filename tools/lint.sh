@@ -113,6 +113,11 @@ check_words() {
         xargs -0 grep -nIE "$hosts" 2>/dev/null | grep -v '^tools/lint.sh:' || true
 }
 
+# What a merge leaves where it could not decide.
+check_merged() {
+    git grep -nE '^(<{7}|>{7}) ' 2>/dev/null | sed -E 's/^([^:]*:[0-9]+):.*/\1: a merge that was left unresolved/' || true
+}
+
 # The array may move while its index is computed: C says nothing about which comes first.
 check_growth() {
     grep -rnE '\[mem_grow\(' --include='*.c' src | sed 's/$/: mem_grow inside an index/' || true
@@ -205,6 +210,7 @@ check_terminal | report
 check_sizes | report
 check_format | report
 check_words | report
+check_merged | report
 check_growth | report
 check_qualified | report
 check_sqlstates | report

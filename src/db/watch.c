@@ -25,8 +25,8 @@ enum { BEGIN_MS = 1000 };
 void db_give_way(struct db *db, bool give_way)
 {
     db->gives_way = give_way;
+    db->gave_way = false;
     if (give_way) {
-        db->gave_way = false;
         db->unwatched = false;
         return;
     }

@@ -32,7 +32,11 @@ static bool lock_candidates(struct locked *l)
         .statement = &sweep->statements.lock[cursor_bound(&sweep->position.cursor, sweep->plan)],
         .nparams = n,
         .params = params};
-    if (!gate_batch(sweep->gate, l->chunk->ctx, steps, lock + 1, &failed, &l->chunk->error)) {
+    /* Where candidates are rare it reads many rows to find them. */
+    db_give_way(sweep->db, true);
+    bool ok = gate_batch(sweep->gate, l->chunk->ctx, steps, lock + 1, &failed, &l->chunk->error);
+    db_give_way(sweep->db, false);
+    if (!ok) {
         work_note_table(sweep, failed, &l->chunk->error, l->chunk);
         return false;
     }

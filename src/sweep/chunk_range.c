@@ -83,8 +83,12 @@ static bool find_bound(struct sweep *sweep, struct chunk *chunk)
     struct db_rows *rows;
     int64_t asked = pace_rows(sweep, 0);
     struct db_step step = bound_step(sweep, chunk->ctx, &sweep->position.cursor, asked);
-    if (!db_execute(sweep->db, chunk->ctx, step.statement, step.nparams, step.params, &rows,
-                    &chunk->error))
+    /* Where candidates are rare it reads many rows to find them. */
+    db_give_way(sweep->db, true);
+    bool ok = db_execute(sweep->db, chunk->ctx, step.statement, step.nparams, step.params, &rows,
+                         &chunk->error);
+    db_give_way(sweep->db, false);
+    if (!ok)
         return false;
     note_bound(sweep, rows, asked);
     return true;

@@ -29,8 +29,12 @@ static bool list(struct sweep *sweep, struct chunk *chunk, struct db_rows **rows
     params[n++] = sweep->plan->cutoff_value;
     n = cursor_add(params, n, &sweep->position.cursor);
     params[n++] = mem_printf(chunk->ctx, "%lld", (long long)chunk->asked);
-    return db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows,
-                      &chunk->error);
+    /* Where candidates are rare it reads many rows to find them. */
+    db_give_way(sweep->db, true);
+    bool ok = db_execute(sweep->db, chunk->ctx, &sweep->statements.list[from], n, params, rows,
+                         &chunk->error);
+    db_give_way(sweep->db, false);
+    return ok;
 }
 
 /* The steps of one row's transaction. */

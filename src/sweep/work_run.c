@@ -23,8 +23,9 @@ int work_begin(const struct sweep *sweep, struct db_step *steps)
 void work_note_table(const struct sweep *sweep, int failed, const struct error *why,
                      struct chunk *chunk)
 {
-    if (failed >= 0 && failed < sweep->statements.begin_count &&
-        sqlstate_is(why, SQLSTATE_LOCK_NOT_AVAILABLE))
+    bool locks_table = failed >= 0 && failed < sweep->statements.begin_count;
+    if ((locks_table && sqlstate_is(why, SQLSTATE_LOCK_NOT_AVAILABLE)) ||
+        sqlstate_is(why, SQLSTATE_GAVE_WAY))
         chunk->table_locked = true;
 }
 
