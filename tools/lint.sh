@@ -123,6 +123,17 @@ check_growth() {
     grep -rnE '\[mem_grow\(' --include='*.c' src | sed 's/$/: mem_grow inside an index/' || true
 }
 
+# What a failure means is said in one place (include/pgsweep/db_sqlstate.h has the names of the codes).
+check_sqlstates() {
+    grep -rnE '"(0[0-9A-Z]|2[0-9A-Z]|3[0-9BDF]|4[0-24]|5[3-8]|P0|PG|PS|XX)[0-9A-Z]{3}"|sqlstate, "' --include='*.[ch]' src include |
+        grep -vE '^src/(db/failure|base/error)\.c:' | sed 's/$/: an SQLSTATE has a name in db_sqlstate.h/' || true
+}
+
+# A word that was retired has another one in its place (tools/retired-words).
+check_retired() {
+    python3 tools/retired.py || true
+}
+
 # No name in generated SQL is looked up through the search path.
 check_qualified() {
     local rooms=(plan gate state effects sweep db command policy)
@@ -202,6 +213,8 @@ check_words | report
 check_merged | report
 check_growth | report
 check_qualified | report
+check_sqlstates | report
+check_retired | report
 check_circles | report
 check_deciders | report
 check_promises | report

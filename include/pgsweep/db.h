@@ -184,11 +184,9 @@ bool db_batch(struct db *db, const void *ctx, struct db_step *steps, int count, 
               struct error *err);
 
 /* While it gives way, a statement that takes long is cancelled by the server as soon as another
- * session waits for a lock on a table because of it; it then fails with this SQLSTATE. A second
+ * session waits for a lock on a table because of it; it then fails with SQLSTATE_GAVE_WAY. A second
  * connection looks who waits, from the time on when the statement has taken a tenth of a second;
- * where none is to be had nobody looks. For statements that may be sent again
- * later. */
-#define DB_GAVE_WAY "PGS01"
+ * where none is to be had nobody looks. For statements that may be sent again later. */
 void db_give_way(struct db *db, bool give_way);
 
 /* Why a long statement that was to give way was not watched: the first reason since db_connect;

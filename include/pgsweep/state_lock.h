@@ -32,9 +32,6 @@ void run_unlock(struct state *state, const char *policy);
 bool run_lock_again(struct state *state, const char *policy, const char *run_id, int64_t wait_ms,
                     struct error *err);
 
-/* What a transaction fails with when another run has taken over the lock of this one. */
-#define RUN_LOCK_LOST "PS001"
-
 /* Waits between transactions, and keeps the lease alive; every wait of a second or more has to be
  * done so. Ends early on a signal. A lease that is lost, the next transaction finds out. */
 void state_wait(struct state *state, int64_t ms);

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
@@ -32,18 +33,16 @@ bool command_retry_for(const struct setting *setting, int64_t *ms, struct error 
 /* A deadlock or a conflict with other transactions: the same may work the next time. */
 static bool is_conflict(const struct error *why)
 {
-    static const char TRANSACTION_ROLLBACK[] = "40"; /* class 40 of the SQLSTATEs */
-    return strncmp(why->sqlstate, TRANSACTION_ROLLBACK, strlen(TRANSACTION_ROLLBACK)) == 0;
+    return sqlstate_is_of(why, SQLSTATE_CLASS_ROLLBACK);
 }
 
 /* Whether the failure is temporary: a table may be locked for a while; after a failover the name
  * may lead to a standby that is not promoted yet. */
 static bool may_pass(const struct again *again, const struct db *db, const struct error *why)
 {
-    static const char READ_ONLY[] = "25006";
     return db_may_come_back(db, why) || db_failed_for_lock(why) ||
            (again->conflicts && is_conflict(why)) ||
-           (again->attempts > 0 && strcmp(why->sqlstate, READ_ONLY) == 0);
+           (again->attempts > 0 && sqlstate_is(why, SQLSTATE_READ_ONLY_TRANSACTION));
 }
 
 static void warn(const struct again *again, const struct error *why)

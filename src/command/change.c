@@ -2,16 +2,11 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
 static const char DLQ[] = "sql/dlq.sql";
-
-/* connection_failure */
-static const char CONNECTION_LOST[] = "08006";
-
-/* The server does not know the transaction: after a failover it may be one that never got there. */
-static const char IN_THE_FUTURE[] = "22023"; /* invalid_parameter_value */
 
 /* Did the transaction take effect? One that is still in progress ends when the server notices that
  * its client has gone. */
@@ -23,7 +18,9 @@ static bool ask_once(const struct attempt *attempt, const char *id, bool *commit
         return false;
     if (!db_query(attempt->db, attempt->ctx,
                   template_fill(attempt->ctx, DLQ, "change_outcome", NULL), 1, &id, &rows, err)) {
-        bool unknown = strcmp(err->sqlstate, IN_THE_FUTURE) == 0;
+        /* The server does not know the transaction: after a failover it may be one that never got
+         * there. */
+        bool unknown = sqlstate_is(err, SQLSTATE_INVALID_PARAMETER_VALUE);
         *committed = false;
         return unknown;
     }
@@ -32,7 +29,7 @@ static bool ask_once(const struct attempt *attempt, const char *id, bool *commit
     if (!outcome || strcmp(outcome, "in progress") != 0)
         return true;
     error_set(err, SWEEP_UNREACHABLE, "the transaction of a lost connection is still in progress");
-    error_sqlstate(err, CONNECTION_LOST);
+    error_sqlstate(err, sqlstate_code(SQLSTATE_CONNECTION_FAILURE));
     return false;
 }
 
@@ -55,7 +52,10 @@ static bool find_out(const struct attempt *attempt, const char *id, struct error
     if (committed)
         error_clear(err);
     else
-        error_sqlstate(err, CONNECTION_LOST); /* there is a connection again: the change is not */
+        error_sqlstate(
+            err,
+            sqlstate_code(
+                SQLSTATE_CONNECTION_FAILURE)); /* there is a connection again: the change is not */
     return committed;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
 #include "pgsweep/gate.h"
@@ -74,7 +75,7 @@ void command_record_refusal(const struct cli_options *options, const struct poli
 /* A lock that another session holds is not a usage error, wherever the run met it. */
 static void explain_lock(struct error *err)
 {
-    if (strcmp(err->sqlstate, RUN_LOCK_LOST) == 0) {
+    if (sqlstate_is(err, SQLSTATE_LOCK_LOST)) {
         err->code = SWEEP_LOCKED;
         error_hint(
             err,
@@ -113,7 +114,7 @@ void command_explain_failure(const struct report *report, struct error *err)
 bool command_note_stopped(const struct cli_options *options, struct report *report,
                           const struct db *db, struct error *err)
 {
-    bool cancelled = strcmp(err->sqlstate, "57014") == 0;
+    bool cancelled = sqlstate_is(err, SQLSTATE_QUERY_CANCELED);
     if (!cancelled && !db_may_come_back(db, err))
         return false;
     report->signal = stop_signal();

@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/effects_file_rules.h"
 #include "pgsweep/effects_objects.h"
 #include "pgsweep/files.h"
@@ -28,9 +29,6 @@
 /* How long a live run counts if the policy sets no limit. */
 static const char COUNT_TIMEOUT[] = "30 s";
 enum { COUNT_TIMEOUT_MS = 30 * 1000 };
-
-static const char QUERY_CANCELLED[] = "57014";       /* by a time limit, or on request */
-static const char SERIALIZATION_FAILURE[] = "40001"; /* on a standby: a conflict with recovery */
 
 /* "0 s" is refused: as a number, 0 would mean "no limit", which is hardly what its author meant. */
 static bool read_runtime(struct run *run, struct error *err)
@@ -113,7 +111,7 @@ static bool prepare(struct run *run, struct error *err)
     if (!run->report->dry_run && standby) {
         error_set(err, SWEEP_USAGE, "%s is a standby: nothing can be deleted there",
                   db_where(run->db));
-        error_sqlstate(err, "25006"); /* read_only_sql_transaction */
+        error_sqlstate(err, sqlstate_code(SQLSTATE_READ_ONLY_TRANSACTION));
         return error_hint(err, "Connect to the primary; a dry run works on a standby too.");
     }
     if (!compile(run, run->spared_run, &run->plan, err))
@@ -197,7 +195,7 @@ static bool may_count_again(const struct run *run, int attempt, const struct err
 {
     return attempt <= run->budget.retries && !stop_requested() &&
            db_failure_class(run->db, why) == DB_FAILURE_TRANSIENT &&
-           strcmp(why->sqlstate, QUERY_CANCELLED) != 0;
+           !sqlstate_is(why, SQLSTATE_QUERY_CANCELED);
 }
 
 /* The counts of a dry run. Each try starts from the beginning, so that all counts are of one state
@@ -230,13 +228,13 @@ static bool preview(struct run *run, struct error *err)
     }
     if (count_patiently(run, err))
         return report->signal || echo_statements(run, err);
-    if (strcmp(err->sqlstate, QUERY_CANCELLED) == 0)
+    if (sqlstate_is(err, SQLSTATE_QUERY_CANCELED))
         error_hint(
             err, "Counting took too long. --dry-run --estimate answers at once, from statistics.");
-    else if (strcmp(err->sqlstate, SERIALIZATION_FAILURE) == 0)
-        error_hint(err,
-                   "Recovery cancelled the count several times: see max_standby_streaming_delay "
-                   "and hot_standby_feedback, or connect to the primary.");
+    else if (sqlstate_is(err, SQLSTATE_SERIALIZATION_FAILURE))
+        error_hint(err, "Recovery cancelled the count again and again: see "
+                        "max_standby_streaming_delay and hot_standby_feedback, or run against the "
+                        "primary.");
     return false;
 }
 
@@ -255,7 +253,7 @@ static bool count_in_time(struct run *run, struct error *err)
     int64_t end_ms = clock_now_ms() + timeout_ms;
     for (int attempt = 1; !count_all(run, false, timeout_ms, err); attempt++) {
         bool in_the_way = db_failed_for_lock(err);
-        if ((!in_the_way && strcmp(err->sqlstate, QUERY_CANCELLED) != 0) || db_is_lost(run->db))
+        if ((!in_the_way && !sqlstate_is(err, SQLSTATE_QUERY_CANCELED)) || db_is_lost(run->db))
             return false;
         error_clear(err);
         timeout_ms = end_ms - clock_now_ms();

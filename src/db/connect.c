@@ -6,6 +6,7 @@
 #include <termios.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
@@ -138,14 +139,16 @@ static bool establish(struct db *db, bool first, struct error *err)
     }
     if (!db->conn && stop_requested()) {
         error_set(err, SWEEP_UNREACHABLE, "a signal arrived before the connection was established");
-        error_sqlstate(err, "08001");
+        error_sqlstate(err, sqlstate_code(SQLSTATE_CONNECTION_UNABLE));
         return false;
     }
     if (!db->conn)
         return error_set(err, SWEEP_INTERNAL, "out of memory");
     if (PQstatus(db->conn) != CONNECTION_OK) {
         error_set(err, SWEEP_UNREACHABLE, "cannot connect to PostgreSQL");
-        error_sqlstate(err, first && names_no_host(db->conn) ? DB_REFUSED_FOR_GOOD : why.sqlstate);
+        error_sqlstate(err, first && names_no_host(db->conn)
+                                ? sqlstate_code(SQLSTATE_CONNECTION_REFUSED)
+                                : why.sqlstate);
         db->refused = true;
         error_detail(err, "%s", PQerrorMessage(db->conn));
         if (PQconnectionNeedsPassword(db->conn))

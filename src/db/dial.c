@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 
@@ -26,7 +27,6 @@ struct dial {
 };
 
 /* sqlclient_unable_to_establish_sqlconnection */
-static const char AWAY[] = "08001";
 
 static void set_refusal(struct dial *dial, const char *sqlstate)
 {
@@ -75,7 +75,8 @@ static void find_refusal(struct dial *dial, const char *const *keys, const char 
     }
     /* The next try may meet another server, or the same one as primary. */
     bool passes = next == PGRES_POLLING_OK || dial->choosy;
-    set_refusal(dial, passes ? AWAY : DB_REFUSED_FOR_GOOD);
+    set_refusal(dial, passes ? sqlstate_code(SQLSTATE_CONNECTION_UNABLE)
+                             : sqlstate_code(SQLSTATE_CONNECTION_REFUSED));
     (void)db_find_sqlstate(PQerrorMessage(conn), dial->why.sqlstate);
     PQfinish(conn);
 }
@@ -87,10 +88,11 @@ static void *run(void *arg)
     const char *const *values = (const char *const *)dial->values;
     dial->conn = PQconnectdbParams(keys, values, 1);
     if (PQconnectionNeedsPassword(dial->conn)) {
-        set_refusal(dial, DB_REFUSED_FOR_GOOD);
+        set_refusal(dial, sqlstate_code(SQLSTATE_CONNECTION_REFUSED));
     } else if (PQstatus(dial->conn) != CONNECTION_OK) {
         PGPing ping = PQpingParams(keys, values, 1);
-        set_refusal(dial, ping == PQPING_NO_ATTEMPT ? DB_REFUSED_FOR_GOOD : AWAY);
+        set_refusal(dial, ping == PQPING_NO_ATTEMPT ? sqlstate_code(SQLSTATE_CONNECTION_REFUSED)
+                                                    : sqlstate_code(SQLSTATE_CONNECTION_UNABLE));
         if (ping == PQPING_OK)
             find_refusal(dial, keys, values);
     }

@@ -134,9 +134,8 @@ struct db_cancel {
 void db_begin_cancel(PGconn *conn, struct db_cancel *cancel);
 void db_end_cancel(const struct db_cancel *cancel);
 
-/* Why there is no connection: the SQLSTATE of the server that refused it; DB_REFUSED_FOR_GOOD if a
- * server answers but a retry is useless (TLS, no password); "08001" if no server answers. */
-#define DB_REFUSED_FOR_GOOD "08004"
+/* Why there is no connection: the SQLSTATE of the server that refused it,
+ * SQLSTATE_CONNECTION_REFUSED or SQLSTATE_CONNECTION_UNABLE. */
 struct db_refusal {
     char sqlstate[6];
 };

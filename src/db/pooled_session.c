@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -135,7 +136,7 @@ bool db_pooled_setup(struct db *db, struct error *err)
     struct db_step empty[] = {{.statement = &db_begin_read_only, .sync = true},
                               {.statement = &db_end}};
     ok = ok && db_pooled_batch(db, scratch, empty, 2, NULL, err);
-    if (!ok && strcmp(err->sqlstate, "42501") == 0 && err->message &&
+    if (!ok && sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE) && err->message &&
         strstr(err->message, "session_replication_role"))
         ok = db_refuse_replica(db, err);
     talloc_free(scratch);

@@ -4,22 +4,8 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
-
-/* Errors whose detail is the whole row that was refused ("Failing row contains (...)"). */
-static const char *const with_rows[] = {
-    "23502", /* not_null_violation */
-    "23514", /* check_violation, also of a partition's bounds */
-    "44000", /* with_check_option_violation */
-};
-
-bool db_detail_is_shown(const char *sqlstate)
-{
-    for (size_t i = 0; i < sizeof with_rows / sizeof *with_rows; i++)
-        if (strcmp(sqlstate, with_rows[i]) == 0)
-            return false;
-    return true;
-}
 
 /* The start of the line that contains p. */
 static const char *line_start(const char *text, const char *p)
@@ -71,16 +57,19 @@ static void add_detail(struct error *err, const char *detail, const char *contex
 
 bool db_result_error(const struct db *db, const PGresult *result, struct error *err)
 {
-    static const char CANCELLED[] = "57014";
     const char *sqlstate = field(result, PG_DIAG_SQLSTATE);
     const char *hint = field(result, PG_DIAG_MESSAGE_HINT);
     bool lost = db_is_lost(db);
-    bool gave_way = db->gave_way && sqlstate && strcmp(sqlstate, CANCELLED) == 0;
+    bool gave_way =
+        db->gave_way && sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_QUERY_CANCELED)) == 0;
     error_set(err, lost ? SWEEP_UNREACHABLE : SWEEP_USAGE, "%s",
               gave_way ? "the statement gave way to a session that waited for a lock on one of its "
                          "tables"
                        : message_of(db, result));
-    error_sqlstate(err, gave_way ? DB_GAVE_WAY : sqlstate ? sqlstate : lost ? "08006" : "");
+    error_sqlstate(err, gave_way   ? sqlstate_code(SQLSTATE_GAVE_WAY)
+                        : sqlstate ? sqlstate
+                        : lost     ? sqlstate_code(SQLSTATE_CONNECTION_FAILURE)
+                                   : "");
     add_detail(err, field(result, PG_DIAG_MESSAGE_DETAIL), field(result, PG_DIAG_CONTEXT));
     if (hint)
         error_hint(err, "%s", hint);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -40,7 +41,7 @@ static bool ask_patiently(struct db *db, const void *ctx, struct db_question *qu
         error_clear(err);
         if (db_ask(db, ctx, questions, count, err))
             return true;
-        if (strcmp(err->sqlstate, "57014") != 0)
+        if (!sqlstate_is(err, SQLSTATE_QUERY_CANCELED))
             return false;
     }
     return error_hint(err, "The role's statement_timeout is too short even to change it.");
@@ -87,7 +88,7 @@ static bool ensure_triggers_act(struct db *db, const struct db_rows *role, struc
     if (strcmp(db_rows_get(role, 0, 0), "replica") != 0 ||
         run_statement(db, "set_replication_role", NULL, err))
         return true;
-    if (strcmp(err->sqlstate, "42501") != 0)
+    if (!sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE))
         return false;
     error_clear(err);
     return db_refuse_replica(db, err);

@@ -8,11 +8,9 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
-
-/* SQLSTATE of the notice that the watch has begun. */
-static const char LOOKS[] = "PGS02";
 
 static const char SESSION[] = "sql/session.sql";
 
@@ -58,9 +56,9 @@ static void note(void *arg, const PGresult *result)
 {
     struct db *db = arg;
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (sqlstate && strcmp(sqlstate, DB_GAVE_WAY) == 0)
+    if (sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_GAVE_WAY)) == 0)
         db->gave_way = true;
-    if (sqlstate && strcmp(sqlstate, LOOKS) == 0)
+    if (sqlstate && strcmp(sqlstate, sqlstate_code(SQLSTATE_WATCH_LOOKS)) == 0)
         db->looks = true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/text.h"
@@ -153,7 +154,7 @@ static bool may_try_again(void *scratch, struct db *db, const char *before, int 
     if (*why->sqlstate && db_failure_class(db, why) == DB_FAILURE_TRANSIENT) {
         /* What ran into the statement's timeout took so long that it is not done over and over
          * again. */
-        if (++*failures >= (strcmp(why->sqlstate, "57014") == 0 ? 2 : TRANSIENT_TRIES))
+        if (++*failures >= (sqlstate_is(why, SQLSTATE_QUERY_CANCELED) ? 2 : TRANSIENT_TRIES))
             return false;
         clock_sleep_ms(clock_backoff_ms(*failures, 100, 1000));
         return !stop_requested();

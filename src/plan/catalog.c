@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -65,7 +66,7 @@ static const char *kind_name(char kind)
 static bool no_lookup(struct db *db, const char *name, struct error *err)
 {
     const char *dot = strrchr(name, '.');
-    if (strcmp(err->sqlstate, "42501") == 0 && dot) {
+    if (sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE) && dot) {
         char *role = db_quote_ident(db, db, db_user(db));
         error_hint(err, "GRANT USAGE ON SCHEMA %.*s TO %s;", (int)(dot - name), name, role);
         talloc_free(role);

@@ -55,17 +55,17 @@ void reach_append_not_empty(PQExpBuffer out, const struct plan_edge *edge, const
                               edge->columns[i]);
 }
 
-bool leaf_is_in_hand(enum leaf leaf)
+bool anchor_is_in_hand(enum anchor anchor)
 {
-    return leaf == LEAF_KEYS || leaf == LEAF_KEYS_BESIDE;
+    return anchor == ANCHOR_KEYS || anchor == ANCHOR_KEYS_BESIDE;
 }
 
-bool leaf_is_mid(enum leaf leaf)
+bool anchor_is_mid(enum anchor anchor)
 {
-    return leaf == LEAF_GOING || leaf == LEAF_LATER;
+    return anchor == ANCHOR_GOING || anchor == ANCHOR_LATER;
 }
 
-bool leaf_is_predicted(enum leaf leaf)
+bool anchor_is_predicted(enum anchor anchor)
 {
-    return leaf == LEAF_ELIGIBLE || leaf_is_mid(leaf);
+    return anchor == ANCHOR_ELIGIBLE || anchor_is_mid(anchor);
 }

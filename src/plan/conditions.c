@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 
 static const char CONDITIONS[] = "sql/conditions.sql";
@@ -11,10 +12,11 @@ static bool explain(const struct plan *plan, struct db *db, const char *what,
                     const struct setting *condition, struct error *err)
 {
     const char *name = plan->policy->name;
-    bool misfit = strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0;
+    bool misfit = sqlstate_is_of(err, SQLSTATE_CLASS_SYNTAX) &&
+                  !sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE);
     error_prefix(err, "%s: %s %s", condition->origin, what,
                  db_failed_for_lock(err) ? "could not be checked" : "does not fit the schema");
-    if (strcmp(err->sqlstate, "42501") == 0) {
+    if (sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE)) {
         error_hint(err, "Grant SELECT on that table to role %s.", db_user(db));
         return false;
     }
@@ -68,7 +70,7 @@ static void build_keep(struct plan *plan, const struct plan_node *node, struct p
 {
     PQExpBuffer sql = createPQExpBuffer();
     PQExpBuffer rows = createPQExpBuffer();
-    reach_append(rows, plan, node, "d", LEAF_CORRELATED);
+    reach_append(rows, plan, node, "d", ANCHOR_CORRELATED);
     appendPQExpBufferChar(sql, '(');
     reach_append_exists(sql, node->table.ident, "d", rows, false);
     appendPQExpBufferChar(sql, ')');
@@ -95,7 +97,7 @@ static void build_target(struct plan *plan, struct db *db, const struct plan_nod
                       edge->column_casts[0], edge->collations[0]);
     if (!root) {
         appendPQExpBufferStr(sql, "\nAND ");
-        reach_append(sql, plan, edge->parent, "n", LEAF_CORRELATED);
+        reach_append(sql, plan, edge->parent, "n", ANCHOR_CORRELATED);
         plan->looks_beyond = true;
     }
     appendPQExpBufferStr(sql, root ? ", false)" : "))");

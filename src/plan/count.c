@@ -77,8 +77,10 @@ static char *kept_counts(struct rowset *set, char *counts, const struct plan_nod
 
 static char *counts_sql(const void *ctx, const struct plan *plan, bool dependents)
 {
-    struct rowset set = {
-        .ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE, .sql = createPQExpBuffer()};
+    struct rowset set = {.ctx = talloc_new(ctx),
+                         .plan = plan,
+                         .anchor = ANCHOR_ELIGIBLE,
+                         .sql = createPQExpBuffer()};
     set.done = mem_array(set.ctx, bool, plan->node_count);
     char *counts = candidate_counts(&set, NULL);
     for (size_t i = 1; dependents && i < plan->node_count; i++) {

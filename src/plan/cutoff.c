@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -63,9 +64,9 @@ bool cutoff_build(struct plan *plan, struct db *db, const char *by_hand, struct 
         return false;
     if (!db_query(db, plan, template_fill(plan, CUTOFF, "cutoff", NULL), 3, params, &rows, err)) {
         /* invalid_parameter_value: the zone is not known */
-        if (strcmp(err->sqlstate, "22023") == 0)
+        if (sqlstate_is(err, SQLSTATE_INVALID_PARAMETER_VALUE))
             return error_prefix(err, "%s: time_zone", policy->time_zone.origin);
-        if (strncmp(err->sqlstate, "22", 2) == 0)
+        if (sqlstate_is_of(err, SQLSTATE_CLASS_DATA))
             return error_prefix(err, "%s: retain", policy->retain.origin) ||
                    error_hint(
                        err, "A retention is a positive interval with a unit, such as \"30 days\".");

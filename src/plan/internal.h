@@ -234,21 +234,22 @@ bool walk_build(struct plan *plan, struct db *db, struct error *err);
 bool privileges_check(const struct plan *plan, struct db *db, bool live, struct error *err);
 
 /* Where the root row stands in a predicate about a dependent row. */
-enum leaf {
-    LEAF_KEYS,        /* one of the keys in the array parameters $1... */
-    LEAF_KEYS_BESIDE, /* the same from $2 on: $1 is the cutoff */
-    LEAF_ELIGIBLE,    /* any candidate; $1 is the cutoff */
-    LEAF_GOING, /* the same in the middle of a transaction, which has deleted some of its rows in
+enum anchor {
+    ANCHOR_KEYS,        /* one of the keys in the array parameters $1... */
+    ANCHOR_KEYS_BESIDE, /* the same from $2 on: $1 is the cutoff */
+    ANCHOR_ELIGIBLE,    /* any candidate; $1 is the cutoff */
+    ANCHOR_GOING, /* the same in the middle of a transaction, which has deleted some of its rows in
                    hand */
-    LEAF_LATER, /* any candidate but those keys, there too; parameters as for LEAF_KEYS_BESIDE */
-    LEAF_CORRELATED, /* the row t of the query around */
+    ANCHOR_LATER, /* any candidate but those keys, there too; parameters as for ANCHOR_KEYS_BESIDE
+                   */
+    ANCHOR_CORRELATED, /* the row t of the query around */
 };
 
 /* One of the rows in hand; asked in the middle of a transaction; a candidate that is foreseen to
  * go, then or before. */
-bool leaf_is_in_hand(enum leaf leaf);
-bool leaf_is_mid(enum leaf leaf);
-bool leaf_is_predicted(enum leaf leaf);
+bool anchor_is_in_hand(enum anchor anchor);
+bool anchor_is_mid(enum anchor anchor);
+bool anchor_is_predicted(enum anchor anchor);
 
 /* Conditions are built as lists: each further one starts a line with AND, and goes on in lines that
  * are indented relative to that AND (so do those of the first one, whose AND or WHERE the caller
@@ -309,27 +310,27 @@ void reach_append_exists(PQExpBuffer out, const char *table, const char *alias,
                          PQExpBuffer conditions, bool row_by_row);
 
 /* The condition that the row alias of node goes (or, detached or reassigned, loses a reference),
- * through any edge, with a root row at the leaf. The alias of a row of the root is t. */
+ * through any edge, with a root row at the anchor. The alias of a row of the root is t. */
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                  const char *alias, enum leaf leaf);
+                  const char *alias, enum anchor anchor);
 
 /* The same through any edge that leads out of the table. */
 void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                        const char *alias, enum leaf leaf);
+                        const char *alias, enum anchor anchor);
 
 /* The same for a recursive node: down from the first rows over all that refer to them; up from one
  * row, which is asked whether it, or one that it refers to, goes. */
 void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                       const char *alias, enum leaf leaf);
+                       const char *alias, enum anchor anchor);
 void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                     const char *alias, enum leaf leaf);
+                     const char *alias, enum anchor anchor);
 
 /* The same through any node but self that deletes rows which the table has too, the root included
  * (as candidates): of the table, its parents or partitions. before: only those that a transaction
  * comes to earlier than to self. Nothing is appended, and false returned, when there is none. */
 bool reach_append_table(PQExpBuffer out, const struct plan *plan, const struct plan_table *table,
                         const struct plan_node *self, bool before, const char *alias,
-                        enum leaf leaf);
+                        enum anchor anchor);
 
 /* alias.key, ...: the key of the node, and the columns that others of its table refer to along
  * edges (of which those to other tables are left aside). */
@@ -339,7 +340,7 @@ void reach_append_level(PQExpBuffer out, const char *alias, const struct plan_no
 /* "the row alias of the shared table goes": in hand or, where it is predicted, with its last
  * reference. */
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                   const char *alias, enum leaf leaf);
+                   const char *alias, enum anchor anchor);
 
 /* Rows are deleted from the node's table. */
 bool order_is_deleted(const struct plan_node *node);
@@ -388,7 +389,7 @@ void reach_append_list(PQExpBuffer out, const char *alias, const char *const *co
 
 /* The same through one edge. */
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                       const char *alias, enum leaf leaf);
+                       const char *alias, enum anchor anchor);
 
 /* The fingerprint of the whole database, owned by ctx; of the plan's tables (into the plan), with
  * the one of the database at the same moment (owned by the plan). */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 
 static const char file[] = "sql/reach.sql";
@@ -91,7 +92,7 @@ static char *next_level(const void *ctx, const struct plan_node *node, const cha
 
 /* The first rows of those that reach_append_down finds; owned by ctx. */
 static char *first_rows(const void *ctx, const struct plan *plan, const struct plan_node *node,
-                        const char *row, enum leaf leaf)
+                        const char *row, enum anchor anchor)
 {
     PQExpBuffer first = createPQExpBuffer();
     for (size_t i = 0; i < node->edge_count; i++) {
@@ -100,7 +101,7 @@ static char *first_rows(const void *ctx, const struct plan *plan, const struct p
         PQExpBuffer columns = createPQExpBuffer();
         PQExpBuffer conditions = createPQExpBuffer();
         reach_append_level(columns, row, node, node->edges, node->edge_count);
-        reach_append_edge(conditions, plan, &node->edges[i], row, leaf);
+        reach_append_edge(conditions, plan, &node->edges[i], row, anchor);
         appendPQExpBufferStr(first, first->len > 0 ? "\nUNION\n" : "");
         append_select(first, node, row, columns, conditions);
     }
@@ -157,7 +158,7 @@ bool levels_check(const struct plan *plan, struct db *db, struct error *err)
             TEMPLATE_SLOTS({"columns", buffer_take(ctx, columns)}, {"table", node->table.ident}));
         bool ok = db_query(db, ctx, sql, 0, NULL, NULL, &told);
         talloc_free(ctx);
-        if (!ok && strcmp(told.sqlstate, "0A000") == 0)
+        if (!ok && sqlstate_is(&told, SQLSTATE_FEATURE_NOT_SUPPORTED))
             cannot_hash(node, told.message, err);
         else if (!ok)
             error_move(err, &told);
@@ -169,7 +170,7 @@ bool levels_check(const struct plan *plan, struct db *db, struct error *err)
 }
 
 void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                       const char *alias, enum leaf leaf)
+                       const char *alias, enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     char *known = mem_printf(ctx, "r%d", node->index);
@@ -178,10 +179,10 @@ void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct pl
     reach_append_columns(columns, known, node->key, node->key_count);
     char *all = template_fill(
         ctx, file, "all_down",
-        TEMPLATE_SLOTS({"known", known}, {"first", first_rows(ctx, plan, node, row, leaf)},
+        TEMPLATE_SLOTS({"known", known}, {"first", first_rows(ctx, plan, node, row, anchor)},
                        {"next_level", next_level(ctx, node, known, row, false)},
                        {"columns", buffer_take(ctx, columns)}));
-    if (leaf_is_in_hand(leaf) && node->key_count == 1)
+    if (anchor_is_in_hand(anchor) && node->key_count == 1)
         append_down_in_array(out, alias, node->key[0], all);
     else
         compare_append_in(out, alias, node->key, node->key_count, all);
@@ -189,7 +190,7 @@ void reach_append_down(PQExpBuffer out, const struct plan *plan, const struct pl
 }
 
 void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                     const char *alias, enum leaf leaf)
+                     const char *alias, enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     char *known = mem_printf(ctx, "r%d", node->index);
@@ -197,7 +198,7 @@ void reach_append_up(PQExpBuffer out, const struct plan *plan, const struct plan
     PQExpBuffer columns = createPQExpBuffer();
     PQExpBuffer conditions = createPQExpBuffer();
     append_referring(columns, alias, node);
-    reach_append_edges(conditions, plan, node, row, leaf);
+    reach_append_edges(conditions, plan, node, row, anchor);
     fragment_append(out, file, "up",
                     TEMPLATE_SLOTS({"known", known}, {"columns", buffer_take(ctx, columns)},
                                    {"next_level", next_level(ctx, node, known, row, true)},

@@ -119,7 +119,7 @@ void plan_append_objects(PQExpBuffer out, const struct plan *plan, const struct 
     if (node->index == 0)
         plan_append_keys(rows, plan, 1);
     else
-        reach_append(rows, plan, node, row, LEAF_KEYS);
+        reach_append(rows, plan, node, row, ANCHOR_KEYS);
     char *texts =
         plan_object_texts(scratch, from, mem_printf(scratch, "%s.%s", row, from->ident), true);
     char *condition = buffer_take(scratch, rows);

@@ -73,11 +73,11 @@ static void append_in_hand(PQExpBuffer out, const struct plan_node *orphan, cons
 /* What the rows in hand refer to, as an array that the server makes once for the statement. */
 static void append_link_in_hand(PQExpBuffer out, const struct plan *plan,
                                 const struct plan_edge *link, const char *alias, const char *from,
-                                enum leaf leaf)
+                                enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
-    reach_append(rows, plan, link->child, from, leaf);
+    reach_append(rows, plan, link->child, from, anchor);
     reach_append_not_empty(rows, link, from);
     fragment_append(out, "sql/reach.sql", "in_array",
                     TEMPLATE_SLOTS({"column", mem_printf(ctx, "%s.%s", alias, link->referred[0])},
@@ -89,31 +89,31 @@ static void append_link_in_hand(PQExpBuffer out, const struct plan *plan,
 
 /* The condition that a row that goes links to the row alias. */
 static void append_link(PQExpBuffer out, const struct plan *plan, const struct plan_edge *link,
-                        const char *alias, enum leaf leaf)
+                        const char *alias, enum anchor anchor)
 {
     char from[24];
     snprintf(from, sizeof from, link->child->index == 0 ? "t" : "l%d", link->child->index);
-    if (link->child->index == 0 && leaf == LEAF_CORRELATED) {
+    if (link->child->index == 0 && anchor == ANCHOR_CORRELATED) {
         reach_append_match(out, link, from, alias);
         return;
     }
-    if (leaf_is_in_hand(leaf) && link->plain && link->width == 1 && !link->scope &&
+    if (anchor_is_in_hand(anchor) && link->plain && link->width == 1 && !link->scope &&
         !link->referred_scope) {
-        append_link_in_hand(out, plan, link, alias, from, leaf);
+        append_link_in_hand(out, plan, link, alias, from, anchor);
         return;
     }
     PQExpBuffer rows = createPQExpBuffer();
-    reach_append(rows, plan, link->child, from, leaf);
+    reach_append(rows, plan, link->child, from, anchor);
     appendPQExpBufferStr(rows, "\nAND ");
     reach_append_match(rows, link, from, alias);
-    reach_append_exists(out, link->table, from, rows, leaf_is_mid(leaf));
+    reach_append_exists(out, link->table, from, rows, anchor_is_mid(anchor));
 }
 
 /* Through any link, or only those from rows of one group: of those that hang on one shared table,
  * or on the root. or_in_hand: those in hand too, whose links may be gone. */
 static void append_linked(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                          const char *alias, enum leaf leaf, const struct plan_node *const *group,
-                          bool or_in_hand)
+                          const char *alias, enum anchor anchor,
+                          const struct plan_node *const *group, bool or_in_hand)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
@@ -121,7 +121,7 @@ static void append_linked(PQExpBuffer out, const struct plan *plan, const struct
         if (group && orphan->links[i].child->orphan != *group)
             continue;
         PQExpBuffer way = createPQExpBuffer();
-        append_link(way, plan, &orphan->links[i], alias, leaf);
+        append_link(way, plan, &orphan->links[i], alias, anchor);
         alternatives_add(&ways, way);
     }
     if (or_in_hand) {
@@ -136,7 +136,7 @@ static void append_linked(PQExpBuffer out, const struct plan *plan, const struct
 /* For every reference from another table "\nAND NOT EXISTS (...)". Where it is predicted,
  * references that go themselves do not count. */
 static void append_unused(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                          const char *alias, enum leaf leaf)
+                          const char *alias, enum anchor anchor)
 {
     for (size_t i = 0; i < orphan->use_count; i++) {
         const struct plan_edge *use = &orphan->uses[i];
@@ -145,9 +145,9 @@ static void append_unused(PQExpBuffer out, const struct plan *plan, const struct
         PQExpBuffer rows = createPQExpBuffer();
         PQExpBuffer going = createPQExpBuffer();
         reach_append_match(rows, use, from, alias);
-        if (leaf_is_predicted(leaf) && use->child &&
+        if (anchor_is_predicted(anchor) && use->child &&
             reach_append_table(going, plan, &use->child->table, NULL, false, from,
-                               leaf == LEAF_LATER ? LEAF_GOING : leaf))
+                               anchor == ANCHOR_LATER ? ANCHOR_GOING : anchor))
             fragment_and_not_true(rows, going->data);
         destroyPQExpBuffer(going);
         appendPQExpBufferStr(out, "\nAND NOT ");
@@ -199,18 +199,18 @@ static char *set_of(const void *ctx, const struct plan_node *orphan, const char 
 /* What may go with others of its table: the query "linked", rows that lose a link and what they
  * refer to. */
 static char *linked(const void *ctx, const struct plan *plan, const struct plan_node *orphan,
-                    enum leaf leaf, const struct plan_node *const *group)
+                    enum anchor anchor, const struct plan_node *const *group)
 {
     PQExpBuffer rows = createPQExpBuffer();
-    append_linked(rows, plan, orphan, "b", leaf, group, leaf_is_mid(leaf));
+    append_linked(rows, plan, orphan, "b", anchor, group, anchor_is_mid(anchor));
     return set_of(ctx, orphan, "linked", rows);
 }
 
 /* The row alias is in hand or, where that is predicted, in the query "linked". */
 static void append_member(PQExpBuffer out, const struct plan_node *orphan, const char *alias,
-                          enum leaf leaf)
+                          enum anchor anchor)
 {
-    if (leaf_is_in_hand(leaf)) {
+    if (anchor_is_in_hand(anchor)) {
         append_in_hand(out, orphan, alias);
         return;
     }
@@ -231,31 +231,32 @@ static void append_and_not(PQExpBuffer out, PQExpBuffer conditions)
 
 /* "blocked": the members that a row outside uses, and what those refer to. */
 static char *blocked(const void *ctx, const struct plan *plan, const struct plan_node *orphan,
-                     enum leaf leaf)
+                     enum anchor anchor)
 {
     PQExpBuffer rows = createPQExpBuffer();
     PQExpBuffer unused = createPQExpBuffer();
     PQExpBuffer inside = createPQExpBuffer();
     PQExpBuffer outside = createPQExpBuffer();
     append_self(outside, orphan, "c", "b");
-    append_member(inside, orphan, "c", leaf);
+    append_member(inside, orphan, "c", anchor);
     append_and_not(outside, inside);
-    append_unused(unused, plan, orphan, "b", leaf);
+    append_unused(unused, plan, orphan, "b", anchor);
     appendPQExpBufferStr(unused, "\nAND NOT ");
     reach_append_exists(unused, orphan->table.ident, "c", outside, false);
-    append_member(rows, orphan, "b", leaf);
+    append_member(rows, orphan, "b", anchor);
     append_and_not(rows, unused);
     return set_of(ctx, orphan, "blocked", rows);
 }
 
 /* The row alias is in the query "linked" and, where certain, not in "blocked". */
 static void append_in_linked(PQExpBuffer out, const struct plan *plan,
-                             const struct plan_node *orphan, const char *alias, enum leaf leaf,
+                             const struct plan_node *orphan, const char *alias, enum anchor anchor,
                              const struct plan_node *const *group, bool certain)
 {
     void *ctx = talloc_new(NULL);
-    char *sets = mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, leaf, group),
-                            certain ? ",\n" : "", certain ? blocked(ctx, plan, orphan, leaf) : "");
+    char *sets =
+        mem_printf(ctx, "WITH RECURSIVE %s%s%s", linked(ctx, plan, orphan, anchor, group),
+                   certain ? ",\n" : "", certain ? blocked(ctx, plan, orphan, anchor) : "");
     append_in_query(out, orphan, alias,
                     template_fill(ctx, file, certain ? "all_unblocked" : "all_linked",
                                   TEMPLATE_SLOTS({"sets", sets})));
@@ -263,19 +264,19 @@ static void append_in_linked(PQExpBuffer out, const struct plan *plan,
 }
 
 void orphan_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *orphan,
-                   const char *alias, enum leaf leaf)
+                   const char *alias, enum anchor anchor)
 {
     /* In a guard of the candidate around, who else is a candidate is not known yet: it spares
      * rather too many. */
-    bool certain = leaf_is_predicted(leaf);
-    if (leaf_is_in_hand(leaf)) {
+    bool certain = anchor_is_predicted(anchor);
+    if (anchor_is_in_hand(anchor)) {
         append_in_hand(out, orphan, alias);
     } else if (orphan->self_count > 0) {
-        append_in_linked(out, plan, orphan, alias, leaf, NULL, certain);
+        append_in_linked(out, plan, orphan, alias, anchor, NULL, certain);
     } else {
-        append_linked(out, plan, orphan, alias, leaf, NULL, leaf_is_mid(leaf));
+        append_linked(out, plan, orphan, alias, anchor, NULL, anchor_is_mid(anchor));
         if (certain)
-            append_unused(out, plan, orphan, alias, leaf);
+            append_unused(out, plan, orphan, alias, anchor);
     }
 }
 
@@ -318,13 +319,13 @@ void plan_append_collect(PQExpBuffer out, const struct plan *plan, const struct 
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
     if (orphan->self_count > 0) {
-        append_in_linked(rows, plan, orphan, "s", LEAF_KEYS, &group, false);
+        append_in_linked(rows, plan, orphan, "s", ANCHOR_KEYS, &group, false);
         if (group) {
             appendPQExpBufferStr(rows, "\n OR ");
             append_in_hand(rows, orphan, "s");
         }
     } else {
-        append_linked(rows, plan, orphan, "s", LEAF_KEYS, &group, group != NULL);
+        append_linked(rows, plan, orphan, "s", ANCHOR_KEYS, &group, group != NULL);
     }
     fragment_append(
         out, file, "collect",
@@ -340,13 +341,13 @@ void plan_append_narrow(PQExpBuffer out, const struct plan *plan, const struct p
     PQExpBuffer rows = createPQExpBuffer();
     append_in_hand(rows, orphan, "s");
     if (orphan->self_count > 0) {
-        char *sets = mem_printf(ctx, "WITH RECURSIVE %s", blocked(ctx, plan, orphan, LEAF_KEYS));
+        char *sets = mem_printf(ctx, "WITH RECURSIVE %s", blocked(ctx, plan, orphan, ANCHOR_KEYS));
         PQExpBuffer in = createPQExpBuffer();
         append_in_query(in, orphan, "s",
                         template_fill(ctx, file, "all_blocked", TEMPLATE_SLOTS({"sets", sets})));
         append_and_not(rows, in);
     } else {
-        append_unused(rows, plan, orphan, "s", LEAF_KEYS);
+        append_unused(rows, plan, orphan, "s", ANCHOR_KEYS);
     }
     fragment_append(
         out, file, "narrow",

@@ -143,7 +143,7 @@ bool plan_count_uncovered(struct db *db, const struct plan *plan, const struct p
 {
     PQExpBuffer goes = createPQExpBuffer();
     void *scratch = talloc_new(plan);
-    reach_append_edge(goes, plan, edge, "d", LEAF_ELIGIBLE);
+    reach_append_edge(goes, plan, edge, "d", ANCHOR_ELIGIBLE);
     char *sql = template_fill(scratch, "sql/references.sql", "uncovered",
                               TEMPLATE_SLOTS({"partition", edge->table}, {"goes", goes->data}));
     destroyPQExpBuffer(goes);

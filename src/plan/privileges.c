@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 
 static bool refuse(const struct plan_table *table, struct db *db, const char *grant,
@@ -10,7 +11,7 @@ static bool refuse(const struct plan_table *table, struct db *db, const char *gr
     char *role = db_quote_ident(db, db, db_user(db));
     error_set(err, SWEEP_USAGE, "role %s may not do what the policy needs on %s", role,
               table->label);
-    error_sqlstate(err, "42501");
+    error_sqlstate(err, sqlstate_code(SQLSTATE_INSUFFICIENT_PRIVILEGE));
     error_hint(err, "%s TO %s;", grant, role);
     talloc_free(role);
     return false;

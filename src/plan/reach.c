@@ -145,21 +145,21 @@ static bool key_order(const struct plan *plan, const struct plan_edge *edge, siz
 }
 
 /* $1, or $2 where the cutoff is $1. */
-static int first_key(enum leaf leaf)
+static int first_key(enum anchor anchor)
 {
-    return leaf == LEAF_KEYS ? 1 : 2;
+    return anchor == ANCHOR_KEYS ? 1 : 2;
 }
 
-/* The condition that t, a row of the root, is one at the leaf. */
-static void append_root(PQExpBuffer out, const struct plan *plan, enum leaf leaf)
+/* The condition that t, a row of the root, is one at the anchor. */
+static void append_root(PQExpBuffer out, const struct plan *plan, enum anchor anchor)
 {
-    if (leaf_is_in_hand(leaf)) {
-        plan_append_keys(out, plan, first_key(leaf));
+    if (anchor_is_in_hand(anchor)) {
+        plan_append_keys(out, plan, first_key(anchor));
         return;
     }
-    if (leaf == LEAF_LATER) {
+    if (anchor == ANCHOR_LATER) {
         appendPQExpBufferStr(out, "NOT (");
-        plan_append_keys(out, plan, first_key(leaf));
+        plan_append_keys(out, plan, first_key(anchor));
         appendPQExpBufferStr(out, ")\nAND ");
     }
     plan_append_candidate(out, plan);
@@ -167,14 +167,14 @@ static void append_root(PQExpBuffer out, const struct plan *plan, enum leaf leaf
 
 /* A stated reference may be to several rows at once: then a row goes only with the last of them. */
 static void append_last(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                        const char *alias, const char *parent, enum leaf leaf)
+                        const char *alias, const char *parent, enum anchor anchor)
 {
-    if (!edge->shared || leaf == LEAF_CORRELATED)
+    if (!edge->shared || anchor == ANCHOR_CORRELATED)
         return;
     PQExpBuffer rows = createPQExpBuffer();
     PQExpBuffer going = createPQExpBuffer();
     reach_append_match(rows, edge, alias, parent);
-    reach_append(going, plan, edge->parent, parent, leaf == LEAF_LATER ? LEAF_GOING : leaf);
+    reach_append(going, plan, edge->parent, parent, anchor == ANCHOR_LATER ? ANCHOR_GOING : anchor);
     fragment_and_not_true(rows, going->data);
     destroyPQExpBuffer(going);
     appendPQExpBufferStr(out, "\nAND NOT ");
@@ -202,11 +202,11 @@ static void append_in_plain(PQExpBuffer out, const char *columns, const char *qu
  * conditions are joined by OR; the server never reads a whole table because it expects many rows.
  */
 static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                             const char *alias, const char *parent, enum leaf leaf)
+                             const char *alias, const char *parent, enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer buffer = createPQExpBuffer();
-    reach_append(buffer, plan, edge->parent, parent, leaf);
+    reach_append(buffer, plan, edge->parent, parent, anchor);
     const char *rows = buffer_take(ctx, buffer);
     const char *table = edge->parent->table.ident;
     for (size_t i = 0; i < edge->width; i++) {
@@ -233,45 +233,45 @@ static void append_in_arrays(PQExpBuffer out, const struct plan *plan, const str
     talloc_free(ctx);
 }
 
-/* The row alias refers to a row of the parent's table at the leaf. OFFSET 0 keeps the look-ups of
- * single rows from being turned into one of all rows that the leaf selects, which may be every
+/* The row alias refers to a row of the parent's table at the anchor. OFFSET 0 keeps the look-ups of
+ * single rows from being turned into one of all rows that the anchor selects, which may be every
  * candidate. */
 static void append_through(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                           const char *alias, const char *parent, enum leaf leaf)
+                           const char *alias, const char *parent, enum anchor anchor)
 {
-    if ((leaf_is_in_hand(leaf) || leaf == LEAF_CORRELATED) && edge->plain && !edge->scope &&
+    if ((anchor_is_in_hand(anchor) || anchor == ANCHOR_CORRELATED) && edge->plain && !edge->scope &&
         !edge->referred_scope) {
-        append_in_arrays(out, plan, edge, alias, parent, leaf);
+        append_in_arrays(out, plan, edge, alias, parent, anchor);
         reach_append_not_empty(out, edge, alias);
         return;
     }
     PQExpBuffer rows = createPQExpBuffer();
     reach_append_match(rows, edge, alias, parent);
     appendPQExpBufferStr(rows, "\nAND ");
-    reach_append(rows, plan, edge->parent, parent, leaf);
-    if (leaf == LEAF_LATER && edge->parent->index != 0) {
+    reach_append(rows, plan, edge->parent, parent, anchor);
+    if (anchor == ANCHOR_LATER && edge->parent->index != 0) {
         /* A row between may refer to several: it goes with the first. */
         PQExpBuffer now = createPQExpBuffer();
         if (reach_append_table(now, plan, &edge->parent->table, NULL, false, parent,
-                               LEAF_KEYS_BESIDE))
+                               ANCHOR_KEYS_BESIDE))
             fragment_and_not_true(rows, now->data);
         destroyPQExpBuffer(now);
     }
-    reach_append_exists(out, edge->parent->table.ident, parent, rows, leaf_is_mid(leaf));
+    reach_append_exists(out, edge->parent->table.ident, parent, rows, anchor_is_mid(anchor));
 }
 
 void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct plan_edge *edge,
-                       const char *alias, enum leaf leaf)
+                       const char *alias, enum anchor anchor)
 {
     char parent[24];
     size_t order[32];
     bool root = edge->parent->index == 0;
     snprintf(parent, sizeof parent, root ? "t" : "p%d", edge->parent->index);
-    if (root && leaf == LEAF_CORRELATED) {
+    if (root && anchor == ANCHOR_CORRELATED) {
         reach_append_match(out, edge, alias, "t");
         return;
     }
-    if (root && edge->plain && leaf_is_in_hand(leaf) && plan->key_count <= 32 &&
+    if (root && edge->plain && anchor_is_in_hand(anchor) && plan->key_count <= 32 &&
         key_order(plan, edge, order)) {
         void *ctx = talloc_new(NULL);
         PQExpBuffer columns = createPQExpBuffer();
@@ -279,19 +279,19 @@ void reach_append_edge(PQExpBuffer out, const struct plan *plan, const struct pl
         const char *list = buffer_take(ctx, columns);
         if (edge->width == 1)
             appendPQExpBuffer(out, "%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", list,
-                              first_key(leaf), plan->key[0]->value_type);
+                              first_key(anchor), plan->key[0]->value_type);
         else
-            append_in_plain(out, list, key_rows(ctx, plan, first_key(leaf), order));
+            append_in_plain(out, list, key_rows(ctx, plan, first_key(anchor), order));
         talloc_free(ctx);
         reach_append_not_empty(out, edge, alias);
     } else {
-        append_through(out, plan, edge, alias, parent, leaf);
+        append_through(out, plan, edge, alias, parent, anchor);
     }
-    append_last(out, plan, edge, alias, parent, leaf);
+    append_last(out, plan, edge, alias, parent, anchor);
 }
 
 void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                        const char *alias, enum leaf leaf)
+                        const char *alias, enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
@@ -299,7 +299,7 @@ void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct p
         if (node->edges[i].parent == node)
             continue;
         PQExpBuffer way = createPQExpBuffer();
-        reach_append_edge(way, plan, &node->edges[i], alias, leaf);
+        reach_append_edge(way, plan, &node->edges[i], alias, anchor);
         alternatives_add(&ways, way);
     }
     alternatives_append(out, &ways);
@@ -307,34 +307,35 @@ void reach_append_edges(PQExpBuffer out, const struct plan *plan, const struct p
 }
 
 void reach_append(PQExpBuffer out, const struct plan *plan, const struct plan_node *node,
-                  const char *alias, enum leaf leaf)
+                  const char *alias, enum anchor anchor)
 {
     if (node->index == 0)
-        append_root(out, plan, leaf);
+        append_root(out, plan, anchor);
     else if (node->action == ACTION_DELETE_ORPHANS)
-        orphan_append(out, plan, node, alias, leaf);
+        orphan_append(out, plan, node, alias, anchor);
     else if (node->recursive)
-        (leaf_is_mid(leaf) ? reach_append_up : reach_append_down)(out, plan, node, alias, leaf);
+        (anchor_is_mid(anchor) ? reach_append_up : reach_append_down)(out, plan, node, alias,
+                                                                      anchor);
     else
-        reach_append_edges(out, plan, node, alias, leaf);
+        reach_append_edges(out, plan, node, alias, anchor);
 }
 
-/* The row alias, of a table that has the rows of the root, is one of the root's at the leaf. */
+/* The row alias, of a table that has the rows of the root, is one of the root's at the anchor. */
 static void append_is_root(PQExpBuffer out, const struct plan *plan, const char *alias,
-                           enum leaf leaf)
+                           enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     const char *table = plan->nodes[0]->table.ident;
     PQExpBuffer rows = createPQExpBuffer();
-    if (leaf_is_mid(leaf)) {
+    if (anchor_is_mid(anchor)) {
         compare_append_same(rows, "t", alias, plan->key, plan->key_count);
         appendPQExpBufferStr(rows, "\nAND ");
-        append_root(rows, plan, leaf);
+        append_root(rows, plan, anchor);
         reach_append_exists(out, table, "t", rows, true);
     } else {
         PQExpBuffer values = createPQExpBuffer();
         reach_append_columns(values, "t", plan->key, plan->key_count);
-        append_root(rows, plan, leaf);
+        append_root(rows, plan, anchor);
         compare_append_in(
             out, alias, plan->key, plan->key_count,
             template_fill(ctx, file, "select",
@@ -346,7 +347,7 @@ static void append_is_root(PQExpBuffer out, const struct plan *plan, const char 
 
 bool reach_append_table(PQExpBuffer out, const struct plan *plan, const struct plan_table *table,
                         const struct plan_node *self, bool before, const char *alias,
-                        enum leaf leaf)
+                        enum anchor anchor)
 {
     void *ctx = talloc_new(NULL);
     struct alternatives ways = {.ctx = ctx};
@@ -368,9 +369,9 @@ bool reach_append_table(PQExpBuffer out, const struct plan *plan, const struct p
             appendPQExpBufferStr(way, "\nAND ");
         }
         if (i > 0)
-            reach_append(way, plan, node, alias, leaf);
+            reach_append(way, plan, node, alias, anchor);
         else
-            append_is_root(way, plan, alias, leaf);
+            append_is_root(way, plan, alias, anchor);
         alternatives_add(&ways, way);
     }
     bool any = alternatives_append(out, &ways);

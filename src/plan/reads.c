@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -201,7 +202,7 @@ bool reads_ask(struct plan *plan, struct db *db, const char *sql,
     bool opaque = true;
     *reads = (struct reads){.beyond = facts->subquery};
     bool ok = look(plan, db, "look", sql, scratch, &shown, &tables, err);
-    if (!ok && strcmp(err->sqlstate, "42703") == 0) {
+    if (!ok && sqlstate_is(err, SQLSTATE_UNDEFINED_COLUMN)) {
         error_clear(err);
         own = !facts->subquery;
         ok = look(plan, db, "look_at_table", sql, scratch, &shown, &tables, err);

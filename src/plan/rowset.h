@@ -9,10 +9,10 @@
 struct rowset {
     void *ctx;
     const struct plan *plan;
-    enum leaf leaf;  /* LEAF_ELIGIBLE: all that a run is going to delete; LEAF_KEYS: what goes with
-                        the rows in hand */
-    PQExpBuffer sql; /* "WITH RECURSIVE ..." */
-    bool *done;      /* by node index: its set is there */
+    enum anchor anchor; /* ANCHOR_ELIGIBLE: all that a run is going to delete; ANCHOR_KEYS: what
+                       goes with the rows in hand */
+    PQExpBuffer sql;    /* "WITH RECURSIVE ..." */
+    bool *done;         /* by node index: its set is there */
     const struct plan_edge
         *consumer; /* the reference that the statement itself compares; NULL: none */
 };

@@ -10,10 +10,10 @@ static const char file[] = "sql/rows.sql";
 static char *candidate(const struct rowset *set)
 {
     PQExpBuffer out = createPQExpBuffer();
-    if (set->leaf == LEAF_ELIGIBLE)
+    if (set->anchor == ANCHOR_ELIGIBLE)
         plan_append_candidate(out, set->plan);
     else
-        plan_append_keys(out, set->plan, set->leaf == LEAF_KEYS ? 1 : 2);
+        plan_append_keys(out, set->plan, set->anchor == ANCHOR_KEYS ? 1 : 2);
     return buffer_take(set->ctx, out);
 }
 
@@ -73,7 +73,7 @@ static char *old_enough(const struct rowset *set)
 static char *floor_of(const struct rowset *set, const char *more, const char *rows)
 {
     const struct plan_node *root = set->plan->nodes[0];
-    if (set->leaf != LEAF_ELIGIBLE)
+    if (set->anchor != ANCHOR_ELIGIBLE)
         return NULL;
     return template_fill(
         set->ctx, file, "floor",
@@ -120,7 +120,7 @@ void rowset_add_candidates(struct rowset *set)
     const char *name = rowset_name(set, "going", root);
     const char *old = rowset_name(set, "old", root);
     char *unblocked = NULL;
-    if (set->leaf != LEAF_ELIGIBLE || set->plan->guard_count == 0) {
+    if (set->anchor != ANCHOR_ELIGIBLE || set->plan->guard_count == 0) {
         rowset_append(set, name,
                       template_fill(set->ctx, file, "going_root",
                                     TEMPLATE_SLOTS(
@@ -156,7 +156,7 @@ static char *counted_as(const struct rowset *set, size_t guard, bool labels)
 char *rowset_candidates_by_guard(const void *ctx, const struct plan *plan, const char *name)
 {
     static const char counts[] = "sql/count.sql";
-    const struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .leaf = LEAF_ELIGIBLE};
+    const struct rowset set = {.ctx = talloc_new(ctx), .plan = plan, .anchor = ANCHOR_ELIGIBLE};
     bool labels = guards(&set, true) != NULL;
     char *whens = NULL;
     for (size_t i = 0; i < plan->guard_count; i++)

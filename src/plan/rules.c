@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -53,7 +54,7 @@ static bool check_value(struct db *db, const struct plan_node *node,
     talloc_free(probe);
     /* A dry run may do without the privilege to update; whoever lacks it for a live run is told by
      * privileges_check. */
-    if (!ok && strcmp(err->sqlstate, "42501") == 0) {
+    if (!ok && sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE)) {
         error_clear(err);
         ok = true;
     }

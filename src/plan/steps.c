@@ -60,9 +60,9 @@ void plan_append_reached(PQExpBuffer out, const struct plan *plan, const struct 
                          const struct plan_edge *edge)
 {
     if (edge)
-        reach_append_edge(out, plan, edge, "d", LEAF_KEYS);
+        reach_append_edge(out, plan, edge, "d", ANCHOR_KEYS);
     else
-        reach_append(out, plan, node, "d", LEAF_KEYS);
+        reach_append(out, plan, node, "d", ANCHOR_KEYS);
 }
 
 /* A template that is about the rows of node which the step reaches. */
@@ -112,10 +112,10 @@ void plan_append_count_step(PQExpBuffer out, const struct plan *plan, const stru
     PQExpBuffer rows = createPQExpBuffer();
     PQExpBuffer later = createPQExpBuffer();
     PQExpBuffer deleted = createPQExpBuffer();
-    reach_append(rows, plan, node, "d", LEAF_KEYS_BESIDE);
-    reach_append(later, plan, node, "d", LEAF_LATER);
+    reach_append(rows, plan, node, "d", ANCHOR_KEYS_BESIDE);
+    reach_append(later, plan, node, "d", ANCHOR_LATER);
     fragment_and_not_true(rows, buffer_take(ctx, later));
-    if (reach_append_table(deleted, plan, &node->table, node, false, "d", LEAF_GOING))
+    if (reach_append_table(deleted, plan, &node->table, node, false, "d", ANCHOR_GOING))
         fragment_and_not_true(rows, deleted->data);
     destroyPQExpBuffer(deleted);
     fragment_append(out, file, "rows",
@@ -146,7 +146,7 @@ void plan_append_find_locked(PQExpBuffer out, const struct plan *plan, const str
 {
     void *ctx = talloc_new(NULL);
     PQExpBuffer rows = createPQExpBuffer();
-    reach_append(rows, plan, node, "d", LEAF_CORRELATED);
+    reach_append(rows, plan, node, "d", ANCHOR_CORRELATED);
     /* What an UPDATE that changes no key takes: who only refers to the row is not in the way. */
     const char *lock = order_is_deleted(node) ? "FOR UPDATE" : "FOR NO KEY UPDATE";
     fragment_append(out, "sql/sweep.sql", "find_locked_rows",

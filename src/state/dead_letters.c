@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 
@@ -84,7 +85,7 @@ bool letter_close_settled(struct state *state, const struct plan *plan, struct e
 {
     if (close_settled(state, plan, false, err))
         return true;
-    if (strncmp(err->sqlstate, "22", 2) != 0)
+    if (!sqlstate_is_of(err, SQLSTATE_CLASS_DATA))
         return false;
     /* Class 22, data exception: a letter is older than the type that its key has now. */
     error_clear(err);

@@ -9,12 +9,12 @@
 
 #include "internal.h"
 #include "pgsweep/clock.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
 #include "pgsweep/template.h"
 
 static const char LOCK[] = "sql/lock.sql";
-static const char ROW_IS_LOCKED[] = "55P03";
 #define LEASE "60 s"
 
 /* "pgsw" in the upper half, a hash of the name in the lower (FNV-1a, 32 bits). */
@@ -131,7 +131,7 @@ static bool look_only(struct state *state, const void *ctx, const char *const *p
                       struct lease_facts *facts, struct error *err)
 {
     db_rollback(state->db);
-    if (strcmp(err->sqlstate, ROW_IS_LOCKED) != 0)
+    if (!sqlstate_is(err, SQLSTATE_LOCK_NOT_AVAILABLE))
         return false;
     error_clear(err);
     facts->locked = true;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/policy.h"
 #include "pgsweep/template.h"
@@ -128,10 +129,9 @@ static bool insert_record(struct state *state, const void *ctx, const char *sql,
                           const char **params, int count, int first_text, struct db_rows **rows,
                           struct error *err)
 {
-    static const char UNTRANSLATABLE[] = "22P05";
     if (gate_query(state->gate, ctx, sql, count, params, rows, err))
         return true;
-    if (strcmp(err->sqlstate, UNTRANSLATABLE) != 0)
+    if (!sqlstate_is(err, SQLSTATE_UNTRANSLATABLE_CHARACTER))
         return false;
     error_clear(err);
     for (int i = first_text; i < count; i++)

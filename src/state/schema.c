@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/embedded.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan.h"
@@ -58,7 +59,7 @@ bool state_init(struct db *db, const char *role, struct error *err)
         db_rollback(db);
     if (!ok && err->code != SWEEP_REFUSED) {
         error_prefix(err, "the state schema could not be created");
-        if (strcmp(err->sqlstate, "42501") == 0) {
+        if (sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE)) {
             char *quoted = db_quote_ident(db, scratch, db_user(db));
             char *database = db_quote_ident(db, scratch, db_database(db));
             error_hint(

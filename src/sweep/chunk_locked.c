@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 
@@ -120,7 +121,7 @@ static bool take_below(struct locked *l)
         if (looks == BELOW_LOOKS_MAX) {
             error_set(&l->chunk->error, SWEEP_SOME_FAILED,
                       "the rows below a candidate are others each time");
-            error_sqlstate(&l->chunk->error, "40001");
+            error_sqlstate(&l->chunk->error, sqlstate_code(SQLSTATE_SERIALIZATION_FAILURE));
             return false;
         }
         struct db_step step = {.statement = &sweep->statements.lock_below,
@@ -187,7 +188,7 @@ static bool verify(struct locked *l)
 /* A look that failed, as one of our own expectations: its cast of a text to a number. */
 static void explain(struct locked *l, const struct work_step *step)
 {
-    if (strcmp(l->chunk->error.sqlstate, WORK_UNEXPECTED) == 0)
+    if (sqlstate_is(&l->chunk->error, SQLSTATE_INVALID_TEXT_REPRESENTATION))
         work_explain(l->sweep, step, l->rows, l->chunk, &l->chunk->error);
 }
 
@@ -239,7 +240,7 @@ static bool work_and_commit(struct locked *l)
     if (ok) {
         error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"",
                   steps[n - 1].tag);
-        error_sqlstate(&chunk->error, "40000");
+        error_sqlstate(&chunk->error, sqlstate_code(SQLSTATE_TRANSACTION_ROLLBACK));
     } else if (!sweep->pace.near) {
         explain(l, work_step_at(sweep, failed));
     } else if (failed == 1) {

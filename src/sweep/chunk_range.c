@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/state_runs.h"
@@ -128,13 +129,13 @@ static void note_too_many(struct chunk *chunk)
     chunk->too_many = true;
     error_set(&chunk->error, SWEEP_INTERNAL,
               "a range held more rows than one transaction may delete");
-    error_sqlstate(&chunk->error, "40001");
+    error_sqlstate(&chunk->error, sqlstate_code(SQLSTATE_SERIALIZATION_FAILURE));
 }
 
 /* Which of our own looks has failed. */
 static void explain(struct chunk *chunk, int failed, int commit)
 {
-    if (strcmp(chunk->error.sqlstate, WORK_UNEXPECTED) != 0)
+    if (!sqlstate_is(&chunk->error, SQLSTATE_INVALID_TEXT_REPRESENTATION))
         return;
     if (failed == commit - 1)
         chunk->plan_changed = true;
@@ -165,7 +166,7 @@ static bool send_commit(struct sweep *sweep, struct chunk *chunk, struct db_step
         if (ok) {
             error_set(&chunk->error, SWEEP_INTERNAL, "COMMIT was answered with \"%s\"",
                       steps[commit].tag);
-            error_sqlstate(&chunk->error, "40000");
+            error_sqlstate(&chunk->error, sqlstate_code(SQLSTATE_TRANSACTION_ROLLBACK));
         } else if (!chunk->commit_sent) {
             explain(chunk, failed, commit);
         }

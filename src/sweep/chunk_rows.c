@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/gate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/stop.h"
@@ -124,7 +125,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         return true;
     }
     struct error *why = step < 0 ? commit->error : row->steps[step].error;
-    bool number = why && strcmp(why->sqlstate, WORK_UNEXPECTED) == 0;
+    bool number = why && sqlstate_is(why, SQLSTATE_INVALID_TEXT_REPRESENTATION);
     if (step == sweep->statements.begin_count && number)
         return true; /* locked by another session, or gone: a later pass looks again */
     if (step == row->work - 1 && number) {
@@ -137,7 +138,7 @@ static bool judge(struct sweep *sweep, struct chunk *chunk, struct row *row, str
         copy.code = SWEEP_SOME_FAILED;
     } else {
         error_set(&copy, SWEEP_SOME_FAILED, "the COMMIT did not take effect");
-        error_sqlstate(&copy, "40000");
+        error_sqlstate(&copy, sqlstate_code(SQLSTATE_TRANSACTION_ROLLBACK));
     }
     if (number)
         work_explain(sweep, work_step_at(sweep, step - row->work), 1, chunk, &copy);

@@ -4,6 +4,7 @@
 #define PGSWEEP_SWEEP_DECIDE_H
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 
 /* What the sweep does next. */
 enum next {

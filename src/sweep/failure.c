@@ -26,7 +26,7 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
 {
     /* What ran into the statement's timeout took so long that it is not done over and over again.
      */
-    bool slow = strcmp(why->sqlstate, "57014") == 0;
+    bool slow = sqlstate_is(why, SQLSTATE_QUERY_CANCELED);
     return sweep->recovery.impatient || slow ? 1 : sweep->budget->retries;
 }
 
@@ -35,14 +35,14 @@ int sweep_tries_allowed(const struct sweep *sweep, const struct error *why)
  * not cure it. */
 static bool new_plan_may_cure(const struct sweep *sweep, const struct error *why)
 {
-    return sweep->replan.times == 0 &&
-           (strncmp(why->sqlstate, "42", 2) == 0 || strcmp(why->sqlstate, "0A000") == 0);
+    return sweep->replan.times == 0 && (sqlstate_is_of(why, SQLSTATE_CLASS_SYNTAX) ||
+                                        sqlstate_is(why, SQLSTATE_FEATURE_NOT_SUPPORTED));
 }
 
 /* What was left to a foreign key refuses the candidates. */
 static bool foreign_key_refuses(const struct sweep *sweep, const struct error *why)
 {
-    return strncmp(why->sqlstate, "23", 2) == 0 && plan_has_cascades(sweep->plan);
+    return sqlstate_is_of(why, SQLSTATE_CLASS_INTEGRITY) && plan_has_cascades(sweep->plan);
 }
 
 /* The chunk waits for a table. One whose transactions took effect in part has just had it. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/plan_locked.h"
 #include "pgsweep/stop.h"
@@ -17,7 +18,7 @@ enum { IN_THE_WAY_MAX = 16, GRAIN_BITS_MAX = 20 };
 
 bool locked_is(const struct error *err)
 {
-    return strcmp(err->sqlstate, "55P03") == 0;
+    return sqlstate_is(err, SQLSTATE_LOCK_NOT_AVAILABLE);
 }
 
 void locked_begin_pass(struct sweep *sweep)

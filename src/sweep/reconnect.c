@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/state_lock.h"
 #include "pgsweep/state_runs.h"
 #include "pgsweep/clock.h"
@@ -83,7 +84,8 @@ static bool check_primary(struct db *db, struct error *err)
     if (!standby)
         return true;
     error_set(err, SWEEP_UNREACHABLE, "%s is a standby now", db_where(db));
-    error_sqlstate(err, "57P03"); /* as a server that is not ready yet */
+    error_sqlstate(
+        err, sqlstate_code(SQLSTATE_CANNOT_CONNECT_NOW)); /* as a server that is not ready yet */
     return false;
 }
 

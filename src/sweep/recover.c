@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "decide.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/gate.h"
 #include "pgsweep/clock.h"
 #include "pgsweep/mem.h"
@@ -189,7 +190,7 @@ static void look_at_key(struct sweep *sweep, struct failed *failed)
     struct db_step check = work_check_step(sweep, failed->chunk->ctx);
     failed->key_looked = true;
     failed->key_changed = !gate_batch(sweep->gate, failed->chunk->ctx, &check, 1, NULL, &err) &&
-                          strcmp(err.sqlstate, WORK_UNEXPECTED) == 0;
+                          sqlstate_is(&err, SQLSTATE_INVALID_TEXT_REPRESENTATION);
     error_clear(&err);
     classify(sweep, failed); /* the look may have lost the connection */
 }

@@ -38,9 +38,6 @@ struct statements {
     size_t lock_dependent_count;
 };
 
-/* The SQLSTATE with which our own looks fail: a text is cast to a number. */
-#define WORK_UNEXPECTED "22P02"
-
 /* What a statement fails for that looks whether all is as it should be. */
 enum work_expects {
     EXPECTS_NOTHING,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/template.h"
 #include "pgsweep/text.h"
@@ -206,7 +207,7 @@ static void take_rows(struct db *db, const struct db_rows *rows, struct report *
  * not to run. */
 static bool is_shut_out(const struct error *err)
 {
-    return strcmp(err->sqlstate, "42501") == 0;
+    return sqlstate_is(err, SQLSTATE_INSUFFICIENT_PRIVILEGE);
 }
 
 static bool ask(const struct throttle_look *look, struct db *db, const void *ctx,
@@ -251,7 +252,7 @@ static void look_at_stop_file(const struct throttle_look *look, struct throttle_
 
 static bool explain_zone(const struct db *db, const struct setting *window, struct error *err)
 {
-    if (db_is_lost(db) || strcmp(err->sqlstate, "22023") != 0)
+    if (db_is_lost(db) || !sqlstate_is(err, SQLSTATE_INVALID_PARAMETER_VALUE))
         return false;
     error_prefix(err, "%s: window", window->origin);
     return error_hint(err, "The view pg_timezone_names lists the time zones.");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pgsweep/db_sqlstate.h"
 #include "pgsweep/mem.h"
 #include "pgsweep/state_runs.h"
 
@@ -23,8 +24,8 @@ void work_note_table(const struct sweep *sweep, int failed, const struct error *
                      struct chunk *chunk)
 {
     bool locks_table = failed >= 0 && failed < sweep->statements.begin_count;
-    if ((locks_table && strcmp(why->sqlstate, "55P03") == 0) ||
-        strcmp(why->sqlstate, DB_GAVE_WAY) == 0)
+    if ((locks_table && sqlstate_is(why, SQLSTATE_LOCK_NOT_AVAILABLE)) ||
+        sqlstate_is(why, SQLSTATE_GAVE_WAY))
         chunk->table_locked = true;
 }
 
@@ -121,7 +122,7 @@ static void explain_kept(const struct plan_node *node, int64_t rows, struct erro
     error_hint(err, "A trigger that returns NULL, or a rule, keeps a row without an error. Change "
                     "it, or let the policy "
                     "spare such rows with a guard.");
-    error_sqlstate(err, "P0004");
+    error_sqlstate(err, sqlstate_code(SQLSTATE_ASSERT_FAILURE));
 }
 
 /* Tried again: the next attempt sees what was added. */
@@ -131,7 +132,7 @@ static void explain_added(const struct plan_node *node, const char *table, struc
               "another session added rows of %s that refer to rows of this transaction, or that "
               "they refer to",
               node ? node->table.label : table);
-    error_sqlstate(err, "40001");
+    error_sqlstate(err, sqlstate_code(SQLSTATE_SERIALIZATION_FAILURE));
 }
 
 void work_explain(const struct sweep *sweep, const struct work_step *step, int64_t rows,

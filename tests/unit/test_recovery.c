@@ -32,7 +32,7 @@ struct failure_case {
 #define TRANSIENT .sqlstate = "40P01", .class = DB_FAILURE_TRANSIENT
 #define TIMEOUT .sqlstate = "57014", .class = DB_FAILURE_TRANSIENT
 #define ROW_LOCK .sqlstate = "55P03", .class = DB_FAILURE_TRANSIENT
-#define GAVE_WAY .sqlstate = DB_GAVE_WAY, .class = DB_FAILURE_TRANSIENT
+#define GAVE_WAY .sqlstate = "PGS01", .class = DB_FAILURE_TRANSIENT
 #define ROW .sqlstate = "P0001", .class = DB_FAILURE_ROW
 #define FOREIGN_KEY .sqlstate = "23503", .class = DB_FAILURE_ROW
 #define FATAL .sqlstate = "42501", .class = DB_FAILURE_FATAL
