@@ -11,6 +11,6 @@ fi
 mkdir -p "$(dirname "$out")"
 # shellcheck disable=SC2086,SC2046
 ${CC:-cc} $flags $(pkg-config --cflags talloc) -o "$out.$$" tests/files/driver.c src/files/*.c \
-    src/base/clock.c src/base/error.c src/base/mem.c src/base/stop.c src/base/text.c \
+    src/base/clock.c src/base/error.c src/base/mem.c src/base/sleep.c src/base/stop.c src/base/text.c \
     $(pkg-config --libs talloc)
 mv "$out.$$" "$out"

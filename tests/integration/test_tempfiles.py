@@ -418,7 +418,7 @@ def test_O2_list_show_and_help_know_it(tempfiles, policy_file):
     again = tempfiles("tempfiles", "--policy-dir", policy_file(shown, "tempfiles"), policy="show").out
     assert again.split("\n", 1)[1] == shown.split("\n", 1)[1]
     text = tempfiles("--help").out
-    for option in ("--root DIR", "--age-by TIME", "--protect PATTERN", "--protect-dir DIR", "--dry-run"):
+    for option in ("--root DIR", "--age-by mtime|atime|ctime|btime", "--protect PATTERN", "--protect-dir DIR", "--dry-run"):
         assert option in text
 
 
