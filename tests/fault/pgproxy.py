@@ -226,7 +226,8 @@ class Connection:
                     self.linger()
                 rule = self.note(kind, body)
                 if rule:
-                    rule.event.set()
+                    if rule.action != "hold":
+                        rule.event.set()
                     if rule.action in ("drop_before", "fatal", "hang", "delay", "hold"):
                         self.send_server(out)
                         self.act_before(rule)
@@ -298,20 +299,26 @@ class Connection:
         if rule.action == "delay":
             time.sleep(rule.delay)
         elif rule.action == "hold":
+            # Whoever waits for the rule can rely on it: the server has done what was asked before.
+            self.wait_for_answers(10)
+            rule.event.set()
             while not rule.released.wait(0.02) and not self.proxy.closed.is_set():
                 pass
         elif rule.action == "hang":
             self.hang()
         else:
             if rule.action == "fatal":
-                # What was asked before it is answered first; without a Flush the server keeps it back until the Sync.
-                self.server.sendall(message(b"H", b""))
-                end = time.monotonic() + 60
-                while time.monotonic() < end and self.pending:
-                    time.sleep(0.005)
+                self.wait_for_answers(60)
                 with self.lock:
                     self.client.sendall(error_response("FATAL", rule.sqlstate, rule.message))
             raise Dropped
+
+    def wait_for_answers(self, seconds):
+        """What was asked before is answered first; without a Flush the server keeps it back until the Sync."""
+        self.server.sendall(message(b"H", b""))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.pending:
+            time.sleep(0.005)
 
     def hang(self):
         """Until the client gives up or the proxy is closed."""
