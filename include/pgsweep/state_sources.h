@@ -34,6 +34,7 @@ struct source {
     size_t prefix_count;           /* 0: nothing was stated */
     const char *endpoint, *bucket; /* where a bare key lives; NULL: nobody has said so yet */
     bool is_heap;                  /* all of the table is: its rows have an xmin */
+    bool has_text_casts;           /* the database has casts of users to text */
 };
 
 /* The columns that name objects ("object") or directories ("directory"). Those whose table is gone

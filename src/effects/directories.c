@@ -97,18 +97,22 @@ static const struct {
                    {"bigint", "integers"},   {"uuid", "uuids"}};
 
 /* The names that the column has, as text. Parameter: the names in question. */
-static char *survivors_sql(const void *ctx, const char *table, const char *column, const char *type)
+static char *survivors_sql(const void *ctx, const struct source *source)
 {
-    const char *cast = "::pg_catalog.text";
-    const char *names = "texts";
     for (size_t i = 0; i < sizeof typed_names / sizeof *typed_names; i++)
-        if (strcmp(typed_names[i].type, type) == 0) {
-            cast = "";
-            names = typed_names[i].names;
-        }
+        if (strcmp(typed_names[i].type, source->type) == 0)
+            return template_fill(
+                ctx, DIRECTORIES, "still_named",
+                TEMPLATE_SLOTS(
+                    {"column", source->column}, {"table", source->table}, {"cast", ""},
+                    {"names", template_fill(ctx, DIRECTORIES, typed_names[i].names, NULL)}));
+    if (source->has_text_casts)
+        return template_fill(ctx, DIRECTORIES, "still_named_printed",
+                             TEMPLATE_SLOTS({"column", source->column}, {"table", source->table}));
     return template_fill(ctx, DIRECTORIES, "still_named",
-                         TEMPLATE_SLOTS({"column", column}, {"table", table}, {"cast", cast},
-                                        {"names", template_fill(ctx, DIRECTORIES, names, NULL)}));
+                         TEMPLATE_SLOTS({"column", source->column}, {"table", source->table},
+                                        {"cast", "::pg_catalog.text"},
+                                        {"names", template_fill(ctx, DIRECTORIES, "texts", NULL)}));
 }
 
 static int compare_text(const void *a, const void *b)
@@ -133,7 +137,7 @@ static bool mark_in_use(struct removal *r, struct error *err)
                              source_trouble(r->ctx, state_db(r->state), &sources[s]));
         const char *table = sources[s].table;
         const char *column = sources[s].column;
-        const char *sql = survivors_sql(r->ctx, table, column, sources[s].type);
+        const char *sql = survivors_sql(r->ctx, &sources[s]);
         struct db_rows *rows;
         if (!db_query(state_db(r->state), r->ctx, sql, 1, params, &rows, err))
             return error_prefix(err, "looking whether %s.%s still names a directory", table,

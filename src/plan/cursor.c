@@ -6,7 +6,9 @@
 static void append_as_text(PQExpBuffer out, const struct plan_column *column, const char *value)
 {
     if (column->output)
-        appendPQExpBuffer(out, "pg_catalog.textin(%s(%s))", column->output, value);
+        /* The output function of an enum takes no domain over one. */
+        appendPQExpBuffer(out, "pg_catalog.textin(%s((%s)::%s))", column->output, value,
+                          column->value_type);
     else
         appendPQExpBuffer(out, "%s::pg_catalog.text", value);
 }

@@ -7,6 +7,18 @@ SELECT DISTINCT {column}::pg_catalog.text COLLATE pg_catalog."C"
   FROM {table}
  WHERE {column}{cast} OPERATOR(pg_catalog.=) ANY ({names})
 
+--- still_named_printed
+-- The same where users have casts to text: these would run their functions, the output function of the type does not. A name is
+-- found with and without the blanks that char(n) has at its end: more names than the column has would keep directories, fewer would
+-- delete them.
+SELECT DISTINCT v.name COLLATE pg_catalog."C"
+  FROM {table}
+ CROSS JOIN LATERAL (
+       SELECT pg_catalog.format('%s', {column}) AS name
+        UNION ALL
+       SELECT pg_catalog.rtrim(pg_catalog.format('%s', {column}))) AS v
+ WHERE v.name OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[])
+
 --- texts
 -- The names, for a column that is compared as text.
 $1::pg_catalog.text[]

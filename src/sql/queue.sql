@@ -118,7 +118,10 @@ SELECT s.id, s.policy, s.table_ident, s.column_ident, s.path, s.endpoint, s.buck
              LEFT JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) c.relam
             WHERE c.relkind OPERATOR(pg_catalog.<>) 'p'
               AND (c.relkind OPERATOR(pg_catalog.<>) 'r' OR m.amname OPERATOR(pg_catalog.<>) 'heap')) AS is_heap,
-       pg_catalog.array_to_json(s.prefixes)::pg_catalog.text AS prefixes
+       pg_catalog.array_to_json(s.prefixes)::pg_catalog.text AS prefixes,
+       EXISTS (SELECT FROM pg_catalog.pg_cast AS x
+                WHERE x.casttarget OPERATOR(pg_catalog.=) 'pg_catalog.text'::pg_catalog.regtype
+                  AND x.castfunc OPERATOR(pg_catalog.>=) 16384) AS text_casts
   FROM seen AS s
   LEFT JOIN found AS f ON f.id OPERATOR(pg_catalog.=) s.id
   LEFT JOIN named AS t ON t.oid OPERATOR(pg_catalog.=) f.attrelid

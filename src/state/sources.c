@@ -78,7 +78,8 @@ enum column {
     TYPE,
     STATE,
     HEAP,
-    PREFIXES_NOTED
+    PREFIXES_NOTED,
+    TEXT_CASTS
 };
 
 /* False where it is gone: it cannot name anything. */
@@ -96,6 +97,7 @@ static bool read_source(const void *ctx, const struct db_rows *rows, int i, bool
                               .endpoint = db_rows_get(rows, i, ENDPOINT),
                               .bucket = db_rows_get(rows, i, BUCKET),
                               .is_heap = db_rows_bool(rows, i, HEAP),
+                              .has_text_casts = db_rows_bool(rows, i, TEXT_CASTS),
                               .state = strcmp(state, "there") == 0    ? SOURCE_THERE
                                        : strcmp(state, "denied") == 0 ? SOURCE_DENIED
                                                                       : SOURCE_LOST};

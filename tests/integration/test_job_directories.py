@@ -202,6 +202,27 @@ def test_J3_T2_names_that_a_collation_takes_for_the_same_are_two_directories(db,
     assert (found["directories"]["in_use"], found["directories"]["removed"]) == (3, 1)
 
 
+@pytest.mark.not_hostile  # a cast of its own
+@pytest.mark.parametrize("kind", ["mood", "chosen", "padded"])
+def test_T2_D8_the_look_for_survivors_runs_no_cast_of_a_user(db, pgsweep, box, policy_file, kind):
+    """The owner of a type may make a cast to text: its function runs as nobody, and its answer deletes nothing."""
+    role = db.role("other")
+    db.sql("CREATE SCHEMA apart; CREATE TYPE apart.mood AS ENUM ('a', 'b', 'c');"
+           "CREATE DOMAIN apart.chosen AS apart.mood; CREATE DOMAIN apart.padded AS char(5); CREATE TABLE seen (x int);"
+           "CREATE FUNCTION apart.evil(apart.mood) RETURNS text LANGUAGE plpgsql AS"
+           " $$BEGIN INSERT INTO seen VALUES (1); RETURN 'x'; END$$;"
+           "CREATE CAST (apart.mood AS text) WITH FUNCTION apart.evil(apart.mood);"
+           f"ALTER FUNCTION apart.evil(apart.mood) OWNER TO {role}; ALTER TYPE apart.mood OWNER TO {role};"
+           f"CREATE TABLE renders (id int PRIMARY KEY, uid apart.{kind}, at timestamptz);"
+           f"INSERT INTO renders VALUES (1, 'a', {OLD}), (2, 'b', {OLD}), (3, 'b', now()), (4, 'c', now())")
+    init(pgsweep)
+    for name in "abc":
+        directory(box, name)
+    found = sweep(pgsweep, box, "--policy-dir", policy_file(policy("renders", files={"directory": "uid"})), name="test")
+    assert db.count("seen") == 0 and sorted(os.listdir(box.root)) == ["b", "c"]
+    assert (found["directories"]["in_use"], found["directories"]["removed"]) == (1, 1)
+
+
 @pytest.mark.parametrize("kind", ["regclass", "name_of_table"])
 def test_J3_T2_names_that_depend_on_the_search_path_are_refused(db, pgsweep, box, policy_file, kind):
     """A regclass has a schema in its text, or not, as the path of the session has it."""
