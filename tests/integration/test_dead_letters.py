@@ -219,6 +219,23 @@ def test_M5_letters_of_keys_that_changed_their_type(db, pgsweep, policy_file):
     assert db.column("SELECT DISTINCT state FROM pgsweep.dead_letters") == ["closed"]
 
 
+def test_M5_letters_of_keys_whose_text_cannot_be_read_back(db, pgsweep, policy_file):
+    """The regclass of a table that was dropped is a number, and the name of a table that is gone is no regclass."""
+    db.sql("CREATE TABLE gone (); CREATE TABLE t (id regclass PRIMARY KEY, at timestamptz); CREATE INDEX ON t (at);"
+           "INSERT INTO t VALUES ('gone', '2020-01-01');"
+           "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no'; END$$;"
+           "CREATE TRIGGER no BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION no()")
+    where = policy_file(policy())
+    assert pgsweep("init").code == 0
+    run(pgsweep, "test", "--policy-dir", where, code=1)
+    db.sql("DROP TABLE gone")
+    for _ in range(2):
+        assert run(pgsweep, "test", "--policy-dir", where, code=1)["failed"] == 1
+    db.sql("DROP TRIGGER no ON t")
+    assert run(pgsweep, "test", "--policy-dir", where)["deleted"] == 1
+    assert db.count("t") == 0 and db.column("SELECT DISTINCT state FROM pgsweep.dead_letters") == ["closed"]
+
+
 def two_letters(plain):
     for moc in (1, 2):
         plain.add(moc)
