@@ -1,8 +1,10 @@
 """A row that another session has locked is no failure, wherever it lies: it is stepped over, tried again, and told."""
+import concurrent.futures
 import json
 
 import pytest
 
+from harness import wait_until
 from sweepworld import REMAINING, STRATEGIES
 
 OLD = "now() - interval '30 days'"
@@ -221,3 +223,26 @@ def test_O5_the_record_of_a_transaction_costs_the_same_beside_an_old_one(make_wo
     db.wait_for_no_session()
     read = db.value("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'runs_pkey'")
     assert read <= 4 * 300, read
+
+
+@pytest.mark.parametrize("strategy", ["locked", "cascade", "rows"])
+def test_G2_a_session_that_has_a_dependent_and_wants_the_candidate_is_no_victim_of_a_deadlock(make_world, proxy, strategy):
+    """It waits for the candidate that pgsweep has, and pgsweep for its dependent: pgsweep gives way, long before a deadlock is looked for."""
+    world = make_world(strategy)
+    world.through(proxy)
+    world.env["PGSWEEP_TEST_DISTANCE"] = "near"
+    other = hold(world.db, "SET LOCAL deadlock_timeout = '500ms'; SELECT FROM parts WHERE id = 40 FOR UPDATE")
+    pid = other.info.backend_pid
+    held = proxy.rule('^DELETE FROM "public"."items"' if strategy == "cascade" else '"public"."parts" AS d.*FOR UPDATE', "hold", nth=1)
+    running = world.start(chunk=20)
+    held.wait(60)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        wanted = pool.submit(other.cursor().execute, "SELECT FROM items WHERE id = 20 FOR UPDATE")  # the oldest
+        wait_until(lambda: wanted.done() or
+                   world.db.value("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", pid), what="the wait")
+        assert not wanted.done()
+        held.release()
+        wanted.result()
+    other.commit()
+    result = running.wait()
+    assert result.code == 0 and world.left() == [] and world.letters() == [], result
