@@ -103,7 +103,7 @@ def test_T2_without_a_policy_for_active_no_database_is_asked(db, pgsweep, box, p
 def test_T3_database_out_of_reach_touches_nothing(pgsweep, box):
     directories(box, ["1"])
     before = box.snapshot()
-    result = pgsweep("tempfiles", "--root", box.root, env={"PGHOST": "/nowhere", "PGCONNECT_TIMEOUT": "2"})
+    result = pgsweep("tempfiles", "--root", box.root, env={"PGHOST": "/nowhere", "PGCONNECT_TIMEOUT": "2", "PGSWEEP_JOBS_RETRY_FOR": "1 s"})
     assert result.code == 3, result
     assert "asking policy jobs which files belong to active rows: " in result.err
     assert box.snapshot() == before

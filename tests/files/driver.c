@@ -189,13 +189,27 @@ static long peak_kib(void)
     return kib;
 }
 
+/* A JSON string; the texts have no control characters. */
+static void print_string(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            putchar('\\');
+        putchar(*text);
+    }
+    putchar('"');
+}
+
 static void print_report(const struct files_report *r, const char *outcome, const char *reason)
 {
-    printf("{\"outcome\":\"%s\",\"reason\":\"%s\",\"scanned\":%" PRId64 ",\"directories\":%" PRId64
-           ",\"files\":%" PRId64 ",\"links\":%" PRId64 ",\"dirs\":%" PRId64 ",\"special\":%" PRId64
-           ",\"bytes\":%" PRId64 ",\"kept\":{",
-           outcome, reason ? reason : "", r->scanned, r->directories, r->deleted_files,
-           r->deleted_links, r->deleted_directories, r->deleted_special, r->bytes_freed);
+    printf("{\"outcome\":\"%s\",\"reason\":", outcome);
+    print_string(reason ? reason : "");
+    printf(",\"scanned\":%" PRId64 ",\"directories\":%" PRId64 ",\"files\":%" PRId64
+           ",\"links\":%" PRId64 ",\"dirs\":%" PRId64 ",\"special\":%" PRId64 ",\"bytes\":%" PRId64
+           ",\"kept\":{",
+           r->scanned, r->directories, r->deleted_files, r->deleted_links, r->deleted_directories,
+           r->deleted_special, r->bytes_freed);
     const char *comma = "";
     for (int i = 0; i < FILES_KEPT_COUNT; i++) {
         if (r->kept[i] == 0)
